@@ -1,0 +1,1 @@
+//! The doors of Tocsin and its binary.

@@ -1,0 +1,324 @@
+//! The configuration as the rest of the product sees it: validated, no texts left to parse.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tocsin_model::{
+    AppName, ClientId, DurationMs, KeyUse, ProviderName, PushEnvironment, RealmName, TypeName, UserIdRule,
+};
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[portal]`: the door of portals and gateways.
+    pub portal: Door,
+    /// `[device]`: the door of phones.
+    pub device: Door,
+    /// `[device] skew_s`: how far a phone's clock may be from ours.
+    pub device_clock_skew: DurationMs,
+    /// `[ops]`: the door of operators and Prometheus.
+    pub ops: Door,
+    /// `[log]`.
+    pub log: Log,
+    /// `[storage]`.
+    pub storage: Storage,
+    /// `[engine]`.
+    pub engine: EngineLimits,
+    /// `[realms.NAME]`.
+    pub realms: BTreeMap<RealmName, Realm>,
+    /// `[types.NAME]`.
+    pub types: BTreeMap<TypeName, AuthenticationType>,
+    /// `[apps.NAME]`.
+    pub apps: BTreeMap<AppName, App>,
+    /// `[providers.NAME]`.
+    pub providers: BTreeMap<ProviderName, Provider>,
+    /// `[clients.NAME]`.
+    pub clients: BTreeMap<ClientId, Client>,
+}
+
+/// One of the three doors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// The address it listens on. Port 0 takes a free one (tests and demos).
+    pub address: SocketAddr,
+    /// Its URL as callers see it, without a trailing slash; required off loopback.
+    pub public_url: Option<String>,
+    /// Off loopback a door needs TLS; `plaintext = "behind-proxy"` says that a proxy in front ends it.
+    pub plaintext_behind_proxy: bool,
+    /// Worker threads of this door.
+    pub workers: usize,
+    /// Connections held at once.
+    pub connections_max: usize,
+    /// Largest request body in bytes.
+    pub body_bytes_max: usize,
+}
+
+/// How the log is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// A filter in the form of `tracing-subscriber`'s `EnvFilter`, such as `info`.
+    pub filter: String,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people at a terminal.
+    Text,
+}
+
+/// Where and how state is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// The folder of the database and of the server's key file.
+    pub path: PathBuf,
+    /// What an acknowledgement means.
+    pub durability: Durability,
+    /// Changes waiting for the writer; one more is answered `busy`.
+    pub commit_queue_max: usize,
+    /// RocksDB's block cache in bytes.
+    pub block_cache_bytes: usize,
+    /// RocksDB's write buffers in bytes, all families together.
+    pub write_buffer_bytes: usize,
+    /// How long a final transaction stays readable.
+    pub transaction_retention: DurationMs,
+    /// How long an enrolment stays readable after its end.
+    pub enrollment_retention: DurationMs,
+    /// Below this free space creates are refused.
+    pub disk_free_min_bytes: u64,
+}
+
+/// What an acknowledgement of the storage means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The write-ahead log was synced to the disk (fdatasync).
+    Sync,
+    /// The operating system has it; a power failure may lose the last moments.
+    Os,
+}
+
+/// The bounds of the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineLimits {
+    /// Threads that run transaction actors.
+    pub arbiters: usize,
+    /// Open transactions, all together.
+    pub transactions_in_flight_max: usize,
+    /// Open transactions of one client.
+    pub transactions_per_client_max: usize,
+    /// Open transactions of one user.
+    pub transactions_per_user_max: usize,
+    /// Long polls and held calls, all together.
+    pub waiters_max: usize,
+    /// Long polls and held calls on one transaction.
+    pub waiters_per_transaction_max: usize,
+    /// Threads that make and check signatures.
+    pub signature_threads: usize,
+    /// Signatures waiting for such a thread; one more is answered `busy`.
+    pub signature_queue_max: usize,
+    /// How long a final transaction's actor stays to answer repeated calls from memory.
+    pub linger: DurationMs,
+    /// How long a shutdown waits for open calls.
+    pub drain_grace: DurationMs,
+}
+
+/// A name space of users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Realm {
+    /// How spellings of an id become one.
+    pub user_id_rule: UserIdRule,
+    /// Life of a transaction whose type says nothing.
+    pub time_to_live: DurationMs,
+}
+
+/// An authentication type: what a portal asks for by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthenticationType {
+    /// Longest life of a transaction; `None` takes the realm's.
+    pub time_to_live: Option<DurationMs>,
+    /// The title when the portal gives none.
+    pub default_title: String,
+    /// The message when the portal gives none.
+    pub default_message: String,
+    /// Longest message in characters.
+    pub message_characters_max: usize,
+    /// Whose phones may answer; empty means every app.
+    pub apps: Vec<AppName>,
+    /// The keys whose signature approves.
+    pub keys: Vec<KeyUse>,
+    /// What the push shows before the phone has fetched the challenge.
+    pub push_text: PushText,
+    /// Wrong tries allowed.
+    pub attempts_max: u32,
+    /// Repeated pushes allowed.
+    pub resends_max: u32,
+    /// Stay pending although every push failed, because phones also ask by themselves.
+    pub keep_for_polling: bool,
+}
+
+/// What a push shows before the phone has fetched the challenge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PushText {
+    /// Only localisation keys of the app; the network learns nothing.
+    LocalizationKeys,
+    /// Title and message in clear.
+    Message,
+}
+
+/// A phone app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct App {
+    /// How many phones a user may have with it.
+    pub mode: EnrolmentMode,
+    /// The iOS app; `None` when there is none.
+    pub ios: Option<AppPlatform>,
+    /// The Android app; `None` when there is none.
+    pub android: Option<AppPlatform>,
+    /// Life of an activation code.
+    pub activation_time_to_live: DurationMs,
+}
+
+/// One platform of an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppPlatform {
+    /// The bundle id (iOS, the APNs topic) or package name (Android).
+    pub id: String,
+    /// The provider that reaches it.
+    pub provider: ProviderName,
+}
+
+/// How many phones a user may have with an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnrolmentMode {
+    /// One; a second enrolment is refused while the first phone is not revoked.
+    Single,
+}
+
+/// A push provider.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Whether it is the one that apps of its kind use when they name none.
+    pub is_default: bool,
+    /// The network and its credential.
+    pub network: ProviderNetwork,
+    /// Its bounds.
+    pub limits: ProviderLimits,
+}
+
+/// A push network and the credential for it.
+#[derive(Clone, Debug)]
+pub enum ProviderNetwork {
+    /// Apple Push Notification service.
+    Apns(ApnsProvider),
+    /// Firebase Cloud Messaging, HTTP v1.
+    Fcm(FcmProvider),
+}
+
+/// A credential for APNs, token-based.
+#[derive(Clone, Debug)]
+pub struct ApnsProvider {
+    /// Which of Apple's environments.
+    pub environment: PushEnvironment,
+    /// The base URL; by default Apple's for the environment.
+    pub endpoint: String,
+    /// Trust only the certificate authorities of this PEM file instead of the platform's.
+    pub ca_file: Option<PathBuf>,
+    /// The ten-character team id.
+    pub team_id: String,
+    /// The ten-character key id.
+    pub key_id: String,
+    /// The `.p8` file: a P-256 key, PKCS #8 PEM.
+    pub key_file: PathBuf,
+}
+
+/// A credential for FCM.
+#[derive(Clone, Debug)]
+pub struct FcmProvider {
+    /// The base URL; by default Google's.
+    pub endpoint: String,
+    /// Trust only the certificate authorities of this PEM file instead of the platform's, also for the token URI.
+    pub ca_file: Option<PathBuf>,
+    /// The service account's JSON file; names project, account, key and token URI.
+    pub service_account_file: PathBuf,
+    /// Pushes a minute that the project may send.
+    pub pushes_per_minute_max: u32,
+}
+
+/// The bounds of one provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderLimits {
+    /// HTTP/2 connections held at once.
+    pub connections_max: usize,
+    /// Pushes waiting for a stream; one more is answered `busy`.
+    pub queue_max: usize,
+    /// Transactions it supervises at once.
+    pub supervised_max: usize,
+    /// Longest wait for one reply.
+    pub request_timeout: DurationMs,
+    /// Longest wait for a connection: look-up, TCP, TLS and first SETTINGS.
+    pub connect_timeout: DurationMs,
+    /// Idle time before a PING asks whether the connection lives.
+    pub ping_interval: DurationMs,
+    /// Longest wait for the PING's answer.
+    pub ping_timeout: DurationMs,
+    /// Faults in a row that open the breaker.
+    pub breaker_faults: u32,
+    /// How long the breaker stays open before one push tries again.
+    pub breaker_open: DurationMs,
+}
+
+/// A client of the portal door.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Client {
+    /// SHA-256 of its secret.
+    pub secret_sha256: [u8; 32],
+    /// The realm of a user named without one.
+    pub default_realm: RealmName,
+    /// What it may do.
+    pub rights: Vec<Right>,
+    /// The realms whose users it may ask.
+    pub realms: Grant<RealmName>,
+    /// The apps it may enrol for and list.
+    pub apps: Grant<AppName>,
+    /// The types it may start.
+    pub types: Grant<TypeName>,
+}
+
+/// A right of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Right {
+    /// Start, read and cancel transactions.
+    Transactions,
+    /// Open, read and cancel enrolments.
+    Enrollments,
+    /// List and remove devices.
+    Devices,
+    /// Keep user profiles.
+    Users,
+    /// Fetch codes for delivery by the client itself.
+    CustomDelivery,
+}
+
+/// What a client may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant<T> {
+    /// Everything, spelled `["*"]`.
+    All,
+    /// These.
+    Only(Vec<T>),
+}
+
+impl<T: PartialEq> Grant<T> {
+    /// Whether `name` is covered.
+    pub fn covers(&self, name: &T) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.contains(name),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The vocabulary of Tocsin: what every other package means by an id, a user, a device, a transaction,
+//! its states and the errors a caller can meet.
+//!
+//! Plain data and validation only: no I/O, no clock, no wire or disk form (those stand at the edges, in
+//! `api` and `storage`). A value of one of these types is valid by construction.
+
+mod device;
+mod enrollment;
+mod id;
+mod idempotency;
+mod key;
+mod name;
+mod problem;
+mod push;
+mod secret;
+mod start;
+mod state;
+mod text;
+mod time;
+mod transaction;
+mod user;
+
+pub use device::{AppVersion, Device, DeviceProfile, DeviceStatus, Platform};
+pub use enrollment::{ActivationCodeHash, Enrollment, EnrollmentState};
+pub use id::{DeviceId, EnrollmentId, IdError, Partition, PushId, TransactionId};
+pub use idempotency::{Fingerprint, Idempotency, IdempotencyKey};
+pub use key::{DeviceKey, KeyId, KeyUse, Nonce, PublicKey, Thumbprint};
+pub use name::{AppName, ClientId, NameError, ProviderName, RealmName, TypeName};
+pub use problem::{ErrorCode, Problem};
+pub use push::{DeliveryReason, DeliveryStatus, PushEnvironment, PushKind, PushTarget, PushToken};
+pub use secret::Secret;
+pub use start::StartRequest;
+pub use state::{Decision, FailureReason, Method, State};
+pub use text::{Content, ContentLimits, Detail};
+pub use time::{DurationMs, UnixMs};
+pub use transaction::{Answer, Counter, Delivery, Recipient, Transaction};
+pub use user::{User, UserId, UserIdError, UserIdRule};

@@ -1,0 +1,212 @@
+//! What went wrong, in the words of the interface: one closed list of codes, shared by engine and doors.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::{DurationMs, State};
+
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $name:ident = $word:literal, $status:literal, $title:literal;)*) => {
+        /// A stable error code. Its page is `docs/errors/<code>.md`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ErrorCode {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl ErrorCode {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The code as it stands on the wire.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+
+            /// The HTTP status.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+
+            /// A short text that is the same at every occurrence.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// Malformed JSON or a wrong JSON type.
+    InvalidRequest = "invalid_request", 400, "The request is malformed";
+    /// A field that the call does not have.
+    UnknownField = "unknown_field", 400, "The request has an unknown field";
+    /// Wrong or missing client credentials.
+    InvalidClient = "invalid_client", 401, "The client is not authenticated";
+    /// Wrong or missing operator token.
+    InvalidToken = "invalid_token", 401, "The operator is not authenticated";
+    /// The device's proof does not stand.
+    BadProof = "bad_proof", 401, "The device is not authenticated";
+    /// The signature of an answer does not stand.
+    BadSignature = "bad_signature", 401, "The signature is wrong";
+    /// A good signature with a time too far from ours, or not above the last.
+    ClockSkew = "clock_skew", 401, "The device's clock is off";
+    /// An activation code that is unknown, used, cancelled or expired.
+    BadActivationCode = "bad_activation_code", 401, "The activation code is not valid";
+    /// A right, realm, app or type that the client does not have.
+    NotPermitted = "not_permitted", 403, "The client may not do this";
+    /// A key or decision that the type does not take.
+    MethodNotAllowed = "method_not_allowed", 403, "The type does not take this way of approving";
+    /// A device that is not active.
+    DeviceInactive = "device_inactive", 403, "The device is not active";
+    /// A device that was removed.
+    DeviceRevoked = "device_revoked", 403, "The device is revoked";
+    /// An unknown or foreign id, or an unknown path.
+    NotFound = "not_found", 404, "There is no such thing";
+    /// A method that the path does not have (RFC 9110, section 15.5.6).
+    HttpMethodNotAllowed = "http_method_not_allowed", 405, "The path does not have this method";
+    /// A transaction that has ended.
+    TransactionFinal = "transaction_final", 409, "The transaction has ended";
+    /// An enrolment that has ended.
+    EnrollmentFinal = "enrollment_final", 409, "The enrolment has ended";
+    /// The user already has a device of this app.
+    DeviceExists = "device_exists", 409, "The user already has a device";
+    /// A key that is registered already.
+    KeyInUse = "key_in_use", 409, "The key is already registered";
+    /// A body that is too large.
+    BodyTooLarge = "body_too_large", 413, "The body is too large";
+    /// A body of a kind that the door does not read.
+    UnsupportedMediaType = "unsupported_media_type", 415, "The media type is not supported";
+    /// A value of the right type that is not allowed.
+    InvalidField = "invalid_field", 422, "A value is not allowed";
+    /// A missing field.
+    FieldRequired = "field_required", 422, "A field is missing";
+    /// A type that is not configured.
+    UnknownType = "unknown_type", 422, "There is no such type";
+    /// A method that is switched off.
+    MethodDisabled = "method_disabled", 422, "The method is switched off";
+    /// No device can take the transaction.
+    NoDevice = "no_device", 422, "No device can take the transaction";
+    /// All claims of the challenge together are too large.
+    ContentTooLarge = "content_too_large", 422, "The content is too large";
+    /// The same idempotency key with another request.
+    IdempotencyMismatch = "idempotency_mismatch", 422, "The idempotency key belongs to another request";
+    /// An answer that does not fit its challenge.
+    WrongChallenge = "wrong_challenge", 422, "The answer does not fit the challenge";
+    /// The caller's own bound.
+    RateLimited = "rate_limited", 429, "Too many requests";
+    /// A fault of ours.
+    Internal = "internal", 500, "Internal error";
+    /// A bound of the engine.
+    Busy = "busy", 503, "The server is busy";
+    /// No push network can be reached.
+    ProviderUnavailable = "provider_unavailable", 503, "No provider is available";
+    /// The storage does not take writes.
+    StorageUnavailable = "storage_unavailable", 503, "The storage is not available";
+    /// The server is shutting down.
+    Draining = "draining", 503, "The server is shutting down";
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// An error as its caller sees it; holds nothing secret and nothing internal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which error.
+    pub code: ErrorCode,
+    /// What happened and what to do, for the caller.
+    pub detail: Cow<'static, str>,
+    /// The field that is wrong, as a dotted path into the body.
+    pub field: Option<Cow<'static, str>>,
+    /// After which time to try again; always set for 429 and 503.
+    pub retry_after: Option<DurationMs>,
+    /// Tries left.
+    pub attempts_left: Option<u32>,
+    /// The state of the transaction that the call met.
+    pub state: Option<State>,
+}
+
+impl Problem {
+    /// The wait that a 429 or 503 asks for when nothing better is known.
+    pub const RETRY_AFTER_DEFAULT: DurationMs = DurationMs::from_seconds(1);
+
+    /// A problem with this code; `detail` says what to do.
+    pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        let retry_after = matches!(code.status(), 429 | 503).then_some(Self::RETRY_AFTER_DEFAULT);
+        Self { code, detail: detail.into(), field: None, retry_after, attempts_left: None, state: None }
+    }
+
+    /// Names the field that is wrong.
+    #[must_use]
+    pub fn with_field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// Names the wait before another try.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: DurationMs) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// Names the state of the transaction that the call met.
+    #[must_use]
+    pub fn with_state(mut self, state: State) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// `404 not_found`, the same for the unknown and for what belongs to somebody else.
+    pub fn not_found() -> Self {
+        Self::new(ErrorCode::NotFound, "nothing with this id exists for this caller")
+    }
+
+    /// `409 transaction_final` with the state it ended in.
+    pub fn transaction_final(state: State) -> Self {
+        Self::new(ErrorCode::TransactionFinal, "the transaction has ended and cannot change any more")
+            .with_state(state)
+    }
+
+    /// `500 internal`; what happened stands in the log under the request id.
+    pub fn internal() -> Self {
+        Self::new(
+            ErrorCode::Internal,
+            "the server could not finish the request; its log tells more under this request id",
+        )
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_snake_case_and_have_an_error_status() {
+        let mut seen = std::collections::HashSet::new();
+        for code in ErrorCode::ALL {
+            assert!(seen.insert(code.as_str()), "{code} twice");
+            assert!(code.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{code}");
+            assert!((400..600).contains(&code.status()), "{code}");
+        }
+    }
+
+    #[test]
+    fn busy_answers_say_when_to_come_back() {
+        for code in ErrorCode::ALL {
+            let problem = Problem::new(*code, "x");
+            assert_eq!(problem.retry_after.is_some(), matches!(code.status(), 429 | 503), "{code}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A transaction: one question to one user, from its start to its one final state.
+
+use crate::{
+    AppName, ClientId, Content, Decision, DeliveryReason, DeliveryStatus, DeviceId, DurationMs, KeyUse,
+    Method, Nonce, Platform, ProviderName, State, TransactionId, TypeName, UnixMs, User,
+};
+
+/// Tries used and allowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counter {
+    /// How many were used; never falls.
+    pub used: u32,
+    /// How many there are.
+    pub max: u32,
+}
+
+impl Counter {
+    /// A fresh counter.
+    pub const fn new(max: u32) -> Self {
+        Self { used: 0, max }
+    }
+
+    /// How many are left.
+    pub const fn left(self) -> u32 {
+        self.max.saturating_sub(self.used)
+    }
+}
+
+/// A phone that may answer a transaction, and how far the push to it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// The phone.
+    pub device_id: DeviceId,
+    /// Its name when the transaction started.
+    pub device_name: Box<str>,
+    /// Its platform.
+    pub platform: Platform,
+    /// Its app, which the challenge names.
+    pub app: AppName,
+    /// The nonce of this transaction for this phone.
+    pub nonce: Nonce,
+    /// The push to it; `None` for a phone without a push address, which asks by itself.
+    pub delivery: Option<Delivery>,
+}
+
+/// The push to one phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// By which provider.
+    pub provider: ProviderName,
+    /// How far it came.
+    pub status: DeliveryStatus,
+    /// Why it failed or is unknown.
+    pub reason: Option<DeliveryReason>,
+}
+
+/// The answer that decided a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The phone that answered.
+    pub device_id: DeviceId,
+    /// The key that signed, which names the method of approving.
+    pub key_use: KeyUse,
+    /// What it said.
+    pub decision: Decision,
+    /// When we took it up.
+    pub decided_at: UnixMs,
+    /// The signed answer, compact JWS, so that a portal can check it by itself.
+    pub jws: Box<str>,
+    /// The request's proof, when the answer was not by the `device` key.
+    pub proof_jws: Option<Box<str>>,
+}
+
+/// A transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// Its id.
+    pub id: TransactionId,
+    /// Counts its stored changes, starting at 1.
+    pub revision: u32,
+    /// The client that started it; only that one sees it.
+    pub client: ClientId,
+    /// Who is asked.
+    pub user: User,
+    /// Its type.
+    pub type_name: TypeName,
+    /// How its user is reached.
+    pub method: Method,
+    /// Where it stands.
+    pub state: State,
+    /// When the portal called; the time to live counts from here.
+    pub created_at: UnixMs,
+    /// From this moment on no answer is taken.
+    pub expires_at: UnixMs,
+    /// When it became final.
+    pub ended_at: Option<UnixMs>,
+    /// What the user is shown.
+    pub content: Content,
+    /// The keys whose signature approves it.
+    pub accepted_keys: Vec<KeyUse>,
+    /// The phones that may answer.
+    pub recipients: Vec<Recipient>,
+    /// Wrong tries of the user.
+    pub attempts: Counter,
+    /// Repeated pushes that the portal asked for.
+    pub resends: Counter,
+    /// The deciding answer.
+    pub answer: Option<Answer>,
+    /// Stay pending although every push failed, because phones also ask by themselves.
+    pub keep_for_polling: bool,
+}
+
+impl Transaction {
+    /// The whole life.
+    pub const fn time_to_live(&self) -> DurationMs {
+        self.expires_at.since(self.created_at)
+    }
+
+    /// The recipient with this device id.
+    pub fn recipient(&self, device_id: &DeviceId) -> Option<&Recipient> {
+        self.recipients.iter().find(|recipient| recipient.device_id == *device_id)
+    }
+
+    /// The recipient with this device id, to change.
+    pub fn recipient_mut(&mut self, device_id: &DeviceId) -> Option<&mut Recipient> {
+        self.recipients.iter_mut().find(|recipient| recipient.device_id == *device_id)
+    }
+}

@@ -1,0 +1,110 @@
+//! Every message that crosses an actor boundary.
+//!
+//! `transaction` and `provider` know this page and not each other.
+
+use std::sync::Arc;
+
+use actix::{Message, Recipient};
+use tocsin_model::{
+    DeliveryReason, DeviceId, ProviderName, PushId, PushTarget, State, TransactionId, UnixMs,
+};
+
+/// One push to one phone. A retransmission is the same value again, with the same ids.
+#[derive(Clone, Debug)]
+pub struct Push {
+    /// The transaction, which is also the collapse id.
+    pub transaction_id: TransactionId,
+    /// The phone.
+    pub device_id: DeviceId,
+    /// The identity of this push (`apns-id`), the same for a retransmission.
+    pub push_id: PushId,
+    /// The phone's address; always one with a token.
+    pub target: PushTarget,
+    /// The bundle id (the APNs topic) or the package name.
+    pub app_id: Arc<str>,
+    /// From this moment on the push is worthless: it is not sent, and the network must not keep it longer.
+    pub expires_at: UnixMs,
+    /// What the push says.
+    pub content: PushContent,
+}
+
+/// What a push says before the phone has fetched the challenge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushContent {
+    /// Ask for an answer; localisation keys of the app only.
+    Ask,
+    /// Ask for an answer, with title and message in clear, because the type says so.
+    AskInClear {
+        /// The title.
+        title: Box<str>,
+        /// The message.
+        message: Box<str>,
+    },
+    /// The transaction has ended; the phone clears its prompt.
+    Closed(State),
+}
+
+/// How a push ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// The network took it.
+    Relayed,
+    /// It will not arrive: it was refused, or never written.
+    Failed(DeliveryReason),
+    /// It was written and then cut off: it may arrive, so a repetition must keep its ids.
+    Unknown(DeliveryReason),
+}
+
+/// To a provider: deliver this push, and supervise the transaction until it is released.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Deliver {
+    /// The push.
+    pub push: Push,
+    /// Whom to tell.
+    pub reply_to: Recipient<ProviderEvent>,
+}
+
+/// To a provider: the transaction has ended or moved on; supervise it no longer.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Release {
+    /// The transaction.
+    pub transaction_id: TransactionId,
+}
+
+/// To a provider: a transaction that it supervises ended by a fault; have it revived.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Faulted {
+    /// The transaction.
+    pub transaction_id: TransactionId,
+}
+
+/// From a provider to a transaction that it supervises.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub enum ProviderEvent {
+    /// The push was written to the network.
+    Written {
+        /// To which phone.
+        device_id: DeviceId,
+    },
+    /// The push ended.
+    Ended {
+        /// To which phone.
+        device_id: DeviceId,
+        /// How.
+        outcome: DeliveryOutcome,
+    },
+    /// The provider broke down: what was in its hands is unknown.
+    Down {
+        /// Which.
+        provider: ProviderName,
+    },
+    /// The provider is back.
+    Up {
+        /// Which.
+        provider: ProviderName,
+    },
+}

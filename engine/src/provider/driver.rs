@@ -1,0 +1,51 @@
+//! What the provider actor asks of a push network.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tocsin_model::UnixMs;
+
+use crate::protocol::{DeliveryOutcome, Push};
+
+/// What a network said of a phone's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PushVerdict {
+    /// It is dead, since this moment where the network says so.
+    Dead {
+        /// The network's own time of death.
+        since: Option<UnixMs>,
+    },
+    /// It was refused, perhaps by our own fault.
+    Suspect,
+    /// It was taken.
+    Good,
+}
+
+/// How a push ended, with all that the actor must act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DriverReport {
+    /// For the transaction.
+    pub outcome: DeliveryOutcome,
+    /// For the device's record; `None` when the network said nothing of the address.
+    pub verdict: Option<PushVerdict>,
+    /// Whether this counts against the network's health (for the breaker), for it, or not at all.
+    pub healthy: Option<bool>,
+}
+
+/// A push network with its pool of connections and its cached token.
+pub trait Driver: Send + Sync + 'static {
+    /// Delivers `push`. Ends by itself before `push.expires_at` and within the provider's time-outs; repeats at
+    /// most as the network's rules allow, always with the same ids. Dropping the future cuts the stream.
+    /// `written` is called once, when the request was handed to the connection for the first time.
+    fn deliver<'a>(
+        &'a self,
+        push: &'a Push,
+        written: &'a (dyn Fn() + Send + Sync),
+    ) -> Pin<Box<dyn Future<Output = DriverReport> + Send + 'a>>;
+
+    /// Opens a connection and fetches a token before traffic comes, and keeps them warm. Ends when closed.
+    fn keep_warm(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// Takes no new push and closes the connections once their streams have ended.
+    fn close(&self);
+}

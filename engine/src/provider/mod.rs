@@ -1,0 +1,8 @@
+//! Providers: each push network behind one trait.
+//!
+//! A provider is one folder with the same file names in each; all pass one conformance suite. What the trait
+//! promises is all that the provider actor knows of a network.
+
+mod driver;
+
+pub use driver::{Driver, DriverReport, PushVerdict};

@@ -1,0 +1,43 @@
+//! The outside world for tests, demos and load: strict doubles of APNs and FCM.
+//!
+//! Each double is a real server: TLS 1.2 or later with a certificate made at run time, HTTP/2 on the
+//! wire, and by default it refuses what Apple and Google refuse. [`Strictness::Fast`] is the one switch
+//! that turns the checks off; it exists to measure a client and not this crate.
+//!
+//! Start at [`World`] for everything at once, or at [`ApnsServer`] and [`FcmServer`] for one of them.
+//! What came is in [`PushLog`]; what shall go wrong is told to a [`FaultScript`].
+//!
+//! It deliberately imports nothing else of this product, so that a fault of the product cannot hide
+//! behind the same fault here: signatures, tokens and payloads are checked by code of its own.
+
+mod apns;
+mod authority;
+mod clock;
+mod credential;
+mod error;
+mod fault;
+mod fcm;
+mod jws;
+mod record;
+mod strictness;
+mod sync;
+mod wire;
+mod world;
+
+pub use apns::{
+    ApnsEnvironment, ApnsFault, ApnsKey, ApnsOptions, ApnsReason, ApnsRefusal, ApnsServer, DeviceRegister,
+    KeyEnvironment, Topics, UnknownTokens,
+};
+pub use authority::{Authority, ServerIdentity};
+pub use clock::MockClock;
+pub use credential::{ApnsCredential, FcmCredential};
+pub use error::MockError;
+pub use fault::{Fault, FaultScript, Repeat};
+pub use fcm::{
+    FcmFault, FcmOptions, FcmRefusal, FcmServer, FcmTarget, OAuthFault, OAuthRefusal, RegistrationRegister,
+    TokenEndpoint,
+};
+pub use record::{PushLog, PushOutcome, PushRecord};
+pub use strictness::Strictness;
+pub use wire::{ConnectionNumber, ConnectionReport, Traffic};
+pub use world::{World, WorldOptions};

@@ -1,0 +1,1 @@
+//! Demo, simulated phones and load for Tocsin, over the network only.

@@ -1,0 +1,280 @@
+//! The storage trait: the product's verbs and what they answer.
+//!
+//! Every write verb is submitted without blocking and answered once it is durable by the configured meaning.
+//! Each is a compare-and-set; a competitor that lost is told the current state. Reads see every
+//! acknowledged write.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tocsin_model::{
+    ActivationCodeHash, Device, DeviceId, Enrollment, EnrollmentId, Idempotency, KeyId, PushKind, PushToken,
+    Transaction, TransactionId, UnixMs, User,
+};
+use tokio::sync::{oneshot, watch};
+
+use crate::{StoreError, StoreErrorKind};
+
+/// The answer to a submitted write. Dropping it cancels nothing.
+#[must_use = "a write is only known to be durable when it was awaited"]
+#[derive(Debug)]
+pub struct Pending<T>(oneshot::Receiver<Result<T, StoreError>>);
+
+impl<T> Pending<T> {
+    /// A pending answer and the sender that gives it.
+    pub fn channel() -> (oneshot::Sender<Result<T, StoreError>>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Self(receiver))
+    }
+
+    /// An answer that is known at once.
+    pub fn ready(answer: Result<T, StoreError>) -> Self {
+        let (sender, pending) = Self::channel();
+        // The receiver is held by `pending`, so the send cannot fail.
+        let _ = sender.send(answer);
+        pending
+    }
+}
+
+impl<T> Future for Pending<T> {
+    type Output = Result<T, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|received| {
+            received.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Unknown, "the writer dropped the answer")))
+        })
+    }
+}
+
+/// A boxed answer to a read.
+pub type Read<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// A transaction to create, in one batch with its place among the open ones and its idempotency row.
+#[derive(Clone, Debug)]
+pub struct NewTransaction {
+    /// The record, `pending`, revision 1.
+    pub transaction: Transaction,
+    /// The caller's promise, kept until ten minutes after `expires_at`.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What became of a create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It is stored.
+    New,
+    /// The same key and fingerprint made this one before; nothing was stored.
+    Existing(TransactionId),
+    /// The key belongs to another request; nothing was stored.
+    Mismatch,
+}
+
+/// What became of a final state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It is stored.
+    Stored,
+    /// Another final state was stored first: this record stands.
+    Lost(Box<Transaction>),
+    /// There is no such transaction.
+    Absent,
+}
+
+/// What became of a wrong try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempted {
+    /// It is stored.
+    Stored,
+    /// The stored counter or state is another: this record stands.
+    Lost(Box<Transaction>),
+    /// There is no such transaction.
+    Absent,
+}
+
+/// An enrolment to open.
+#[derive(Clone, Debug)]
+pub struct NewEnrollment {
+    /// The record, `pending`, revision 1.
+    pub enrollment: Enrollment,
+    /// The caller's promise.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What became of an enrolment to open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnrollmentOpened {
+    /// It is stored.
+    New,
+    /// The same key and fingerprint made this one before; nothing was stored.
+    Existing(EnrollmentId),
+    /// The key belongs to another request; nothing was stored.
+    Mismatch,
+    /// Mode `single`, and the user has a device of this app that is not revoked.
+    DeviceExists,
+}
+
+/// What became of a phone's enrolment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enrolled {
+    /// The device is stored and the code used up.
+    Stored,
+    /// The same code and `device` key enrolled this device within the retry window: the same answer again.
+    Again(Box<Device>),
+    /// The code is unknown, expired, cancelled or used.
+    BadCode,
+    /// The `device` key is registered already.
+    KeyInUse,
+    /// Mode `single`, and the user has a device of this app that is not revoked.
+    DeviceExists,
+}
+
+/// What became of the cancelling of an enrolment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnrollmentCancelled {
+    /// It is `failed` now, or was so before.
+    Stored,
+    /// A phone was enrolled before.
+    Completed,
+    /// There is no such enrolment.
+    Absent,
+}
+
+/// What became of the revoking of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// It is `revoked` now, or was so before.
+    Stored,
+    /// There is no such device.
+    Absent,
+}
+
+/// What a push network said of an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushTargetVerdict {
+    /// It is dead, since this moment where the network says so. Rows registered later are left alone.
+    Dead {
+        /// The network's own time of death.
+        since: Option<UnixMs>,
+    },
+    /// It was refused, perhaps by our own fault; counted, never cleared.
+    Suspect,
+    /// It was taken; forgets earlier suspicion.
+    Good,
+}
+
+/// One page of the open transactions, in the order of their deadlines.
+#[derive(Clone, Debug, Default)]
+pub struct OpenPage {
+    /// The transactions.
+    pub transactions: Vec<Transaction>,
+    /// Where the next page starts; `None` at the end.
+    pub next: Option<(UnixMs, TransactionId)>,
+}
+
+/// Names of the deployment's own small values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MetaKey {
+    /// The issuer of the device protocol, fixed at the first start.
+    Issuer,
+    /// The key that push ids are derived with.
+    PushIdKey,
+}
+
+/// What one group commit did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CommitReport {
+    /// Verbs in the batch.
+    pub verbs: usize,
+    /// Bytes of the batch.
+    pub bytes: usize,
+    /// The longest wait of a verb in the queue.
+    pub queue_wait: Duration,
+    /// The write with its sync.
+    pub write: Duration,
+    /// Whether the write-ahead log was synced.
+    pub synced: bool,
+}
+
+/// Who wants to know what the writer does; called on the writer's thread, so it must be quick.
+pub trait StoreObserver: Send + Sync + 'static {
+    /// A batch was committed.
+    fn committed(&self, report: CommitReport);
+    /// A verb was refused because the queue was full.
+    fn refused(&self);
+}
+
+/// The storage of the product.
+pub trait Store: Send + Sync + 'static {
+    /// Stores a new transaction.
+    fn create(&self, new: NewTransaction) -> Pending<Created>;
+
+    /// Stores the final state of a transaction, if it is still `pending`.
+    fn end(&self, ended: Transaction) -> Pending<Ended>;
+
+    /// Stores how far the pushes of a pending transaction came; rides in a batch without a sync of its own and
+    /// is dropped when the stored record is final or not older.
+    fn mark(&self, marked: Transaction) -> Pending<()>;
+
+    /// Stores a wrong try: `tried` carries the raised counter, `used_before` the one it was raised from. When
+    /// the try was the last, `tried` is already final, and both are stored in one batch.
+    fn attempt(&self, tried: Transaction, used_before: u32) -> Pending<Attempted>;
+
+    /// Stores a new enrolment; mode `single` is judged here and again when the phone enrols.
+    fn open_enrollment(&self, new: NewEnrollment) -> Pending<EnrollmentOpened>;
+
+    /// Registers `device` by the activation code whose hash is `code_hash`, and uses the code up.
+    /// User, app and enrolment of `device` are overwritten by the enrolment's.
+    fn enrol(&self, code_hash: ActivationCodeHash, device: Device, now: UnixMs) -> Pending<Enrolled>;
+
+    /// Cancels an enrolment.
+    fn cancel_enrollment(&self, id: EnrollmentId) -> Pending<EnrollmentCancelled>;
+
+    /// Removes a device for good.
+    fn revoke_device(&self, id: DeviceId, now: UnixMs) -> Pending<Revoked>;
+
+    /// Applies a network's verdict to every device that still holds this address. A dead one becomes
+    /// `unreachable` and loses the address; answers with the devices that changed.
+    fn judge_push_target(&self, kind: PushKind, token: PushToken, verdict: PushTargetVerdict) -> Pending<Vec<DeviceId>>;
+
+    /// Keeps `value` under `key` unless there is one; answers with the one that stands.
+    fn keep_meta(&self, key: MetaKey, value: Vec<u8>) -> Pending<Vec<u8>>;
+
+    /// The transaction with this id.
+    fn transaction(&self, id: TransactionId) -> Read<'_, Option<Transaction>>;
+
+    /// The transaction that this client started with this key, with the fingerprint of that start.
+    fn by_idempotency_key<'a>(
+        &'a self,
+        client: &'a tocsin_model::ClientId,
+        idempotency: &'a Idempotency,
+    ) -> Read<'a, Option<Created>>;
+
+    /// One page of the open transactions after `after`, at most `limit`.
+    fn open_transactions(&self, after: Option<(UnixMs, TransactionId)>, limit: usize) -> Read<'_, OpenPage>;
+
+    /// The enrolment with this id.
+    fn enrollment(&self, id: EnrollmentId) -> Read<'_, Option<Enrollment>>;
+
+    /// The enrolment with this activation code.
+    fn enrollment_by_code(&self, code_hash: ActivationCodeHash) -> Read<'_, Option<Enrollment>>;
+
+    /// The device with this id, revoked ones too.
+    fn device(&self, id: DeviceId) -> Read<'_, Option<Device>>;
+
+    /// The device that has a key of this name.
+    fn device_by_kid(&self, kid: KeyId) -> Read<'_, Option<Device>>;
+
+    /// The devices of a user, newest first, revoked ones too until their retention ends.
+    fn devices_of<'a>(&'a self, user: &'a User) -> Read<'a, Vec<Device>>;
+
+    /// Verbs waiting for the writer.
+    fn queue_depth(&self) -> usize;
+
+    /// Turns `true` when a write or sync failed and the process must end.
+    fn stopped(&self) -> watch::Receiver<bool>;
+
+    /// When the writer last showed that it lives, measured from now.
+    fn writer_idle_for(&self) -> Duration;
+}
