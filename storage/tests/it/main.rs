@@ -1,0 +1,5 @@
+//! Tests of the storage from outside: one conformance suite for every back end, a shadow model, and for RocksDB
+//! opening, failing, crashing and syncing.
+
+mod conformance;
+mod fixture;
