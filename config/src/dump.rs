@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::path::{KeyPath, quoted};
+use crate::place::Source;
 use crate::schema::{self, KEYS};
 use crate::settings::{Setting, Settings};
 use crate::shape::Value;
@@ -57,7 +58,11 @@ impl fmt::Debug for Effective {
 fn line(path: &KeyPath, setting: &Setting) -> Option<(usize, String)> {
     let value = written(setting.value.as_ref()?);
     let order = KEYS.iter().position(|key| key.pattern == setting.key.pattern)?;
-    Some((order, format!("{} = {value} # {}\n", quoted(path.leaf()), setting.place)))
+    let whence = match &setting.place.source {
+        Source::Default => Source::Default.to_string(),
+        Source::File(_) | Source::Environment(_) => setting.place.to_string(),
+    };
+    Some((order, format!("{} = {value} # {whence}\n", quoted(path.leaf()))))
 }
 
 fn written(value: &Value) -> String {

@@ -42,31 +42,36 @@ impl Config {
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Loaded, Faults> {
+        let mut findings = Findings::default();
         let Some(path) = file else {
-            return load_layers(None, variables);
+            return load_layers(None, variables, findings);
         };
         let folder = path.parent().unwrap_or(Path::new(""));
         let source = Source::File(path.to_owned());
         match read_file(path) {
-            Ok(text) => load_layers(Some(Origin::document(source, &text, folder)), variables),
-            Err(why) => Err(Faults::new(vec![Fault::new(Place::whole(source), &KeyPath::default(), why)])),
+            Ok(text) => load_layers(Some(Origin::document(source, &text, folder)), variables, findings),
+            Err(why) => {
+                findings.is_partial = true;
+                findings.fault(Place::whole(source), &KeyPath::default(), why);
+                load_layers(None, variables, findings)
+            }
         }
     }
 
     /// Loads `text` as if it were the file `tocsin.toml` in `folder`, without any variable.
     pub fn load_str(text: &str, folder: &Path) -> Result<Loaded, Faults> {
         let source = Source::File(folder.join("tocsin.toml"));
-        load_layers(Some(Origin::document(source, text, folder)), [])
+        load_layers(Some(Origin::document(source, text, folder)), [], Findings::default())
     }
 }
 
 fn load_layers(
     file: Option<Origin<'_>>,
     variables: impl IntoIterator<Item = (String, String)>,
+    mut findings: Findings,
 ) -> Result<Loaded, Faults> {
     let mut settings = Settings::default();
     let built_in = Origin::document(Source::Default, DEFAULT_TOML, Path::new(""));
-    let mut findings = Findings::default();
     document::read(&built_in, &mut settings, &mut findings);
     if let Some(file) = file {
         document::read(&file, &mut settings, &mut findings);

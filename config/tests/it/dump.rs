@@ -24,7 +24,7 @@ fn the_dump_tells_each_value_with_its_source() {
     ] {
         assert!(dump.lines().any(|found| found == line), "no {line:?} in\n{dump}");
     }
-    assert!(dump.starts_with("[portal]\naddress = \"127.0.0.1:8440\" # default:"), "{dump}");
+    assert!(dump.starts_with("[portal]\naddress = \"127.0.0.1:8440\" # default\n"), "{dump}");
 }
 
 #[test]

@@ -228,3 +228,13 @@ fn files_that_are_no_text_say_so() {
     let not_a_file = Config::load(Some(folder.path()), []).expect_err("a folder").to_string();
     assert!(not_a_file.contains("is a folder"), "{not_a_file}");
 }
+
+#[test]
+fn a_file_that_is_not_there_does_not_hide_what_is_wrong_in_variables() {
+    let folder = folder();
+    let variables = [("TOCSIN_PORTAL__WORKERS", "0"), ("TOCSIN_REALMS__RETAIL__TTL_S", "9")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let faults = Config::load(Some(&folder.path().join("none.toml")), variables).expect_err("faults");
+    let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(keys, ["", "portal.workers"], "{faults}");
+}
