@@ -150,7 +150,8 @@ async fn a_token_of_the_other_environment_is_bad() {
 
 #[tokio::test]
 async fn an_unknown_token_is_bad_where_only_known_ones_are_taken() {
-    let rig = ApnsRig::start_with(|options| options.unknown_tokens = tocsin_mock::UnknownTokens::Refuse).await;
+    let rig =
+        ApnsRig::start_with(|options| options.unknown_tokens = tocsin_mock::UnknownTokens::Refuse).await;
     let answer = rig.send(rig.push()).await;
     assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (400, "BadDeviceToken"));
     rig.server.devices().register(DEVICE, super::rig::TOPIC).unwrap();

@@ -5,7 +5,7 @@ use h2::Reason;
 use http::Request;
 use tocsin_mock::{Fault, Strictness};
 
-use super::client::{Client, begin_now, collect, tls};
+use super::client::{Client, DEADLINE, begin_now, collect, tls};
 use super::rig::{ApnsRig, DEVICE, Push};
 
 fn request(rig: &ApnsRig) -> Request<Bytes> {
@@ -77,12 +77,25 @@ async fn many_streams_run_at_once_when_the_limit_has_risen() {
     let mut client = rig.client().await;
     client.send(request(&rig)).await.unwrap();
     client.until_limit(1_000).await;
-    rig.server.faults().for_next(100, Fault::Delay(std::time::Duration::from_millis(50))).unwrap();
-    let responses: Vec<_> = (0..100).map(|_| begin_now(&mut client.sender, request(&rig)).unwrap()).collect();
-    for response in responses {
-        assert_eq!(collect(response).await.unwrap().status.as_u16(), 200);
-    }
-    assert_eq!(rig.server.traffic().streams_peak, 100);
+    rig.server.faults().for_next(100, Fault::NeverAnswer).unwrap();
+    let silent: Vec<_> = (0..100).map(|_| begin_now(&mut client.sender, request(&rig)).unwrap()).collect();
+    let all_came = |push: &tocsin_mock::PushRecord| push.sequence == 101;
+    rig.server.pushes().wait_for_push(all_came, DEADLINE).await.unwrap();
+    assert_eq!(client.send(request(&rig)).await.unwrap().status.as_u16(), 200);
+    assert_eq!(rig.server.traffic().streams_peak, 101);
+    drop(silent);
+}
+
+#[tokio::test]
+async fn a_stream_given_up_by_the_client_makes_room_for_another() {
+    let rig = ApnsRig::start().await;
+    let mut client = rig.client().await;
+    rig.server.faults().for_next(1, Fault::NeverAnswer).unwrap();
+    let silent = client.begin(request(&rig)).await.unwrap();
+    rig.server.pushes().wait_for_push(|_| true, DEADLINE).await.unwrap();
+    drop(silent);
+    assert_eq!(client.send(request(&rig)).await.unwrap().status.as_u16(), 200);
+    assert_eq!(rig.server.traffic().streams_refused, 0);
 }
 
 #[tokio::test]

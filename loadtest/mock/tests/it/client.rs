@@ -75,11 +75,8 @@ impl Client {
     /// Connects and assumes `streams` before the first SETTINGS.
     pub async fn connect_with(authority: &Authority, address: SocketAddr, streams: usize) -> Self {
         let tls = tls(authority, address, &[b"h2"]).await.unwrap();
-        let (sender, connection) = h2::client::Builder::new()
-            .initial_max_send_streams(streams)
-            .handshake(tls)
-            .await
-            .unwrap();
+        let (sender, connection) =
+            h2::client::Builder::new().initial_max_send_streams(streams).handshake(tls).await.unwrap();
         Self { sender, driver: tokio::spawn(connection) }
     }
 

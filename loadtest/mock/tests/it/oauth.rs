@@ -157,8 +157,7 @@ async fn another_path_and_another_method_are_refused() {
 #[tokio::test]
 async fn an_outage_of_the_endpoint_can_be_scripted() {
     let rig = FcmRig::start().await;
-    let outage =
-        OAuthRefusal::Undocumented { status: StatusCode::SERVICE_UNAVAILABLE, body: String::new() };
+    let outage = OAuthRefusal::Undocumented { status: StatusCode::SERVICE_UNAVAILABLE, body: String::new() };
     rig.server.token_endpoint().faults().for_next(1, Fault::Refuse(outage)).unwrap();
     let form = grant_form(&rig.assertion(json!({})));
     assert_eq!(rig.ask_for_token(&form).await.status.as_u16(), 503);

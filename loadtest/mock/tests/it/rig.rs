@@ -148,10 +148,6 @@ impl Push {
         self.without(name).also(name, value)
     }
 
-    pub fn token(self, token: &str) -> Self {
-        self.set("authorization", &format!("bearer {token}"))
-    }
-
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
