@@ -168,6 +168,13 @@ impl Key {
         Self::new(Kind::Transaction, &[])
     }
 
+    /// The first key behind every transaction's.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn behind_transactions() -> Self {
+        let bytes = (Kind::Transaction as u16 + 1).to_be_bytes().to_vec();
+        Self { family: Kind::Transaction.family(), bytes }
+    }
+
     /// A place among the open transactions.
     pub(crate) fn open(expires_at: UnixMs, id: &TransactionId) -> Self {
         Self::new(Kind::Open, &[&expires_at.get().to_be_bytes(), id.as_bytes()])

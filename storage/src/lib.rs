@@ -11,6 +11,8 @@ mod error;
 mod key;
 pub mod memory;
 mod record;
+#[cfg(feature = "rocks")]
+pub mod rocks;
 mod store;
 mod verb;
 

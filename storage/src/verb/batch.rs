@@ -28,6 +28,11 @@ impl Batch {
         self.changes.is_empty()
     }
 
+    /// Bytes of the changed rows with their keys.
+    pub(crate) fn bytes(&self) -> usize {
+        self.changes.iter().map(|(key, row)| key.bytes().len() + row.as_ref().map_or(0, Vec::len)).sum()
+    }
+
     /// The changes, in the order in which they were made.
     pub(crate) fn into_changes(self) -> Vec<(Key, Option<Vec<u8>>)> {
         self.changes

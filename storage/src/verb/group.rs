@@ -14,6 +14,7 @@ pub(crate) struct Group<'r> {
     retention: Retention,
     settled: Vec<Settled>,
     needs_sync: bool,
+    bytes: usize,
 }
 
 /// What a group wants stored, and the answers that wait for it.
@@ -29,7 +30,7 @@ pub(crate) struct Work {
 impl<'r> Group<'r> {
     /// An empty group over `base`.
     pub(crate) fn new(base: &'r dyn Rows, now: UnixMs, retention: Retention) -> Self {
-        Self { overlay: Overlay::new(base), now, retention, settled: Vec::new(), needs_sync: false }
+        Self { overlay: Overlay::new(base), now, retention, settled: Vec::new(), needs_sync: false, bytes: 0 }
     }
 
     /// Decides one more verb.
@@ -37,8 +38,15 @@ impl<'r> Group<'r> {
         let verb_needs_sync = verb.needs_sync();
         let (batch, settled) = verb.decide(&Table::new(&self.overlay, self.now, self.retention));
         self.needs_sync |= verb_needs_sync && !batch.is_empty();
+        self.bytes += batch.bytes();
         self.overlay.apply(batch);
         self.settled.push(settled);
+    }
+
+    /// Bytes of the rows changed so far, each change counted.
+    #[cfg(feature = "rocks")]
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The work to do.

@@ -3,3 +3,5 @@
 
 mod conformance;
 mod fixture;
+#[cfg(feature = "rocks")]
+mod rocks;

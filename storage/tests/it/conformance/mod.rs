@@ -25,6 +25,15 @@ impl Bench {
         let store = Box::new(tocsin_storage::memory::MemoryStore::new(options));
         Self { store, clock, _keeper: Box::new(()) }
     }
+
+    #[cfg(feature = "rocks")]
+    pub fn on_rocks() -> Self {
+        let clock = TestClock::new();
+        let folder = tempfile::tempdir().expect("a folder");
+        let store =
+            crate::rocks::open(&crate::rocks::storage(folder.path()), &clock).expect("a new database");
+        Self { store: Box::new(store), clock, _keeper: Box::new(folder) }
+    }
 }
 
 /// Makes a test for each back end out of each check.
