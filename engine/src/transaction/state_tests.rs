@@ -374,8 +374,8 @@ fn any_move() -> impl Strategy<Value = Move> {
         (1..=2_u8).prop_map(Move::Fetch),
         Just(Move::ProviderDown),
         Just(Move::ProviderUp),
-        (0..4_u8).prop_map(Move::Store),
-        (0..4_u8).prop_map(Move::Store),
+        (0..5_u8).prop_map(Move::Store),
+        (0..5_u8).prop_map(Move::Store),
         Just(Move::Restart),
         (0..30_000_u16).prop_map(Move::Wait),
     ]
@@ -545,9 +545,17 @@ impl World {
             self.write(&effect);
         }
         self.open_calls.clear();
-        if let Some(stored) = self.stored.clone() {
-            self.machine = Machine::new(stored);
-            self.step(Event::Revived);
+        match self.stored.clone() {
+            Some(stored) => {
+                self.machine = Machine::new(stored);
+                self.step(Event::Revived);
+            }
+            // Nothing was stored, so the portal starts anew.
+            None => {
+                self.machine = Machine::new(transaction(2));
+                let caller = self.caller();
+                self.step(Event::Started { caller });
+            }
         }
     }
 }
