@@ -10,6 +10,7 @@ mod kill;
 mod line;
 mod log;
 mod promise;
+mod random;
 mod sync;
 
 use std::io::{BufRead, BufReader};
