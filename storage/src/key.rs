@@ -277,7 +277,7 @@ impl Key {
     pub(crate) fn meta(key: MetaKey) -> Self {
         let number = match key {
             MetaKey::Issuer => 1_u8,
-            MetaKey::PushIdKey => 2,
+            MetaKey::DerivationKey => 2,
         };
         Self::new(Kind::Meta, &[&[number]])
     }

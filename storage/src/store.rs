@@ -180,8 +180,8 @@ pub struct OpenPage {
 pub enum MetaKey {
     /// The issuer of the device protocol, fixed at the first start.
     Issuer,
-    /// The key that push ids are derived with.
-    PushIdKey,
+    /// The key that push ids and activation codes are derived with.
+    DerivationKey,
 }
 
 /// What one group commit did.

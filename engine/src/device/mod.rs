@@ -1,1 +1,40 @@
-//! (in the making)
+//! The device protocol: what phones and the server sign for each other, as pure functions over bytes and `now`.
+//!
+//! A call of a phone passes these types in order, so that cheap checks come before the signature and nothing
+//! unverified can be mistaken for something verified:
+//! [`UnverifiedProof`] → [`CheckedProof`] → [`VerifiedProof`] → [`ReplayMemory`], and
+//! [`UnverifiedAnswer`] → [`CheckedAnswer`] → [`VerifiedAnswer`].
+//! The middle step's `verify` costs a public-key operation and belongs on the [`SignaturePool`].
+//!
+//! Not here: HTTP, storage and the actors. The protocol itself is told in `docs/device-protocol.md`.
+
+mod answer;
+mod body;
+mod challenge;
+mod encoding;
+mod enrolment;
+mod jose;
+mod jwk;
+mod proof;
+mod replay;
+mod server_keys;
+mod signature_pool;
+mod strict_json;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod vectors;
+
+pub use answer::{AnswerContext, CheckedAnswer, UnverifiedAnswer, VerifiedAnswer};
+pub use challenge::{Shown, challenge_payload, check_challenge_size};
+pub use encoding::{base64url, key_id_text, nonce_text};
+pub use enrolment::{ActivationCode, EnrolmentLimits, EnrolmentRequest};
+pub use jose::{JoseError, KeyIdRule, TokenType, UnverifiedJws};
+pub use jwk::{Jwk, JwkError, thumbprint};
+pub use proof::{
+    CheckedProof, Jti, ProofError, ProofRequest, UnverifiedProof, VerifiedProof, check_may_call,
+};
+pub use replay::{ReplayLimits, ReplayMemory};
+pub use server_keys::{ServerJwk, ServerKey, ServerKeyError, ServerKeys};
+pub use signature_pool::{SignaturePool, SignaturePoolError};

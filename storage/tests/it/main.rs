@@ -2,6 +2,8 @@
 //! opening, failing, crashing and syncing.
 
 mod conformance;
+#[cfg(all(feature = "rocks", target_os = "linux"))]
+mod crash;
 mod fixture;
 #[cfg(feature = "rocks")]
 mod rocks;

@@ -4,6 +4,7 @@
 //! that comes back after an outage.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ struct Shared<S> {
     tls: Arc<ServerConfig>,
     limits: StreamLimits,
     connections: Connections,
+    /// Counts stops, so that a handshake begun before one does not become a connection after it.
+    stops: AtomicU64,
 }
 
 impl<S: Service> Listener<S> {
@@ -59,6 +62,7 @@ impl<S: Service> Listener<S> {
             tls: settings.tls,
             limits: settings.limits,
             connections: Connections::default(),
+            stops: AtomicU64::new(0),
         });
         let accepting = tokio::spawn(accept(Arc::clone(&shared), listener));
         Ok(Self { shared, accepting: Mutex::new(Some(accepting)), address })
@@ -104,6 +108,7 @@ impl<S: Service> Listener<S> {
     /// Stops accepting, cuts every connection and waits until they have ended.
     pub(crate) async fn stop(&self) {
         self.stop_accepting().await;
+        self.shared.stops.fetch_add(1, Ordering::AcqRel);
         self.cut_all();
         let _all_ended = tokio::time::timeout(STOP_DEADLINE, self.shared.connections.emptied()).await;
     }
@@ -141,9 +146,13 @@ async fn accept<S: Service>(shared: Arc<Shared<S>>, listener: TcpListener) {
 }
 
 async fn serve<S: Service>(shared: Arc<Shared<S>>, tcp: TcpStream) {
+    let stops = shared.stops.load(Ordering::Acquire);
     let Some(tls) = establish(&shared.tls, tcp).await else {
         return shared.connections.handshake_failed();
     };
+    if shared.stops.load(Ordering::Acquire) != stops {
+        return shared.connections.handshake_failed();
+    }
     let Some(live) = shared.connections.open() else { return };
     serve_protocol(&shared, tls, Arc::clone(&live)).await;
     shared.connections.close(&live);

@@ -297,3 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FrameTap<S> {
         Pin::new(&mut tap.inner).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+#[path = "tap_tests.rs"]
+mod tests;

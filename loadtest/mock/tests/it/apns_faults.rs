@@ -161,3 +161,19 @@ async fn goaway_on_every_connection_answers_what_is_in_flight() {
     let ended = tokio::time::timeout(DEADLINE, client.driver).await;
     assert!(ended.is_ok(), "the connection ends");
 }
+
+#[tokio::test]
+async fn a_push_below_a_processed_one_is_refused_and_not_covered_by_goaway() {
+    let rig = ApnsRig::start().await;
+    let mut client = rig.client().await;
+    client.send(rig.push_again()).await.unwrap();
+    client.until_limit(1_000).await;
+    let head = rig.push_again().map(drop);
+    let (slow, mut slow_body) = client.sender.send_request(head, false).unwrap();
+    assert_eq!(client.send(rig.push_again()).await.unwrap().status.as_u16(), 200);
+    rig.server.faults().for_next(1, Fault::GoAway { debug_data: "{}".to_owned(), processed: false }).unwrap();
+    slow_body.send_data("{}".into(), true).unwrap();
+    let error = collect(slow).await.unwrap_err();
+    assert_eq!((error.is_reset(), error.reason()), (true, Some(Reason::REFUSED_STREAM)));
+    assert_eq!((rig.server.pushes().accepted(), rig.server.pushes().unprocessed()), (2, 1));
+}

@@ -82,7 +82,7 @@ rules! { refused:
     a_payload_that_is_a_list_is_empty(|push| push.body("[]")) => 400 "PayloadEmpty";
     a_payload_without_aps_is_empty(|push| push.body(r#"{"t":"1"}"#)) => 400 "PayloadEmpty";
     a_payload_of_4097_bytes_is_too_large(|push| push.body(payload_of(4_097))) => 413 "PayloadTooLarge";
-    a_payload_beyond_all_bounds_is_too_large(|push| push.body(payload_of(200_000))) => 413 "PayloadTooLarge";
+    a_payload_beyond_all_bounds_is_too_large(|push| push.body(payload_of(1_000_000))) => 413 "PayloadTooLarge";
 }
 
 fn payload_of(bytes: usize) -> String {

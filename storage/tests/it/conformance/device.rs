@@ -137,5 +137,5 @@ pub async fn the_first_meta_value_stands(bench: Bench) {
     let keep = |key, value: &[u8]| bench.store.keep_meta(key, value.to_vec());
     assert_eq!(keep(MetaKey::Issuer, b"first").await.expect("answered"), b"first");
     assert_eq!(keep(MetaKey::Issuer, b"second").await.expect("answered"), b"first");
-    assert_eq!(keep(MetaKey::PushIdKey, b"other").await.expect("answered"), b"other");
+    assert_eq!(keep(MetaKey::DerivationKey, b"other").await.expect("answered"), b"other");
 }

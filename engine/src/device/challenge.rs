@@ -1,0 +1,144 @@
+//! The challenge: what the server signs for one phone, and the digest of what the phone shows.
+//!
+//! Both are computed anew from the record whenever they are needed and stored nowhere. The challenge holds no
+//! digest: the phone computes it from what it shows, so that its signature covers what its user saw.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tocsin_model::{
+    AppName, ContentLimits, Detail, ErrorCode, KeyUse, Problem, Recipient, Transaction, TypeName, UnixMs,
+    User,
+};
+
+use super::encoding::nonce_text;
+use super::jwk::sha256;
+
+/// The version of the challenge's claims.
+const CHALLENGE_VERSION: u32 = 1;
+
+/// What the phone shows and its answer covers; also the member `shown` of the portal's view. Absent members are
+/// left out, and every leaf is a string.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shown<'a> {
+    #[serde(rename = "type")]
+    type_name: &'a str,
+    user: ShownUser<'a>,
+    app: &'a str,
+    title: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secure_message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    details: Vec<ShownDetail<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    hidden_details: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<&'a str>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct ShownUser<'a> {
+    id: &'a str,
+    realm: &'a str,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct ShownDetail<'a> {
+    label: &'a str,
+    value: &'a str,
+}
+
+impl<'a> Shown<'a> {
+    /// What a phone with `app` shows of `transaction`.
+    pub fn of(transaction: &'a Transaction, app: &'a AppName) -> Self {
+        let (type_name, user): (&TypeName, &User) = (&transaction.type_name, &transaction.user);
+        let content = &transaction.content;
+        let detail = |detail: &'a Detail| ShownDetail { label: &detail.label, value: &detail.value };
+        Self {
+            type_name: type_name.as_str(),
+            user: ShownUser { id: user.id.as_str(), realm: user.realm.as_str() },
+            app: app.as_str(),
+            title: &content.title,
+            message: &content.message,
+            secure_message: content.secure_message.as_deref(),
+            details: content.details.iter().map(detail).collect(),
+            hidden_details: content
+                .hidden_details
+                .iter()
+                .map(|entry| (&*entry.label, &*entry.value))
+                .collect(),
+            context: content.context.as_deref(),
+        }
+    }
+
+    /// `dh`: SHA-256 over the canonical form (RFC 8785).
+    pub fn digest(&self) -> [u8; 32] {
+        let canonical = serde_json_canonicalizer::to_vec(self)
+            .expect("an object whose leaves are strings always has a canonical form");
+        sha256(&canonical)
+    }
+}
+
+#[derive(Serialize)]
+struct ChallengeClaims<'a> {
+    iss: &'a str,
+    sub: String,
+    aud: String,
+    iat: u64,
+    exp: u64,
+    nonce: String,
+    v: u32,
+    #[serde(flatten)]
+    shown: Shown<'a>,
+    methods: Vec<String>,
+    number_match: &'static str,
+}
+
+impl<'a> ChallengeClaims<'a> {
+    fn of(transaction: &'a Transaction, recipient: &'a Recipient, issuer: &'a str, now: UnixMs) -> Self {
+        Self {
+            iss: issuer,
+            sub: transaction.id.to_string(),
+            aud: recipient.device_id.to_string(),
+            iat: now.seconds(),
+            // Rounded up: a phone must not put a challenge away that is still open.
+            exp: transaction.expires_at.get().div_ceil(1_000),
+            nonce: nonce_text(&recipient.nonce),
+            v: CHALLENGE_VERSION,
+            shown: Shown::of(transaction, &recipient.app),
+            methods: transaction.accepted_keys.iter().map(KeyUse::to_string).collect(),
+            number_match: "off",
+        }
+    }
+}
+
+/// The claims of the challenge as JSON, to be signed as [`super::TokenType::Challenge`] by the server's key.
+pub fn challenge_payload(
+    transaction: &Transaction,
+    recipient: &Recipient,
+    issuer: &str,
+    now: UnixMs,
+) -> Vec<u8> {
+    serde_json::to_vec(&ChallengeClaims::of(transaction, recipient, issuer, now))
+        .expect("claims of strings and whole numbers always serialise")
+}
+
+/// Refuses a transaction whose challenge would be too large for some phone, before anything is stored:
+/// 422 `content_too_large`.
+pub fn check_challenge_size(transaction: &Transaction, issuer: &str) -> Result<(), Problem> {
+    let bytes = |recipient| challenge_payload(transaction, recipient, issuer, transaction.created_at).len();
+    let longest = transaction.recipients.iter().map(bytes).max().unwrap_or(0);
+    if longest <= ContentLimits::CLAIMS_BYTES_MAX {
+        return Ok(());
+    }
+    let detail = format!(
+        "the claims of the challenge come to {longest} bytes of JSON; {} are allowed",
+        ContentLimits::CLAIMS_BYTES_MAX
+    );
+    Err(Problem::new(ErrorCode::ContentTooLarge, detail))
+}
+
+#[cfg(test)]
+#[path = "challenge_tests.rs"]
+mod tests;

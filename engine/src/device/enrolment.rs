@@ -1,0 +1,262 @@
+//! The body of an enrolment, and activation codes.
+//!
+//! [`EnrolmentRequest::parse`] judges everything that the body alone can tell; the code, the mode and whether the
+//! key is taken are judged by the storage in one step. Keys other than `device` are refused here until the server
+//! can check answers by them, and so is an `encryption_jwk` until challenges are sealed: a phone that asks for
+//! more protection than it would get must hear of it. `attestation` is not read yet.
+
+use serde_json::Value;
+use tocsin_model::{
+    ActivationCodeHash, AppName, AppVersion, Device, DeviceId, DeviceKey, DeviceProfile, DeviceStatus,
+    Enrollment, KeyId, KeyUse, Platform, Problem, PublicKey, PushEnvironment, PushKind, PushTarget,
+    PushToken, Secret, Thumbprint, UnixMs,
+};
+
+use super::body::{Fields, parse_body, spoils_a_line};
+use super::encoding::base64url;
+use super::jwk::{parse_jwk, sha256, thumbprint};
+
+/// The bounds of an enrolment's texts, in characters unless the name says bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct EnrolmentLimits;
+
+impl EnrolmentLimits {
+    /// Longest activation code.
+    pub const ACTIVATION_CODE_BYTES_MAX: usize = 128;
+    /// Longest name of a device.
+    pub const NAME_CHARACTERS_MAX: usize = 64;
+    /// Longest version of an operating system.
+    pub const OS_VERSION_CHARACTERS_MAX: usize = 64;
+    /// Longest model.
+    pub const MODEL_CHARACTERS_MAX: usize = 64;
+    /// Longest language tag; RFC 5646, section 4.4.1, asks for 35 at least.
+    pub const LOCALE_CHARACTERS_MAX: usize = 35;
+    /// Most capabilities.
+    pub const CAPABILITIES_MAX: usize = 32;
+    /// Longest capability.
+    pub const CAPABILITY_CHARACTERS_MAX: usize = 64;
+    /// Longest word of a closed list, such as a platform.
+    const WORD_BYTES_MAX: usize = 64;
+    /// Longest push token.
+    pub const PUSH_VALUE_BYTES_MAX: usize = 4_096;
+    /// Most keys.
+    pub const KEYS_MAX: usize = 8;
+}
+
+/// An activation code: 192 random bits in base64url, told once and never stored.
+#[derive(Clone, Debug)]
+pub struct ActivationCode(Secret<String>);
+
+impl ActivationCode {
+    /// A fresh code; fails only when the operating system has no randomness.
+    pub fn generate() -> Result<Self, Problem> {
+        let mut random = [0; 24];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| Problem::internal())?;
+        Ok(Self(Secret::new(base64url(&random))))
+    }
+
+    /// The code itself; call it only where it is told to the portal.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// What is stored in its place.
+    pub fn hash(&self) -> ActivationCodeHash {
+        ActivationCodeHash::from_bytes(sha256(self.0.expose().as_bytes()))
+    }
+}
+
+/// What a phone asks for when it enrols, valid as far as the body alone can tell.
+#[derive(Clone, Debug)]
+pub struct EnrolmentRequest {
+    activation_code: ActivationCode,
+    profile: DeviceProfile,
+    app: AppName,
+    push_kind: PushKind,
+    push_token: Option<PushToken>,
+    push_environment: PushEnvironment,
+    device_key: PublicKey,
+    device_key_thumbprint: Thumbprint,
+}
+
+impl EnrolmentRequest {
+    /// Parses and judges the body: 400 `invalid_request`, 422 `invalid_field` or `field_required`.
+    pub fn parse(body: &[u8]) -> Result<Self, Problem> {
+        let members = parse_body(body)?;
+        let fields = Fields::of(&members);
+        let activation_code = parse_code(&fields)?;
+        let profile = parse_profile(&fields)?;
+        let app = fields.raw_text("app", EnrolmentLimits::WORD_BYTES_MAX)?;
+        let app = app.parse().map_err(|error| fields.not_allowed("app", format!("{error}")))?;
+        let (push_kind, push_token, push_environment) = parse_push(&fields.object("push")?)?;
+        let device_key = parse_keys(&fields)?;
+        if fields.has("encryption_jwk") {
+            let detail = "this server does not seal challenges yet; leave the encryption key out";
+            return Err(fields.not_allowed("encryption_jwk", detail));
+        }
+        let device_key_thumbprint = thumbprint(&device_key);
+        Ok(Self {
+            activation_code,
+            profile,
+            app,
+            push_kind,
+            push_token,
+            push_environment,
+            device_key,
+            device_key_thumbprint,
+        })
+    }
+
+    /// The `device` key of the body, which must have signed the request's proof.
+    pub fn device_key(&self) -> &PublicKey {
+        &self.device_key
+    }
+
+    /// The hash of the activation code, to find the enrolment by.
+    pub fn code_hash(&self) -> ActivationCodeHash {
+        self.activation_code.hash()
+    }
+
+    /// The device to store under `enrollment`, or 422 when the app is another than the enrolment's.
+    pub fn into_device(
+        self,
+        enrollment: &Enrollment,
+        id: DeviceId,
+        device_kid: KeyId,
+        now: UnixMs,
+    ) -> Result<Device, Problem> {
+        if self.app != enrollment.app {
+            let detail = "the activation code is for another app";
+            return Err(Problem::new(tocsin_model::ErrorCode::InvalidField, detail).with_field("app"));
+        }
+        let push = PushTarget {
+            kind: self.push_kind,
+            token: self.push_token,
+            environment: self.push_environment,
+            registered_at: now,
+        };
+        let device_key = DeviceKey {
+            key_use: KeyUse::Device,
+            kid: device_kid,
+            public_key: self.device_key,
+            thumbprint: self.device_key_thumbprint,
+            registered_at: now,
+        };
+        Ok(Device {
+            id,
+            revision: 1,
+            user: enrollment.user.clone(),
+            app: self.app,
+            enrollment_id: enrollment.id,
+            status: DeviceStatus::Active,
+            profile: self.profile,
+            push,
+            push_suspect_count: 0,
+            keys: vec![device_key],
+            created_at: now,
+            last_used_at: now,
+        })
+    }
+}
+
+/// Any text is taken for a code here: whether it is one, only the storage says, with one error for all.
+fn parse_code(fields: &Fields<'_>) -> Result<ActivationCode, Problem> {
+    let code = fields.raw_text("activation_code", EnrolmentLimits::ACTIVATION_CODE_BYTES_MAX)?;
+    Ok(ActivationCode(Secret::new(code.to_owned())))
+}
+
+fn parse_profile(fields: &Fields<'_>) -> Result<DeviceProfile, Problem> {
+    let platform = fields.raw_text("platform", EnrolmentLimits::WORD_BYTES_MAX)?;
+    let app_version = fields.raw_text("app_version", EnrolmentLimits::WORD_BYTES_MAX)?;
+    let locale = fields.line("locale", EnrolmentLimits::LOCALE_CHARACTERS_MAX)?;
+    if !locale.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Err(fields.not_allowed("locale", "this must be a language tag such as en or de-CH"));
+    }
+    Ok(DeviceProfile {
+        name: fields.line("name", EnrolmentLimits::NAME_CHARACTERS_MAX)?,
+        platform: Platform::parse(platform)
+            .ok_or_else(|| fields.not_allowed("platform", "this must be ios, android or other"))?,
+        app_version: AppVersion::new(app_version).ok_or_else(|| {
+            fields.not_allowed("app_version", "this must be 1 to 32 visible ASCII characters")
+        })?,
+        os_version: fields.line("os_version", EnrolmentLimits::OS_VERSION_CHARACTERS_MAX)?,
+        model: fields.line("model", EnrolmentLimits::MODEL_CHARACTERS_MAX)?,
+        locale,
+        capabilities: parse_capabilities(fields)?,
+    })
+}
+
+fn parse_capabilities(fields: &Fields<'_>) -> Result<Vec<Box<str>>, Problem> {
+    if !fields.has("capabilities") {
+        return Ok(Vec::new());
+    }
+    let items = fields.array("capabilities", EnrolmentLimits::CAPABILITIES_MAX)?;
+    let capability = |(index, item): (usize, &Value)| {
+        let name = format!("capabilities[{index}]");
+        let text = item.as_str().ok_or_else(|| fields.malformed(&name, "this must be a string"))?;
+        let characters = text.chars().count();
+        if characters > EnrolmentLimits::CAPABILITY_CHARACTERS_MAX {
+            return Err(fields.malformed(&name, "this may have 64 characters at most"));
+        }
+        if characters == 0 || text.chars().any(spoils_a_line) {
+            return Err(fields.not_allowed(&name, "this must be a word without control characters"));
+        }
+        Ok(text.into())
+    };
+    items.iter().enumerate().map(capability).collect()
+}
+
+fn parse_push(push: &Fields<'_>) -> Result<(PushKind, Option<PushToken>, PushEnvironment), Problem> {
+    let kind = push.raw_text("kind", EnrolmentLimits::WORD_BYTES_MAX)?;
+    let kind = PushKind::parse(kind)
+        .ok_or_else(|| push.not_allowed("kind", "this must be apns, fcm_token, fcm_fid or none"))?;
+    let token = match kind {
+        PushKind::None => None,
+        PushKind::Apns | PushKind::FcmToken | PushKind::FcmFid => {
+            let value = push.raw_text("value", EnrolmentLimits::PUSH_VALUE_BYTES_MAX)?;
+            let token = PushToken::new(kind, value);
+            Some(token.ok_or_else(|| push.not_allowed("value", "this is not a push token of this kind"))?)
+        }
+    };
+    Ok((kind, token, parse_environment(push)?))
+}
+
+fn parse_environment(push: &Fields<'_>) -> Result<PushEnvironment, Problem> {
+    if !push.has("environment") {
+        return Ok(PushEnvironment::default());
+    }
+    let word = push.raw_text("environment", EnrolmentLimits::WORD_BYTES_MAX)?;
+    [PushEnvironment::Production, PushEnvironment::Sandbox]
+        .into_iter()
+        .find(|environment| environment.as_str() == word)
+        .ok_or_else(|| push.not_allowed("environment", "this must be production or sandbox"))
+}
+
+fn parse_keys(fields: &Fields<'_>) -> Result<PublicKey, Problem> {
+    let items = fields.array("keys", EnrolmentLimits::KEYS_MAX)?;
+    let mut device_key = None;
+    for (index, item) in items.iter().enumerate() {
+        let key = fields.item("keys", index, item)?;
+        let word = key.raw_text("use", EnrolmentLimits::WORD_BYTES_MAX)?;
+        match KeyUse::parse(word) {
+            Some(KeyUse::Device) if device_key.is_some() => {
+                return Err(key.not_allowed("use", "a device has one device key"));
+            }
+            Some(KeyUse::Device) => device_key = Some(parse_key(&key)?),
+            Some(KeyUse::Pin | KeyUse::Biometric | KeyUse::Custom(_)) => {
+                return Err(key.not_allowed("use", "this server takes only the device key yet"));
+            }
+            None => return Err(key.not_allowed("use", "this must be device, pin, biometric or custom:<id>")),
+        }
+    }
+    device_key.ok_or_else(|| fields.not_allowed("keys", "one of the keys must have the use device"))
+}
+
+fn parse_key(key: &Fields<'_>) -> Result<PublicKey, Problem> {
+    let jwk = key.object("jwk")?;
+    parse_jwk(jwk.members()).map_err(|error| key.not_allowed("jwk", error.to_string()))
+}
+
+#[cfg(test)]
+#[path = "enrolment_tests.rs"]
+mod tests;
