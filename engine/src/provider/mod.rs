@@ -1,8 +1,26 @@
 //! Providers: each push network behind one trait.
 //!
 //! A provider is one folder with the same file names in each; all pass one conformance suite. What the trait
-//! promises is all that the provider actor knows of a network.
+//! promises is all that the provider actor knows of a network. `courier` carries one push through its tries for
+//! every network, `progress` decides them; a network's folder holds its request, its answers and its credential.
 
+mod apns;
+mod backoff;
+mod breaker;
+mod bucket;
+mod courier;
 mod driver;
+mod error;
+mod fcm;
+#[cfg(test)]
+mod fixtures;
+mod payload;
+mod progress;
+mod retry_after;
+mod token;
 
-pub use driver::{Driver, DriverReport, PushVerdict};
+pub use apns::ApnsDriver;
+pub use breaker::Breaker;
+pub use driver::{Driver, DriverReport, DriverSnapshot, PushVerdict};
+pub use error::{ProviderFault, ProviderSetupError};
+pub use fcm::FcmDriver;

@@ -420,7 +420,9 @@ async fn written_is_told_when_the_request_was_handed_over_and_not_before() {
     let (counter, sender) = (written.clone(), pool.clone());
     let sending = tokio::spawn(async move {
         let head = || Request::post("https://push.example/").body(()).expect("valid");
-        let tell = || drop(counter.fetch_add(1, Ordering::Relaxed));
+        let tell = || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        };
         let outgoing = Outgoing { head: &head, body: Bytes::new(), avoid: None, written: &tell };
         sender.send(&outgoing, Instant::now() + Duration::from_secs(5)).await
     });
