@@ -6,6 +6,7 @@ use std::pin::Pin;
 use tocsin_model::UnixMs;
 
 use crate::protocol::{DeliveryOutcome, Push};
+use crate::transport::TransportSnapshot;
 
 /// What a network said of a phone's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,22 @@ pub struct DriverReport {
     pub healthy: Option<bool>,
 }
 
+/// What a driver has counted so far.
+#[derive(Clone, Debug, Default)]
+pub struct DriverSnapshot {
+    /// Its connections, streams and queue.
+    pub transport: TransportSnapshot,
+    /// Answers of the network by reason; the reasons are a closed list of the network's documented words and a
+    /// few of ours for what it does not document.
+    pub answers: Vec<(&'static str, u64)>,
+    /// Provider tokens made.
+    pub tokens_made: u64,
+    /// Tries to make a provider token that failed.
+    pub token_faults: u64,
+    /// Answers that mean that an operator must act: a refused credential, topic or project.
+    pub credential_faults: u64,
+}
+
 /// A push network with its pool of connections and its cached token.
 pub trait Driver: Send + Sync + 'static {
     /// Delivers `push`. Ends by itself before `push.expires_at` and within the provider's time-outs; repeats at
@@ -48,4 +65,9 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Takes no new push and closes the connections once their streams have ended.
     fn close(&self);
+
+    /// What it has counted; nothing for a driver without a network.
+    fn snapshot(&self) -> DriverSnapshot {
+        DriverSnapshot::default()
+    }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
-use tocsin_model::{Answer, DeviceId, Idempotency, Problem, ProviderName, PushTarget, Transaction, UnixMs};
+use tocsin_model::{Answer, DeviceId, Idempotency, Problem, ProviderName, Transaction, UnixMs};
 use tocsin_storage::{Attempted, Created, Ended, NewTransaction, Pending, StoreError};
 use tokio::sync::oneshot;
 
+use super::push::Target;
 use super::{CallerId, Effect, Event, Machine, Reply, WriteOutcome, push};
 use crate::error::store_failure;
 use crate::limits::READ_BACK_DELAY;
@@ -33,7 +34,7 @@ pub(crate) enum Beginning {
         /// The caller's promise.
         idempotency: Option<Idempotency>,
         /// The push addresses that the start has read already.
-        targets: Vec<(DeviceId, PushTarget)>,
+        targets: Vec<(DeviceId, Target)>,
         /// Who waits for it.
         reply: oneshot::Sender<Reply>,
     },
@@ -153,11 +154,11 @@ impl TransactionActor {
         let reading = async move { store.device(device_id).await };
         context.spawn(actix::fut::wrap_future::<_, Self>(reading).map(move |read, actor, context| {
             let device = read.ok().flatten().filter(tocsin_model::Device::can_be_pushed);
-            actor.push_to(device_id, device.map(|device| device.push), context);
+            actor.push_to(device_id, device.map(Target::from), context);
         }));
     }
 
-    fn push_to(&mut self, device_id: DeviceId, target: Option<PushTarget>, context: &mut Context<Self>) {
+    fn push_to(&mut self, device_id: DeviceId, target: Option<Target>, context: &mut Context<Self>) {
         let outcome = match self.deliver(device_id, target, context) {
             Ok(()) => return,
             Err(reason) => DeliveryOutcome::Failed(reason),
@@ -168,7 +169,7 @@ impl TransactionActor {
     fn deliver(
         &self,
         device_id: DeviceId,
-        target: Option<PushTarget>,
+        target: Option<Target>,
         context: &mut Context<Self>,
     ) -> Result<(), tocsin_model::DeliveryReason> {
         use tocsin_model::DeliveryReason::{Busy, RequestRefused, TokenDead, Unavailable};

@@ -1,1 +1,41 @@
-//! (in the making)
+//! HTTP/2 to a push network: connections, streams and what is known of a request that was cut.
+//!
+//! Knows nothing of APNs or FCM. The rules it keeps for every network:
+//! * no stream before the peer's first SETTINGS, and never more than the peer's present limit;
+//! * requests wait outside of the connections, in one bounded queue;
+//! * what the peer certainly did not process (above GOAWAY's last id, REFUSED_STREAM) is sent again by the
+//!   pool; what was cut after it was written is *unknown*, and only the caller may repeat it;
+//! * an idle or doubted connection is asked by PING, and a silent one is dead.
+//!
+//! It deliberately offers no way to skip the verification of a certificate and no HTTP/1.1.
+//!
+//! ```text
+//! connector  DNS, TCP, TLS, ALPN ──► connection  SETTINGS, PING, GOAWAY ──► pool  who sends where
+//!                                                                            └ dispatch (pure), permits
+//! ```
+
+mod backoff;
+mod connection;
+mod connector;
+mod dispatch;
+mod endpoint;
+mod exchange;
+mod keeper;
+mod permits;
+mod pool;
+mod stats;
+mod tls;
+
+#[cfg(test)]
+mod fake_peer;
+#[cfg(test)]
+mod pool_tests;
+
+pub use backoff::{Backoff, random_unit};
+pub use connector::{Connect, ConnectError, Connector};
+pub use dispatch::ConnectionNumber;
+pub use endpoint::{Endpoint, EndpointError};
+pub use exchange::{Answer, Interruption, Outgoing, SendError, Unsent};
+pub use pool::{Pool, PoolLimits};
+pub use stats::{TransportSnapshot, TransportStats};
+pub use tls::{Application, TlsSetupError, client_config};

@@ -1,0 +1,212 @@
+//! A push as an APNs request: path, headers, payload. Pure.
+//!
+//! A closing push is an `alert` too, and not a `background` one: background pushes are held to a few an hour and
+//! do not reach an app that was swiped away, so the dead prompt would stay. With the prompt's own collapse id a
+//! passive, silent alert takes its place on the screen, at the lower priority.
+
+use std::sync::Arc;
+
+use http::header::{HeaderName, HeaderValue};
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use tocsin_model::PushKind;
+
+use crate::protocol::{Push, PushContent};
+use crate::provider::courier::Prepared;
+use crate::provider::payload::{PAYLOAD_BYTES_MAX, PayloadWriter};
+use crate::transport::Endpoint;
+
+const APNS_ID: HeaderName = HeaderName::from_static("apns-id");
+const APNS_TOPIC: HeaderName = HeaderName::from_static("apns-topic");
+const APNS_PUSH_TYPE: HeaderName = HeaderName::from_static("apns-push-type");
+const APNS_PRIORITY: HeaderName = HeaderName::from_static("apns-priority");
+const APNS_EXPIRATION: HeaderName = HeaderName::from_static("apns-expiration");
+const APNS_COLLAPSE_ID: HeaderName = HeaderName::from_static("apns-collapse-id");
+
+const ALERT: HeaderValue = HeaderValue::from_static("alert");
+const PRIORITY_NOW: HeaderValue = HeaderValue::from_static("10");
+const PRIORITY_SAVING_POWER: HeaderValue = HeaderValue::from_static("5");
+
+/// A prompt by localisation keys of the app: the network learns nothing.
+const ASK: &str = r#"{"aps":{"alert":{"title-loc-key":"LOGIN_TITLE","loc-key":"LOGIN_REQ"}"#;
+/// What every prompt says: shown at once, with the app's actions, and open to its notification service.
+const PROMPT: &str = r#","sound":"default","category":"TOCSIN_AUTH","interruption-level":"time-sensitive","relevance-score":1,"mutable-content":1,"thread-id":"auth"},"v":"1","t":"#;
+/// What takes the place of a prompt that is over.
+const CLOSED: &str = r#"{"aps":{"alert":{"title-loc-key":"CLOSED_TITLE","loc-key":"CLOSED"},"interruption-level":"passive","relevance-score":0,"mutable-content":1,"thread-id":"auth"},"v":"1","t":"#;
+
+/// What is the same in every request.
+pub(super) struct RequestTemplate {
+    authority: Authority,
+    path: Box<str>,
+}
+
+impl RequestTemplate {
+    pub(super) fn new(endpoint: Arc<Endpoint>) -> Self {
+        Self {
+            authority: endpoint.authority().clone(),
+            path: format!("{}/3/device/", endpoint.path()).into(),
+        }
+    }
+
+    /// The request, or `None` for a target of another network, an app id that no header can carry, or a payload
+    /// that cannot be made small enough.
+    pub(super) fn prepare(&self, push: &Push) -> Option<Prepared> {
+        let token = push.target.token.as_ref().filter(|_| push.target.kind == PushKind::Apns)?;
+        let body = payload(push);
+        let path: PathAndQuery = [&*self.path, token.expose()].concat().try_into().ok()?;
+        let mut uri = http::uri::Parts::default();
+        (uri.scheme, uri.authority) = (Some(Scheme::HTTPS), Some(self.authority.clone()));
+        uri.path_and_query = Some(path);
+        let is_small_enough = body.len() <= PAYLOAD_BYTES_MAX;
+        let headers = headers(push)?;
+        is_small_enough.then_some(Prepared { uri: Uri::from_parts(uri).ok()?, headers, body })
+    }
+}
+
+/// Ids are new in each push: marked sensitive they are sent without entering the peer's small header table. The
+/// expiry is rounded up to the second and so repeats.
+fn headers(push: &Push) -> Option<Vec<(HeaderName, HeaderValue)>> {
+    let priority = match push.content {
+        PushContent::Ask | PushContent::AskInClear { .. } => PRIORITY_NOW,
+        PushContent::Closed(_) => PRIORITY_SAVING_POWER,
+    };
+    Some(vec![
+        (APNS_TOPIC, HeaderValue::from_str(&push.app_id).ok()?),
+        (APNS_PUSH_TYPE, ALERT),
+        (APNS_PRIORITY, priority),
+        (APNS_EXPIRATION, HeaderValue::from(push.expires_at.get().div_ceil(1_000))),
+        (APNS_ID, unrepeated(push.push_id.to_string())?),
+        (APNS_COLLAPSE_ID, unrepeated(push.transaction_id.to_string())?),
+    ])
+}
+
+fn unrepeated(value: String) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(value).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// The payload. A text in clear that does not fit is left out: the phone fetches it anyway.
+fn payload(push: &Push) -> bytes::Bytes {
+    match &push.content {
+        PushContent::Ask => prompt(PayloadWriter::new(ASK), push),
+        PushContent::AskInClear { title, message } => {
+            let alert = PayloadWriter::new(r#"{"aps":{"alert":{"title":"#).string(title);
+            let in_clear = prompt(alert.raw(r#","body":"#).string(message).raw("}"), push);
+            if in_clear.len() <= PAYLOAD_BYTES_MAX { in_clear } else { prompt(PayloadWriter::new(ASK), push) }
+        }
+        PushContent::Closed(state) => {
+            let closed = PayloadWriter::new(CLOSED).plain(push.transaction_id).raw(r#","closed":"#);
+            closed.plain(state).raw("}").finish()
+        }
+    }
+}
+
+fn prompt(alert: PayloadWriter, push: &Push) -> bytes::Bytes {
+    let prompt = alert.raw(PROMPT).plain(push.transaction_id);
+    prompt.raw(r#","e":"#).plain(push.expires_at.seconds()).raw("}").finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::fixtures::{TRANSACTION, push_to};
+    use serde_json::{Value, json};
+    use tocsin_model::{State, UnixMs};
+
+    const TOKEN: &str = "0A1B2c3d";
+
+    fn prepare(content: PushContent) -> Prepared {
+        let endpoint = Endpoint::parse("https://localhost:8443").expect("valid");
+        let template = RequestTemplate::new(Arc::new(endpoint));
+        template.prepare(&push_to(PushKind::Apns, TOKEN, content)).expect("a request")
+    }
+
+    fn json_of(prepared: &Prepared) -> Value {
+        serde_json::from_slice(&prepared.body).expect("json")
+    }
+
+    fn header<'a>(prepared: &'a Prepared, name: &str) -> &'a HeaderValue {
+        &prepared.headers.iter().find(|(own, _)| own == name).expect("there").1
+    }
+
+    #[test]
+    fn a_prompt_names_the_transaction_and_shows_localisation_keys() {
+        let prepared = prepare(PushContent::Ask);
+        assert_eq!(prepared.uri, "https://localhost:8443/3/device/0A1B2c3d");
+        assert_eq!(
+            json_of(&prepared),
+            json!({
+                "aps": {
+                    "alert": {"title-loc-key": "LOGIN_TITLE", "loc-key": "LOGIN_REQ"},
+                    "sound": "default", "category": "TOCSIN_AUTH", "interruption-level": "time-sensitive",
+                    "relevance-score": 1, "mutable-content": 1, "thread-id": "auth",
+                },
+                "v": "1", "t": TRANSACTION, "e": "1000000",
+            })
+        );
+    }
+
+    #[test]
+    fn headers_carry_topic_type_priority_and_an_expiry_rounded_up() {
+        let prepared = prepare(PushContent::Ask);
+        assert_eq!(header(&prepared, "apns-topic"), "com.example.bank");
+        assert_eq!(header(&prepared, "apns-push-type"), "alert");
+        assert_eq!(header(&prepared, "apns-priority"), "10");
+        assert_eq!(header(&prepared, "apns-expiration"), "1000001");
+    }
+
+    #[test]
+    fn ids_are_never_indexed_and_what_repeats_is() {
+        let prepared = prepare(PushContent::Ask);
+        assert_eq!(header(&prepared, "apns-collapse-id"), TRANSACTION);
+        let sensitive: Vec<&str> = prepared
+            .headers
+            .iter()
+            .filter(|(_, value)| value.is_sensitive())
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(sensitive, ["apns-id", "apns-collapse-id"]);
+    }
+
+    #[test]
+    fn a_text_in_clear_is_escaped_and_left_out_when_it_does_not_fit() {
+        let ask =
+            |message: &str| PushContent::AskInClear { title: "A \"bank\"".into(), message: message.into() };
+        let prepared = prepare(ask("Pay\n7 €?"));
+        assert_eq!(json_of(&prepared)["aps"]["alert"], json!({"title": "A \"bank\"", "body": "Pay\n7 €?"}));
+        let prepared = prepare(ask(&"€".repeat(1_400)));
+        assert_eq!(json_of(&prepared)["aps"]["alert"]["loc-key"], "LOGIN_REQ");
+        assert!(prepared.body.len() <= PAYLOAD_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_closing_push_takes_the_prompts_place_quietly() {
+        let prepared = prepare(PushContent::Closed(State::Accepted));
+        let payload = json_of(&prepared);
+        assert_eq!((&payload["v"], &payload["t"]), (&json!("1"), &json!(TRANSACTION)));
+        assert_eq!(payload["closed"], "accepted");
+        assert_eq!(payload["aps"]["interruption-level"], "passive");
+        assert_eq!(payload["aps"].get("sound"), None);
+        assert_eq!(header(&prepared, "apns-priority"), "5");
+        assert_eq!(header(&prepared, "apns-collapse-id"), TRANSACTION);
+    }
+
+    #[test]
+    fn what_apns_cannot_carry_is_no_request() {
+        let endpoint = Endpoint::parse("https://localhost").expect("valid");
+        let template = RequestTemplate::new(Arc::new(endpoint));
+        let foreign = push_to(PushKind::FcmToken, "abc:def", PushContent::Ask);
+        assert!(template.prepare(&foreign).is_none());
+        let mut bad_topic = push_to(PushKind::Apns, TOKEN, PushContent::Ask);
+        bad_topic.app_id = "com.example\nbank".into();
+        assert!(template.prepare(&bad_topic).is_none());
+    }
+
+    #[test]
+    fn a_whole_second_is_not_rounded_up() {
+        let mut push = push_to(PushKind::Apns, TOKEN, PushContent::Ask);
+        push.expires_at = UnixMs::new(2_000);
+        let headers = headers(&push).expect("valid");
+        assert!(headers.iter().any(|(name, value)| name == "apns-expiration" && value == "2"));
+    }
+}

@@ -1,0 +1,315 @@
+//! One push from its start to its end, the same for every network that is HTTP/2 with a provider token.
+//!
+//! What differs is behind [`Network`]: how a request looks, what an answer means, how fast we may send. What to
+//! do next is [`Progress`]; this file only performs it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use tocsin_config::ProviderLimits;
+use tocsin_model::{DeliveryReason, PushToken, UnixMs};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::backoff::TargetHolds;
+use super::progress::{ANSWER_TIME_MIN, Again, Progress, Step, Treatment};
+use super::token::{Mint, MintError, Token, TokenCache};
+use super::{DriverReport, DriverSnapshot};
+use crate::clock::Clock;
+use crate::protocol::Push;
+use crate::transport::{
+    Answer, Connect, ConnectionNumber, Interruption, Outgoing, Pool, PoolLimits, SendError, random_unit,
+};
+
+/// A push as a request, without its provider token.
+pub(super) struct Prepared {
+    pub(super) uri: Uri,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) body: Bytes,
+}
+
+/// What an answer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ruling {
+    /// Its place in [`Network::REASONS`].
+    pub(super) reason: usize,
+    /// What it asks for.
+    pub(super) treatment: Treatment,
+}
+
+/// What tells one network from another.
+pub(super) trait Network: Send + Sync + 'static {
+    /// How its provider token is made.
+    type Mint: Mint;
+    /// Every reason it may answer with: the label values of a metric.
+    const REASONS: &'static [&'static str];
+
+    /// The request, or `None` when there can be none: the target is of another network, or even the shortest
+    /// payload is too large.
+    fn prepare(&self, push: &Push, now: UnixMs) -> Option<Prepared>;
+
+    /// What an answer means.
+    fn rule(&self, answer: &Answer, now: UnixMs) -> Ruling;
+
+    /// When the next push may go, if that is not after `latest`.
+    fn pace(&self, now: Instant, latest: Instant) -> Option<Instant>;
+
+    /// The network wants nothing before this moment.
+    fn pause(&self, until: Instant);
+}
+
+/// Delivers pushes to one network.
+pub(super) struct Courier<N: Network> {
+    network: N,
+    pool: Pool,
+    tokens: TokenCache<N::Mint>,
+    holds: Mutex<TargetHolds>,
+    answers: Box<[AtomicU64]>,
+    credential_faults: AtomicU64,
+    request_timeout: Duration,
+    clock: Clock,
+}
+
+/// One push under way.
+struct Journey<'a> {
+    push: &'a Push,
+    target: &'a PushToken,
+    expires_at: Instant,
+    progress: Progress,
+    refused_token: Option<Arc<Token>>,
+    avoid: Option<ConnectionNumber>,
+}
+
+impl<N: Network> Courier<N> {
+    pub(super) fn new<C: Connect>(
+        name: &str,
+        network: N,
+        mint: N::Mint,
+        connector: C,
+        limits: &ProviderLimits,
+        clock: Clock,
+    ) -> Self {
+        let pool_limits = PoolLimits {
+            connections_max: limits.connections_max,
+            queue_max: limits.queue_max,
+            connect_timeout: limits.connect_timeout.to_std(),
+            ping_interval: limits.ping_interval.to_std(),
+            ping_timeout: limits.ping_timeout.to_std(),
+        };
+        Self {
+            network,
+            pool: Pool::new(name, connector, pool_limits, clock.clone()),
+            tokens: TokenCache::new(mint, clock.clone()),
+            holds: Mutex::default(),
+            answers: N::REASONS.iter().map(|_| AtomicU64::new(0)).collect(),
+            credential_faults: AtomicU64::new(0),
+            request_timeout: limits.request_timeout.to_std(),
+            clock,
+        }
+    }
+
+    pub(super) async fn deliver(&self, push: &Push, written: &(dyn Fn() + Send + Sync)) -> DriverReport {
+        let progress = Progress::new();
+        let (Some(prepared), Some(target)) = (self.prepare(push), &push.target.token) else {
+            return progress.end(DeliveryReason::RequestRefused, None);
+        };
+        let is_written = AtomicBool::new(false);
+        let written_once = || {
+            if !is_written.swap(true, Ordering::Relaxed) {
+                written();
+            }
+        };
+        let (expires_at, refused_token, avoid) = (self.clock.instant_of(push.expires_at), None, None);
+        let mut journey = Journey { push, target, expires_at, progress, refused_token, avoid };
+        // Ends: each repetition takes from a budget of `Progress`.
+        loop {
+            match self.try_once(&mut journey, &prepared, &written_once).await {
+                Step::Done(report) => return report,
+                Step::Again(again) => sleep_until(self.now() + again.wait).await,
+            }
+        }
+    }
+
+    pub(super) async fn keep_warm(&self) {
+        tokio::select! {
+            () = self.pool.keep_open() => (),
+            () = self.tokens.keep_fresh() => (),
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.pool.close();
+    }
+
+    pub(super) fn snapshot(&self) -> DriverSnapshot {
+        let counts = self.answers.iter().map(|count| count.load(Ordering::Relaxed));
+        let (tokens_made, token_faults) = self.tokens.counts();
+        DriverSnapshot {
+            transport: self.pool.stats().snapshot(),
+            answers: N::REASONS.iter().copied().zip(counts).collect(),
+            tokens_made,
+            token_faults,
+            credential_faults: self.credential_faults.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The monotonic present: a deadline that has passed stands at now.
+    fn now(&self) -> Instant {
+        self.clock.instant_of(UnixMs::default())
+    }
+
+    fn prepare(&self, push: &Push) -> Option<Prepared> {
+        let prepared = self.network.prepare(push, self.clock.now());
+        if prepared.is_none() {
+            tracing::error!(transaction = %push.transaction_id, "a push cannot be made into a request");
+        }
+        prepared
+    }
+
+    /// One try: a place in the pace, a token, a stream, an answer.
+    async fn try_once(
+        &self,
+        journey: &mut Journey<'_>,
+        prepared: &Prepared,
+        written: &(dyn Fn() + Send + Sync),
+    ) -> Step {
+        if let Err(reason) = self.wait_for_turn(journey).await {
+            return journey.progress.ended(reason, None);
+        }
+        let deadline = (self.now() + self.request_timeout).min(journey.expires_at);
+        let token = match timeout_at(deadline, self.token(journey)).await {
+            Ok(Ok(token)) => token,
+            Ok(Err(MintError::Refused)) => {
+                return self.credential_refused(
+                    journey.progress.ended(DeliveryReason::CredentialRefused, Some(false)),
+                );
+            }
+            Ok(Err(MintError::Unavailable)) | Err(_) => {
+                return journey.progress.ended(DeliveryReason::Unavailable, Some(false));
+            }
+        };
+        let head = || head(prepared, &token.authorization);
+        let outgoing = Outgoing { head: &head, body: prepared.body.clone(), avoid: journey.avoid, written };
+        let (step, connection) = match self.pool.send(&outgoing, deadline).await {
+            Ok(answer) => (self.judge(journey, &answer), Some(answer.connection)),
+            Err(error) => {
+                let time_left = journey.time_left(self.now());
+                (journey.progress.unanswered(error, time_left), connection_of(error))
+            }
+        };
+        if let Step::Again(Again { renews_token, retires_connection, .. }) = step {
+            journey.avoid = connection;
+            journey.refused_token = renews_token.then_some(token);
+            if let Some(connection) = connection.filter(|_| retires_connection) {
+                self.pool.retire(connection);
+            }
+        }
+        step
+    }
+
+    /// Waits while the address is held and for the project's pace.
+    async fn wait_for_turn(&self, journey: &Journey<'_>) -> Result<(), DeliveryReason> {
+        let now = self.now();
+        let latest = journey.expires_at.checked_sub(ANSWER_TIME_MIN).filter(|latest| *latest >= now);
+        let latest = latest.ok_or(DeliveryReason::Late)?;
+        let free_at = self.holds().hold(journey.target, now).unwrap_or(now);
+        if free_at > latest {
+            return Err(DeliveryReason::Throttled);
+        }
+        if free_at > now {
+            sleep_until(free_at).await;
+        }
+        let now = self.now();
+        let turn_at = self.network.pace(now, latest).ok_or(DeliveryReason::Throttled)?;
+        if turn_at > now {
+            sleep_until(turn_at).await;
+        }
+        Ok(())
+    }
+
+    async fn token(&self, journey: &mut Journey<'_>) -> Result<Arc<Token>, MintError> {
+        match journey.refused_token.take() {
+            Some(refused) => self.tokens.renew(&refused).await,
+            None => self.tokens.get().await,
+        }
+    }
+
+    fn judge(&self, journey: &mut Journey<'_>, answer: &Answer) -> Step {
+        let Ruling { reason, treatment } = self.network.rule(answer, self.clock.now());
+        if let Some(count) = self.answers.get(reason) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let now = self.now();
+        let mut hold = Duration::ZERO;
+        match treatment {
+            Treatment::TargetThrottled { after } => {
+                let until = self.holds().throttled(journey.target, now, after, random_unit());
+                hold = until.saturating_duration_since(now);
+            }
+            Treatment::ProviderThrottled { after } | Treatment::QuickRetry { after: Some(after) } => {
+                self.network.pause(now + after);
+            }
+            _ => (),
+        }
+        let time_left = journey.time_left(now);
+        let step = journey.progress.answered(treatment, time_left, hold, random_unit());
+        if treatment != Treatment::Relayed {
+            let word = N::REASONS.get(reason).copied().unwrap_or_default();
+            let (id, status) = (journey.push.transaction_id, answer.status.as_u16());
+            tracing::debug!(transaction = %id, status, reason = word, "the network did not take a push");
+        }
+        match treatment {
+            Treatment::CredentialRefused | Treatment::RenewToken { .. } => self.credential_refused(step),
+            _ => step,
+        }
+    }
+
+    /// Counts and tells what an operator must act on.
+    fn credential_refused(&self, step: Step) -> Step {
+        if matches!(step, Step::Done(_)) {
+            let before = self.credential_faults.fetch_add(1, Ordering::Relaxed);
+            // Each would flood the log exactly when it is needed: the first of each thousand is told.
+            if before.is_multiple_of(1_000) {
+                tracing::error!(
+                    "the network refuses our credential, topic or project; check the provider's keys"
+                );
+            }
+        }
+        step
+    }
+
+    fn holds(&self) -> MutexGuard<'_, TargetHolds> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journey<'_> {
+    fn time_left(&self, now: Instant) -> Duration {
+        self.expires_at.saturating_duration_since(now)
+    }
+}
+
+fn head(prepared: &Prepared, authorization: &HeaderValue) -> Request<()> {
+    let mut headers = HeaderMap::with_capacity(prepared.headers.len() + 1);
+    headers.insert(AUTHORIZATION, authorization.clone());
+    for (name, value) in &prepared.headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    let mut request = Request::new(());
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = prepared.uri.clone();
+    *request.headers_mut() = headers;
+    request
+}
+
+fn connection_of(error: SendError) -> Option<ConnectionNumber> {
+    match error {
+        SendError::Unsent(_) => None,
+        SendError::Unknown(Interruption::Cut { connection } | Interruption::TimedOut { connection }) => {
+            Some(connection)
+        }
+    }
+}

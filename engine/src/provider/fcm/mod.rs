@@ -1,0 +1,121 @@
+//! Firebase Cloud Messaging, HTTP v1: one pool and one pace per project.
+//!
+//! Data messages only: the app makes the notification. Topics, conditions and dry runs are deliberately not here.
+
+mod credential;
+mod oauth;
+mod request;
+mod response;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tocsin_config::{FcmProvider, ProviderLimits};
+use tocsin_model::{ProviderName, UnixMs};
+use tokio::time::Instant;
+
+use super::bucket::Bucket;
+use super::courier::{Courier, Network, Prepared, Ruling};
+use super::error::{ProviderFault, ProviderSetupError};
+use super::{Driver, DriverReport, DriverSnapshot};
+use crate::clock::Clock;
+use crate::protocol::Push;
+use crate::transport::{Answer, Application, Connector, Endpoint};
+use credential::ServiceAccount;
+use oauth::OAuthMint;
+use request::RequestTemplate;
+
+/// A driver for FCM with one project's service account.
+pub struct FcmDriver(Courier<Fcm>);
+
+struct Fcm {
+    template: RequestTemplate,
+    bucket: Mutex<Bucket>,
+}
+
+impl FcmDriver {
+    /// Reads the service account and the file of authorities once. Connects to nothing yet.
+    pub fn new(
+        name: &ProviderName,
+        provider: &FcmProvider,
+        limits: &ProviderLimits,
+        clock: Clock,
+    ) -> Result<Self, ProviderSetupError> {
+        Self::set_up(name, provider, limits, clock)
+            .map_err(|fault| ProviderSetupError { provider: name.clone(), fault })
+    }
+
+    fn set_up(
+        name: &ProviderName,
+        provider: &FcmProvider,
+        limits: &ProviderLimits,
+        clock: Clock,
+    ) -> Result<Self, ProviderFault> {
+        let endpoint = Endpoint::parse(&provider.endpoint).map_err(|reason| ProviderFault::Endpoint {
+            key: "endpoint",
+            reason,
+            example: "https://fcm.googleapis.com",
+        })?;
+        let account = ServiceAccount::read(&provider.service_account_file)?;
+        let ca_file = provider.ca_file.as_deref();
+        let token_connector = Connector::new(account.token_endpoint(), ca_file, Application::Http)?;
+        let connector = Connector::new(Arc::new(endpoint.clone()), ca_file, Application::Http2)?;
+        let network = Fcm {
+            template: RequestTemplate::new(&endpoint, account.project_id())?,
+            bucket: Mutex::new(Bucket::new(provider.pushes_per_minute_max)),
+        };
+        let time_limit = limits.connect_timeout.to_std() + limits.request_timeout.to_std();
+        let mint = OAuthMint::new(account, token_connector, time_limit);
+        Ok(Self(Courier::new(name.as_str(), network, mint, connector, limits, clock)))
+    }
+}
+
+impl Fcm {
+    fn bucket(&self) -> MutexGuard<'_, Bucket> {
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Network for Fcm {
+    type Mint = OAuthMint;
+    const REASONS: &'static [&'static str] = response::REASONS;
+
+    fn prepare(&self, push: &Push, now: UnixMs) -> Option<Prepared> {
+        self.template.prepare(push, now)
+    }
+
+    fn rule(&self, answer: &Answer, now: UnixMs) -> Ruling {
+        response::rule(answer.status, &answer.headers, &answer.body, now)
+    }
+
+    fn pace(&self, now: Instant, latest: Instant) -> Option<Instant> {
+        self.bucket().reserve(now, latest)
+    }
+
+    fn pause(&self, until: Instant) {
+        self.bucket().pause(until);
+    }
+}
+
+impl Driver for FcmDriver {
+    fn deliver<'a>(
+        &'a self,
+        push: &'a Push,
+        written: &'a (dyn Fn() + Send + Sync),
+    ) -> Pin<Box<dyn Future<Output = DriverReport> + Send + 'a>> {
+        Box::pin(self.0.deliver(push, written))
+    }
+
+    fn keep_warm(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.0.keep_warm())
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+
+    fn snapshot(&self) -> DriverSnapshot {
+        self.0.snapshot()
+    }
+}

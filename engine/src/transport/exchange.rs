@@ -1,0 +1,161 @@
+//! One request and its answer on one stream, and what is known when it goes wrong.
+
+use std::future::poll_fn;
+
+use bytes::{Bytes, BytesMut};
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, Request, StatusCode};
+use tokio::time::{Instant, timeout_at};
+
+use super::ConnectionNumber;
+
+/// Longest body of an answer that is read; what is beyond is cut off.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// A request that can be written more than once.
+pub struct Outgoing<'a> {
+    /// Makes method, URL and headers.
+    pub head: &'a (dyn Fn() -> Request<()> + Send + Sync),
+    /// The body.
+    pub body: Bytes,
+    /// Take another connection than this one where there can be one.
+    pub avoid: Option<ConnectionNumber>,
+    /// Called each time the request was handed to a connection.
+    pub written: &'a (dyn Fn() + Send + Sync),
+}
+
+/// What the peer answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, up to 16 KiB of it.
+    pub body: Bytes,
+    /// The connection that it came on.
+    pub connection: ConnectionNumber,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The peer certainly did not process the request.
+    #[error("not sent: {0}")]
+    Unsent(Unsent),
+    /// The request was written; whether it was processed is unknown.
+    #[error("outcome unknown: {0}")]
+    Unknown(Interruption),
+}
+
+/// Why a request was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsent {
+    /// The queue is full.
+    #[error("queue full")]
+    Busy,
+    /// No stream came free before the deadline.
+    #[error("no free stream in time")]
+    Late,
+    /// There is no connection.
+    #[error("no connection")]
+    Unavailable,
+    /// The pool is closed.
+    #[error("closed")]
+    Closed,
+    /// It is no valid HTTP/2 request: a fault of the caller.
+    #[error("malformed request")]
+    Malformed,
+}
+
+/// How a request that was written lost its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Interruption {
+    /// The stream or its connection was cut.
+    #[error("cut")]
+    Cut {
+        /// On this connection.
+        connection: ConnectionNumber,
+    },
+    /// No answer came before the deadline; the stream was cancelled.
+    #[error("no answer in time")]
+    TimedOut {
+        /// On this connection.
+        connection: ConnectionNumber,
+    },
+}
+
+/// What is known of a request whose stream ended without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// The peer did not process it.
+    Unprocessed,
+    /// It was never a proper request.
+    Malformed,
+    /// Nothing is known.
+    Cut,
+    /// Nothing is known, and it took too long.
+    TimedOut,
+}
+
+/// Status, headers and body.
+pub(super) type Received = (StatusCode, HeaderMap, Bytes);
+
+/// Writes the request and reads its answer.
+pub(super) async fn exchange(
+    requests: &mut SendRequest<Bytes>,
+    outgoing: &Outgoing<'_>,
+    deadline: Instant,
+) -> Result<Received, Broken> {
+    let response = write(requests, outgoing).await?;
+    let response = match timeout_at(deadline, response).await {
+        Ok(response) => response.map_err(|error| classify(&error))?,
+        Err(_elapsed) => return Err(Broken::TimedOut),
+    };
+    let (parts, mut body) = response.into_parts();
+    // The status says what became of the request: a body that is cut or late takes nothing from that.
+    let mut read = BytesMut::new();
+    let _late_or_whole = timeout_at(deadline, read_body(&mut body, &mut read)).await;
+    Ok((parts.status, parts.headers, read.freeze()))
+}
+
+async fn write(requests: &mut SendRequest<Bytes>, outgoing: &Outgoing<'_>) -> Result<ResponseFuture, Broken> {
+    // Ready at once: a fresh handle waits for no stream of its own. An error here or from `send_request`
+    // means that no stream was opened.
+    poll_fn(|context| requests.poll_ready(context)).await.map_err(|_| Broken::Unprocessed)?;
+    let is_whole = outgoing.body.is_empty();
+    let opened = requests.send_request((outgoing.head)(), is_whole);
+    let (response, mut stream) = opened.map_err(|error| unopened(&error))?;
+    if !is_whole {
+        // An error here shows again, with its cause, as the response's.
+        let _stream_already_ended = stream.send_data(outgoing.body.clone(), true);
+    }
+    (outgoing.written)();
+    Ok(response)
+}
+
+async fn read_body(body: &mut RecvStream, read: &mut BytesMut) {
+    while let Some(Ok(data)) = body.data().await {
+        let room = ANSWER_BYTES_MAX - read.len();
+        read.extend_from_slice(&data[..data.len().min(room)]);
+        let released = body.flow_control().release_capacity(data.len());
+        if released.is_err() || read.len() == ANSWER_BYTES_MAX {
+            return;
+        }
+    }
+}
+
+/// No stream was opened: by the connection's end, or because the request itself is wrong.
+fn unopened(error: &h2::Error) -> Broken {
+    let is_connections_end = error.is_go_away() || error.is_io() || error.is_reset();
+    if is_connections_end { Broken::Unprocessed } else { Broken::Malformed }
+}
+
+/// h2 gives the peer's GOAWAY as the error of exactly those streams that lie above its last id; the others
+/// live on, and when the connection then breaks they get another error.
+fn classify(error: &h2::Error) -> Broken {
+    let is_above_last_id = error.is_go_away() && error.is_remote();
+    let is_refused = error.is_reset() && error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
+    if is_above_last_id || is_refused { Broken::Unprocessed } else { Broken::Cut }
+}
