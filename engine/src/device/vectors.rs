@@ -1,1 +1,1 @@
-
+//! (vectors follow)
