@@ -3,9 +3,40 @@
 //! Layers: the commented `default.toml` (compiled in), then one file, then `TOCSIN_…` environment variables.
 //! Everything is validated into the types of [`Config`] before anything else of the process starts; all faults
 //! are reported at once, each with its place. A [`Config`] value is therefore valid by construction.
+//!
+//! The way of a value: `schema` names every key and the shape of its value → `document` and
+//! `environment` read the layers → `complete` adds what has a default → `check` compares keys with each other
+//! and looks for files → `assemble` makes the [`Config`]. Credentials are only looked for here; what is in
+//! them is read by who uses them.
 
+mod assemble;
+mod check;
+mod client;
+mod complete;
+mod document;
+#[cfg(test)]
+mod documented;
+mod dump;
+mod environment;
+mod fault;
+mod findings;
+mod hint;
+mod load;
+mod path;
+mod place;
+mod schema;
+mod settings;
+mod shape;
 mod types;
+mod url;
+mod word;
 
+pub use client::{NewClient, NewClientError};
+pub use dump::Effective;
+pub use environment::process_environment;
+pub use fault::{Fault, Faults, Warning};
+pub use load::{DEFAULT_TOML, Loaded};
+pub use place::{Place, Source};
 pub use types::{
     ApnsProvider, App, AppPlatform, AuthenticationType, Client, Config, Door, Durability, EngineLimits,
     EnrolmentMode, FcmProvider, Grant, Log, LogFormat, Provider, ProviderLimits, ProviderNetwork, PushText,

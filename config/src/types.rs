@@ -1,6 +1,7 @@
 //! The configuration as the rest of the product sees it: validated, no texts left to parse.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -273,9 +274,9 @@ pub struct ProviderLimits {
 }
 
 /// A client of the portal door.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Client {
-    /// SHA-256 of its secret.
+    /// SHA-256 of its secret's text, exactly as the client sends it.
     pub secret_sha256: [u8; 32],
     /// The realm of a user named without one.
     pub default_realm: RealmName,
@@ -287,6 +288,22 @@ pub struct Client {
     pub apps: Grant<AppName>,
     /// The types it may start.
     pub types: Grant<TypeName>,
+}
+
+/// The hash is left out: whoever has it can test guesses against it.
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { secret_sha256: _, default_realm, rights, realms, apps, types } = self;
+        formatter
+            .debug_struct("Client")
+            .field("secret_sha256", &format_args!("[redacted]"))
+            .field("default_realm", default_realm)
+            .field("rights", rights)
+            .field("realms", realms)
+            .field("apps", apps)
+            .field("types", types)
+            .finish()
+    }
 }
 
 /// A right of a client.

@@ -4,11 +4,23 @@
 //! abstract table of rows, so that every back end decides alike. The back ends differ only in where rows live:
 //! `memory` in a map, `rocks` (feature `rocks`) in RocksDB behind one writer thread with group commit.
 
+mod back_end;
+mod clock;
+mod envelope;
 mod error;
+mod key;
+pub mod memory;
+mod record;
+#[cfg(feature = "rocks")]
+pub mod rocks;
 mod store;
+mod verb;
 
+pub use clock::Clock;
 pub use error::{StoreError, StoreErrorKind};
 pub use store::{
-    Attempted, CommitReport, Created, Ended, EnrollmentCancelled, EnrollmentOpened, Enrolled, MetaKey, OpenPage, Pending,
-    PushTargetVerdict, Revoked, Store, StoreObserver, NewEnrollment, NewTransaction,
+    Attempted, CommitReport, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, MetaKey,
+    NewEnrollment, NewTransaction, NoObserver, OpenPage, Pending, PushTargetVerdict, Read, Revoked, Store,
+    StoreObserver,
 };
+pub use verb::table::Retention;

@@ -43,7 +43,9 @@ impl<T> Future for Pending<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(context).map(|received| {
-            received.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Unknown, "the writer dropped the answer")))
+            received.unwrap_or_else(|_| {
+                Err(StoreError::new(StoreErrorKind::Unknown, "the writer dropped the answer"))
+            })
         })
     }
 }
@@ -178,8 +180,8 @@ pub struct OpenPage {
 pub enum MetaKey {
     /// The issuer of the device protocol, fixed at the first start.
     Issuer,
-    /// The key that push ids are derived with.
-    PushIdKey,
+    /// The key that push ids and activation codes are derived with.
+    DerivationKey,
 }
 
 /// What one group commit did.
@@ -203,6 +205,15 @@ pub trait StoreObserver: Send + Sync + 'static {
     fn committed(&self, report: CommitReport);
     /// A verb was refused because the queue was full.
     fn refused(&self);
+}
+
+/// An observer that wants to know nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoObserver;
+
+impl StoreObserver for NoObserver {
+    fn committed(&self, _report: CommitReport) {}
+    fn refused(&self) {}
 }
 
 /// The storage of the product.
@@ -236,7 +247,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Applies a network's verdict to every device that still holds this address. A dead one becomes
     /// `unreachable` and loses the address; answers with the devices that changed.
-    fn judge_push_target(&self, kind: PushKind, token: PushToken, verdict: PushTargetVerdict) -> Pending<Vec<DeviceId>>;
+    fn judge_push_target(
+        &self,
+        kind: PushKind,
+        token: PushToken,
+        verdict: PushTargetVerdict,
+    ) -> Pending<Vec<DeviceId>>;
 
     /// Keeps `value` under `key` unless there is one; answers with the one that stands.
     fn keep_meta(&self, key: MetaKey, value: Vec<u8>) -> Pending<Vec<u8>>;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::MockError;
 use crate::sync::lock;
+use crate::wire::{Action, Reply};
 
 /// One thing that goes wrong; `R` is the provider's own kind of refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,48 @@ pub enum Fault<R> {
     RefuseStream,
     /// Announce a stream limit of 1, answer as usual, and raise the limit at the next accepted push.
     LowerStreamLimit,
+}
+
+impl<R> Fault<R> {
+    /// What it does in place of processing the request; `None` if the request is processed.
+    pub(crate) fn before_processing(&self) -> Option<Action> {
+        match self {
+            Self::NeverAnswer => Some(Action::Silence),
+            Self::CutBeforeReading | Self::CutAfterReading => Some(Action::Cut),
+            Self::RefuseStream => Some(Action::RefuseStream),
+            Self::GoAway { debug_data, processed: false } => {
+                Some(Action::GoAway { answer: None, debug_data: debug_data.clone().into() })
+            }
+            Self::Refuse(_)
+            | Self::Delay(_)
+            | Self::CutAfterProcessing
+            | Self::GoAway { processed: true, .. }
+            | Self::LowerStreamLimit => None,
+        }
+    }
+
+    /// What it does with the answer to a processed request.
+    pub(crate) async fn after_processing(fault: Option<Self>, reply: Reply) -> Action {
+        match fault {
+            Some(Self::Delay(delay)) => {
+                tokio::time::sleep(delay).await;
+                Action::Answer(reply)
+            }
+            Some(Self::CutAfterProcessing) => Action::Cut,
+            Some(Self::GoAway { debug_data, .. }) => {
+                Action::GoAway { answer: Some(reply), debug_data: debug_data.into() }
+            }
+            Some(
+                Self::Refuse(_)
+                | Self::NeverAnswer
+                | Self::CutBeforeReading
+                | Self::CutAfterReading
+                | Self::RefuseStream
+                | Self::LowerStreamLimit,
+            )
+            | None => Action::Answer(reply),
+        }
+    }
 }
 
 /// How often a rule is used.

@@ -40,4 +40,4 @@ pub use fcm::{
 pub use record::{PushLog, PushOutcome, PushRecord};
 pub use strictness::Strictness;
 pub use wire::{ConnectionNumber, ConnectionReport, Traffic};
-pub use world::{World, WorldOptions};
+pub use world::{CredentialFiles, World, WorldOptions};

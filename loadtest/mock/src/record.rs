@@ -158,9 +158,7 @@ impl PushLog {
                 news.changed().await.map_err(|_| MockError::Stopped)?;
             }
         };
-        tokio::time::timeout(deadline, search)
-            .await
-            .unwrap_or(Err(MockError::Deadline { waited: deadline }))
+        tokio::time::timeout(deadline, search).await.unwrap_or(Err(MockError::Deadline { waited: deadline }))
     }
 
     /// What one phone receives: each accepted push for `target` from now on. A second listener for the

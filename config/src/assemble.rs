@@ -1,0 +1,269 @@
+//! Makes the [`Config`] from settings in which no fault was found. Nothing is judged here any more; a value
+//! that is still missing or unfit means that the schema and this file disagree, which tests rule out.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use tocsin_model::{DurationMs, KeyUse, PushEnvironment};
+
+use crate::check::{PLATFORMS, defaults};
+use crate::path::KeyPath;
+use crate::settings::Settings;
+use crate::shape::Value;
+use crate::types::{
+    ApnsProvider, App, AppPlatform, AuthenticationType, Client, Config, Door, EngineLimits, FcmProvider,
+    Grant, Log, Provider, ProviderLimits, ProviderNetwork, Realm, Right, Storage,
+};
+use crate::word::{ProviderKind, Word};
+
+/// The key whose value was not what its schema says.
+pub(crate) struct Unfit(pub(crate) KeyPath);
+
+/// Makes the configuration.
+pub(crate) fn assemble(settings: &Settings) -> Result<Config, Unfit> {
+    let section = |name: &str| Table { settings, path: KeyPath::of(&[name]) };
+    Ok(Config {
+        portal: door(&section("portal"))?,
+        device: door(&section("device"))?,
+        device_clock_skew: section("device").seconds("skew_s")?,
+        ops: door(&section("ops"))?,
+        log: log(&section("log"))?,
+        storage: storage(&section("storage"))?,
+        engine: engine(&section("engine"))?,
+        realms: named(settings, "realms", realm)?,
+        types: named(settings, "types", authentication_type)?,
+        apps: named(settings, "apps", app)?,
+        providers: named(settings, "providers", provider)?,
+        clients: named(settings, "clients", client)?,
+    })
+}
+
+fn named<N: FromStr + Ord, T>(
+    settings: &Settings,
+    section: &str,
+    make: fn(&Table<'_>) -> Result<T, Unfit>,
+) -> Result<BTreeMap<N, T>, Unfit> {
+    let mut made = BTreeMap::new();
+    for (name, path) in settings.named(section) {
+        let name = name.parse().map_err(|_| Unfit(path.clone()))?;
+        made.insert(name, make(&Table { settings, path })?);
+    }
+    Ok(made)
+}
+
+fn door(table: &Table<'_>) -> Result<Door, Unfit> {
+    let address = match table.value("address")? {
+        Value::Address(address) => *address,
+        _ => return Err(table.unfit("address")),
+    };
+    Ok(Door {
+        address,
+        public_url: table.optional_text("public_url"),
+        plaintext_behind_proxy: table.optional_text("plaintext").is_some(),
+        workers: table.count("workers")?,
+        connections_max: table.count("connections_max")?,
+        body_bytes_max: table.count("body_bytes_max")?,
+    })
+}
+
+fn log(table: &Table<'_>) -> Result<Log, Unfit> {
+    Ok(Log { filter: table.text("filter")?, format: table.word("format")? })
+}
+
+fn storage(table: &Table<'_>) -> Result<Storage, Unfit> {
+    Ok(Storage {
+        path: table.optional_file("path").ok_or_else(|| table.unfit("path"))?,
+        durability: table.word("durability")?,
+        commit_queue_max: table.count("commit_queue_max")?,
+        block_cache_bytes: table.count("block_cache_bytes")?,
+        write_buffer_bytes: table.count("write_buffer_bytes")?,
+        transaction_retention: table.seconds("transaction_retention_s")?,
+        enrollment_retention: table.seconds("enrollment_retention_s")?,
+        disk_free_min_bytes: table.integer("disk_free_min_bytes")?,
+    })
+}
+
+fn engine(table: &Table<'_>) -> Result<EngineLimits, Unfit> {
+    Ok(EngineLimits {
+        arbiters: table.count("arbiters")?,
+        transactions_in_flight_max: table.count("transactions_in_flight_max")?,
+        transactions_per_client_max: table.count("transactions_per_client_max")?,
+        transactions_per_user_max: table.count("transactions_per_user_max")?,
+        waiters_max: table.count("waiters_max")?,
+        waiters_per_transaction_max: table.count("waiters_per_transaction_max")?,
+        signature_threads: table.count("signature_threads")?,
+        signature_queue_max: table.count("signature_queue_max")?,
+        linger: table.milliseconds("linger_ms")?,
+        drain_grace: table.seconds("drain_grace_s")?,
+    })
+}
+
+fn realm(table: &Table<'_>) -> Result<Realm, Unfit> {
+    Ok(Realm { user_id_rule: table.word("user_id_rule")?, time_to_live: table.seconds("ttl_s")? })
+}
+
+fn authentication_type(table: &Table<'_>) -> Result<AuthenticationType, Unfit> {
+    Ok(AuthenticationType {
+        time_to_live: table.is_set("ttl_s").then(|| table.seconds("ttl_s")).transpose()?,
+        default_title: table.text("default_title")?,
+        default_message: table.text("default_message")?,
+        message_characters_max: table.count("message_max")?,
+        apps: table.list("apps", |text| text.parse().ok())?,
+        keys: table.list("keys", KeyUse::parse)?,
+        push_text: table.word("push_text")?,
+        attempts_max: table.small_count("attempts_max")?,
+        resends_max: table.small_count("resends_max")?,
+        keep_for_polling: table.flag("keep_for_polling")?,
+    })
+}
+
+fn app(table: &Table<'_>) -> Result<App, Unfit> {
+    let [(ios, apns), (android, fcm)] = PLATFORMS;
+    Ok(App {
+        mode: table.word("mode")?,
+        ios: platform(table, ios, "bundle_id", apns)?,
+        android: platform(table, android, "package", fcm)?,
+        activation_time_to_live: table.seconds("activation_ttl_s")?,
+    })
+}
+
+fn platform(
+    app: &Table<'_>,
+    name: &str,
+    id_key: &str,
+    kind: ProviderKind,
+) -> Result<Option<AppPlatform>, Unfit> {
+    let table = Table { settings: app.settings, path: app.path.child(name) };
+    if !table.settings.has_table(&table.path) {
+        return Ok(None);
+    }
+    let by_default = || defaults(table.settings, kind).first().map(|name| (*name).to_owned());
+    let provider = table.optional_text("provider").or_else(by_default);
+    let provider = provider.and_then(|name| name.parse().ok()).ok_or_else(|| table.unfit("provider"))?;
+    Ok(Some(AppPlatform { id: table.text(id_key)?, provider }))
+}
+
+fn provider(table: &Table<'_>) -> Result<Provider, Unfit> {
+    let network = match table.word("kind")? {
+        ProviderKind::Apns => ProviderNetwork::Apns(ApnsProvider {
+            environment: table.word::<PushEnvironment>("environment")?,
+            endpoint: table.text("endpoint")?,
+            ca_file: table.optional_file("ca_file"),
+            team_id: table.text("team_id")?,
+            key_id: table.text("key_id")?,
+            key_file: table.optional_file("key_file").ok_or_else(|| table.unfit("key_file"))?,
+        }),
+        ProviderKind::Fcm => ProviderNetwork::Fcm(FcmProvider {
+            endpoint: table.text("endpoint")?,
+            ca_file: table.optional_file("ca_file"),
+            service_account_file: table
+                .optional_file("service_account_file")
+                .ok_or_else(|| table.unfit("service_account_file"))?,
+            pushes_per_minute_max: table.small_count("pushes_per_minute_max")?,
+        }),
+    };
+    Ok(Provider { is_default: table.flag("default")?, network, limits: provider_limits(table)? })
+}
+
+fn provider_limits(table: &Table<'_>) -> Result<ProviderLimits, Unfit> {
+    Ok(ProviderLimits {
+        connections_max: table.count("connections_max")?,
+        queue_max: table.count("queue_max")?,
+        supervised_max: table.count("supervised_max")?,
+        request_timeout: table.milliseconds("request_timeout_ms")?,
+        connect_timeout: table.milliseconds("connect_timeout_ms")?,
+        ping_interval: table.milliseconds("ping_interval_ms")?,
+        ping_timeout: table.milliseconds("ping_timeout_ms")?,
+        breaker_faults: table.small_count("breaker_faults")?,
+        breaker_open: table.milliseconds("breaker_open_ms")?,
+    })
+}
+
+fn client(table: &Table<'_>) -> Result<Client, Unfit> {
+    let secret_sha256 = match table.value("secret_sha256")? {
+        Value::Digest(digest) => *digest,
+        _ => return Err(table.unfit("secret_sha256")),
+    };
+    let default_realm = table.text("default_realm")?.parse().map_err(|_| table.unfit("default_realm"))?;
+    Ok(Client {
+        secret_sha256,
+        default_realm,
+        rights: table.list("rights", Right::parse)?,
+        realms: table.grant("realms")?,
+        apps: table.grant("apps")?,
+        types: table.grant("types")?,
+    })
+}
+
+/// One table of the settings, read key by key.
+struct Table<'a> {
+    settings: &'a Settings,
+    path: KeyPath,
+}
+
+impl Table<'_> {
+    fn unfit(&self, key: &str) -> Unfit {
+        Unfit(self.path.child(key))
+    }
+
+    fn is_set(&self, key: &str) -> bool {
+        self.settings.is_set(&self.path.child(key))
+    }
+
+    fn value(&self, key: &str) -> Result<&Value, Unfit> {
+        self.settings.value(&self.path.child(key)).ok_or_else(|| self.unfit(key))
+    }
+
+    fn integer(&self, key: &str) -> Result<u64, Unfit> {
+        self.settings.integer(&self.path.child(key)).ok_or_else(|| self.unfit(key))
+    }
+
+    fn count(&self, key: &str) -> Result<usize, Unfit> {
+        usize::try_from(self.integer(key)?).map_err(|_| self.unfit(key))
+    }
+
+    fn small_count(&self, key: &str) -> Result<u32, Unfit> {
+        u32::try_from(self.integer(key)?).map_err(|_| self.unfit(key))
+    }
+
+    fn seconds(&self, key: &str) -> Result<DurationMs, Unfit> {
+        self.integer(key).map(DurationMs::from_seconds)
+    }
+
+    fn milliseconds(&self, key: &str) -> Result<DurationMs, Unfit> {
+        self.integer(key).map(DurationMs::new)
+    }
+
+    fn flag(&self, key: &str) -> Result<bool, Unfit> {
+        self.settings.flag(&self.path.child(key)).ok_or_else(|| self.unfit(key))
+    }
+
+    fn optional_text(&self, key: &str) -> Option<String> {
+        self.settings.text(&self.path.child(key)).map(str::to_owned)
+    }
+
+    fn text(&self, key: &str) -> Result<String, Unfit> {
+        self.optional_text(key).ok_or_else(|| self.unfit(key))
+    }
+
+    fn word<W: Word>(&self, key: &str) -> Result<W, Unfit> {
+        W::parse(&self.text(key)?).ok_or_else(|| self.unfit(key))
+    }
+
+    fn optional_file(&self, key: &str) -> Option<PathBuf> {
+        self.settings.file(&self.path.child(key)).map(PathBuf::from)
+    }
+
+    fn list<T>(&self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Unfit> {
+        let elements = self.settings.list(&self.path.child(key)).ok_or_else(|| self.unfit(key))?;
+        elements.iter().map(|element| parse(&element.text).ok_or_else(|| self.unfit(key))).collect()
+    }
+
+    fn grant<N: FromStr>(&self, key: &str) -> Result<Grant<N>, Unfit> {
+        match self.settings.list(&self.path.child(key)) {
+            Some([only]) if only.text == "*" => Ok(Grant::All),
+            Some(_) | None => self.list(key, |text| text.parse().ok()).map(Grant::Only),
+        }
+    }
+}

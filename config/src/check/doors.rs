@@ -1,0 +1,77 @@
+//! Doors that others can reach need a URL and TLS, and no two doors share a port. Also the storage's promise.
+
+use std::net::SocketAddr;
+
+use crate::findings::Findings;
+use crate::path::KeyPath;
+use crate::settings::Settings;
+use crate::shape::Value;
+
+/// The doors' sections.
+const DOORS: [&str; 3] = ["portal", "device", "ops"];
+
+pub(super) fn check(settings: &Settings, findings: &mut Findings) {
+    for door in DOORS {
+        if address(settings, door).is_some_and(|address| !is_loopback(address)) {
+            check_reachable(settings, door, findings);
+        }
+    }
+    for (index, door) in DOORS.iter().enumerate() {
+        for other in &DOORS[..index] {
+            check_apart(settings, other, door, findings);
+        }
+    }
+    let durability = KeyPath::of(&["storage", "durability"]);
+    if settings.text(&durability) == Some("os") {
+        let message = "a power failure may lose the last acknowledged transactions and wrong tries; \
+                       \"sync\" promises that it does not";
+        findings.warn(settings.place(&durability), &durability, message);
+    }
+}
+
+fn check_reachable(settings: &Settings, door: &str, findings: &mut Findings) {
+    let address = KeyPath::of(&[door, "address"]);
+    let public_url = KeyPath::of(&[door, "public_url"]);
+    let plaintext = KeyPath::of(&[door, "plaintext"]);
+    let place = settings.place(&address);
+    if !settings.is_set(&public_url) {
+        let message = "is missing; a door off loopback needs the https URL by which its callers reach it";
+        findings.absence(place.clone(), &public_url, message);
+    }
+    if settings.text(&public_url).is_some_and(|url| !url.starts_with("https://")) {
+        let message = "must be an https URL, because the door is not on loopback";
+        findings.fault(settings.place(&public_url), &public_url, message);
+    }
+    if !settings.is_set(&plaintext) {
+        let message = "a door off loopback needs TLS, and this version has none of its own yet: put a proxy \
+                       that ends TLS in front and set plaintext = \"behind-proxy\", or listen on loopback";
+        findings.absence(place.clone(), &address, message);
+    }
+    if door == "ops" {
+        let message =
+            "whoever reaches this address reads the metrics, because this version asks for no token";
+        findings.warn(place, &address, message);
+    }
+}
+
+fn check_apart(settings: &Settings, first: &str, second: &str, findings: &mut Findings) {
+    let (Some(one), Some(other)) = (address(settings, first), address(settings, second)) else {
+        return;
+    };
+    let overlap = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    if one.port() != 0 && one.port() == other.port() && overlap {
+        let path = KeyPath::of(&[second, "address"]);
+        findings.fault(settings.place(&path), &path, format!("{first} and {second} cannot share {other}"));
+    }
+}
+
+fn address(settings: &Settings, door: &str) -> Option<SocketAddr> {
+    match settings.value(&KeyPath::of(&[door, "address"]))? {
+        Value::Address(address) => Some(*address),
+        _ => None,
+    }
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}

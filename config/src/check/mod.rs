@@ -1,0 +1,22 @@
+//! What no key can know alone: references between tables, doors off loopback, doubles, and files that must be
+//! there. Every check looks at the merged settings and passes over what was already refused.
+
+mod clients;
+mod doors;
+mod files;
+mod providers;
+mod types;
+
+pub(crate) use providers::{PLATFORMS, defaults};
+
+use crate::findings::Findings;
+use crate::settings::Settings;
+
+/// Runs all checks.
+pub(crate) fn check(settings: &Settings, findings: &mut Findings) {
+    doors::check(settings, findings);
+    types::check(settings, findings);
+    providers::check(settings, findings);
+    clients::check(settings, findings);
+    files::check(settings, findings);
+}

@@ -1,0 +1,157 @@
+//! Adds to every named table what nobody set and has a default, and finds what is missing or out of place.
+
+use tocsin_model::PushEnvironment;
+use toml::de::DeValue;
+
+use crate::document::read_value;
+use crate::fault::Fault;
+use crate::findings::Findings;
+use crate::path::KeyPath;
+use crate::place::{Origin, Place, Source};
+use crate::schema::{self, Key, Need};
+use crate::settings::{Setting, Settings};
+use crate::shape::Value;
+use crate::word::{ProviderKind, Word};
+
+/// The base URL of FCM.
+const FCM_ENDPOINT: &str = "https://fcm.googleapis.com";
+
+/// Completes all named tables.
+pub(crate) fn complete(settings: &mut Settings, findings: &mut Findings) {
+    let tables: Vec<(KeyPath, Place)> =
+        settings.tables().map(|(path, place)| (path.clone(), place.clone())).collect();
+    for (table, place) in &tables {
+        for key in schema::keys_of(table.segments()).filter(|key| key.need != Need::Built) {
+            complete_key(key, table, place, settings, findings);
+        }
+    }
+    fill_endpoints(settings);
+    fill_default_realms(settings, findings);
+}
+
+fn complete_key(
+    key: &'static Key,
+    table: &KeyPath,
+    place: &Place,
+    settings: &mut Settings,
+    findings: &mut Findings,
+) {
+    let path = table.child(key.leaf());
+    let is_set = settings.is_set(&path);
+    if let Some(kind) = key.kind {
+        match provider_kind(settings, table) {
+            Some(actual) if actual == kind => {}
+            Some(actual) if is_set => {
+                findings.fault(settings.place(&path), &path, out_of_place(kind, actual));
+                return;
+            }
+            Some(_) | None => return,
+        }
+    }
+    if is_set {
+        return;
+    }
+    match key.need {
+        Need::Built | Need::Optional => {}
+        Need::Required => {
+            findings.absence(place.clone(), &path, format!("is missing; it must be {}", key.shape));
+        }
+        Need::Else(default) => findings.faults.extend(read_default(key, path, default, settings)),
+    }
+}
+
+/// The kind of the provider whose table this is; `None` when it is unknown.
+pub(crate) fn provider_kind(settings: &Settings, table: &KeyPath) -> Option<ProviderKind> {
+    settings.text(&table.child("kind")).and_then(ProviderKind::parse)
+}
+
+fn out_of_place(kind: ProviderKind, actual: ProviderKind) -> String {
+    format!("is a key of kind = \"{}\", but this provider is \"{}\"", kind.as_str(), actual.as_str())
+}
+
+fn read_default(key: &'static Key, path: KeyPath, default: &str, settings: &mut Settings) -> Vec<Fault> {
+    let origin = Origin::lineless(Source::Default);
+    match DeValue::parse(default) {
+        Ok(value) => read_value(key, path, &value, &origin, settings),
+        Err(error) => vec![Fault::new(Place::whole(Source::Default), &path, error.message().to_owned())],
+    }
+}
+
+fn fill_endpoints(settings: &mut Settings) {
+    let tables: Vec<KeyPath> = settings.named("providers").map(|(_, path)| path).collect();
+    for table in tables {
+        let environment = settings.text(&table.child("environment")).and_then(PushEnvironment::parse);
+        let endpoint = match (provider_kind(settings, &table), environment) {
+            (Some(ProviderKind::Fcm), _) => Some(FCM_ENDPOINT),
+            (Some(ProviderKind::Apns), Some(environment)) => Some(apns_endpoint(environment)),
+            (Some(ProviderKind::Apns), None) | (None, _) => None,
+        };
+        if let Some(endpoint) = endpoint {
+            fill(settings, &table.child("endpoint"), endpoint);
+        }
+    }
+}
+
+const fn apns_endpoint(environment: PushEnvironment) -> &'static str {
+    match environment {
+        PushEnvironment::Production => "https://api.push.apple.com",
+        PushEnvironment::Sandbox => "https://api.sandbox.push.apple.com",
+    }
+}
+
+/// A client without `default_realm` has the only realm it may ask, else the only realm there is.
+fn fill_default_realms(settings: &mut Settings, findings: &mut Findings) {
+    let tables: Vec<KeyPath> = settings.named("clients").map(|(_, path)| path).collect();
+    for table in tables {
+        let path = table.child("default_realm");
+        if settings.is_set(&path) {
+            continue;
+        }
+        match only_realm(settings, &table) {
+            Some(realm) => fill(settings, &path, &realm),
+            None => {
+                let message = "is missing; it must be the name of a realm, and may be left out only where the \
+                               client's realms, or all [realms.NAME] together, are just one";
+                findings.absence(settings.place(&table), &path, message);
+            }
+        }
+    }
+}
+
+fn only_realm(settings: &Settings, client: &KeyPath) -> Option<String> {
+    match settings.list(&client.child("realms")) {
+        Some([only]) if only.text != "*" => return Some(only.text.clone()),
+        Some(_) | None => {}
+    }
+    match settings.names("realms").as_slice() {
+        [only] => Some((*only).to_owned()),
+        _ => None,
+    }
+}
+
+/// Sets a text that follows from other keys, unless somebody set it.
+fn fill(settings: &mut Settings, path: &KeyPath, text: &str) {
+    if let (false, Some(key)) = (settings.is_set(path), schema::find(path.segments())) {
+        let value = Some(Value::Text(text.to_owned()));
+        settings.set(path.clone(), Setting { key, value, place: Place::whole(Source::Default) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::schema::KEYS;
+
+    #[test]
+    fn every_default_in_the_schema_is_allowed_by_it() {
+        for key in KEYS {
+            if let Need::Else(default) = key.need {
+                let value = DeValue::parse(default).expect("TOML");
+                let origin = Origin::document(Source::Default, default, Path::new(""));
+                assert!(key.shape.read(&value, &origin).is_ok(), "{}", key.pattern);
+            }
+        }
+    }
+}

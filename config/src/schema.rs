@@ -1,0 +1,251 @@
+//! Every key there is, with the shape of its value and what stands in when nobody sets it.
+//!
+//! `*` in a pattern stands for a name that the operator gives. Keys of fixed tables have their default in
+//! `default.toml`, which is the lowest layer; keys of named tables have it here, and tests hold `default.toml`
+//! and this list together.
+
+use tocsin_model::{ContentLimits, PushEnvironment, UserIdRule};
+
+use crate::shape::{Item, Shape};
+use crate::types::{Durability, EnrolmentMode, LogFormat, PushText};
+use crate::word::{PLAINTEXT_WORDS, ProviderKind, Word};
+
+/// One key.
+pub(crate) struct Key {
+    /// Its path, such as `realms.*.ttl_s`.
+    pub(crate) pattern: &'static str,
+    /// What its value looks like.
+    pub(crate) shape: Shape,
+    /// What happens when nobody sets it.
+    pub(crate) need: Need,
+    /// The kind of provider it belongs to, when not to all.
+    pub(crate) kind: Option<ProviderKind>,
+}
+
+/// What happens when nobody sets a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// `default.toml` sets it.
+    Built,
+    /// This value, written as TOML, is taken.
+    Else(&'static str),
+    /// It stays without a value.
+    Optional,
+    /// Its table must set it.
+    Required,
+}
+
+const fn key(pattern: &'static str, shape: Shape, need: Need) -> Key {
+    Key { pattern, shape, need, kind: None }
+}
+
+const fn apns(pattern: &'static str, shape: Shape, need: Need) -> Key {
+    Key { pattern, shape, need, kind: Some(ProviderKind::Apns) }
+}
+
+const fn fcm(pattern: &'static str, shape: Shape, need: Need) -> Key {
+    Key { pattern, shape, need, kind: Some(ProviderKind::Fcm) }
+}
+
+const fn whole(min: u64, max: u64) -> Shape {
+    Shape::Integer { min, max }
+}
+
+/// Most threads of one pool.
+const THREADS_MAX: u64 = 256;
+/// Most of anything that is counted and held in memory: connections, waiters, queues.
+const HELD_MAX: u64 = 10_000_000;
+/// Largest request body in bytes; the interface promises that no more than this is ever taken.
+const BODY_BYTES_MAX: u64 = 65_536;
+/// Largest memory or disk size in bytes.
+const SIZE_BYTES_MAX: u64 = 1 << 44;
+/// Smallest memory size in bytes.
+const MEMORY_BYTES_MIN: u64 = 1 << 20;
+/// Longest life of a transaction in seconds.
+const TIME_TO_LIVE_S_MAX: u64 = 3_600;
+/// A year in seconds.
+const YEAR_S: u64 = 31_536_000;
+/// Longest time-out or pause of a provider in milliseconds.
+const PROVIDER_WAIT_MS_MAX: u64 = 60_000;
+
+const TITLE_CHARACTERS_MAX: usize = ContentLimits::TITLE_CHARACTERS_MAX;
+const MESSAGE_CHARACTERS_MAX: usize = ContentLimits::MESSAGE_CHARACTERS_CEILING;
+
+/// All keys, in the order in which they are shown.
+pub(crate) static KEYS: &[Key] = &[
+    key("portal.address", Shape::Address, Need::Built),
+    key("portal.public_url", Shape::PublicUrl, Need::Optional),
+    key("portal.plaintext", Shape::Choice(PLAINTEXT_WORDS), Need::Optional),
+    key("portal.workers", whole(1, THREADS_MAX), Need::Built),
+    key("portal.connections_max", whole(1, HELD_MAX), Need::Built),
+    key("portal.body_bytes_max", whole(1_024, BODY_BYTES_MAX), Need::Built),
+    key("device.address", Shape::Address, Need::Built),
+    key("device.public_url", Shape::PublicUrl, Need::Optional),
+    key("device.plaintext", Shape::Choice(PLAINTEXT_WORDS), Need::Optional),
+    key("device.workers", whole(1, THREADS_MAX), Need::Built),
+    key("device.connections_max", whole(1, HELD_MAX), Need::Built),
+    key("device.body_bytes_max", whole(1_024, BODY_BYTES_MAX), Need::Built),
+    key("device.skew_s", whole(1, 600), Need::Built),
+    key("ops.address", Shape::Address, Need::Built),
+    key("ops.public_url", Shape::PublicUrl, Need::Optional),
+    key("ops.plaintext", Shape::Choice(PLAINTEXT_WORDS), Need::Optional),
+    key("ops.workers", whole(1, THREADS_MAX), Need::Built),
+    key("ops.connections_max", whole(1, HELD_MAX), Need::Built),
+    key("ops.body_bytes_max", whole(1_024, BODY_BYTES_MAX), Need::Built),
+    key("log.filter", Shape::Text { characters_max: 500 }, Need::Built),
+    key("log.format", Shape::Choice(LogFormat::WORDS), Need::Built),
+    key("storage.path", Shape::Folder, Need::Built),
+    key("storage.durability", Shape::Choice(Durability::WORDS), Need::Built),
+    key("storage.commit_queue_max", whole(1, HELD_MAX), Need::Built),
+    key("storage.block_cache_bytes", whole(MEMORY_BYTES_MIN, SIZE_BYTES_MAX), Need::Built),
+    key("storage.write_buffer_bytes", whole(MEMORY_BYTES_MIN, SIZE_BYTES_MAX), Need::Built),
+    key("storage.transaction_retention_s", whole(60, YEAR_S), Need::Built),
+    key("storage.enrollment_retention_s", whole(60, YEAR_S), Need::Built),
+    key("storage.disk_free_min_bytes", whole(0, SIZE_BYTES_MAX), Need::Built),
+    key("engine.arbiters", whole(1, THREADS_MAX), Need::Built),
+    key("engine.transactions_in_flight_max", whole(1, HELD_MAX), Need::Built),
+    key("engine.transactions_per_client_max", whole(1, HELD_MAX), Need::Built),
+    key("engine.transactions_per_user_max", whole(1, 10_000), Need::Built),
+    key("engine.waiters_max", whole(1, HELD_MAX), Need::Built),
+    key("engine.waiters_per_transaction_max", whole(1, 1_000), Need::Built),
+    key("engine.signature_threads", whole(1, THREADS_MAX), Need::Built),
+    key("engine.signature_queue_max", whole(1, HELD_MAX), Need::Built),
+    key("engine.linger_ms", whole(0, 600_000), Need::Built),
+    key("engine.drain_grace_s", whole(0, 3_600), Need::Built),
+    key("realms.*.user_id_rule", Shape::Choice(UserIdRule::WORDS), Need::Else("\"exact\"")),
+    key("realms.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Else("60")),
+    key("types.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Optional),
+    key(
+        "types.*.default_title",
+        Shape::Text { characters_max: TITLE_CHARACTERS_MAX },
+        Need::Else("\"Please confirm\""),
+    ),
+    key(
+        "types.*.default_message",
+        Shape::Text { characters_max: MESSAGE_CHARACTERS_MAX },
+        Need::Else("\"Open the app to approve or refuse.\""),
+    ),
+    key("types.*.message_max", whole(1, MESSAGE_CHARACTERS_MAX as u64), Need::Else("155")),
+    key("types.*.apps", Shape::List(Item::Name), Need::Else("[]")),
+    key("types.*.keys", Shape::List(Item::KeyUse), Need::Else("[\"device\"]")),
+    key("types.*.push_text", Shape::Choice(PushText::WORDS), Need::Else("\"loc-keys\"")),
+    key("types.*.attempts_max", whole(1, 100), Need::Else("3")),
+    key("types.*.resends_max", whole(0, 100), Need::Else("2")),
+    key("types.*.keep_for_polling", Shape::Flag, Need::Else("false")),
+    key("apps.*.mode", Shape::Choice(EnrolmentMode::WORDS), Need::Else("\"single\"")),
+    key("apps.*.activation_ttl_s", whole(30, 86_400), Need::Else("300")),
+    key("apps.*.ios.bundle_id", Shape::BundleId, Need::Required),
+    key("apps.*.ios.provider", Shape::Name, Need::Optional),
+    key("apps.*.android.package", Shape::PackageName, Need::Required),
+    key("apps.*.android.provider", Shape::Name, Need::Optional),
+    key("providers.*.kind", Shape::Choice(ProviderKind::WORDS), Need::Required),
+    key("providers.*.default", Shape::Flag, Need::Else("false")),
+    apns("providers.*.environment", Shape::Choice(PushEnvironment::WORDS), Need::Else("\"production\"")),
+    apns("providers.*.team_id", Shape::AppleId, Need::Required),
+    apns("providers.*.key_id", Shape::AppleId, Need::Required),
+    apns("providers.*.key_file", Shape::CredentialFile, Need::Required),
+    fcm("providers.*.service_account_file", Shape::CredentialFile, Need::Required),
+    fcm("providers.*.pushes_per_minute_max", whole(1, 100_000_000), Need::Else("600000")),
+    key("providers.*.endpoint", Shape::Endpoint, Need::Optional),
+    key("providers.*.ca_file", Shape::File, Need::Optional),
+    key("providers.*.connections_max", whole(1, 64), Need::Else("4")),
+    key("providers.*.queue_max", whole(1, HELD_MAX), Need::Else("10000")),
+    key("providers.*.supervised_max", whole(1, HELD_MAX), Need::Else("100000")),
+    key("providers.*.request_timeout_ms", whole(100, PROVIDER_WAIT_MS_MAX), Need::Else("5000")),
+    key("providers.*.connect_timeout_ms", whole(100, PROVIDER_WAIT_MS_MAX), Need::Else("5000")),
+    key("providers.*.ping_interval_ms", whole(100, 3_600_000), Need::Else("60000")),
+    key("providers.*.ping_timeout_ms", whole(100, PROVIDER_WAIT_MS_MAX), Need::Else("10000")),
+    key("providers.*.breaker_faults", whole(1, 1_000), Need::Else("5")),
+    key("providers.*.breaker_open_ms", whole(1, PROVIDER_WAIT_MS_MAX), Need::Else("5000")),
+    key("clients.*.secret_sha256", Shape::Digest, Need::Required),
+    key("clients.*.default_realm", Shape::Name, Need::Optional),
+    key("clients.*.rights", Shape::List(Item::Right), Need::Else("[\"transactions\"]")),
+    key("clients.*.realms", Shape::List(Item::NameOrAll), Need::Else("[]")),
+    key("clients.*.apps", Shape::List(Item::NameOrAll), Need::Else("[]")),
+    key("clients.*.types", Shape::List(Item::NameOrAll), Need::Else("[]")),
+];
+
+impl Key {
+    /// Its last segment.
+    pub(crate) fn leaf(&self) -> &'static str {
+        self.pattern.rsplit('.').next().unwrap_or(self.pattern)
+    }
+
+    /// The pattern of its table.
+    pub(crate) fn table(&self) -> &'static str {
+        self.pattern.rsplit_once('.').map_or("", |(table, _)| table)
+    }
+}
+
+/// The key at this path, if there is one.
+pub(crate) fn find(path: &[String]) -> Option<&'static Key> {
+    KEYS.iter().find(|key| matches(key.pattern, path))
+}
+
+/// The keys whose table is at this path.
+pub(crate) fn keys_of(table: &[String]) -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(move |key| matches(key.table(), table))
+}
+
+/// What may stand directly in the table at this path, `*` for a name; empty when there is no such table.
+pub(crate) fn children(table: &[String]) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for key in KEYS {
+        let mut segments = key.pattern.split('.');
+        let is_above = table.iter().all(|name| segments.next().is_some_and(|segment| fits(segment, name)));
+        if let Some(next) = segments.next()
+            && is_above
+            && !names.contains(&next)
+        {
+            names.push(next);
+        }
+    }
+    names
+}
+
+/// Where the section of this path stands among the sections.
+pub(crate) fn order_of(path: &[String]) -> usize {
+    let section_of = |key: &Key| key.pattern.split('.').next().map(str::to_owned);
+    KEYS.iter().position(|key| section_of(key).as_ref() == path.first()).unwrap_or(KEYS.len())
+}
+
+fn matches(pattern: &str, path: &[String]) -> bool {
+    let segments = pattern.split('.');
+    segments.clone().count() == path.len() && segments.zip(path).all(|(segment, name)| fits(segment, name))
+}
+
+fn fits(segment: &str, name: &str) -> bool {
+    segment == "*" || segment == name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> Vec<String> {
+        text.split('.').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_path_and_no_other() {
+        assert_eq!(find(&path("realms.retail.ttl_s")).map(|key| key.pattern), Some("realms.*.ttl_s"));
+        for unknown in ["realms.retail", "realms.retail.ttl", "realms.ttl_s", "portal.address.x"] {
+            assert!(find(&path(unknown)).is_none(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn children_are_the_next_segments() {
+        assert_eq!(children(&path("apps")), ["*"]);
+        assert_eq!(children(&path("apps.bank")), ["mode", "activation_ttl_s", "ios", "android"]);
+        assert!(children(&path("apps.bank.windows")).is_empty());
+        assert!(children(&[]).contains(&"storage"));
+    }
+
+    #[test]
+    fn no_key_is_listed_twice() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert!(KEYS[..index].iter().all(|other| other.pattern != key.pattern), "{}", key.pattern);
+        }
+    }
+}

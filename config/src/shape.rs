@@ -1,0 +1,308 @@
+//! The shapes of values: what each looks like, what is allowed, and the one way from TOML to a checked value.
+//!
+//! No file is touched here; whether a path leads anywhere is asked by `check`, once the layers are merged.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tocsin_model::{KeyUse, NameError, RealmName};
+use toml::Spanned;
+use toml::de::{DeInteger, DeValue};
+
+use crate::hint;
+use crate::place::{Origin, Place};
+use crate::types::Right;
+use crate::url;
+use crate::word::Word;
+
+/// What a value looks like.
+#[derive(Clone, Copy)]
+pub(crate) enum Shape {
+    /// An IP address with a port.
+    Address,
+    /// A door's URL as callers see it.
+    PublicUrl,
+    /// A provider's base URL.
+    Endpoint,
+    /// A folder, which need not exist.
+    Folder,
+    /// A file that must exist.
+    File,
+    /// A file that must exist and holds a secret.
+    CredentialFile,
+    /// A whole number.
+    Integer {
+        /// The smallest.
+        min: u64,
+        /// The largest.
+        max: u64,
+    },
+    /// `true` or `false`.
+    Flag,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A text for people, without control characters.
+    Text {
+        /// The longest.
+        characters_max: usize,
+    },
+    /// A name that the operator gave.
+    Name,
+    /// A list.
+    List(Item),
+    /// A team id or key id of Apple.
+    AppleId,
+    /// The id of an iOS app.
+    BundleId,
+    /// The name of an Android app.
+    PackageName,
+    /// A SHA-256 in hex, the hash of a secret.
+    Digest,
+}
+
+/// What stands in a list.
+#[derive(Clone, Copy)]
+pub(crate) enum Item {
+    /// A name.
+    Name,
+    /// A name, or `*` alone.
+    NameOrAll,
+    /// The use of a key.
+    KeyUse,
+    /// A right of a client.
+    Right,
+}
+
+/// A checked value. No debug form: one of them may be the hash of a secret.
+#[derive(Clone)]
+pub(crate) enum Value {
+    /// For [`Shape::Address`].
+    Address(SocketAddr),
+    /// For all shapes that are texts.
+    Text(String),
+    /// For folders and files, resolved.
+    Path(PathBuf),
+    /// For [`Shape::Integer`].
+    Integer(u64),
+    /// For [`Shape::Flag`].
+    Flag(bool),
+    /// For [`Shape::List`].
+    List(Vec<Element>),
+    /// For [`Shape::Digest`].
+    Digest([u8; 32]),
+}
+
+/// One element of a list, with its own place.
+#[derive(Clone)]
+pub(crate) struct Element {
+    /// What it says.
+    pub(crate) text: String,
+    /// Where.
+    pub(crate) place: Place,
+}
+
+impl Shape {
+    /// Reads a value of this shape, or says all that is wrong with it.
+    pub(crate) fn read(
+        self,
+        value: &Spanned<DeValue<'_>>,
+        origin: &Origin<'_>,
+    ) -> Result<Value, Vec<(Place, String)>> {
+        let place = || origin.place(value.span());
+        match self {
+            Self::List(item) => item.read_list(value, origin),
+            Self::Integer { min, max } => {
+                self.integer(value.get_ref(), min, max).map_err(|why| vec![(place(), why)])
+            }
+            Self::Flag => match value.get_ref().as_bool() {
+                Some(flag) => Ok(Value::Flag(flag)),
+                None => Err(vec![(place(), self.mismatch(value.get_ref()))]),
+            },
+            _ => match value.get_ref().as_str() {
+                Some(text) => self.text(text, origin).map_err(|why| vec![(place(), why)]),
+                None => Err(vec![(place(), self.mismatch(value.get_ref()))]),
+            },
+        }
+    }
+
+    /// Whether its values are written in TOML in the environment too; texts are taken as they are.
+    pub(crate) const fn is_toml_in_environment(self) -> bool {
+        matches!(self, Self::Integer { .. } | Self::Flag | Self::List(_))
+    }
+
+    fn mismatch(self, value: &DeValue<'_>) -> String {
+        format!("must be {self}, is {}", type_name(value))
+    }
+
+    fn integer(self, value: &DeValue<'_>, min: u64, max: u64) -> Result<Value, String> {
+        let number = value.as_integer().ok_or_else(|| self.mismatch(value))?;
+        match to_u64(number) {
+            Some(number) if (min..=max).contains(&number) => Ok(Value::Integer(number)),
+            Some(_) | None => Err(format!("must be {self}, is {number}")),
+        }
+    }
+
+    fn text(self, text: &str, origin: &Origin<'_>) -> Result<Value, String> {
+        let wrong = || format!("must be {self}");
+        let kept_if = |fits: bool| if fits { Ok(Value::Text(text.to_owned())) } else { Err(wrong()) };
+        match self {
+            Self::Address => text.parse().map(Value::Address).map_err(|_| wrong()),
+            Self::PublicUrl => {
+                url::public(text).map(Value::Text).map_err(|allowed| format!("must be {allowed}"))
+            }
+            Self::Endpoint => {
+                url::endpoint(text).map(Value::Text).map_err(|allowed| format!("must be {allowed}"))
+            }
+            Self::Folder | Self::File | Self::CredentialFile => {
+                let fits = !text.is_empty() && !text.chars().any(char::is_control);
+                if fits { Ok(Value::Path(origin.resolve(text))) } else { Err(wrong()) }
+            }
+            Self::Choice(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
+            Self::Choice(words) => Err(format!("must be {self}, is {text:?}{}", did_you_mean(text, words))),
+            Self::Text { characters_max } => kept_if(is_plain_text(text, characters_max)),
+            Self::Name => match text.parse::<RealmName>() {
+                Ok(_) => Ok(Value::Text(text.to_owned())),
+                Err(rule) => Err(not_a_name(text, rule)),
+            },
+            Self::AppleId => {
+                let is_upper_case = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+                kept_if(text.len() == 10 && text.bytes().all(is_upper_case))
+            }
+            Self::BundleId => kept_if(is_app_id(text, b"-.")),
+            Self::PackageName => kept_if(text.contains('.') && is_app_id(text, b"_.")),
+            Self::Digest => hex_digest(text).map(Value::Digest).ok_or_else(wrong),
+            Self::Integer { .. } | Self::Flag | Self::List(_) => Err(wrong()),
+        }
+    }
+}
+
+impl Item {
+    fn read_list(
+        self,
+        value: &Spanned<DeValue<'_>>,
+        origin: &Origin<'_>,
+    ) -> Result<Value, Vec<(Place, String)>> {
+        let Some(array) = value.get_ref().as_array() else {
+            return Err(vec![(origin.place(value.span()), Shape::List(self).mismatch(value.get_ref()))]);
+        };
+        let mut elements = Vec::new();
+        let mut problems = Vec::new();
+        let mut seen = BTreeSet::new();
+        for element in array.iter() {
+            let place = origin.place(element.span());
+            match self.element(element.get_ref(), array.len()) {
+                Ok(text) if seen.insert(text.clone()) => elements.push(Element { text, place }),
+                Ok(text) => problems.push((place, format!("{text:?} is listed twice"))),
+                Err(why) => problems.push((place, why)),
+            }
+        }
+        if elements.is_empty() && problems.is_empty() && matches!(self, Self::KeyUse) {
+            problems.push((origin.place(value.span()), format!("must be {}, is empty", Shape::List(self))));
+        }
+        if problems.is_empty() { Ok(Value::List(elements)) } else { Err(problems) }
+    }
+
+    fn element(self, value: &DeValue<'_>, list_length: usize) -> Result<String, String> {
+        let text = value.as_str().ok_or_else(|| Shape::List(self).mismatch(value))?;
+        match self {
+            Self::NameOrAll if text == "*" && list_length == 1 => {}
+            Self::NameOrAll if text == "*" => return Err("\"*\" must stand alone".to_owned()),
+            Self::Name | Self::NameOrAll => {
+                text.parse::<RealmName>().map_err(|rule| not_a_name(text, rule))?;
+            }
+            Self::KeyUse => {
+                KeyUse::parse(text).ok_or_else(|| format!("must be {}, is {text:?}", Shape::List(self)))?;
+            }
+            Self::Right => {
+                Right::parse(text).ok_or_else(|| {
+                    format!("must be {}, is {text:?}{}", Shape::List(self), did_you_mean(text, Right::WORDS))
+                })?;
+            }
+        }
+        Ok(text.to_owned())
+    }
+}
+
+/// What is allowed, to stand after "must be".
+impl fmt::Display for Shape {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address => formatter.write_str("an IP address and port, such as \"127.0.0.1:8440\""),
+            Self::PublicUrl | Self::Endpoint => formatter.write_str("a URL in quotes"),
+            Self::Folder => formatter.write_str("the path of a folder in quotes"),
+            Self::File | Self::CredentialFile => formatter.write_str("the path of a file in quotes"),
+            Self::Integer { min, max } => write!(formatter, "a whole number from {min} to {max}"),
+            Self::Flag => formatter.write_str("true or false"),
+            Self::Choice([word]) => write!(formatter, "\"{word}\""),
+            Self::Choice(words) => write!(formatter, "one of \"{}\"", words.join("\", \"")),
+            Self::Text { characters_max } => {
+                write!(formatter, "a text of 1 to {characters_max} characters without control characters")
+            }
+            Self::Name => formatter.write_str("a name in quotes"),
+            Self::List(Item::Name) => formatter.write_str("a list of names, such as [\"one\", \"two\"]"),
+            Self::List(Item::NameOrAll) => formatter.write_str("a list of names, or [\"*\"] for all"),
+            Self::List(Item::KeyUse) => formatter
+                .write_str("a list of at least one of \"device\", \"pin\", \"biometric\", \"custom:ID\""),
+            Self::List(Item::Right) => write!(formatter, "a list of \"{}\"", Right::WORDS.join("\", \"")),
+            Self::AppleId => formatter.write_str("ten characters of A-Z and 0-9, as Apple's developer site shows it"),
+            Self::BundleId => {
+                formatter.write_str("1 to 155 characters of letters, digits, '-' and '.', such as \"com.example.bank\"")
+            }
+            Self::PackageName => formatter.write_str(
+                "2 to 155 characters of letters, digits, '_' and '.', with at least one '.', such as \"com.example.bank\"",
+            ),
+            Self::Digest => formatter.write_str("64 hex digits, as `tocsin client new` prints them"),
+        }
+    }
+}
+
+fn type_name(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+fn to_u64(number: &DeInteger<'_>) -> Option<u64> {
+    u64::from_str_radix(number.as_str().trim_start_matches('+'), number.radix()).ok()
+}
+
+fn did_you_mean(text: &str, words: &[&'static str]) -> String {
+    hint::nearest(text, words.iter().copied())
+        .map_or(String::new(), |word| format!("; did you mean \"{word}\"?"))
+}
+
+/// The message for a text that is no name.
+pub(crate) fn not_a_name(text: &str, rule: NameError) -> String {
+    format!("{text:?} is not a name: {rule}")
+}
+
+fn is_plain_text(text: &str, characters_max: usize) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= characters_max && !text.chars().any(char::is_control)
+}
+
+fn is_app_id(text: &str, punctuation: &[u8]) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || punctuation.contains(&byte);
+    (1..=155).contains(&text.len())
+        && text.bytes().all(fits)
+        && !text.starts_with('.')
+        && !text.ends_with('.')
+}
+
+fn hex_digest(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(digest)
+}

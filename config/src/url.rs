@@ -1,0 +1,129 @@
+//! The few rules for URLs in the configuration. Deliberately no general parser: what is not plainly allowed is
+//! refused, so that nothing downstream has to think about credentials, queries or odd hosts in them.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// Longest URL in bytes.
+const URL_BYTES_MAX: usize = 512;
+
+/// What callers may be told as a door's URL: `https`, or `http` when its host is loopback; without a trailing
+/// slash, query, fragment or credentials.
+pub(crate) fn public(text: &str) -> Result<String, &'static str> {
+    const ALLOWED: &str = "an https URL without query, fragment, user or password, such as \
+                           \"https://push.example.com\" (http only where the host is localhost or a loopback address)";
+    let trimmed = text.strip_suffix('/').unwrap_or(text);
+    let parts = split(trimmed).ok_or(ALLOWED)?;
+    let path_is_plain = !parts.path.ends_with('/') && parts.path.bytes().all(is_path_byte);
+    let scheme_fits = parts.scheme == "https" || (parts.scheme == "http" && is_loopback(parts.host));
+    if path_is_plain && scheme_fits { Ok(trimmed.to_owned()) } else { Err(ALLOWED) }
+}
+
+/// A provider's base URL: `https`, host and port only. There is no form without TLS.
+pub(crate) fn endpoint(text: &str) -> Result<String, &'static str> {
+    const ALLOWED: &str = "an https URL of host and port only, such as \"https://api.push.apple.com\"";
+    let trimmed = text.strip_suffix('/').unwrap_or(text);
+    let parts = split(trimmed).ok_or(ALLOWED)?;
+    if parts.scheme == "https" && parts.path.is_empty() { Ok(trimmed.to_owned()) } else { Err(ALLOWED) }
+}
+
+struct Parts<'a> {
+    scheme: &'a str,
+    host: &'a str,
+    path: &'a str,
+}
+
+fn split(text: &str) -> Option<Parts<'_>> {
+    if text.len() > URL_BYTES_MAX {
+        return None;
+    }
+    let (scheme, rest) = text.split_once("://")?;
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = host_of(authority)?;
+    Some(Parts { scheme, host, path })
+}
+
+/// The host of `host[:port]`, when both are well formed.
+fn host_of(authority: &str) -> Option<&str> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']')?;
+            host.parse::<Ipv6Addr>().ok()?;
+            (host, if after.is_empty() { None } else { Some(after.strip_prefix(':')?) })
+        }
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    let host_fits = host.contains(':') || is_host_name(host);
+    let port_fits = port.is_none_or(is_port);
+    (host_fits && port_fits).then_some(host)
+}
+
+fn is_port(port: &str) -> bool {
+    port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|number| number > 0)
+}
+
+fn is_host_name(host: &str) -> bool {
+    let is_label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    host.len() <= 253 && host.split('.').all(is_label)
+}
+
+const fn is_path_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~')
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_is_https_or_loopback_and_loses_its_trailing_slash() {
+        assert_eq!(public("https://push.example.com/"), Ok("https://push.example.com".to_owned()));
+        for good in
+            ["https://a.example:8443/tocsin", "http://localhost:1", "http://127.0.0.1:8441", "http://[::1]"]
+        {
+            assert_eq!(public(good), Ok(good.to_owned()));
+        }
+        for bad in [
+            "",
+            "push.example.com",
+            "http://push.example.com",
+            "https://",
+            "https://a b",
+            "https://u:p@a.example",
+            "https://a.example?x",
+            "https://a.example/#x",
+            "https://a.example//",
+            "https://a.example:0",
+            "https://a.example:65536",
+            "https://a.example:+1",
+            "https://[::1",
+            "https://[::1]x",
+            "https://-a.example",
+            "https://a..example",
+            "ftp://a.example",
+            "https://a.example/ä",
+        ] {
+            assert!(public(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_https_without_a_path_even_on_loopback() {
+        assert_eq!(endpoint("https://127.0.0.1:4443/"), Ok("https://127.0.0.1:4443".to_owned()));
+        for bad in ["http://127.0.0.1:4443", "https://fcm.googleapis.com/v1", "https://x?y"] {
+            assert!(endpoint(bad).is_err(), "{bad}");
+        }
+    }
+}

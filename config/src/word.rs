@@ -1,0 +1,67 @@
+//! The words of the configuration that stand for a choice, each list in one place.
+
+use tocsin_model::{PushEnvironment, UserIdRule};
+
+use crate::types::{Durability, EnrolmentMode, LogFormat, PushText, Right};
+
+/// A choice that is spelled by one of a few words.
+pub(crate) trait Word: Sized {
+    /// The words.
+    const WORDS: &'static [&'static str];
+
+    /// What `word` stands for.
+    fn parse(word: &str) -> Option<Self>;
+}
+
+macro_rules! words {
+    ($choice:ty { $($word:literal => $value:expr),+ $(,)? }) => {
+        impl Word for $choice {
+            const WORDS: &'static [&'static str] = &[$($word),+];
+
+            fn parse(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some($value),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+words!(LogFormat { "json" => Self::Json, "text" => Self::Text });
+words!(Durability { "sync" => Self::Sync, "os" => Self::Os });
+words!(UserIdRule { "exact" => Self::Exact, "casefold" => Self::Casefold });
+words!(PushText { "loc-keys" => Self::LocalizationKeys, "message" => Self::Message });
+words!(EnrolmentMode { "single" => Self::Single });
+words!(PushEnvironment { "production" => Self::Production, "sandbox" => Self::Sandbox });
+words!(Right {
+    "transactions" => Self::Transactions,
+    "enrollments" => Self::Enrollments,
+    "devices" => Self::Devices,
+    "users" => Self::Users,
+    "custom_delivery" => Self::CustomDelivery,
+});
+
+/// The kinds of provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProviderKind {
+    /// Apple Push Notification service.
+    Apns,
+    /// Firebase Cloud Messaging.
+    Fcm,
+}
+
+words!(ProviderKind { "apns" => Self::Apns, "fcm" => Self::Fcm });
+
+impl ProviderKind {
+    /// The word of the configuration.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Apns => "apns",
+            Self::Fcm => "fcm",
+        }
+    }
+}
+
+/// How a door off loopback may do without TLS of its own.
+pub(crate) const PLAINTEXT_WORDS: &[&str] = &["behind-proxy"];

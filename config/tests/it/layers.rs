@@ -1,0 +1,123 @@
+//! Defaults, the example, and the order of the layers.
+
+use std::path::Path;
+
+use tocsin_config::{
+    Config, DEFAULT_TOML, Durability, EnrolmentMode, Grant, LogFormat, ProviderNetwork, PushText, Right,
+};
+use tocsin_model::{DurationMs, KeyUse, UserIdRule};
+
+use crate::fixture::{SMALL, folder, load};
+
+const TRIAL: &str = include_str!("../../examples/trial.toml");
+
+#[test]
+fn without_file_and_environment_there_are_the_documented_defaults() {
+    let loaded = Config::load(None, []).unwrap_or_else(|faults| panic!("{faults}"));
+    let config = loaded.config;
+    assert_eq!(config.portal.address.to_string(), "127.0.0.1:8440");
+    assert_eq!(config.device.address.to_string(), "127.0.0.1:8441");
+    assert_eq!(config.ops.address.to_string(), "127.0.0.1:8442");
+    assert_eq!(config.device_clock_skew, DurationMs::from_seconds(120));
+    assert_eq!(config.storage.durability, Durability::Sync);
+    assert_eq!(config.storage.path, Path::new("data"));
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.portal.public_url, None);
+    assert!(config.realms.is_empty() && config.clients.is_empty());
+    assert_eq!(loaded.warnings, []);
+}
+
+#[test]
+fn named_tables_have_the_documented_defaults() {
+    let config = load(SMALL).config;
+    let realm = config.realms.values().next().expect("a realm");
+    assert_eq!(realm.time_to_live, DurationMs::from_seconds(60));
+    assert_eq!(realm.user_id_rule, UserIdRule::Exact);
+    let login = config.types.values().next().expect("a type");
+    assert_eq!((login.time_to_live, login.message_characters_max), (None, 155));
+    assert_eq!((&login.keys, login.push_text), (&vec![KeyUse::Device], PushText::LocalizationKeys));
+    assert_eq!((login.attempts_max, login.resends_max, login.keep_for_polling), (3, 2, false));
+    let app = config.apps.values().next().expect("an app");
+    assert_eq!(
+        (app.mode, app.activation_time_to_live),
+        (EnrolmentMode::Single, DurationMs::from_seconds(300))
+    );
+    let ios = app.ios.as_ref().expect("an iOS app");
+    assert_eq!((ios.id.as_str(), ios.provider.as_str()), ("com.example.bank", "apns-main"));
+    assert_eq!(app.android.as_ref().expect("an Android app").provider.as_str(), "fcm-main");
+    let client = config.clients.values().next().expect("a client");
+    assert_eq!((client.secret_sha256, &client.rights), ([0x11; 32], &vec![Right::Transactions]));
+}
+
+#[test]
+fn providers_have_the_endpoint_of_their_network() {
+    let endpoint = |text: &str| {
+        let providers = load(text).config.providers;
+        let endpoint = |network: &ProviderNetwork| match network {
+            ProviderNetwork::Apns(apns) => apns.endpoint.clone(),
+            ProviderNetwork::Fcm(fcm) => fcm.endpoint.clone(),
+        };
+        providers.values().map(|provider| endpoint(&provider.network)).collect::<Vec<_>>()
+    };
+    assert_eq!(endpoint(SMALL), ["https://api.push.apple.com", "https://fcm.googleapis.com"]);
+    let sandbox = SMALL.replace("kind = \"apns\"", "kind = \"apns\"\nenvironment = \"sandbox\"");
+    assert_eq!(endpoint(&sandbox)[0], "https://api.sandbox.push.apple.com");
+    let own = SMALL.replace("kind = \"fcm\"", "kind = \"fcm\"\nendpoint = \"https://127.0.0.1:9/\"");
+    assert_eq!(endpoint(&own)[1], "https://127.0.0.1:9");
+}
+
+#[test]
+fn each_layer_is_over_the_one_before() {
+    let folder = folder();
+    let path = folder.path().join("tocsin.toml");
+    std::fs::write(&path, "[portal]\nworkers = 3\nconnections_max = 7\n").expect("a file");
+    let variables = [("TOCSIN_PORTAL__WORKERS".to_owned(), "5".to_owned())];
+    let config = Config::load(Some(&path), variables).expect("right").config;
+    assert_eq!((config.portal.workers, config.portal.connections_max, config.device.workers), (5, 7, 2));
+}
+
+#[test]
+fn relative_paths_are_relative_to_their_file() {
+    let folder = folder();
+    let path = folder.path().join("tocsin.toml");
+    std::fs::write(&path, format!("{SMALL}[storage]\npath = \"state\"\n")).expect("a file");
+    let config = Config::load(Some(&path), []).expect("right").config;
+    assert_eq!(config.storage.path, folder.path().join("state"));
+    let key_file = config.providers.values().find_map(|provider| match &provider.network {
+        ProviderNetwork::Apns(apns) => Some(apns.key_file.clone()),
+        ProviderNetwork::Fcm(_) => None,
+    });
+    assert_eq!(key_file, Some(folder.path().join("credentials/apns-main.p8")));
+}
+
+#[test]
+fn the_example_loads_and_says_that_its_secret_is_a_placeholder() {
+    let loaded = load(TRIAL);
+    let names: Vec<_> = loaded.config.types.keys().map(ToString::to_string).collect();
+    assert_eq!(names, ["login", "payment"]);
+    assert_eq!(loaded.config.realms.len(), 1);
+    assert_eq!(loaded.config.apps.len(), 1);
+    let client = loaded.config.clients.values().next().expect("a client");
+    assert!(matches!(&client.types, Grant::Only(types) if types.len() == 2));
+    let warned: Vec<_> = loaded.warnings.iter().map(|warning| warning.key.as_str()).collect();
+    assert_eq!(warned, ["clients.portal.secret_sha256"]);
+}
+
+#[test]
+fn the_default_file_with_every_example_in_it_loads() {
+    let is_example = |line: &str| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1;
+    let lines = DEFAULT_TOML.lines().map(|line| if is_example(line) { &line[1..] } else { line });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let config = load(&text).config;
+    assert_eq!((config.providers.len(), config.clients.len(), config.apps.len()), (2, 1, 1));
+    assert!(config.portal.public_url.is_some());
+}
+
+#[test]
+fn numbers_may_be_written_in_every_way_of_toml() {
+    let config = load("[portal]\nconnections_max = 1_000\nworkers = 0x10\nbody_bytes_max = +2048\n").config;
+    assert_eq!(
+        (config.portal.connections_max, config.portal.workers, config.portal.body_bytes_max),
+        (1_000, 16, 2_048)
+    );
+}

@@ -1,0 +1,10 @@
+//! The configuration as its users meet it: texts and variables in, a configuration or faults out.
+
+mod client;
+mod cross_faults;
+mod dump;
+mod environment;
+mod fixture;
+mod layers;
+mod spoiled;
+mod value_faults;

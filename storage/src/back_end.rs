@@ -1,0 +1,153 @@
+//! The storage trait, once, over what a back end really does: take a verb, look at rows, say how it is.
+
+use std::time::Duration;
+
+use tocsin_model::{
+    ActivationCodeHash, ClientId, Device, DeviceId, Enrollment, EnrollmentId, Idempotency, KeyId, PushKind,
+    PushToken, Transaction, TransactionId, UnixMs, User,
+};
+use tokio::sync::watch;
+
+use crate::store::{
+    Attempted, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, MetaKey, NewEnrollment,
+    NewTransaction, OpenPage, Pending, PushTargetVerdict, Read, Revoked, Store,
+};
+use crate::verb::{RowResult, Table, Verb, look};
+
+/// What the back ends differ in.
+pub(crate) trait BackEnd: Send + Sync + 'static {
+    /// Takes a verb, without blocking; a verb that cannot be taken is refused through its answer.
+    fn submit(&self, verb: Verb);
+
+    /// Asks a question of the stored rows. It may be asked twice: first of the rows in memory only.
+    fn look<T, Q>(&self, question: Q) -> Read<'_, T>
+    where
+        T: Send + 'static,
+        Q: Fn(&Table<'_>) -> RowResult<T> + Send + 'static;
+
+    /// Verbs waiting for the writer.
+    fn queue_depth(&self) -> usize;
+
+    /// Turns `true` when the store has stopped for good.
+    fn stopped(&self) -> watch::Receiver<bool>;
+
+    /// How long ago the writer last showed that it lives.
+    fn writer_idle_for(&self) -> Duration;
+}
+
+impl<B: BackEnd> Store for B {
+    fn create(&self, new: NewTransaction) -> Pending<Created> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::Create(Box::new(new), answer));
+        pending
+    }
+
+    fn end(&self, ended: Transaction) -> Pending<Ended> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::End(Box::new(ended), answer));
+        pending
+    }
+
+    fn mark(&self, marked: Transaction) -> Pending<()> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::Mark(Box::new(marked), answer));
+        pending
+    }
+
+    fn attempt(&self, tried: Transaction, used_before: u32) -> Pending<Attempted> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::Attempt { tried: Box::new(tried), used_before, answer });
+        pending
+    }
+
+    fn open_enrollment(&self, new: NewEnrollment) -> Pending<EnrollmentOpened> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::OpenEnrollment(Box::new(new), answer));
+        pending
+    }
+
+    fn enrol(&self, code_hash: ActivationCodeHash, device: Device, now: UnixMs) -> Pending<Enrolled> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::Enrol { code_hash: Box::new(code_hash), device: Box::new(device), now, answer });
+        pending
+    }
+
+    fn cancel_enrollment(&self, id: EnrollmentId) -> Pending<EnrollmentCancelled> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::CancelEnrollment(id, answer));
+        pending
+    }
+
+    fn revoke_device(&self, id: DeviceId, now: UnixMs) -> Pending<Revoked> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::RevokeDevice(id, now, answer));
+        pending
+    }
+
+    fn judge_push_target(
+        &self,
+        kind: PushKind,
+        token: PushToken,
+        verdict: PushTargetVerdict,
+    ) -> Pending<Vec<DeviceId>> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::JudgePushTarget(Box::new((kind, token, verdict)), answer));
+        pending
+    }
+
+    fn keep_meta(&self, key: MetaKey, value: Vec<u8>) -> Pending<Vec<u8>> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::KeepMeta(key, value, answer));
+        pending
+    }
+
+    fn transaction(&self, id: TransactionId) -> Read<'_, Option<Transaction>> {
+        self.look(move |table| table.transaction(&id))
+    }
+
+    fn by_idempotency_key<'a>(
+        &'a self,
+        client: &'a ClientId,
+        idempotency: &'a Idempotency,
+    ) -> Read<'a, Option<Created>> {
+        let (client, idempotency) = (client.clone(), idempotency.clone());
+        self.look(move |table| look::by_idempotency_key(table, &client, &idempotency))
+    }
+
+    fn open_transactions(&self, after: Option<(UnixMs, TransactionId)>, limit: usize) -> Read<'_, OpenPage> {
+        self.look(move |table| look::open_transactions(table, after, limit))
+    }
+
+    fn enrollment(&self, id: EnrollmentId) -> Read<'_, Option<Enrollment>> {
+        self.look(move |table| table.enrollment(&id))
+    }
+
+    fn enrollment_by_code(&self, code_hash: ActivationCodeHash) -> Read<'_, Option<Enrollment>> {
+        self.look(move |table| table.enrollment_by_code(&code_hash))
+    }
+
+    fn device(&self, id: DeviceId) -> Read<'_, Option<Device>> {
+        self.look(move |table| table.device(&id))
+    }
+
+    fn device_by_kid(&self, kid: KeyId) -> Read<'_, Option<Device>> {
+        self.look(move |table| look::device_by_kid(table, &kid))
+    }
+
+    fn devices_of<'a>(&'a self, user: &'a User) -> Read<'a, Vec<Device>> {
+        let user = user.clone();
+        self.look(move |table| look::devices_of(table, &user))
+    }
+
+    fn queue_depth(&self) -> usize {
+        BackEnd::queue_depth(self)
+    }
+
+    fn stopped(&self) -> watch::Receiver<bool> {
+        BackEnd::stopped(self)
+    }
+
+    fn writer_idle_for(&self) -> Duration {
+        BackEnd::writer_idle_for(self)
+    }
+}

@@ -1,0 +1,326 @@
+//! Row keys: which rows there are, where each lives and how its key is spelt.
+//!
+//! A key is a two-byte kind, then fixed-size big-endian parts or texts ended by a zero byte, so that the order of
+//! the bytes is the order of the meaning. Invariants: a kind belongs to one family for ever; a retired kind keeps
+//! its bytes and is never given to another row; names and user ids hold no zero byte (the model refuses control
+//! characters), so no text can run into the part behind it.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+use tocsin_model::{
+    ActivationCodeHash, AppName, ClientId, DeviceId, EnrollmentId, IdempotencyKey, KeyId, PushKind,
+    PushToken, Thumbprint, TransactionId, UnixMs, User,
+};
+
+use crate::MetaKey;
+
+/// A set of rows with one way of being kept. Adding one does not raise the format number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Family {
+    /// Transactions by id, that is by time.
+    Transaction,
+    /// Open transactions by deadline.
+    Open,
+    /// Idempotency keys.
+    Idempotency,
+    /// Devices by id.
+    Device,
+    /// Devices by thumbprint and by key id.
+    DeviceKey,
+    /// Devices by push address.
+    PushTarget,
+    /// Devices by user.
+    UserDevice,
+    /// Enrolments by id and by code.
+    Enrollment,
+    /// The deployment's own values.
+    Meta,
+}
+
+impl Family {
+    /// Every family, in the order of their numbers.
+    #[cfg(feature = "rocks")]
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Transaction,
+        Self::Open,
+        Self::Idempotency,
+        Self::Device,
+        Self::DeviceKey,
+        Self::PushTarget,
+        Self::UserDevice,
+        Self::Enrollment,
+        Self::Meta,
+    ];
+
+    /// The name on disk.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Transaction => "transaction",
+            Self::Open => "open",
+            Self::Idempotency => "idempotency",
+            Self::Device => "device",
+            Self::DeviceKey => "device-key",
+            Self::PushTarget => "push-target",
+            Self::UserDevice => "user-device",
+            Self::Enrollment => "enrolment",
+            Self::Meta => "meta",
+        }
+    }
+}
+
+/// The kind of a row. The high byte follows the family, the low byte counts inside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Transaction = 0x0101,
+    Open = 0x0201,
+    IdempotencyOfTransaction = 0x0301,
+    IdempotencyOfEnrollment = 0x0302,
+    Device = 0x0401,
+    DeviceUsed = 0x0402,
+    DeviceByThumbprint = 0x0501,
+    DeviceByKid = 0x0502,
+    PushTarget = 0x0601,
+    LiveDeviceOfUser = 0x0701,
+    RevokedDeviceOfUser = 0x0702,
+    Enrollment = 0x0801,
+    EnrollmentByCode = 0x0802,
+    #[cfg_attr(not(feature = "rocks"), allow(dead_code, reason = "only a disk has a format"))]
+    Format = 0x0901,
+    Meta = 0x0902,
+}
+
+impl Kind {
+    const fn family(self) -> Family {
+        match self {
+            Self::Transaction => Family::Transaction,
+            Self::Open => Family::Open,
+            Self::IdempotencyOfTransaction | Self::IdempotencyOfEnrollment => Family::Idempotency,
+            Self::Device | Self::DeviceUsed => Family::Device,
+            Self::DeviceByThumbprint | Self::DeviceByKid => Family::DeviceKey,
+            Self::PushTarget => Family::PushTarget,
+            Self::LiveDeviceOfUser | Self::RevokedDeviceOfUser => Family::UserDevice,
+            Self::Enrollment | Self::EnrollmentByCode => Family::Enrollment,
+            Self::Format | Self::Meta => Family::Meta,
+        }
+    }
+
+    const fn bytes(self) -> [u8; 2] {
+        (self as u16).to_be_bytes()
+    }
+}
+
+/// Whose idempotency keys: a start and an enrolment may use the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdempotencySpace {
+    /// `POST /v1/transactions`.
+    Transaction,
+    /// `POST /v1/enrollments`.
+    Enrollment,
+}
+
+/// The key of one row, or the beginning of the keys of many.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    family: Family,
+    bytes: Vec<u8>,
+}
+
+impl Key {
+    fn new(kind: Kind, parts: &[&[u8]]) -> Self {
+        let length = parts.iter().map(|part| part.len()).sum::<usize>() + kind.bytes().len();
+        let mut bytes = Vec::with_capacity(length);
+        bytes.extend_from_slice(&kind.bytes());
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
+        Self { family: kind.family(), bytes }
+    }
+
+    /// A key read back from the disk.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn from_stored(family: Family, bytes: &[u8]) -> Self {
+        Self { family, bytes: bytes.to_vec() }
+    }
+
+    /// Where the row lives.
+    #[cfg(feature = "rocks")]
+    pub(crate) const fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The key as it stands on disk.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether this key begins with `prefix`.
+    pub(crate) fn starts_with(&self, prefix: &Self) -> bool {
+        self.family == prefix.family && self.bytes.starts_with(&prefix.bytes)
+    }
+
+    /// A transaction.
+    pub(crate) fn transaction(id: &TransactionId) -> Self {
+        Self::new(Kind::Transaction, &[id.as_bytes()])
+    }
+
+    /// All transactions.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn transactions() -> Self {
+        Self::new(Kind::Transaction, &[])
+    }
+
+    /// The first key behind every transaction's.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn behind_transactions() -> Self {
+        let bytes = (Kind::Transaction as u16 + 1).to_be_bytes().to_vec();
+        Self { family: Kind::Transaction.family(), bytes }
+    }
+
+    /// A place among the open transactions.
+    pub(crate) fn open(expires_at: UnixMs, id: &TransactionId) -> Self {
+        Self::new(Kind::Open, &[&expires_at.get().to_be_bytes(), id.as_bytes()])
+    }
+
+    /// All open transactions.
+    pub(crate) fn all_open() -> Self {
+        Self::new(Kind::Open, &[])
+    }
+
+    /// A client's promise. Key and client are hashed, so that the row is short whatever the caller chose.
+    pub(crate) fn idempotency(space: IdempotencySpace, client: &ClientId, key: &IdempotencyKey) -> Self {
+        let kind = match space {
+            IdempotencySpace::Transaction => Kind::IdempotencyOfTransaction,
+            IdempotencySpace::Enrollment => Kind::IdempotencyOfEnrollment,
+        };
+        Self::new(kind, &[&sha256(&[client.as_str().as_bytes(), &[0], key.as_str().as_bytes()])])
+    }
+
+    /// A device.
+    pub(crate) fn device(id: &DeviceId) -> Self {
+        Self::new(Kind::Device, &[id.as_bytes()])
+    }
+
+    /// When a device last answered.
+    pub(crate) fn device_used(id: &DeviceId) -> Self {
+        Self::new(Kind::DeviceUsed, &[id.as_bytes()])
+    }
+
+    /// The device with this `device` key.
+    pub(crate) fn device_by_thumbprint(thumbprint: &Thumbprint) -> Self {
+        Self::new(Kind::DeviceByThumbprint, &[thumbprint.as_bytes()])
+    }
+
+    /// The device with a key of this name.
+    pub(crate) fn device_by_kid(kid: &KeyId) -> Self {
+        Self::new(Kind::DeviceByKid, &[kid.as_bytes()])
+    }
+
+    /// A device that holds a push address.
+    pub(crate) fn push_target(kind: PushKind, token: &PushToken, device: &DeviceId) -> Self {
+        Self::new(Kind::PushTarget, &[&push_target_hash(kind, token), device.as_bytes()])
+    }
+
+    /// The devices that hold a push address.
+    pub(crate) fn push_targets(kind: PushKind, token: &PushToken) -> Self {
+        Self::new(Kind::PushTarget, &[&push_target_hash(kind, token)])
+    }
+
+    /// A device of a user that is not revoked.
+    pub(crate) fn live_device(user: &User, app: &AppName, device: &DeviceId) -> Self {
+        Self::user_device(Kind::LiveDeviceOfUser, user, &[app.as_str().as_bytes(), &[0], device.as_bytes()])
+    }
+
+    /// The devices of a user that are not revoked.
+    pub(crate) fn live_devices(user: &User) -> Self {
+        Self::user_device(Kind::LiveDeviceOfUser, user, &[])
+    }
+
+    /// The devices of a user for one app that are not revoked.
+    pub(crate) fn live_devices_of_app(user: &User, app: &AppName) -> Self {
+        Self::user_device(Kind::LiveDeviceOfUser, user, &[app.as_str().as_bytes(), &[0]])
+    }
+
+    /// A revoked device of a user; the one revoked last comes first.
+    pub(crate) fn revoked_device(user: &User, revoked_at: UnixMs, device: &DeviceId) -> Self {
+        let newest_first = (u64::MAX - revoked_at.get()).to_be_bytes();
+        Self::user_device(Kind::RevokedDeviceOfUser, user, &[&newest_first, device.as_bytes()])
+    }
+
+    /// The revoked devices of a user.
+    pub(crate) fn revoked_devices(user: &User) -> Self {
+        Self::user_device(Kind::RevokedDeviceOfUser, user, &[])
+    }
+
+    fn user_device(kind: Kind, user: &User, rest: &[&[u8]]) -> Self {
+        let mut parts: Vec<&[u8]> =
+            vec![user.realm.as_str().as_bytes(), &[0], user.id.as_str().as_bytes(), &[0]];
+        parts.extend_from_slice(rest);
+        Self::new(kind, &parts)
+    }
+
+    /// An enrolment.
+    pub(crate) fn enrollment(id: &EnrollmentId) -> Self {
+        Self::new(Kind::Enrollment, &[id.as_bytes()])
+    }
+
+    /// The enrolment with this activation code.
+    pub(crate) fn enrollment_by_code(hash: &ActivationCodeHash) -> Self {
+        Self::new(Kind::EnrollmentByCode, &[hash.as_bytes()])
+    }
+
+    /// The format number.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn format() -> Self {
+        Self::new(Kind::Format, &[])
+    }
+
+    /// A value of the deployment. The numbers are on disk.
+    pub(crate) fn meta(key: MetaKey) -> Self {
+        let number = match key {
+            MetaKey::Issuer => 1_u8,
+            MetaKey::DerivationKey => 2,
+        };
+        Self::new(Kind::Meta, &[&[number]])
+    }
+
+    /// The last sixteen bytes, in which every key that names a device ends.
+    pub(crate) fn trailing_id(&self) -> Option<[u8; 16]> {
+        self.bytes.last_chunk::<16>().copied()
+    }
+
+    /// Deadline and id of a place among the open transactions.
+    pub(crate) fn as_open(&self) -> Option<(UnixMs, TransactionId)> {
+        let (deadline, id) = self.bytes.get(2..)?.split_first_chunk::<8>()?;
+        let id = <[u8; 16]>::try_from(id).ok()?;
+        Some((UnixMs::new(u64::from_be_bytes(*deadline)), TransactionId::from_bytes(id)))
+    }
+}
+
+/// Prints the kind and a hexadecimal key: ids and hashes, which may stand in a log.
+impl fmt::Display for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/", self.family.name())?;
+        self.bytes.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+fn push_target_hash(kind: PushKind, token: &PushToken) -> [u8; 32] {
+    sha256(&[kind.as_str().as_bytes(), &[0], token.expose().as_bytes()])
+}
+
+fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    parts.iter().for_each(|part| context.update(part));
+    let mut hash = [0_u8; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
+}
+
+#[cfg(test)]
+#[path = "key_tests.rs"]
+mod tests;

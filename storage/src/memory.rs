@@ -1,0 +1,239 @@
+//! The back end that keeps rows in a map: for tests of the layers above, and for benches without a disk.
+//!
+//! It decides exactly as every other back end and answers before `submit` returns, so that tests on paused time
+//! need no real thread. What it does not do: survive its process, or bound its memory. Its second half are
+//! controls for tests: hold writes, fail one, lose an answer, stop.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tocsin_model::DurationMs;
+use tokio::sync::watch;
+
+use crate::back_end::BackEnd;
+use crate::clock::Clock;
+use crate::envelope;
+use crate::key::Key;
+use crate::store::{CommitReport, NoObserver, Read, StoreObserver};
+use crate::verb::{Group, Retention, RowResult, Settled, Table, Verb};
+use crate::{StoreError, StoreErrorKind};
+
+/// What a [`MemoryStore`] needs to know.
+#[derive(Clone)]
+pub struct MemoryOptions {
+    /// Verbs held at once while writes are held; one more is refused as busy.
+    pub commit_queue_max: usize,
+    /// How long rows are kept after their end.
+    pub retention: Retention,
+    /// What expiry is judged by.
+    pub clock: Clock,
+    /// Who hears of commits and refusals.
+    pub observer: Arc<dyn StoreObserver>,
+}
+
+impl MemoryOptions {
+    /// The defaults of the product with this clock: a day of retention, and nobody observes.
+    pub fn new(clock: Clock) -> Self {
+        let day = DurationMs::from_seconds(24 * 60 * 60);
+        Self {
+            commit_queue_max: 65_536,
+            retention: Retention { transaction: day, enrollment: day },
+            clock,
+            observer: Arc::new(NoObserver),
+        }
+    }
+}
+
+impl fmt::Debug for MemoryOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("MemoryOptions")
+            .field("commit_queue_max", &self.commit_queue_max)
+            .field("retention", &self.retention)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A store in memory.
+pub struct MemoryStore {
+    options: MemoryOptions,
+    shelf: Mutex<Shelf>,
+    stopped: watch::Sender<bool>,
+}
+
+/// The rows and what tests have asked for.
+#[derive(Default)]
+struct Shelf {
+    rows: BTreeMap<Key, Vec<u8>>,
+    held: Option<VecDeque<Verb>>,
+    fault: Option<Fault>,
+    disk_full: bool,
+}
+
+/// What happens to the next write that changes an outcome.
+#[derive(Clone, Copy)]
+enum Fault {
+    /// It fails and stores nothing.
+    Fails(StoreErrorKind),
+    /// It is stored, and the answer says that nobody knows.
+    AnswerLost,
+}
+
+/// Answers that are given once the lock is free.
+type Answers = Vec<(Settled, Result<(), StoreError>)>;
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(options: MemoryOptions) -> Self {
+        Self { options, shelf: Mutex::default(), stopped: watch::Sender::new(false) }
+    }
+
+    /// Drops rows whose retention is over, as the other back ends do in the background.
+    pub fn sweep(&self) {
+        let now = (self.options.clock)();
+        self.shelf().rows.retain(|_, row| !envelope::expiry(row).is_some_and(|expiry| expiry.is_over(now)));
+    }
+
+    /// For tests: writes wait from now on, so that one can be kept in flight. Reads go on.
+    pub fn hold_writes(&self) {
+        self.shelf().held.get_or_insert_default();
+    }
+
+    /// For tests: commits what was held, in its order and as one group, and writes go on.
+    pub fn release_writes(&self) {
+        let answers = {
+            let mut shelf = self.shelf();
+            let held = shelf.held.take().unwrap_or_default();
+            self.commit(&mut shelf, held)
+        };
+        give(answers);
+    }
+
+    /// For tests: the next write that is not only a mark fails with this kind and stores nothing.
+    /// `Stopped` stops the store, as a failed sync does.
+    pub fn fail_next_write(&self, kind: StoreErrorKind) {
+        self.shelf().fault = Some(Fault::Fails(kind));
+    }
+
+    /// For tests: the next write that is not only a mark is stored, but its answer is `Unknown`.
+    pub fn lose_next_answer(&self) {
+        self.shelf().fault = Some(Fault::AnswerLost);
+    }
+
+    /// For tests: whether the disk counts as nearly full, so that creates are refused.
+    pub fn set_disk_full(&self, disk_full: bool) {
+        self.shelf().disk_full = disk_full;
+    }
+
+    /// For tests: stops the store, as a failed sync does. Held writes are not stored.
+    pub fn stop(&self) {
+        let held = self.shelf().held.take();
+        self.stopped.send_replace(true);
+        held.into_iter().flatten().for_each(|verb| verb.refuse(stopped_error()));
+    }
+
+    /// A panic of another holder cannot leave half a commit: rows are changed in one loop that does not panic.
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn commit(&self, shelf: &mut Shelf, verbs: VecDeque<Verb>) -> Answers {
+        if verbs.is_empty() {
+            return Answers::new();
+        }
+        let mut group = Group::new(&shelf.rows, (self.options.clock)(), self.options.retention);
+        verbs.into_iter().for_each(|verb| group.take(verb));
+        let work = group.finish();
+        let fault = if work.needs_sync { shelf.fault.take() } else { None };
+        let outcome = match fault {
+            None => Ok(()),
+            Some(Fault::Fails(kind)) => Err(StoreError::new(kind, "a test asked for it")),
+            Some(Fault::AnswerLost) => Err(StoreError::new(StoreErrorKind::Unknown, "a test asked for it")),
+        };
+        if matches!(fault, Some(Fault::Fails(StoreErrorKind::Stopped))) {
+            self.stopped.send_replace(true);
+        }
+        if !matches!(fault, Some(Fault::Fails(_))) {
+            let report =
+                CommitReport { verbs: work.settled.len(), bytes: work.bytes(), ..CommitReport::default() };
+            for (key, change) in work.changes {
+                match change {
+                    Some(row) => drop(shelf.rows.insert(key, row)),
+                    None => drop(shelf.rows.remove(&key)),
+                }
+            }
+            self.options.observer.committed(report);
+        }
+        work.settled.into_iter().map(|settled| (settled, outcome.clone())).collect()
+    }
+
+    fn refusal(&self, shelf: &Shelf, verb: &Verb) -> Option<StoreError> {
+        if *self.stopped.borrow() {
+            return Some(stopped_error());
+        }
+        if shelf.disk_full && verb.is_create() {
+            return Some(StoreError::new(StoreErrorKind::DiskFull, "a test asked for it"));
+        }
+        let held = shelf.held.as_ref().map_or(0, VecDeque::len);
+        if held >= self.options.commit_queue_max {
+            self.options.observer.refused();
+            return Some(StoreError::new(StoreErrorKind::Busy, format!("{held} verbs wait")));
+        }
+        None
+    }
+}
+
+fn stopped_error() -> StoreError {
+    StoreError::new(StoreErrorKind::Stopped, "the store was stopped")
+}
+
+fn give(answers: Answers) {
+    answers.into_iter().for_each(|(settled, outcome)| settled(outcome));
+}
+
+impl BackEnd for MemoryStore {
+    fn submit(&self, verb: Verb) {
+        let mut shelf = self.shelf();
+        if let Some(error) = self.refusal(&shelf, &verb) {
+            drop(shelf);
+            return verb.refuse(error);
+        }
+        if let Some(held) = &mut shelf.held {
+            return held.push_back(verb);
+        }
+        let answers = self.commit(&mut shelf, VecDeque::from([verb]));
+        drop(shelf);
+        give(answers);
+    }
+
+    fn look<T, Q>(&self, question: Q) -> Read<'_, T>
+    where
+        T: Send + 'static,
+        Q: Fn(&Table<'_>) -> RowResult<T> + Send + 'static,
+    {
+        let shelf = self.shelf();
+        let answer = question(&Table::new(&shelf.rows, (self.options.clock)(), self.options.retention));
+        drop(shelf);
+        Box::pin(std::future::ready(answer.map_err(StoreError::from)))
+    }
+
+    fn queue_depth(&self) -> usize {
+        self.shelf().held.as_ref().map_or(0, VecDeque::len)
+    }
+
+    fn stopped(&self) -> watch::Receiver<bool> {
+        self.stopped.subscribe()
+    }
+
+    fn writer_idle_for(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("MemoryStore").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,55 @@
+//! Disk forms: one type a record, apart from the model's, converted at the edge.
+//!
+//! A record is a CBOR map from small integers to values. Unknown numbers are skipped and missing optional ones are
+//! `None`, so an optional field may be added at any time; a number that was given away is never given to another
+//! field. Words with a closed list are stored as numbers, too; an unknown one makes the row unreadable, since
+//! guessing could approve something. No record holds its own id: that is its key.
+
+mod code;
+mod device;
+mod enrollment;
+mod small;
+mod transaction;
+
+use std::str::FromStr;
+
+use minicbor::{Decode, Encode};
+
+use crate::envelope::{self, Expiry};
+
+pub(crate) use device::DeviceRecord;
+pub(crate) use enrollment::EnrollmentRecord;
+#[cfg(feature = "rocks")]
+pub(crate) use small::FormatRecord;
+pub(crate) use small::{EmptyRecord, IdempotencyRecord, LinkRecord, MetaRecord, UsedRecord};
+pub(crate) use transaction::{TransactionHead, TransactionRecord};
+
+/// What is wrong with a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed(pub(crate) &'static str);
+
+/// Room that most payloads fit into without growing.
+const PAYLOAD_BYTES_HINT: usize = 512;
+
+/// A whole row with this payload.
+pub(crate) fn to_row<R: Encode<()>>(expiry: Expiry, record: &R) -> Vec<u8> {
+    let mut row = envelope::begin(expiry, PAYLOAD_BYTES_HINT);
+    minicbor::encode(record, &mut row).expect("writing CBOR into a vector cannot fail");
+    row
+}
+
+/// Reads a payload.
+pub(crate) fn from_payload<'b, R: Decode<'b, ()>>(payload: &'b [u8]) -> Result<R, Malformed> {
+    minicbor::decode(payload).map_err(|_| Malformed("its payload is not the CBOR of its kind"))
+}
+
+fn name<N: FromStr>(text: &str) -> Result<N, Malformed> {
+    text.parse().map_err(|_| Malformed("it holds a name that is none"))
+}
+
+fn key_use(word: &str) -> Result<tocsin_model::KeyUse, Malformed> {
+    tocsin_model::KeyUse::parse(word).ok_or(Malformed("it holds an unknown use of a key"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! The short records: links between rows, promises, marks and the deployment's values.
+
+use minicbor::{Decode, Encode};
+
+/// A row whose key says everything.
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct EmptyRecord {}
+
+/// A row that leads to another: to a device or an enrolment.
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct LinkRecord {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub(crate) id: [u8; 16],
+}
+
+/// What a client's idempotency key stands for.
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct IdempotencyRecord {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub(crate) id: [u8; 16],
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub(crate) fingerprint: [u8; 32],
+}
+
+/// When a device last answered.
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct UsedRecord {
+    #[n(0)]
+    pub(crate) at_ms: u64,
+}
+
+/// A value of the deployment.
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct MetaRecord {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub(crate) value: Vec<u8>,
+}
+
+/// The format number of the whole database.
+#[cfg(feature = "rocks")]
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct FormatRecord {
+    #[n(0)]
+    pub(crate) format: u32,
+}

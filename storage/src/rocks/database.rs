@@ -1,0 +1,167 @@
+//! RocksDB as rows, with or without leave to touch the disk.
+
+use rocksdb::{
+    ColumnFamily, DB, DBRawIterator, ErrorKind, PrefixRange, ReadOptions, ReadTier, WriteBatch, WriteOptions,
+};
+
+use crate::key::{Family, Key};
+use crate::verb::overlay::Changes;
+use crate::verb::rows::{Row, RowFault, RowResult, Rows};
+use crate::{StoreError, StoreErrorKind};
+
+/// What an operator does about a database that cannot be read.
+pub(super) const CORRUPT_HINT: &str =
+    "keep a copy of the folder, check the disk and the kernel's log, and restore the last backup";
+
+/// An open database. Rows read through it may come from the disk.
+pub(super) struct Database {
+    db: DB,
+}
+
+/// The same rows, as far as they are in memory: never waits for the disk.
+pub(super) struct InMemory<'d>(pub(super) &'d Database);
+
+impl Database {
+    /// Wraps a database in which every family is open.
+    pub(super) const fn new(db: DB) -> Self {
+        Self { db }
+    }
+
+    /// Stores the changes in one atomic write; with `sync` it returns when they are on the disk.
+    pub(super) fn write(&self, changes: &Changes, sync: bool) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        for (key, change) in changes {
+            let family = self.family(key.family())?;
+            match change {
+                Some(row) => batch.put_cf(family, key.bytes(), row),
+                None => batch.delete_cf(family, key.bytes()),
+            }
+        }
+        self.db.write_opt(batch, &write_options(sync)).map_err(|error| error_of(&error))
+    }
+
+    /// Removes the rows of one family from `from` to before `to`.
+    pub(super) fn delete_range(&self, from: &Key, to: &Key) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        batch.delete_range_cf(self.family(from.family())?, from.bytes(), to.bytes());
+        self.db.write_opt(batch, &write_options(false)).map_err(|error| error_of(&error))
+    }
+
+    /// Syncs the write-ahead log and writes every family's buffer out, so that the next start is quick.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        self.db.flush_wal(true).map_err(|error| error_of(&error))?;
+        for family in Family::ALL {
+            self.db.flush_cf(self.family(family)?).map_err(|error| error_of(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Visits the rows whose keys begin with `prefix`, in their order, until `visit` returns `false`.
+    pub(super) fn visit(&self, prefix: &Key, visit: impl FnMut(&[u8], &[u8]) -> bool) -> RowResult<()> {
+        self.walk(ReadTier::All, prefix, None, visit)
+    }
+
+    /// Compacts the whole family, for tests of what a compaction drops.
+    #[cfg(test)]
+    pub(super) fn compact(&self, family: Family) {
+        let family = self.family(family).expect("every family is open");
+        self.db.compact_range_cf(family, None::<&[u8]>, None::<&[u8]>);
+    }
+
+    fn family(&self, family: Family) -> Result<&ColumnFamily, StoreError> {
+        let missing = || StoreError::new(StoreErrorKind::Io, format!("family {} is not open", family.name()));
+        self.db.cf_handle(family.name()).ok_or_else(missing)
+    }
+
+    fn get(&self, tier: ReadTier, key: &Key) -> RowResult<Option<Vec<u8>>> {
+        let found = self.db.get_pinned_cf_opt(self.family(key.family())?, key.bytes(), &read_options(tier));
+        found.map(|row| row.map(|row| row.to_vec())).map_err(|error| fault_of(&error))
+    }
+
+    fn scan(&self, tier: ReadTier, prefix: &Key, after: Option<&Key>, limit: usize) -> RowResult<Vec<Row>> {
+        let mut rows = Vec::new();
+        if limit == 0 {
+            return Ok(rows);
+        }
+        self.walk(tier, prefix, after, |key, row| {
+            rows.push((Key::from_stored(prefix.family(), key), row.to_vec()));
+            rows.len() < limit
+        })?;
+        Ok(rows)
+    }
+
+    fn walk(
+        &self,
+        tier: ReadTier,
+        prefix: &Key,
+        after: Option<&Key>,
+        mut visit: impl FnMut(&[u8], &[u8]) -> bool,
+    ) -> RowResult<()> {
+        let mut options = read_options(tier);
+        options.set_iterate_range(PrefixRange(prefix.bytes()));
+        let mut rows = self.db.raw_iterator_cf_opt(self.family(prefix.family())?, options);
+        seek_behind(&mut rows, prefix, after);
+        while let Some((key, row)) = rows.item() {
+            if !visit(key, row) {
+                return Ok(());
+            }
+            rows.next();
+        }
+        rows.status().map_err(|error| fault_of(&error))
+    }
+}
+
+impl Rows for Database {
+    fn get(&self, key: &Key) -> RowResult<Option<Vec<u8>>> {
+        Self::get(self, ReadTier::All, key)
+    }
+
+    fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> RowResult<Vec<Row>> {
+        Self::scan(self, ReadTier::All, prefix, after, limit)
+    }
+}
+
+impl Rows for InMemory<'_> {
+    fn get(&self, key: &Key) -> RowResult<Option<Vec<u8>>> {
+        self.0.get(ReadTier::BlockCache, key)
+    }
+
+    fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> RowResult<Vec<Row>> {
+        self.0.scan(ReadTier::BlockCache, prefix, after, limit)
+    }
+}
+
+fn seek_behind(rows: &mut DBRawIterator<'_>, prefix: &Key, after: Option<&Key>) {
+    let Some(after) = after else { return rows.seek(prefix.bytes()) };
+    rows.seek(after.bytes());
+    if rows.key() == Some(after.bytes()) {
+        rows.next();
+    }
+}
+
+fn read_options(tier: ReadTier) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_read_tier(tier);
+    options
+}
+
+fn write_options(sync: bool) -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(sync);
+    options
+}
+
+fn fault_of(error: &rocksdb::Error) -> RowFault {
+    match error.kind() {
+        ErrorKind::Incomplete => RowFault::NotInMemory,
+        _ => RowFault::Failed(error_of(error)),
+    }
+}
+
+/// RocksDB's texts hold paths and file names, never rows.
+fn error_of(error: &rocksdb::Error) -> StoreError {
+    match error.kind() {
+        ErrorKind::Corruption => StoreError::new(StoreErrorKind::Corrupt, format!("{error}; {CORRUPT_HINT}")),
+        _ => StoreError::new(StoreErrorKind::Io, error.to_string()),
+    }
+}

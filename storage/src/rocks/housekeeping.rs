@@ -1,0 +1,121 @@
+//! What nobody waits for: watching the free space, and sweeping out transactions whose retention is over.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use nix::sys::statvfs::statvfs;
+use tocsin_model::UnixMs;
+
+use super::database::Database;
+use super::writer::Submission;
+use crate::StoreError;
+use crate::clock::Clock;
+use crate::envelope;
+use crate::key::{Family, Key};
+
+/// How often the free space is looked at.
+const DISK_SAMPLED_EVERY: Duration = Duration::from_secs(1);
+
+/// How often expired transactions are swept.
+const SWEPT_EVERY: Duration = Duration::from_secs(600);
+
+/// Rows that one sweep looks at; the next goes on from there, since the swept ones are gone.
+const ROWS_PER_SWEEP_MAX: usize = 1_000_000;
+
+/// Whether the disk is nearly full.
+pub(super) struct Disk {
+    folder: PathBuf,
+    free_min_bytes: u64,
+    is_low: AtomicBool,
+}
+
+impl Disk {
+    /// Looks at the disk for the first time.
+    pub(super) fn new(folder: PathBuf, free_min_bytes: u64) -> Self {
+        let disk = Self { folder, free_min_bytes, is_low: AtomicBool::new(false) };
+        disk.sample();
+        disk
+    }
+
+    /// Whether less is free than configured, as of the last look.
+    pub(super) fn is_low(&self) -> bool {
+        self.is_low.load(Ordering::Relaxed)
+    }
+
+    fn sample(&self) {
+        match free_bytes(&self.folder) {
+            Ok(free_bytes) => self.judge(free_bytes),
+            Err(error) => tracing::warn!(%error, "cannot read the free disk space"),
+        }
+    }
+
+    fn judge(&self, free_bytes: u64) {
+        let is_low = free_bytes < self.free_min_bytes;
+        if self.is_low.swap(is_low, Ordering::Relaxed) != is_low {
+            let free_min_bytes = self.free_min_bytes;
+            tracing::warn!(is_low, free_bytes, free_min_bytes, "free disk space crossed its minimum");
+        }
+    }
+}
+
+fn free_bytes(folder: &Path) -> nix::Result<u64> {
+    let found = statvfs(folder)?;
+    Ok(found.blocks_available().saturating_mul(found.fragment_size()))
+}
+
+/// The housekeeper's thread.
+pub(super) struct Housekeeper {
+    pub(super) database: Arc<Database>,
+    pub(super) disk: Arc<Disk>,
+    pub(super) clock: Clock,
+    pub(super) writer: SyncSender<Submission>,
+    /// Says nothing; it is gone when the store closes.
+    pub(super) closing: Receiver<()>,
+}
+
+impl Housekeeper {
+    /// Works until the store closes.
+    pub(super) fn run(self) {
+        let mut swept_at = Instant::now();
+        while self.closing.recv_timeout(DISK_SAMPLED_EVERY) == Err(RecvTimeoutError::Timeout) {
+            self.disk.sample();
+            if swept_at.elapsed() >= SWEPT_EVERY {
+                swept_at = Instant::now();
+                if let Err(error) = sweep(&self.database, (self.clock)(), &self.writer) {
+                    tracing::warn!(%error, "a sweep could not read its rows");
+                }
+            }
+        }
+    }
+}
+
+/// Asks the writer to drop the oldest transactions, as far as each has expired; answers with how many those are.
+///
+/// Ids are ordered by time and each row in the range was seen to be over, so no row can appear in it: that
+/// would need an id made a whole retention ago. The deletion needs no sync, as losing it loses nothing.
+pub(super) fn sweep(
+    database: &Database,
+    now: UnixMs,
+    writer: &SyncSender<Submission>,
+) -> Result<usize, StoreError> {
+    let mut swept = 0;
+    let mut end = None;
+    database.visit(&Key::transactions(), |key, row| {
+        let is_over = envelope::expiry(row).is_some_and(|expiry| expiry.is_over(now));
+        if is_over {
+            swept += 1;
+        } else {
+            end = Some(key.to_vec());
+        }
+        is_over && swept < ROWS_PER_SWEEP_MAX
+    })?;
+    let end = end.map_or_else(Key::behind_transactions, |key| Key::from_stored(Family::Transaction, &key));
+    if swept > 0 {
+        // A full queue is no fault: the next sweep finds the same rows.
+        drop(writer.try_send(Submission::Sweep(Key::transactions(), end)));
+    }
+    Ok(swept)
+}

@@ -1,0 +1,15 @@
+//! The back end on RocksDB: one writer with group commit, readers that never block an async thread.
+//!
+//! `open` finds, checks and opens the database; `database` is RocksDB as rows; `writer` commits; `read` answers
+//! reads; `housekeeping` watches the disk and sweeps; `store` puts them together. Invariants: one thread writes;
+//! nobody is answered before the write, with its sync where one is due, came back; after a failed write nothing is
+//! written any more; no lock is held across I/O.
+
+mod database;
+mod housekeeping;
+mod open;
+mod read;
+mod store;
+mod writer;
+
+pub use store::{RocksStore, Statistics};

@@ -1,0 +1,91 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tocsin_config::Durability;
+use tocsin_model::{DurationMs, TransactionId, UnixMs};
+
+use super::*;
+use crate::record::EmptyRecord;
+
+fn storage(path: &Path) -> Storage {
+    Storage {
+        path: path.to_owned(),
+        durability: Durability::Os,
+        commit_queue_max: 16,
+        block_cache_bytes: 1 << 20,
+        write_buffer_bytes: 1 << 20,
+        transaction_retention: DurationMs::from_seconds(60),
+        enrollment_retention: DurationMs::from_seconds(60),
+        disk_free_min_bytes: 0,
+    }
+}
+
+fn clock_at(now: &Arc<AtomicU64>) -> Clock {
+    let now = Arc::clone(now);
+    Arc::new(move || UnixMs::new(now.load(Ordering::SeqCst)))
+}
+
+fn open_at(path: &Path, now: &Arc<AtomicU64>) -> Result<Opened, StoreError> {
+    open(&storage(path), &clock_at(now), false)
+}
+
+fn put(database: &Database, key: Key, row: Vec<u8>) {
+    database.write(&Changes::from([(key, Some(row))]), false).expect("written");
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let now = Arc::new(AtomicU64::new(1));
+    let opened = open_at(folder.path(), &now).expect("a new database");
+    put(&opened.database, Key::format(), to_row(Expiry::Never, &FormatRecord { format: FORMAT + 1 }));
+    drop(opened);
+    let refused = open_at(folder.path(), &now).err().expect("refused");
+    assert_eq!(refused.kind(), StoreErrorKind::NewerFormat);
+    assert!(refused.to_string().contains("start the version that wrote it"), "{refused}");
+}
+
+#[test]
+fn a_family_of_another_version_does_not_hinder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let now = Arc::new(AtomicU64::new(1));
+    drop(open_at(folder.path(), &now).expect("a new database"));
+    let path = folder_of(folder.path());
+    let families = DB::list_cf(&Options::default(), &path).expect("listed");
+    let mut db = DB::open_cf(&Options::default(), &path, families).expect("opened");
+    db.create_cf("audit", &Options::default()).expect("made");
+    drop(db);
+    assert!(open_at(folder.path(), &now).is_ok());
+}
+
+#[test]
+fn a_compaction_drops_what_has_expired_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let now = Arc::new(AtomicU64::new(10));
+    let database = open_at(folder.path(), &now).expect("a new database").database;
+    let key = |salt| Key::transaction(&TransactionId::from_bytes([salt; 16]));
+    let row = |expiry| to_row(expiry, &EmptyRecord {});
+    let mut sealed = row(Expiry::At(UnixMs::new(10)));
+    sealed[3] = 1;
+    put(&database, key(1), row(Expiry::At(UnixMs::new(10))));
+    put(&database, key(2), row(Expiry::At(UnixMs::new(11))));
+    put(&database, key(3), row(Expiry::Never));
+    put(&database, key(4), sealed);
+    database.flush().expect("flushed");
+    database.compact(Family::Transaction);
+    let left: Vec<u8> =
+        (1..=4).filter(|salt| Rows::get(&database, &key(*salt)).expect("read").is_some()).collect();
+    assert_eq!(left, [2, 3, 4]);
+}
+
+#[test]
+fn the_folder_is_closed_to_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let now = Arc::new(AtomicU64::new(1));
+    let deep = folder.path().join("state");
+    drop(open_at(&deep, &now).expect("a new database"));
+    for made in [deep.clone(), folder_of(&deep)] {
+        let mode = fs::metadata(&made).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, FOLDER_MODE, "{}", made.display());
+    }
+}

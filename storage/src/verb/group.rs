@@ -1,0 +1,66 @@
+//! Many verbs, one commit.
+
+use tocsin_model::UnixMs;
+
+use super::overlay::{Changes, Overlay};
+use super::rows::Rows;
+use super::submission::{Settled, Verb};
+use super::table::{Retention, Table};
+
+/// Verbs that are decided one behind the other, each over the rows that the earlier ones will leave.
+pub(crate) struct Group<'r> {
+    overlay: Overlay<'r>,
+    now: UnixMs,
+    retention: Retention,
+    settled: Vec<Settled>,
+    needs_sync: bool,
+    bytes: usize,
+}
+
+/// What a group wants stored, and the answers that wait for it.
+pub(crate) struct Work {
+    /// The rows to change.
+    pub(crate) changes: Changes,
+    /// The answers, in the order of the verbs.
+    pub(crate) settled: Vec<Settled>,
+    /// Whether the rows must be on the disk before anybody is answered.
+    pub(crate) needs_sync: bool,
+}
+
+impl<'r> Group<'r> {
+    /// An empty group over `base`.
+    pub(crate) fn new(base: &'r dyn Rows, now: UnixMs, retention: Retention) -> Self {
+        Self { overlay: Overlay::new(base), now, retention, settled: Vec::new(), needs_sync: false, bytes: 0 }
+    }
+
+    /// Decides one more verb.
+    pub(crate) fn take(&mut self, verb: Verb) {
+        let verb_needs_sync = verb.needs_sync();
+        let (batch, settled) = verb.decide(&Table::new(&self.overlay, self.now, self.retention));
+        self.needs_sync |= verb_needs_sync && !batch.is_empty();
+        self.bytes += batch.bytes();
+        self.overlay.apply(batch);
+        self.settled.push(settled);
+    }
+
+    /// Bytes of the rows changed so far, each change counted.
+    #[cfg(feature = "rocks")]
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The work to do.
+    pub(crate) fn finish(self) -> Work {
+        Work { changes: self.overlay.into_changes(), settled: self.settled, needs_sync: self.needs_sync }
+    }
+}
+
+impl Work {
+    /// Bytes of the changed rows with their keys.
+    pub(crate) fn bytes(&self) -> usize {
+        let row = |(key, value): (&crate::key::Key, &Option<Vec<u8>>)| {
+            key.bytes().len() + value.as_ref().map_or(0, Vec::len)
+        };
+        self.changes.iter().map(row).sum()
+    }
+}

@@ -1,0 +1,72 @@
+//! Reads that are more than one look-up.
+
+use std::cmp::Reverse;
+
+use tocsin_model::{ClientId, Device, DeviceId, Idempotency, KeyId, TransactionId, UnixMs, User};
+
+use super::idempotency::{self, Seen};
+use super::rows::RowResult;
+use super::table::Table;
+use crate::key::{IdempotencySpace, Key};
+use crate::record::LinkRecord;
+use crate::store::{Created, OpenPage};
+
+/// Transactions on one page of the open ones, whatever the caller asks for.
+const OPEN_PAGE_MAX: usize = 10_000;
+
+/// Live devices of one user that are listed: one an app, and far fewer apps than this.
+const LIVE_DEVICES_LISTED_MAX: usize = 1_000;
+
+/// Revoked devices of one user that are listed, those revoked last.
+const REVOKED_DEVICES_LISTED_MAX: usize = 100;
+
+/// What a client's idempotency key stands for among its transactions.
+pub(crate) fn by_idempotency_key(
+    table: &Table<'_>,
+    client: &ClientId,
+    promise: &Idempotency,
+) -> RowResult<Option<Created>> {
+    Ok(match idempotency::look(table, IdempotencySpace::Transaction, client, Some(promise))? {
+        Seen::Never => None,
+        Seen::Before(id) => Some(Created::Existing(TransactionId::from_bytes(id))),
+        Seen::Other => Some(Created::Mismatch),
+    })
+}
+
+/// One page of the open transactions.
+pub(crate) fn open_transactions(
+    table: &Table<'_>,
+    after: Option<(UnixMs, TransactionId)>,
+    limit: usize,
+) -> RowResult<OpenPage> {
+    let after = after.map(|(expires_at, id)| Key::open(expires_at, &id));
+    let (keys, may_have_more) =
+        table.keys(&Key::all_open(), after.as_ref(), limit.clamp(1, OPEN_PAGE_MAX))?;
+    let mut page = OpenPage::default();
+    for (_, id) in keys.iter().filter_map(Key::as_open) {
+        page.transactions.extend(table.transaction(&id)?);
+    }
+    if may_have_more {
+        page.next = keys.last().and_then(Key::as_open);
+    }
+    Ok(page)
+}
+
+/// The device that has a key of this name.
+pub(crate) fn device_by_kid(table: &Table<'_>, kid: &KeyId) -> RowResult<Option<Device>> {
+    let Some(LinkRecord { id }) = table.record(&Key::device_by_kid(kid))? else { return Ok(None) };
+    let device = table.device(&DeviceId::from_bytes(id))?;
+    Ok(device.filter(|device| device.key_by_kid(kid).is_some()))
+}
+
+/// The devices of a user, newest first.
+pub(crate) fn devices_of(table: &Table<'_>, user: &User) -> RowResult<Vec<Device>> {
+    let (mut keys, _) = table.keys(&Key::live_devices(user), None, LIVE_DEVICES_LISTED_MAX)?;
+    keys.extend(table.keys(&Key::revoked_devices(user), None, REVOKED_DEVICES_LISTED_MAX)?.0);
+    let mut devices = Vec::with_capacity(keys.len());
+    for id in keys.iter().filter_map(Key::trailing_id).map(DeviceId::from_bytes) {
+        devices.extend(table.device(&id)?);
+    }
+    devices.sort_by_key(|device| Reverse((device.created_at, device.id)));
+    Ok(devices)
+}

@@ -1,0 +1,24 @@
+//! What each verb decides: once, over an abstract table of rows, for every back end.
+//!
+//! A verb reads rows, compares, and answers with a [`batch::Batch`] of changed rows and a reply; it never writes,
+//! waits or reads a clock. A [`group::Group`] takes many verbs for one commit: a later one sees the rows of the
+//! earlier ones through an overlay. Invariants: a verb that fails or loses changes nothing; no reply leaves before
+//! the group that it belongs to is committed.
+
+pub(crate) mod batch;
+pub(crate) mod device;
+pub(crate) mod enrollment;
+pub(crate) mod group;
+pub(crate) mod idempotency;
+pub(crate) mod look;
+pub(crate) mod meta;
+pub(crate) mod overlay;
+pub(crate) mod rows;
+pub(crate) mod submission;
+pub(crate) mod table;
+pub(crate) mod transaction;
+
+pub(crate) use group::Group;
+pub(crate) use rows::RowResult;
+pub(crate) use submission::{Settled, Verb};
+pub(crate) use table::{Retention, Table};

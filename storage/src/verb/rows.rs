@@ -1,0 +1,61 @@
+//! The abstract table of rows that verbs and reads look at.
+
+use crate::key::Key;
+use crate::{StoreError, StoreErrorKind};
+
+/// A stored value with its key.
+pub(crate) type Row = (Key, Vec<u8>);
+
+/// What looking at rows may fail with.
+#[derive(Debug)]
+pub(crate) enum RowFault {
+    /// The row is not in memory, and this view may not touch the disk.
+    #[cfg_attr(not(feature = "rocks"), allow(dead_code, reason = "only a back end with a disk says so"))]
+    NotInMemory,
+    /// The look-up failed.
+    Failed(StoreError),
+}
+
+/// The outcome of looking at rows.
+pub(crate) type RowResult<T> = Result<T, RowFault>;
+
+impl From<StoreError> for RowFault {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<RowFault> for StoreError {
+    fn from(fault: RowFault) -> Self {
+        match fault {
+            RowFault::Failed(error) => error,
+            RowFault::NotInMemory => {
+                Self::new(StoreErrorKind::Io, "a row was not in memory where it had to be")
+            }
+        }
+    }
+}
+
+/// Rows in the order of their keys.
+pub(crate) trait Rows {
+    /// The value under `key`, expired or not.
+    fn get(&self, key: &Key) -> RowResult<Option<Vec<u8>>>;
+
+    /// The first `limit` rows whose keys begin with `prefix` and, if given, come behind `after`.
+    fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> RowResult<Vec<Row>>;
+}
+
+/// Rows in a map, as the memory back end and tests keep them.
+impl Rows for std::collections::BTreeMap<Key, Vec<u8>> {
+    fn get(&self, key: &Key) -> RowResult<Option<Vec<u8>>> {
+        Ok(Self::get(self, key).cloned())
+    }
+
+    fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> RowResult<Vec<Row>> {
+        let from = std::ops::Bound::Included(prefix);
+        let start = after.map_or(from, std::ops::Bound::Excluded);
+        let rows = self.range::<Key, _>((start, std::ops::Bound::Unbounded));
+        let matching = rows.take_while(|(key, _)| key.starts_with(prefix)).take(limit);
+        Ok(matching.map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+}

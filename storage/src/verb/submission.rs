@@ -1,0 +1,119 @@
+//! The closed list of verbs that can be submitted, each with the way to its answer.
+
+use tocsin_model::{
+    ActivationCodeHash, Device, DeviceId, EnrollmentId, PushKind, PushToken, Transaction, UnixMs,
+};
+use tokio::sync::oneshot;
+
+use super::batch::Batch;
+use super::rows::RowResult;
+use super::table::Table;
+use super::{device, enrollment, meta, transaction};
+use crate::StoreError;
+use crate::store::{
+    Attempted, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, MetaKey, NewEnrollment,
+    NewTransaction, PushTargetVerdict, Revoked,
+};
+
+/// The way to the one who waits.
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// A decided verb that waits for its commit: called with the outcome of the commit, it gives the answer.
+pub(crate) type Settled = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// A submitted verb. Large inputs are boxed, since the queue holds its capacity in place.
+pub(crate) enum Verb {
+    Create(Box<NewTransaction>, Answer<Created>),
+    End(Box<Transaction>, Answer<Ended>),
+    Mark(Box<Transaction>, Answer<()>),
+    Attempt { tried: Box<Transaction>, used_before: u32, answer: Answer<Attempted> },
+    OpenEnrollment(Box<NewEnrollment>, Answer<EnrollmentOpened>),
+    Enrol { code_hash: Box<ActivationCodeHash>, device: Box<Device>, now: UnixMs, answer: Answer<Enrolled> },
+    CancelEnrollment(EnrollmentId, Answer<EnrollmentCancelled>),
+    RevokeDevice(DeviceId, UnixMs, Answer<Revoked>),
+    JudgePushTarget(Box<(PushKind, PushToken, PushTargetVerdict)>, Answer<Vec<DeviceId>>),
+    KeepMeta(MetaKey, Vec<u8>, Answer<Vec<u8>>),
+}
+
+impl Verb {
+    /// Whether it makes something new for a portal, which is refused when the disk is nearly full.
+    pub(crate) const fn is_create(&self) -> bool {
+        match self {
+            Self::Create(..) | Self::OpenEnrollment(..) => true,
+            Self::End(..)
+            | Self::Mark(..)
+            | Self::Attempt { .. }
+            | Self::Enrol { .. }
+            | Self::CancelEnrollment(..)
+            | Self::RevokeDevice(..)
+            | Self::JudgePushTarget(..)
+            | Self::KeepMeta(..) => false,
+        }
+    }
+
+    /// Whether its rows must be on the disk before it is answered.
+    pub(crate) const fn needs_sync(&self) -> bool {
+        !matches!(self, Self::Mark(..))
+    }
+
+    /// Answers with an error, without looking at a row.
+    pub(crate) fn refuse(self, error: StoreError) {
+        match self {
+            Self::Create(_, answer) => drop(answer.send(Err(error))),
+            Self::End(_, answer) => drop(answer.send(Err(error))),
+            Self::Mark(_, answer) => drop(answer.send(Err(error))),
+            Self::Attempt { answer, .. } => drop(answer.send(Err(error))),
+            Self::OpenEnrollment(_, answer) => drop(answer.send(Err(error))),
+            Self::Enrol { answer, .. } => drop(answer.send(Err(error))),
+            Self::CancelEnrollment(_, answer) => drop(answer.send(Err(error))),
+            Self::RevokeDevice(_, _, answer) => drop(answer.send(Err(error))),
+            Self::JudgePushTarget(_, answer) => drop(answer.send(Err(error))),
+            Self::KeepMeta(_, _, answer) => drop(answer.send(Err(error))),
+        }
+    }
+
+    /// Decides over `table`: the rows to change and the answer to give once they are stored.
+    pub(crate) fn decide(self, table: &Table<'_>) -> (Batch, Settled) {
+        let mut batch = Batch::default();
+        let settled = self.decide_into(table, &mut batch);
+        (batch, settled)
+    }
+
+    fn decide_into(self, table: &Table<'_>, batch: &mut Batch) -> Settled {
+        match self {
+            Self::Create(new, answer) => settle(transaction::create(table, &new, batch), batch, answer),
+            Self::End(ended, answer) => settle(transaction::end(table, &ended, batch), batch, answer),
+            Self::Mark(marked, answer) => settle(transaction::mark(table, &marked, batch), batch, answer),
+            Self::Attempt { tried, used_before, answer } => {
+                settle(transaction::attempt(table, &tried, used_before, batch), batch, answer)
+            }
+            Self::OpenEnrollment(new, answer) => settle(enrollment::open(table, &new, batch), batch, answer),
+            Self::Enrol { code_hash, device, now, answer } => {
+                settle(enrollment::enrol(table, &code_hash, &device, now, batch), batch, answer)
+            }
+            Self::CancelEnrollment(id, answer) => {
+                settle(enrollment::cancel(table, &id, batch), batch, answer)
+            }
+            Self::RevokeDevice(id, now, answer) => {
+                settle(device::revoke(table, &id, now, batch), batch, answer)
+            }
+            Self::JudgePushTarget(judged, answer) => {
+                let (kind, token, verdict) = &*judged;
+                settle(device::judge_push_target(table, *kind, token, verdict, batch), batch, answer)
+            }
+            Self::KeepMeta(key, value, answer) => {
+                settle(meta::keep(table, key, &value, batch), batch, answer)
+            }
+        }
+    }
+}
+
+/// A verb that failed changes nothing. One whose caller has gone is still stored: dropping an answer cancels
+/// nothing.
+fn settle<T: Send + 'static>(decided: RowResult<T>, batch: &mut Batch, answer: Answer<T>) -> Settled {
+    let decided = decided.map_err(StoreError::from);
+    if decided.is_err() {
+        *batch = Batch::default();
+    }
+    Box::new(move |committed| drop(answer.send(committed.and(decided))))
+}

@@ -1,0 +1,134 @@
+//! Typed look-ups over rows: opens envelopes, hides what has expired, names what is corrupt.
+
+use minicbor::Decode;
+use tocsin_model::{
+    ActivationCodeHash, Device, DeviceId, DurationMs, Enrollment, EnrollmentId, Transaction, TransactionId,
+    UnixMs,
+};
+
+use super::rows::{RowResult, Rows};
+use crate::envelope;
+use crate::key::Key;
+use crate::record::{
+    DeviceRecord, EnrollmentRecord, LinkRecord, Malformed, TransactionHead, TransactionRecord, UsedRecord,
+    from_payload,
+};
+use crate::{StoreError, StoreErrorKind};
+
+/// How long rows are kept after their end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// A final transaction.
+    pub transaction: DurationMs,
+    /// An ended enrolment and a revoked device.
+    pub enrollment: DurationMs,
+}
+
+/// Rows at a moment.
+#[derive(Clone, Copy)]
+pub(crate) struct Table<'r> {
+    rows: &'r dyn Rows,
+    /// The moment that expiry is judged by.
+    pub(crate) now: UnixMs,
+    /// How long rows are kept.
+    pub(crate) retention: Retention,
+}
+
+/// The error of a row that cannot be read.
+pub(crate) fn corrupt(key: &Key, what: &str) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Corrupt,
+        format!(
+            "row {key}: {what}; stop the server, keep a copy of the database's folder, check the disk, and restore \
+             the last backup"
+        ),
+    )
+}
+
+impl<'r> Table<'r> {
+    pub(crate) const fn new(rows: &'r dyn Rows, now: UnixMs, retention: Retention) -> Self {
+        Self { rows, now, retention }
+    }
+
+    /// Reads the row under `key`; `read` gets its payload.
+    pub(crate) fn read<T>(
+        &self,
+        key: &Key,
+        read: impl FnOnce(&[u8]) -> Result<T, Malformed>,
+    ) -> RowResult<Option<T>> {
+        match self.rows.get(key)? {
+            Some(row) => self.open(key, &row, read),
+            None => Ok(None),
+        }
+    }
+
+    fn open<T>(
+        &self,
+        key: &Key,
+        row: &[u8],
+        read: impl FnOnce(&[u8]) -> Result<T, Malformed>,
+    ) -> RowResult<Option<T>> {
+        if envelope::expiry(row).is_some_and(|expiry| expiry.is_over(self.now)) {
+            return Ok(None);
+        }
+        let payload = envelope::payload(row).map_err(|what| corrupt(key, what))?;
+        let record = read(payload).map_err(|Malformed(what)| corrupt(key, what))?;
+        Ok(Some(record))
+    }
+
+    /// Reads the row under `key` into a record that borrows nothing.
+    pub(crate) fn record<R: for<'b> Decode<'b, ()>>(&self, key: &Key) -> RowResult<Option<R>> {
+        self.read(key, |payload| from_payload(payload))
+    }
+
+    /// The keys that begin with `prefix` and come behind `after`, at most `limit`, of rows that have not expired.
+    /// The flag says whether there may be more.
+    pub(crate) fn keys(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> RowResult<(Vec<Key>, bool)> {
+        let rows = self.rows.scan(prefix, after, limit)?;
+        let may_have_more = rows.len() == limit;
+        let mut keys = Vec::with_capacity(rows.len());
+        for (key, row) in rows {
+            if self.open(&key, &row, |_| Ok(()))?.is_some() {
+                keys.push(key);
+            }
+        }
+        Ok((keys, may_have_more))
+    }
+
+    pub(crate) fn transaction(&self, id: &TransactionId) -> RowResult<Option<Transaction>> {
+        self.read(&Key::transaction(id), |payload| {
+            from_payload::<TransactionRecord<'_>>(payload)?.into_model(*id)
+        })
+    }
+
+    pub(crate) fn transaction_head(&self, id: &TransactionId) -> RowResult<Option<TransactionHead>> {
+        self.record(&Key::transaction(id))
+    }
+
+    /// A device with the time of its last answer, which stands in a row of its own.
+    pub(crate) fn device(&self, id: &DeviceId) -> RowResult<Option<Device>> {
+        let device = self
+            .read(&Key::device(id), |payload| from_payload::<DeviceRecord<'_>>(payload)?.into_model(*id))?;
+        let Some(mut device) = device else { return Ok(None) };
+        if let Some(UsedRecord { at_ms }) = self.record(&Key::device_used(id))? {
+            device.last_used_at = device.last_used_at.max(UnixMs::new(at_ms));
+        }
+        Ok(Some(device))
+    }
+
+    pub(crate) fn enrollment(&self, id: &EnrollmentId) -> RowResult<Option<Enrollment>> {
+        self.read(&Key::enrollment(id), |payload| {
+            from_payload::<EnrollmentRecord<'_>>(payload)?.into_model(*id)
+        })
+    }
+
+    pub(crate) fn enrollment_by_code(&self, hash: &ActivationCodeHash) -> RowResult<Option<Enrollment>> {
+        let Some(LinkRecord { id }) = self.record(&Key::enrollment_by_code(hash))? else { return Ok(None) };
+        self.enrollment(&EnrollmentId::from_bytes(id))
+    }
+}

@@ -1,0 +1,123 @@
+//! Verbs of transactions. The first final state that is stored stands; counters never fall.
+
+use tocsin_model::{Transaction, TransactionId, UnixMs};
+
+use super::batch::Batch;
+use super::idempotency::{self, Seen};
+use super::rows::RowResult;
+use super::table::{Retention, Table};
+use crate::envelope::Expiry;
+use crate::key::{IdempotencySpace, Key};
+use crate::record::{EmptyRecord, TransactionHead, TransactionRecord, UsedRecord};
+use crate::store::{Attempted, Created, Ended, NewTransaction};
+
+/// Stores a new transaction. An id that is taken is never overwritten: it counts as the same call again.
+pub(crate) fn create(table: &Table<'_>, new: &NewTransaction, batch: &mut Batch) -> RowResult<Created> {
+    let NewTransaction { transaction, idempotency } = new;
+    let space = IdempotencySpace::Transaction;
+    match idempotency::look(table, space, &transaction.client, idempotency.as_ref())? {
+        Seen::Before(id) => return Ok(Created::Existing(TransactionId::from_bytes(id))),
+        Seen::Other => return Ok(Created::Mismatch),
+        Seen::Never => {}
+    }
+    if table.transaction_head(&transaction.id)?.is_some() {
+        return Ok(Created::Existing(transaction.id));
+    }
+    put(batch, transaction, table.retention);
+    batch.put(Key::open(transaction.expires_at, &transaction.id), Expiry::Never, &EmptyRecord {});
+    let (id, deadline) = (*transaction.id.as_bytes(), transaction.expires_at);
+    idempotency::keep(batch, space, &transaction.client, idempotency.as_ref(), id, deadline);
+    Ok(Created::New)
+}
+
+/// Stores a final state over a pending one. A record that is not final loses, so that nothing leaves the open
+/// ones without an outcome.
+pub(crate) fn end(table: &Table<'_>, ended: &Transaction, batch: &mut Batch) -> RowResult<Ended> {
+    let Some(stored) = table.transaction_head(&ended.id)? else { return Ok(Ended::Absent) };
+    if stored.is_final() || !ended.state.is_final() {
+        return Ok(match table.transaction(&ended.id)? {
+            Some(standing) => Ended::Lost(Box::new(standing)),
+            None => Ended::Absent,
+        });
+    }
+    put_final(batch, &stored, ended, table);
+    Ok(Ended::Stored)
+}
+
+/// Stores how far the pushes came, if the record is still pending and older.
+pub(crate) fn mark(table: &Table<'_>, marked: &Transaction, batch: &mut Batch) -> RowResult<()> {
+    let Some(stored) = table.transaction_head(&marked.id)? else { return Ok(()) };
+    if !stored.is_final() && !marked.state.is_final() && stored.revision < marked.revision {
+        put(batch, &with_counters_kept(marked, &stored), table.retention);
+    }
+    Ok(())
+}
+
+/// Stores a wrong try, if the counter still stands where the caller saw it.
+pub(crate) fn attempt(
+    table: &Table<'_>,
+    tried: &Transaction,
+    used_before: u32,
+    batch: &mut Batch,
+) -> RowResult<Attempted> {
+    let Some(stored) = table.transaction_head(&tried.id)? else { return Ok(Attempted::Absent) };
+    let rises = stored.attempts_used == used_before && tried.attempts.used > used_before;
+    if stored.is_final() || !rises {
+        return Ok(match table.transaction(&tried.id)? {
+            Some(standing) => Attempted::Lost(Box::new(standing)),
+            None => Attempted::Absent,
+        });
+    }
+    if tried.state.is_final() {
+        put_final(batch, &stored, tried, table);
+    } else {
+        put(batch, tried, table.retention);
+    }
+    Ok(Attempted::Stored)
+}
+
+/// The final record, out of the open ones, and the mark on the device that answered. The mark is written blind,
+/// so that an answer costs the writer no look at the device: one that was revoked in the same moment keeps a mark
+/// of some forty bytes.
+fn put_final(batch: &mut Batch, stored: &TransactionHead, ended: &Transaction, table: &Table<'_>) {
+    put(batch, &with_counters_kept(ended, stored), table.retention);
+    batch.delete(Key::open(stored.expires_at(), &ended.id));
+    if let Some(answer) = &ended.answer {
+        let used = UsedRecord { at_ms: answer.decided_at.get() };
+        batch.put(Key::device_used(&answer.device_id), Expiry::Never, &used);
+    }
+}
+
+fn put(batch: &mut Batch, transaction: &Transaction, retention: Retention) {
+    batch.put(
+        Key::transaction(&transaction.id),
+        expiry(transaction, retention),
+        &TransactionRecord::new(transaction),
+    );
+}
+
+/// A pending transaction stays, however long the server was down: its outcome is still owed.
+fn expiry(transaction: &Transaction, retention: Retention) -> Expiry {
+    if transaction.state.is_final() {
+        let end: UnixMs = transaction.ended_at.unwrap_or(transaction.expires_at);
+        Expiry::At(end.plus(retention.transaction))
+    } else {
+        Expiry::Never
+    }
+}
+
+/// A record made from an older view must not give a used try back.
+fn with_counters_kept<'t>(
+    transaction: &'t Transaction,
+    stored: &TransactionHead,
+) -> std::borrow::Cow<'t, Transaction> {
+    let falls =
+        transaction.attempts.used < stored.attempts_used || transaction.resends.used < stored.resends_used;
+    if !falls {
+        return std::borrow::Cow::Borrowed(transaction);
+    }
+    let mut kept = transaction.clone();
+    kept.attempts.used = kept.attempts.used.max(stored.attempts_used);
+    kept.resends.used = kept.resends.used.max(stored.resends_used);
+    std::borrow::Cow::Owned(kept)
+}

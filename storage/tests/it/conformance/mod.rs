@@ -1,0 +1,104 @@
+//! What every back end must do, in the words of the trait. Each check runs on a store of its own.
+
+mod device;
+mod enrollment;
+mod expiry;
+mod promise;
+mod transaction;
+
+use tocsin_storage::Store;
+
+use crate::fixture::{RETENTION, TestClock};
+
+/// A store under test; `keeper` is what must outlive it, such as its folder.
+pub struct Bench {
+    pub store: Box<dyn Store>,
+    pub clock: TestClock,
+    _keeper: Box<dyn std::any::Any>,
+}
+
+impl Bench {
+    pub fn on_memory() -> Self {
+        let clock = TestClock::new();
+        let mut options = tocsin_storage::memory::MemoryOptions::new(clock.as_clock());
+        options.retention = RETENTION;
+        let store = Box::new(tocsin_storage::memory::MemoryStore::new(options));
+        Self { store, clock, _keeper: Box::new(()) }
+    }
+
+    #[cfg(feature = "rocks")]
+    pub fn on_rocks() -> Self {
+        let clock = TestClock::new();
+        let folder = tempfile::tempdir().expect("a folder");
+        let store =
+            crate::rocks::open(&crate::rocks::storage(folder.path()), &clock).expect("a new database");
+        Self { store: Box::new(store), clock, _keeper: Box::new(folder) }
+    }
+}
+
+/// Makes a test for each back end out of each check.
+macro_rules! conformance {
+    ($($module:ident: $($check:ident),* $(,)?;)*) => {
+        mod on_memory {
+            $($(
+                #[tokio::test]
+                async fn $check() {
+                    super::$module::$check(super::Bench::on_memory()).await;
+                }
+            )*)*
+        }
+
+        #[cfg(feature = "rocks")]
+        mod on_rocks {
+            $($(
+                #[tokio::test]
+                async fn $check() {
+                    super::$module::$check(super::Bench::on_rocks()).await;
+                }
+            )*)*
+        }
+    };
+}
+
+conformance! {
+    transaction:
+        a_created_transaction_reads_back_whole,
+        an_id_that_is_taken_is_not_overwritten,
+        the_first_final_state_stands,
+        an_end_that_is_not_final_changes_nothing,
+        an_unknown_transaction_is_absent_to_every_verb,
+        a_mark_is_stored_only_over_an_older_pending_record,
+        a_wrong_try_is_stored_once,
+        the_last_wrong_try_ends_the_transaction,
+        neither_an_end_nor_a_mark_gives_a_try_back,
+        open_transactions_come_in_the_order_of_their_deadlines,
+        a_final_transaction_is_not_open;
+    promise:
+        the_same_key_and_fingerprint_is_the_same_transaction,
+        the_same_key_with_another_fingerprint_is_a_mismatch,
+        keys_are_apart_by_client_and_by_call,
+        a_key_is_kept_until_ten_minutes_after_the_deadline;
+    enrollment:
+        an_enrolled_phone_is_found_by_every_way,
+        the_enrolment_decides_user_and_app,
+        wrong_used_cancelled_and_expired_codes_look_alike,
+        an_identical_retry_gets_the_same_device_for_five_minutes,
+        a_device_key_is_registered_once,
+        refusals_come_in_the_order_of_the_interface,
+        mode_single_is_judged_at_the_opening_and_at_the_enrolment,
+        a_completed_enrolment_cannot_be_cancelled;
+    device:
+        a_revoked_device_frees_its_place_but_not_its_key,
+        a_revoked_device_is_listed_until_its_retention_ends,
+        devices_are_listed_newest_first,
+        an_answer_marks_its_device_as_used,
+        a_dead_address_makes_its_device_unreachable,
+        an_address_registered_after_its_death_is_left_alone,
+        a_suspension_outlives_a_dead_address,
+        suspicion_is_counted_and_forgotten,
+        the_first_meta_value_stands;
+    expiry:
+        a_final_transaction_is_readable_until_its_retention_ends,
+        a_pending_transaction_outlives_any_time,
+        an_enrolment_is_readable_until_its_retention_ends;
+}

@@ -1,0 +1,58 @@
+//! Idempotency keys.
+
+use tocsin_model::DurationMs;
+use tocsin_storage::{Created, EnrollmentOpened, NewEnrollment, NewTransaction};
+
+use super::Bench;
+use crate::fixture::*;
+
+fn start(salt: u64, key: &str, fingerprint: u64) -> NewTransaction {
+    NewTransaction { transaction: transaction(salt), idempotency: Some(promise(key, fingerprint)) }
+}
+
+fn opening(salt: u64, key: &str, fingerprint: u64) -> NewEnrollment {
+    NewEnrollment { enrollment: enrollment(salt), idempotency: Some(promise(key, fingerprint)) }
+}
+
+pub async fn the_same_key_and_fingerprint_is_the_same_transaction(bench: Bench) {
+    // Both are submitted before either is answered.
+    let (first, second) = (bench.store.create(start(1, "k", 1)), bench.store.create(start(2, "k", 1)));
+    assert_eq!(first.await.expect("answered"), Created::New);
+    assert_eq!(second.await.expect("answered"), Created::Existing(transaction_id(1)));
+    assert_eq!(bench.store.transaction(transaction_id(2)).await.expect("read"), None);
+    let client = transaction(1).client;
+    let seen = bench.store.by_idempotency_key(&client, &promise("k", 1)).await.expect("read");
+    assert_eq!(seen, Some(Created::Existing(transaction_id(1))));
+}
+
+pub async fn the_same_key_with_another_fingerprint_is_a_mismatch(bench: Bench) {
+    let _ = bench.store.create(start(1, "k", 1)).await.expect("stored");
+    assert_eq!(bench.store.create(start(2, "k", 2)).await.expect("answered"), Created::Mismatch);
+    assert_eq!(bench.store.transaction(transaction_id(2)).await.expect("read"), None);
+    let client = transaction(1).client;
+    let seen = bench.store.by_idempotency_key(&client, &promise("k", 2)).await.expect("read");
+    assert_eq!(seen, Some(Created::Mismatch));
+}
+
+pub async fn keys_are_apart_by_client_and_by_call(bench: Bench) {
+    let mut foreign = start(2, "k", 2);
+    foreign.transaction.client = "other".parse().expect("valid");
+    assert_eq!(bench.store.create(start(1, "k", 1)).await.expect("answered"), Created::New);
+    assert_eq!(bench.store.create(foreign).await.expect("answered"), Created::New);
+    let open = |opening| bench.store.open_enrollment(opening);
+    assert_eq!(open(opening(3, "k", 3)).await.expect("answered"), EnrollmentOpened::New);
+    let again = open(opening(4, "k", 3)).await.expect("answered");
+    assert_eq!(again, EnrollmentOpened::Existing(enrollment(3).id));
+    assert_eq!(open(opening(4, "k", 4)).await.expect("answered"), EnrollmentOpened::Mismatch);
+}
+
+pub async fn a_key_is_kept_until_ten_minutes_after_the_deadline(bench: Bench) {
+    let client = transaction(1).client;
+    let _ = bench.store.create(start(1, "k", 1)).await.expect("stored");
+    bench.clock.advance(DurationMs::new(MINUTE.get() + 600_000 - 1));
+    let seen = bench.store.by_idempotency_key(&client, &promise("k", 1)).await.expect("read");
+    assert_eq!(seen, Some(Created::Existing(transaction_id(1))));
+    bench.clock.advance(DurationMs::new(1));
+    assert_eq!(bench.store.by_idempotency_key(&client, &promise("k", 1)).await.expect("read"), None);
+    assert_eq!(bench.store.create(start(2, "k", 2)).await.expect("answered"), Created::New);
+}

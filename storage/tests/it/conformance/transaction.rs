@@ -1,0 +1,130 @@
+//! Transactions.
+
+use tocsin_model::{FailureReason, State};
+use tocsin_storage::{Attempted, Created, Ended};
+
+use super::Bench;
+use crate::fixture::*;
+
+pub async fn a_created_transaction_reads_back_whole(bench: Bench) {
+    let created = bench.store.create(new_transaction(1)).await.expect("stored");
+    assert_eq!(created, Created::New);
+    assert_eq!(bench.store.transaction(transaction_id(1)).await.expect("read"), Some(transaction(1)));
+    assert_eq!(bench.store.transaction(transaction_id(2)).await.expect("read"), None);
+}
+
+pub async fn an_id_that_is_taken_is_not_overwritten(bench: Bench) {
+    let accepted = ended(transaction(1), State::Accepted);
+    let _ = bench.store.create(new_transaction(1)).await.expect("stored");
+    let _ = bench.store.end(accepted.clone()).await.expect("stored");
+    let created = bench.store.create(new_transaction(1)).await.expect("answered");
+    assert_eq!(created, Created::Existing(transaction_id(1)));
+    assert_eq!(bench.store.transaction(transaction_id(1)).await.expect("read"), Some(accepted));
+}
+
+pub async fn the_first_final_state_stands(bench: Bench) {
+    let _ = bench.store.create(new_transaction(1)).await.expect("stored");
+    let accepted = ended(transaction(1), State::Accepted);
+    let cancelled = ended(transaction(1), State::Cancelled);
+    // Both are submitted before either is answered.
+    let (first, second) = (bench.store.end(accepted.clone()), bench.store.end(cancelled));
+    assert_eq!(first.await.expect("answered"), Ended::Stored);
+    assert_eq!(second.await.expect("answered"), Ended::Lost(Box::new(accepted.clone())));
+    assert_eq!(bench.store.transaction(transaction_id(1)).await.expect("read"), Some(accepted));
+}
+
+pub async fn an_end_that_is_not_final_changes_nothing(bench: Bench) {
+    let _ = bench.store.create(new_transaction(1)).await.expect("stored");
+    let ended = bench.store.end(tried(transaction(1))).await.expect("answered");
+    assert_eq!(ended, Ended::Lost(Box::new(transaction(1))));
+    assert_eq!(bench.store.open_transactions(None, 10).await.expect("read").transactions, [transaction(1)]);
+}
+
+pub async fn an_unknown_transaction_is_absent_to_every_verb(bench: Bench) {
+    let unknown = transaction(9);
+    assert_eq!(
+        bench.store.end(ended(unknown.clone(), State::Timeout)).await.expect("answered"),
+        Ended::Absent
+    );
+    assert_eq!(bench.store.attempt(tried(unknown.clone()), 0).await.expect("answered"), Attempted::Absent);
+    bench.store.mark(tried(unknown.clone())).await.expect("answered");
+    assert_eq!(bench.store.transaction(unknown.id).await.expect("read"), None);
+}
+
+pub async fn a_mark_is_stored_only_over_an_older_pending_record(bench: Bench) {
+    let _ = bench.store.create(new_transaction(1)).await.expect("stored");
+    let mut newer = transaction(1);
+    newer.revision = 3;
+    newer.keep_for_polling = false;
+    let mut same_age = newer.clone();
+    same_age.keep_for_polling = true;
+    bench.store.mark(newer.clone()).await.expect("answered");
+    bench.store.mark(same_age).await.expect("answered");
+    assert_eq!(bench.store.transaction(newer.id).await.expect("read"), Some(newer.clone()));
+
+    let mut declined = ended(newer.clone(), State::Declined);
+    declined.revision = 4;
+    let _ = bench.store.end(declined.clone()).await.expect("stored");
+    let mut late = newer;
+    late.revision = 9;
+    bench.store.mark(late).await.expect("answered");
+    assert_eq!(bench.store.transaction(declined.id).await.expect("read"), Some(declined));
+}
+
+pub async fn a_wrong_try_is_stored_once(bench: Bench) {
+    let _ = bench.store.create(new_transaction(1)).await.expect("stored");
+    let once = tried(transaction(1));
+    let (first, second) = (bench.store.attempt(once.clone(), 0), bench.store.attempt(once.clone(), 0));
+    assert_eq!(first.await.expect("answered"), Attempted::Stored);
+    assert_eq!(second.await.expect("answered"), Attempted::Lost(Box::new(once.clone())));
+    assert_eq!(bench.store.attempt(tried(once.clone()), 1).await.expect("answered"), Attempted::Stored);
+    let stored = bench.store.transaction(once.id).await.expect("read").expect("there");
+    assert_eq!(stored.attempts.left(), 1);
+}
+
+pub async fn the_last_wrong_try_ends_the_transaction(bench: Bench) {
+    let _ = bench.store.create(new_transaction(1)).await.expect("stored");
+    let last = ended(tried(transaction(1)), State::Failed(FailureReason::AttemptsExceeded));
+    assert_eq!(bench.store.attempt(last.clone(), 0).await.expect("answered"), Attempted::Stored);
+    assert_eq!(bench.store.transaction(last.id).await.expect("read"), Some(last.clone()));
+    assert!(bench.store.open_transactions(None, 10).await.expect("read").transactions.is_empty());
+    let late = bench.store.attempt(tried(last.clone()), 1).await.expect("answered");
+    assert_eq!(late, Attempted::Lost(Box::new(last)));
+}
+
+pub async fn neither_an_end_nor_a_mark_gives_a_try_back(bench: Bench) {
+    let _ = bench.store.create(new_transaction(1)).await.expect("stored");
+    let _ = bench.store.attempt(tried(transaction(1)), 0).await.expect("stored");
+    let mut forgetful = transaction(1);
+    forgetful.revision = 7;
+    bench.store.mark(forgetful.clone()).await.expect("answered");
+    let marked = bench.store.transaction(forgetful.id).await.expect("read").expect("there");
+    assert_eq!((marked.revision, marked.attempts.used), (7, 1));
+    let _ = bench.store.end(ended(forgetful.clone(), State::Timeout)).await.expect("stored");
+    let final_record = bench.store.transaction(forgetful.id).await.expect("read").expect("there");
+    assert_eq!((final_record.state, final_record.attempts.used), (State::Timeout, 1));
+}
+
+pub async fn open_transactions_come_in_the_order_of_their_deadlines(bench: Bench) {
+    for (salt, life_s) in [(1, 30), (2, 10), (3, 20), (4, 20)] {
+        let mut new = new_transaction(salt);
+        new.transaction.expires_at = START.plus(tocsin_model::DurationMs::from_seconds(life_s));
+        let _ = bench.store.create(new).await.expect("stored");
+    }
+    let first = bench.store.open_transactions(None, 3).await.expect("read");
+    let ids =
+        |page: &tocsin_storage::OpenPage| page.transactions.iter().map(|open| open.id).collect::<Vec<_>>();
+    assert_eq!(ids(&first), [2, 3, 4].map(transaction_id));
+    assert!(first.next.is_some());
+    let second = bench.store.open_transactions(first.next, 3).await.expect("read");
+    assert_eq!(ids(&second), [transaction_id(1)]);
+    assert_eq!(second.next, None);
+}
+
+pub async fn a_final_transaction_is_not_open(bench: Bench) {
+    let _ = bench.store.create(new_transaction(1)).await.expect("stored");
+    let _ = bench.store.create(new_transaction(2)).await.expect("stored");
+    let _ = bench.store.end(ended(transaction(1), State::Timeout)).await.expect("stored");
+    let open = bench.store.open_transactions(None, 10).await.expect("read").transactions;
+    assert_eq!(open, [transaction(2)]);
+}

@@ -1,0 +1,72 @@
+//! What was acknowledged, and whether a store that was opened again keeps it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tocsin_model::TransactionId;
+use tocsin_storage::Store;
+
+use super::line::{Line, Verdict};
+
+/// What was promised about a transaction, beyond that it is there.
+#[derive(Debug, Default)]
+struct Promise {
+    left_max: Option<u32>,
+    outcome: Option<String>,
+}
+
+/// Everything that was acknowledged.
+#[derive(Debug, Default)]
+pub struct Promises(BTreeMap<TransactionId, Promise>);
+
+impl Promises {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes an acknowledgement; other lines promise nothing.
+    pub fn note(&mut self, line: Line) {
+        let Line::Acknowledged(id, verdict) = line else { return };
+        let promise = self.0.entry(id).or_default();
+        match verdict {
+            Verdict::Created => {}
+            Verdict::Tried(left) => promise.left_max = Some(left),
+            Verdict::Ended(outcome, left) => {
+                promise.left_max = Some(left);
+                promise.outcome = Some(outcome);
+            }
+        }
+    }
+
+    /// Looks for everything in `store`; `when` stands in the message of a loss.
+    pub async fn check(&self, store: &impl Store, when: &str) {
+        let open = open_ids(store).await;
+        for (id, promise) in &self.0 {
+            let stored = store.transaction(*id).await.expect("read");
+            let stored = stored.unwrap_or_else(|| panic!("{when}: {id} was acknowledged and is lost"));
+            if let Some(left_max) = promise.left_max {
+                assert!(stored.attempts.left() <= left_max, "{when}: {id} got a try back");
+            }
+            if let Some(outcome) = &promise.outcome {
+                assert_eq!(stored.state.as_str(), outcome, "{when}: {id} has another outcome");
+            }
+            assert_eq!(
+                open.contains(id),
+                !stored.state.is_final(),
+                "{when}: {id} stands wrongly among the open"
+            );
+        }
+    }
+}
+
+async fn open_ids(store: &impl Store) -> BTreeSet<TransactionId> {
+    let mut open = BTreeSet::new();
+    let mut after = None;
+    loop {
+        let page = store.open_transactions(after, 1_000).await.expect("read");
+        open.extend(page.transactions.iter().map(|transaction| transaction.id));
+        after = page.next;
+        if after.is_none() {
+            return open;
+        }
+    }
+}

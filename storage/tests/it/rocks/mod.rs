@@ -1,0 +1,32 @@
+//! What only the back end with a disk can show.
+
+mod commit;
+mod opening;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tocsin_config::{Durability, Storage};
+use tocsin_storage::rocks::RocksStore;
+use tocsin_storage::{NoObserver, StoreError};
+
+use crate::fixture::{RETENTION, TestClock};
+
+/// The smallest sensible configuration, without a minimum of free space.
+pub fn storage(path: &Path) -> Storage {
+    Storage {
+        path: path.to_owned(),
+        durability: Durability::Os,
+        commit_queue_max: 1_024,
+        block_cache_bytes: 4 << 20,
+        write_buffer_bytes: 4 << 20,
+        transaction_retention: RETENTION.transaction,
+        enrollment_retention: RETENTION.enrollment,
+        disk_free_min_bytes: 0,
+    }
+}
+
+/// Opens a database that nobody observes.
+pub fn open(storage: &Storage, clock: &TestClock) -> Result<RocksStore, StoreError> {
+    RocksStore::open(storage, clock.as_clock(), Arc::new(NoObserver))
+}
