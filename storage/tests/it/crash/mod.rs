@@ -54,7 +54,7 @@ pub fn start(orders: &Orders<'_>, prepare: impl FnOnce(&mut Command)) -> Watched
     let output = BufReader::new(child.stdout.take().expect("it is piped"));
     let (sender, lines) = channel();
     std::thread::spawn(move || {
-        // A line that the kill tore has no end, and was acknowledged to nobody.
+        // A pipe takes lines this short whole or not at all, so a kill tears none.
         for line in output.split(b'\n').map_while(Result::ok) {
             let _ = sender.send(String::from_utf8_lossy(&line).into_owned());
         }
