@@ -114,7 +114,11 @@ fn claims_that_do_not_fit_are_a_wrong_challenge() {
         let mut claims = phone.answer_claims(&transaction, "accept");
         claims[name] = value.clone();
         let refused = judge(&phone, &transaction, &sign(&phone, &claims)).expect_err("refused");
-        assert_eq!((refused.code, refused.field.as_deref()), (ErrorCode::WrongChallenge, Some("answer")), "{name} {value}");
+        assert_eq!(
+            (refused.code, refused.field.as_deref()),
+            (ErrorCode::WrongChallenge, Some("answer")),
+            "{name} {value}"
+        );
     }
 }
 
@@ -159,9 +163,12 @@ fn the_winning_answer_in_any_bytes_repeats_and_others_are_late() {
     for jws in [sign(&phone, &claims), flip_s(&sign(&phone, &claims)), sign(&phone, &later)] {
         assert!(judge(&phone, &transaction, &jws).expect("stands").repeats);
     }
-    for (name, value) in
-        [("decision", json!("decline")), ("nonce", json!(base64url(&[1; 16]))), ("iss", json!("x")), ("sub", json!("x"))]
-    {
+    for (name, value) in [
+        ("decision", json!("decline")),
+        ("nonce", json!(base64url(&[1; 16]))),
+        ("iss", json!("x")),
+        ("sub", json!("x")),
+    ] {
         let mut other = claims.clone();
         other[name] = value;
         let refused = judge(&phone, &transaction, &sign(&phone, &other));
@@ -174,7 +181,9 @@ fn the_winning_answer_in_any_bytes_repeats_and_others_are_late() {
 #[test]
 fn a_transaction_that_ended_without_an_answer_takes_none() {
     let phone = TestPhone::new();
-    for state in [State::Timeout, State::Cancelled, State::Failed(tocsin_model::FailureReason::ProviderRejected)] {
+    for state in
+        [State::Timeout, State::Cancelled, State::Failed(tocsin_model::FailureReason::ProviderRejected)]
+    {
         let mut transaction = login();
         transaction.state = state;
         let refused = judge(&phone, &transaction, &accept(&phone, &transaction));
@@ -204,7 +213,8 @@ fn the_type_says_which_keys_approve_and_only_the_device_key_refuses() {
         assert!(!parse(&jws).expect("the profile").needs_proof(&phone.device));
         assert!(judge(&phone, &transaction, &jws).is_ok());
     }
-    let forged = phone.key.sign("tocsin-answer+jwt", Some(&finger_kid), &phone.answer_claims(&transaction, "accept"));
+    let forged =
+        phone.key.sign("tocsin-answer+jwt", Some(&finger_kid), &phone.answer_claims(&transaction, "accept"));
     assert_eq!(code(judge(&phone, &transaction, &forged)), Some(ErrorCode::BadSignature));
 }
 
@@ -229,11 +239,20 @@ fn the_checks_come_in_the_order_of_the_protocol() {
     transaction.recipients = recipients;
     assert_eq!(told(&phone, &transaction, &claims).code, ErrorCode::TransactionFinal);
     transaction.state = State::Pending;
-    for (name, begins) in
-        [("iss", "iss"), ("sub", "sub"), ("aud", "aud"), ("iat", "iat"), ("nonce", "nonce"), ("dh", "nonce"), ("decision", "decision")]
-    {
+    for (name, begins) in [
+        ("iss", "iss"),
+        ("sub", "sub"),
+        ("aud", "aud"),
+        ("iat", "iat"),
+        ("nonce", "nonce"),
+        ("dh", "nonce"),
+        ("decision", "decision"),
+    ] {
         let refused = told(&phone, &transaction, &claims);
-        assert!(refused.code == ErrorCode::WrongChallenge && refused.detail.starts_with(begins), "{name}: {refused}");
+        assert!(
+            refused.code == ErrorCode::WrongChallenge && refused.detail.starts_with(begins),
+            "{name}: {refused}"
+        );
         claims[name] = good[name].clone();
     }
     assert_eq!(told(&phone, &transaction, &claims).code, ErrorCode::MethodNotAllowed);

@@ -50,7 +50,10 @@ fn the_digest_is_that_of_the_canonical_text() {
         \"value\":\"12.50 €\"},{\"label\":\"To\",\"value\":\"ACME \\\"Ltd\\\"\"}],\"hidden_details\":{\"b\":\"2\",\
         \"screen\":\"login\"},\"message\":\"Log in to online banking?\",\"title\":\"Log in\",\"type\":\"login\",\
         \"user\":{\"id\":\"alice\",\"realm\":\"retail\"}}";
-    assert_eq!(Shown::of(&transaction, &transaction.recipients[0].app).digest(), sha256(canonical.as_bytes()));
+    assert_eq!(
+        Shown::of(&transaction, &transaction.recipients[0].app).digest(),
+        sha256(canonical.as_bytes())
+    );
 }
 
 #[test]

@@ -60,8 +60,18 @@ fn a_code_for_another_app_is_refused() {
 #[test]
 fn each_needed_field_is_asked_for() {
     for pointer in [
-        "activation_code", "name", "platform", "app", "app_version", "os_version", "model", "locale", "push",
-        "push.kind", "push.value", "keys",
+        "activation_code",
+        "name",
+        "platform",
+        "app",
+        "app_version",
+        "os_version",
+        "model",
+        "locale",
+        "push",
+        "push.kind",
+        "push.value",
+        "keys",
     ] {
         let mut body = body();
         let (parent, name) = pointer.rsplit_once('.').map_or(("", pointer), |(parent, name)| (parent, name));
@@ -106,7 +116,11 @@ fn values_are_refused_by_kind_and_name_their_field() {
         body.pointer_mut(parent).expect("a parent")[name] = value.clone();
         let refused = parse(&body).expect_err("refused");
         let field = path[1..].replace('/', ".");
-        assert_eq!((refused.code, refused.field.as_deref()), (code, Some(field.as_str())), "{path} {value:.40}");
+        assert_eq!(
+            (refused.code, refused.field.as_deref()),
+            (code, Some(field.as_str())),
+            "{path} {value:.40}"
+        );
     }
 }
 
@@ -137,7 +151,8 @@ fn a_phone_without_push_needs_no_address() {
     let mut body = body();
     body["push"] = json!({"kind": "none"});
     body.as_object_mut().expect("an object").remove("capabilities");
-    let device = parse(&body).expect("valid").into_device(&enrollment(), DeviceId::from_random([5; 16]), KID, NOW);
+    let device =
+        parse(&body).expect("valid").into_device(&enrollment(), DeviceId::from_random([5; 16]), KID, NOW);
     let device = device.expect("a device");
     assert_eq!(device.push, PushTarget::none(NOW));
     assert!(device.profile.capabilities.is_empty());

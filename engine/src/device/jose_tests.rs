@@ -89,7 +89,14 @@ fn a_kid_stands_exactly_where_it_must() {
         with_header(&json!({"alg": "ES256", "typ": "tocsin-answer+jwt", "kid": kid}).to_string()).err()
     };
     assert_eq!(named(json!(key_id_text(&KID))), None);
-    for kid in [json!(""), json!("x"), json!(1), json!(null), json!("AAAAAAAAAAAAAAAAAAAAAA=="), json!("a".repeat(22))] {
+    for kid in [
+        json!(""),
+        json!("x"),
+        json!(1),
+        json!(null),
+        json!("AAAAAAAAAAAAAAAAAAAAAA=="),
+        json!("a".repeat(22)),
+    ] {
         assert_eq!(named(kid.clone()), Some(JoseError::BadKeyId), "{kid}");
     }
     let nameless = key().sign("tocsin-answer+jwt", None, &json!({}));
@@ -128,7 +135,8 @@ fn only_three_canonical_parts_are_compact() {
 
 #[test]
 fn a_jws_of_8_kib_is_taken_and_one_byte_more_is_not() {
-    let sized = |filler: usize| key().sign("tocsin-answer+jwt", Some(&KID), &json!({"a": "x".repeat(filler)}));
+    let sized =
+        |filler: usize| key().sign("tocsin-answer+jwt", Some(&KID), &json!({"a": "x".repeat(filler)}));
     let base = sized(0).len();
     let mut filler = (COMPACT_BYTES_MAX - base) * 3 / 4;
     while sized(filler + 1).len() <= COMPACT_BYTES_MAX {
@@ -147,7 +155,15 @@ fn times_have_fractions_and_a_range() {
     assert_eq!(time(json!(1_790_000_000)), Some(1_790_000_000_000));
     assert_eq!(time(json!(1_790_000_000.25)), Some(1_790_000_000_250));
     assert_eq!(time(json!(0)), Some(0));
-    for bad in [json!(-1), json!(-0.001), json!(1e300), json!(253_402_300_800_u64), json!("1"), json!(null), json!([1])] {
+    for bad in [
+        json!(-1),
+        json!(-0.001),
+        json!(1e300),
+        json!(253_402_300_800_u64),
+        json!("1"),
+        json!(null),
+        json!([1]),
+    ] {
         assert_eq!(time(bad.clone()), None, "{bad}");
     }
 }

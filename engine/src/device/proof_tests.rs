@@ -22,7 +22,11 @@ fn signed(phone: &TestPhone, claims: &Value) -> String {
     format!("Tocsin {}", phone.key.sign("tocsin-proof+jwt", Some(&KID), claims))
 }
 
-fn check(phone: &TestPhone, authorization: &str, request: ProofRequest<'_>) -> Result<VerifiedProof, ProofError> {
+fn check(
+    phone: &TestPhone,
+    authorization: &str,
+    request: ProofRequest<'_>,
+) -> Result<VerifiedProof, ProofError> {
     UnverifiedProof::parse(Some(authorization))?.check(&phone.device, request)?.verify()
 }
 
@@ -140,7 +144,8 @@ fn the_clock_is_judged_to_the_millisecond() {
     for now in [NOW.plus(SKEW).plus(one), NOW.minus(SKEW).minus(one)] {
         assert_eq!(proof.check_clock(now, SKEW), Err(ProofError::ClockSkew { server_time: now }));
     }
-    assert_eq!(ProofError::ClockSkew { server_time: NOW }.problem().code, ErrorCode::ClockSkew);
+    let told = ProofError::ClockSkew { server_time: NOW }.problem();
+    assert_eq!((told.code, told.server_time), (ErrorCode::ClockSkew, Some(NOW)));
 }
 
 #[test]
@@ -169,7 +174,8 @@ fn a_device_that_is_not_active_may_not_call() {
         (DeviceStatus::Revoked, Some(ErrorCode::DeviceRevoked)),
     ] {
         device.status = status;
-        assert_eq!(check_may_call(&device).err().map(|problem| problem.code), code, "{status:?}");
+        let told = check_may_call(&device).err().map(|problem| (problem.code, problem.device_status));
+        assert_eq!(told, code.map(|code| (code, Some(status))), "{status:?}");
     }
 }
 
