@@ -220,7 +220,7 @@ impl Model {
                 PushTargetVerdict::Good => device.push_suspect_count = 0,
                 PushTargetVerdict::Suspect { others_succeed } => {
                     device.push_suspect_count += 1;
-                    if others_succeed
+                    if *others_succeed
                         && device.push_suspect_count >= 3
                         && device.status == DeviceStatus::Active
                     {
