@@ -27,6 +27,9 @@ use crate::protocol::{
 };
 use crate::supervise;
 
+/// How often the table is tidied.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long a success speaks for the credential.
 const SUCCESS_COUNTS_FOR: DurationMs = DurationMs::from_seconds(600);
 
@@ -126,6 +129,11 @@ impl Shared {
         true
     }
 
+    /// Forgets transactions whose actors have gone without a word.
+    fn forget_gone(&self) {
+        self.supervised.retain(|_, known| known.mailbox.as_ref().is_some_and(Recipient::connected));
+    }
+
     /// Shows to starts what the breaker lets through.
     fn show_breaker(&self, is_open: bool, now: UnixMs) {
         if is_open {
@@ -193,6 +201,7 @@ impl Actor for ProviderActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
+        context.run_interval(FORGET_INTERVAL, |actor, _| actor.shared.forget_gone());
         let driver = Arc::clone(&self.shared.parts.driver);
         context.spawn(actix::fut::wrap_future(async move { driver.keep_warm().await }));
         if self.restarted {
