@@ -1,1 +1,18 @@
 //! The doors of Tocsin and its binary.
+//!
+//! Three HTTP servers stand in front of one engine: [`door`] is what they share, `portal`, `device` and `ops` are
+//! what each is asked for, [`serve`] puts the process together. All logic is the engine's: the doors parse strictly,
+//! authenticate portals, ask the engine's [`Handle`](tocsin_engine::Handle) and write its answers down. The engine
+//! knows nothing of HTTP, and only this package knows which storage there is.
+
+mod announce;
+pub mod command;
+mod device;
+pub mod door;
+mod exit;
+mod log;
+mod ops;
+mod portal;
+mod serve;
+
+pub use exit::Exit;

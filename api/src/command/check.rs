@@ -1,0 +1,23 @@
+//! `tocsin check`
+
+use tocsin_config::Loaded;
+
+use crate::{Exit, log, serve};
+
+/// Looks at all that can be looked at without starting: the configuration, the log filter, the credential files.
+pub(super) fn check(loaded: &Loaded) -> Exit {
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let mut faults: Vec<String> = Vec::new();
+    faults.extend(log::check(&loaded.config.log).err().map(|error| error.to_string()));
+    faults.extend(serve::check_providers(&loaded.config).iter().map(ToString::to_string));
+    if faults.is_empty() {
+        println!("The configuration is in order.");
+        return Exit::Done;
+    }
+    for fault in faults {
+        eprintln!("{fault}");
+    }
+    Exit::Configuration
+}

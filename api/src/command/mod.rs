@@ -1,0 +1,78 @@
+//! The command line: `tocsin [--config FILE] serve | check | config | client new NAME`.
+
+mod check;
+mod client;
+mod config;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use tocsin_config::{Config, Loaded, process_environment};
+use tocsin_model::ClientId;
+
+use crate::{Exit, serve};
+
+/// A push-authentication dispatcher: portals start transactions, phones answer them with signatures.
+#[derive(Debug, Parser)]
+#[command(name = "tocsin", version, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// The configuration file; without one the built-in defaults and TOCSIN_ variables count.
+    #[arg(long, value_name = "FILE", env = "TOCSIN_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server until SIGTERM or SIGINT; a second signal ends it at once.
+    Serve {
+        /// Write the bound addresses to this file as JSON once the doors are open.
+        #[arg(long, value_name = "PATH")]
+        ready_file: Option<PathBuf>,
+    },
+    /// Check the configuration and the credential files it names; print every fault.
+    Check,
+    /// Print the effective configuration with the source of each value.
+    Config,
+    /// Commands about clients of the portal door.
+    Client {
+        #[command(subcommand)]
+        command: ClientCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ClientCommand {
+    /// Print the block for the configuration file, and on standard error the secret, which is shown only now.
+    New {
+        /// The client's id: a-z, 0-9, '-', '_' and '.', 64 characters at most.
+        name: ClientId,
+    },
+}
+
+impl Arguments {
+    /// Does what was asked.
+    pub fn run(self) -> Exit {
+        let Self { config, command } = self;
+        match command {
+            Command::Client { command: ClientCommand::New { name } } => client::new(&name),
+            Command::Serve { ready_file } => {
+                with_config(config, |loaded| serve::run(loaded, ready_file.as_deref()))
+            }
+            Command::Check => with_config(config, |loaded| check::check(&loaded)),
+            Command::Config => with_config(config, |loaded| config::print(&loaded)),
+        }
+    }
+}
+
+/// Loads the configuration; tells every fault, one a line.
+fn with_config(file: Option<PathBuf>, then: impl FnOnce(Loaded) -> Exit) -> Exit {
+    match Config::load(file.as_deref(), process_environment()) {
+        Ok(loaded) => then(loaded),
+        Err(faults) => {
+            eprintln!("{faults}");
+            Exit::Configuration
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The calls of phones.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use serde::Serialize;
+use tocsin_engine::device::{ServerJwk, key_id_text};
+use tocsin_engine::{Challenge, DeviceCall, EnrolledDevice};
+use tocsin_model::{Device, FailureReason, Problem, State, TransactionId};
+
+use crate::door::{
+    DoorError, DoorState, MediaType, Reply, read_body, read_json_body, rfc3339, segment, to_the_end,
+};
+
+/// What a proof covers, kept as it was sent.
+struct RawCall {
+    authorization: Option<String>,
+    method: String,
+    path_and_query: String,
+    body: Bytes,
+}
+
+impl RawCall {
+    /// A call with a JSON body.
+    async fn with_json(
+        state: &DoorState,
+        request: &HttpRequest,
+        payload: Payload,
+    ) -> Result<Self, DoorError> {
+        let body = read_json_body(request, payload, state.body_bytes_max, MediaType::Optional).await?;
+        Ok(Self::of(request, body))
+    }
+
+    /// A call without one; a body that is there all the same is covered by the proof.
+    async fn plain(state: &DoorState, request: &HttpRequest, payload: Payload) -> Result<Self, DoorError> {
+        Ok(Self::of(request, read_body(request, payload, state.body_bytes_max).await?))
+    }
+
+    fn of(request: &HttpRequest, body: Bytes) -> Self {
+        let mut sent = request.headers().get_all(header::AUTHORIZATION);
+        let only = sent.next().filter(|_| sent.next().is_none());
+        let path_and_query = request.uri().path_and_query().map_or("/", |sent| sent.as_str());
+        Self {
+            authorization: only.and_then(|value| value.to_str().ok()).map(str::to_owned),
+            method: request.method().as_str().to_owned(),
+            path_and_query: path_and_query.to_owned(),
+            body,
+        }
+    }
+
+    fn call(&self) -> DeviceCall<'_> {
+        DeviceCall {
+            authorization: self.authorization.as_deref(),
+            method: &self.method,
+            path_and_query: &self.path_and_query,
+            body: &self.body,
+        }
+    }
+}
+
+/// A reply that no cache may keep.
+fn private_json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+}
+
+#[derive(Serialize)]
+struct EnrolledView<'a> {
+    device_id: String,
+    kids: BTreeMap<String, String>,
+    server_keys: &'a [ServerJwk],
+    issuer: &'a str,
+}
+
+/// `POST /device/v1/enrollments`
+pub(super) async fn enrol(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+    let raw = RawCall::with_json(&state, &request, payload).await?;
+    state.refuse_while_draining()?;
+    let handle = state.handle.clone();
+    let enrolled = to_the_end(async move { handle.enrol(raw.call()).await }).await?;
+    let EnrolledDevice { device, server_keys } = &enrolled;
+    let kids = device.keys.iter().map(|key| (key.key_use.to_string(), key_id_text(&key.kid))).collect();
+    let view =
+        EnrolledView { device_id: device.id.to_string(), kids, server_keys, issuer: state.handle.issuer() };
+    Ok(private_json(StatusCode::CREATED, &view))
+}
+
+#[derive(Serialize)]
+struct ChallengeView<'a> {
+    id: String,
+    expires_at: String,
+    challenge: &'a str,
+}
+
+impl<'a> ChallengeView<'a> {
+    fn of(challenge: &'a Challenge) -> Self {
+        Self {
+            id: challenge.id.to_string(),
+            expires_at: rfc3339(challenge.expires_at),
+            challenge: &challenge.challenge,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ChallengeList<'a> {
+    items: Vec<ChallengeView<'a>>,
+}
+
+/// `GET /device/v1/transactions`
+pub(super) async fn list(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+    let raw = RawCall::plain(&state, &request, payload).await?;
+    let device = state.handle.authenticate(raw.call()).await?;
+    let challenges = state.handle.challenges(&device).await?;
+    let items = challenges.iter().map(ChallengeView::of).collect();
+    Ok(private_json(StatusCode::OK, &ChallengeList { items }))
+}
+
+/// `GET /device/v1/transactions/{id}`
+pub(super) async fn fetch(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+    let raw = RawCall::plain(&state, &request, payload).await?;
+    let device = state.handle.authenticate(raw.call()).await?;
+    let challenge = state.handle.challenge(&device, transaction_id(&request)?).await?;
+    Ok(private_json(StatusCode::OK, &ChallengeView::of(&challenge)))
+}
+
+#[derive(Serialize)]
+struct AnsweredView {
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+/// `POST /device/v1/transactions/{id}/answer`
+pub(super) async fn answer(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+    let raw = RawCall::with_json(&state, &request, payload).await?;
+    let id = transaction_id(&request)?;
+    let handle = state.handle.clone();
+    let answered = to_the_end(async move { handle.answer(raw.call(), id).await }).await?;
+    let reason = answered.failure_reason().map(FailureReason::as_str);
+    Ok(private_json(StatusCode::OK, &AnsweredView { state: State::as_str(answered), reason }))
+}
+
+#[derive(Serialize)]
+struct DeviceView<'a> {
+    device_id: String,
+    device_status: &'static str,
+    user: UserView<'a>,
+    app: &'a str,
+    keys: Vec<KeyView>,
+}
+
+#[derive(Serialize)]
+struct UserView<'a> {
+    id: &'a str,
+    realm: &'a str,
+}
+
+#[derive(Serialize)]
+struct KeyView {
+    r#use: String,
+    kid: String,
+}
+
+impl<'a> DeviceView<'a> {
+    fn of(device: &'a Device) -> Self {
+        let key = |key: &tocsin_model::DeviceKey| KeyView {
+            r#use: key.key_use.to_string(),
+            kid: key_id_text(&key.kid),
+        };
+        Self {
+            device_id: device.id.to_string(),
+            device_status: device.status.as_str(),
+            user: UserView { id: device.user.id.as_str(), realm: device.user.realm.as_str() },
+            app: device.app.as_str(),
+            keys: device.keys.iter().map(key).collect(),
+        }
+    }
+}
+
+/// `GET /device/v1/device`
+pub(super) async fn device(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+    let raw = RawCall::plain(&state, &request, payload).await?;
+    let device = state.handle.authenticate(raw.call()).await?;
+    Ok(private_json(StatusCode::OK, &DeviceView::of(&device)))
+}
+
+/// What cannot be an id is an unknown one.
+fn transaction_id(request: &HttpRequest) -> Result<TransactionId, Problem> {
+    segment(request, 3)?.parse().map_err(|_| Problem::not_found())
+}

@@ -1,0 +1,239 @@
+//! Strict JSON bodies: one name stands once, no unknown fields, and every problem names its field as a dotted path
+//! (`details[0].label`), or `body` where it is about the body as a whole.
+//!
+//! A doubled name is refused because two parsers that disagree about which of the two counts are how a checked
+//! text differs from a used one (RFC 8259, section 4).
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use tocsin_model::{ErrorCode, Problem};
+
+/// The field of a problem that is about the body as a whole.
+const WHOLE: &str = "body";
+
+/// Parses exactly one JSON object.
+pub(crate) fn parse_object(body: &[u8]) -> Result<Map<String, Value>, Problem> {
+    let path = RefCell::new(Vec::new());
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let parsed = Strict(&path).deserialize(&mut deserializer);
+    let value = parsed.and_then(|value| deserializer.end().map(|()| value)).map_err(|error| {
+        let detail = if error.is_data() { "a name stands twice in an object" } else { "this is not JSON" };
+        let detail = format!("{detail}; line {}, column {}", error.line(), error.column());
+        Problem::new(ErrorCode::InvalidRequest, detail).with_field(dotted(&path.borrow()))
+    })?;
+    match value {
+        Value::Object(members) => Ok(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(Problem::new(ErrorCode::InvalidRequest, "the body must be one JSON object").with_field(WHOLE))
+        }
+    }
+}
+
+/// A step from a value into what it holds.
+enum Step {
+    Member(String),
+    Item(usize),
+}
+
+fn dotted(path: &[Step]) -> String {
+    let mut text = String::new();
+    for step in path {
+        match step {
+            Step::Item(index) => text.push_str(&format!("[{index}]")),
+            Step::Member(name) if text.is_empty() => text.push_str(name),
+            Step::Member(name) => text.push_str(&format!(".{name}")),
+        }
+    }
+    let tellable = !text.is_empty() && text.len() <= FIELD_BYTES_MAX && !text.chars().any(char::is_control);
+    if tellable { text } else { WHOLE.to_owned() }
+}
+
+/// Longest path that is told back, in bytes; a longer one is not a field of ours.
+const FIELD_BYTES_MAX: usize = 200;
+
+/// Reads any value; the path is left where reading failed.
+#[derive(Clone, Copy)]
+struct Strict<'p>(&'p RefCell<Vec<Step>>);
+
+impl Strict<'_> {
+    fn enter(self, step: Step) {
+        self.0.borrow_mut().push(step);
+    }
+
+    fn leave(self) {
+        self.0.borrow_mut().pop();
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON without doubled names")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        self.enter(Step::Item(0));
+        while let Some(item) = items.next_element_seed(self)? {
+            array.push(item);
+            self.leave();
+            self.enter(Step::Item(array.len()));
+        }
+        self.leave();
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            self.enter(Step::Member(name.clone()));
+            if object.contains_key(&name) {
+                return Err(A::Error::custom("a name stands twice"));
+            }
+            object.insert(name, members.next_value_seed(self)?);
+            self.leave();
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+/// An object of a body, with the path to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Fields<'a> {
+    members: &'a Map<String, Value>,
+    path: String,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of the body itself.
+    pub(crate) fn of(members: &'a Map<String, Value>) -> Self {
+        Self { members, path: String::new() }
+    }
+
+    /// The members in the order of their names.
+    pub(crate) fn members(&self) -> &'a Map<String, Value> {
+        self.members
+    }
+
+    /// 400 `unknown_field` for a member that is none of `known`.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        match self.members.keys().find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => {
+                let detail = "this call does not have this field in this version; nothing was done";
+                let field = dotted(&[Step::Member(self.path_to(name))]);
+                Err(Problem::new(ErrorCode::UnknownField, detail).with_field(field))
+            }
+        }
+    }
+
+    fn path_to(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// 400 `invalid_request` for the field `name`: a wrong JSON type.
+    pub(crate) fn malformed(&self, name: &str, detail: &'static str) -> Problem {
+        Problem::new(ErrorCode::InvalidRequest, detail).with_field(self.path_to(name))
+    }
+
+    /// 422 `invalid_field` for the field `name`: a value that is not allowed.
+    pub(crate) fn not_allowed(&self, name: &str, detail: impl Into<String>) -> Problem {
+        Problem::new(ErrorCode::InvalidField, detail.into()).with_field(self.path_to(name))
+    }
+
+    /// 422 `field_required` for the field `name`.
+    pub(crate) fn missing(&self, name: &str) -> Problem {
+        Problem::new(ErrorCode::FieldRequired, "this field is needed").with_field(self.path_to(name))
+    }
+
+    /// A value of any type.
+    pub(crate) fn value(&self, name: &str) -> Option<&'a Value> {
+        self.members.get(name)
+    }
+
+    /// A text.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&'a str>, Problem> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        value.as_str().map(Some).ok_or_else(|| self.malformed(name, "this must be a string"))
+    }
+
+    /// A text that must be there.
+    pub(crate) fn required_text(&self, name: &str) -> Result<&'a str, Problem> {
+        self.text(name)?.ok_or_else(|| self.missing(name))
+    }
+
+    /// A whole number that is not negative.
+    pub(crate) fn whole_number(&self, name: &str) -> Result<Option<u64>, Problem> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        match value {
+            Value::Number(number) if number.is_f64() => {
+                Err(self.malformed(name, "this must be a whole number, written without fraction or exponent"))
+            }
+            Value::Number(number) => {
+                number.as_u64().map(Some).ok_or_else(|| self.not_allowed(name, "this must not be negative"))
+            }
+            Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                Err(self.malformed(name, "this must be a number"))
+            }
+        }
+    }
+
+    /// An object.
+    pub(crate) fn object(&self, name: &str) -> Result<Option<Fields<'a>>, Problem> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        let members = value.as_object().ok_or_else(|| self.malformed(name, "this must be an object"))?;
+        Ok(Some(Fields { members, path: self.path_to(name) }))
+    }
+
+    /// An array of objects.
+    pub(crate) fn objects(&self, name: &str) -> Result<Vec<Fields<'a>>, Problem> {
+        let Some(value) = self.value(name) else { return Ok(Vec::new()) };
+        let items = value.as_array().ok_or_else(|| self.malformed(name, "this must be an array"))?;
+        let object = |(index, item): (usize, &'a Value)| {
+            let name = format!("{name}[{index}]");
+            let members = item.as_object().ok_or_else(|| self.malformed(&name, "this must be an object"))?;
+            Ok(Fields { members, path: self.path_to(&name) })
+        };
+        items.iter().enumerate().map(object).collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "json_tests.rs"]
+mod tests;

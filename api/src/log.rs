@@ -1,0 +1,37 @@
+//! The log of the process: lines to standard error, and panics without what they carry.
+
+use std::panic::PanicHookInfo;
+
+use tocsin_config::{Log, LogFormat};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// A log filter that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("log.filter: {0}")]
+pub(crate) struct LogError(String);
+
+/// Whether the filter of the configuration can be read.
+pub(crate) fn check(log: &Log) -> Result<EnvFilter, LogError> {
+    EnvFilter::builder().parse(&log.filter).map_err(|error| LogError(error.to_string()))
+}
+
+/// Starts the log, once in the life of the process.
+pub(crate) fn start(log: &Log) -> Result<(), LogError> {
+    let builder = tracing_subscriber::fmt().with_env_filter(check(log)?).with_writer(std::io::stderr);
+    let started = match log.format {
+        LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
+        LogFormat::Text => builder.with_ansi(false).finish().try_init(),
+    };
+    started.map_err(|error| LogError(error.to_string()))?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// A panic's text may hold what it panicked over, so only one that was written in the source is told.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let text = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("a text that is not told");
+    let thread = std::thread::current();
+    tracing::error!(place, thread = thread.name().unwrap_or("unnamed"), text, "panicked");
+}

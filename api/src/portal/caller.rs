@@ -1,0 +1,146 @@
+//! Who calls: HTTP Basic (RFC 7617) with a client's id and secret, and what that client may do.
+//!
+//! Only the SHA-256 of a secret is known. It is compared in constant time, also for an unknown client, against a
+//! hash that nothing has, so that a reply's time tells neither a secret nor which clients there are.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tocsin_config::{Client, Config, Right};
+use tocsin_model::{AppName, ClientId, ErrorCode, Problem, RealmName, Secret, TypeName};
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+
+use crate::door::DoorState;
+
+/// Longest `Authorization` header that is looked at, in bytes.
+const AUTHORIZATION_BYTES_MAX: usize = 1_024;
+
+/// A client that has proved itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller<'a> {
+    pub(super) id: &'a ClientId,
+    pub(super) client: &'a Client,
+    pub(super) config: &'a Config,
+}
+
+/// What a client says of itself.
+#[derive(Debug)]
+struct Credentials {
+    id: String,
+    secret: Secret<String>,
+}
+
+impl<'a> Caller<'a> {
+    /// The client that makes this call, if it has `right`: 401 `invalid_client`, 403 `not_permitted`.
+    pub(super) fn with_right(
+        state: &'a DoorState,
+        request: &HttpRequest,
+        right: Right,
+    ) -> Result<Self, Problem> {
+        let mut headers = request.headers().get_all(header::AUTHORIZATION);
+        let only = headers.next().filter(|_| headers.next().is_none());
+        let credentials = only.and_then(|value| value.to_str().ok()).and_then(credentials);
+        let caller = Self::authenticate(state.handle.config(), credentials).ok_or_else(|| {
+            Problem::new(ErrorCode::InvalidClient, "send the client's id and secret by HTTP Basic")
+        })?;
+        if caller.client.rights.contains(&right) {
+            return Ok(caller);
+        }
+        Err(Problem::new(ErrorCode::NotPermitted, "the client does not have the right for this call"))
+    }
+
+    fn authenticate(config: &'a Config, credentials: Option<Credentials>) -> Option<Self> {
+        let Credentials { id, secret } = credentials?;
+        let known = id.parse::<ClientId>().ok().and_then(|id| config.clients.get_key_value(&id));
+        // No text has the hash of zeros, as far as anybody knows.
+        let expected = known.map_or([0; 32], |(_, client)| client.secret_sha256);
+        let sent = digest(&SHA256, secret.expose().as_bytes());
+        let fits = verify_slices_are_equal(sent.as_ref(), &expected).is_ok();
+        let (id, client) = known?;
+        fits.then_some(Self { id, client, config })
+    }
+
+    /// Whether users of this realm exist for the client.
+    pub(super) fn sees_realm(&self, realm: &RealmName) -> bool {
+        self.client.realms.covers(realm) && self.config.realms.contains_key(realm)
+    }
+
+    /// The type of this name: 403 `not_permitted`, or 422 `unknown_type` for a client that may start every type.
+    pub(super) fn permitted_type(&self, name: &str) -> Result<TypeName, Problem> {
+        let unknown = || Problem::new(ErrorCode::UnknownType, "no such type is configured");
+        let parsed = name.parse::<TypeName>().ok();
+        let found = match (&parsed, &self.client.types) {
+            (_, tocsin_config::Grant::All) => {
+                parsed.filter(|name| self.config.types.contains_key(name)).ok_or_else(unknown)
+            }
+            (Some(name), granted) if granted.covers(name) => Ok(name.clone()),
+            (_, tocsin_config::Grant::Only(_)) => {
+                Err(Problem::new(ErrorCode::NotPermitted, "the client may not start this type"))
+            }
+        };
+        found.map_err(|problem| problem.with_field("type"))
+    }
+
+    /// The app of this name: 403 `not_permitted`, or 422 `invalid_field` for a client that may name every app.
+    pub(super) fn permitted_app(&self, name: &str) -> Result<AppName, Problem> {
+        let parsed = name.parse::<AppName>().ok();
+        let covered = |name: &AppName| self.client.apps.covers(name);
+        let problem = match parsed {
+            Some(name) if covered(&name) && self.config.apps.contains_key(&name) => return Ok(name),
+            _ if self.client.apps == tocsin_config::Grant::All => {
+                Problem::new(ErrorCode::InvalidField, "no such app is configured")
+            }
+            _ => Problem::new(ErrorCode::NotPermitted, "the client may not name this app"),
+        };
+        Err(problem.with_field("app"))
+    }
+}
+
+/// Reads `Basic base64(id:secret)`; the scheme's name has no case.
+fn credentials(value: &str) -> Option<Credentials> {
+    if value.len() > AUTHORIZATION_BYTES_MAX {
+        return None;
+    }
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = Secret::new(STANDARD.decode(encoded.trim_start_matches(' ')).ok()?);
+    let text = std::str::from_utf8(decoded.expose()).ok()?;
+    let (id, secret) = text.split_once(':')?;
+    Some(Credentials { id: id.to_owned(), secret: Secret::new(secret.to_owned()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn basic(text: &str) -> String {
+        format!("Basic {}", STANDARD.encode(text))
+    }
+
+    #[test]
+    fn the_first_colon_ends_the_id() {
+        let read = credentials(&basic("portal:a:b")).expect("credentials");
+        assert_eq!((read.id.as_str(), read.secret.expose().as_str()), ("portal", "a:b"));
+        assert!(credentials(&basic("portal:").replace("Basic", "bASIC")).is_some());
+    }
+
+    #[test]
+    fn anything_else_is_no_credentials() {
+        for bad in
+            ["", "Basic", "Basic ", "Basic !!!", "Bearer abc", &basic("no colon"), &basic(&"a:b".repeat(400))]
+        {
+            assert!(credentials(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let read = credentials(&basic("portal:hunter2"));
+        assert!(!format!("{read:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,39 @@
+//! The portal door: transactions, enrolments and devices, for portals and gateways.
+//!
+//! Every call is authenticated before its body is read. What a client may not see does not exist for it.
+
+mod caller;
+mod devices;
+mod enrollments;
+mod fingerprint;
+mod start;
+mod transactions;
+mod user;
+mod view;
+
+use actix_web::web::{self, ServiceConfig};
+
+use crate::door::only;
+
+/// The routes of this door.
+pub(crate) fn routes(config: &mut ServiceConfig) {
+    let resource = |path: &str, allow: &'static str| web::resource(path).default_service(only(allow));
+    config
+        .service(resource("/v1/transactions", "POST").route(web::post().to(transactions::start)))
+        .service(
+            resource("/v1/transactions/{id}", "GET, DELETE")
+                .route(web::get().to(transactions::read))
+                .route(web::delete().to(transactions::cancel)),
+        )
+        .service(resource("/v1/enrollments", "POST").route(web::post().to(enrollments::open)))
+        .service(
+            resource("/v1/enrollments/{id}", "GET, DELETE")
+                .route(web::get().to(enrollments::read))
+                .route(web::delete().to(enrollments::cancel)),
+        )
+        .service(resource("/v1/users/{user}/devices", "GET").route(web::get().to(devices::list)))
+        .service(
+            resource("/v1/users/{user}/devices/{device_id}", "DELETE")
+                .route(web::delete().to(devices::remove)),
+        );
+}

@@ -1,0 +1,179 @@
+//! The body of a start, read strictly into the engine's request. What the engine knows better (devices, the longest
+//! life of the type) is judged there.
+
+use serde_json::{Map, Value};
+use tocsin_config::AuthenticationType;
+use tocsin_model::{
+    AppName, Content, ContentLimits, Detail, DeviceId, DurationMs, ErrorCode, Idempotency, Problem,
+    StartRequest, TypeName, User,
+};
+
+use super::caller::Caller;
+use super::user::user_of_body;
+use crate::door::Fields;
+
+/// The fields of this version. A later one is refused as unknown, so that no caller believes in what did not happen.
+const FIELDS: &[&str] = &[
+    "type",
+    "user",
+    "title",
+    "message",
+    "secure_message",
+    "details",
+    "hidden_details",
+    "device_id",
+    "app",
+    "ttl_s",
+];
+
+/// A start as its body says it, valid as far as body and client can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StartBody {
+    pub(super) type_name: TypeName,
+    pub(super) user: User,
+    pub(super) content: Content,
+    pub(super) device_id: Option<DeviceId>,
+    pub(super) app: Option<AppName>,
+    pub(super) time_to_live: Option<DurationMs>,
+}
+
+impl StartBody {
+    /// Reads the members of a body.
+    pub(super) fn read(caller: &Caller<'_>, members: &Map<String, Value>) -> Result<Self, Problem> {
+        let fields = Fields::of(members);
+        fields.only(FIELDS)?;
+        let type_name = caller.permitted_type(fields.required_text("type")?)?;
+        let configured = caller.config.types.get(&type_name);
+        Ok(Self {
+            user: user_of_body(caller, &fields)?,
+            content: content(&fields, configured)?,
+            device_id: device_id(&fields)?,
+            app: fields.text("app")?.map(|name| caller.permitted_app(name)).transpose()?,
+            time_to_live: time_to_live(&fields)?,
+            type_name,
+        })
+    }
+
+    /// The engine's request.
+    pub(super) fn into_request(self, caller: &Caller<'_>, idempotency: Option<Idempotency>) -> StartRequest {
+        let Self { type_name, user, content, device_id, app, time_to_live } = self;
+        let client = caller.id.clone();
+        StartRequest { client, type_name, user, content, device_id, app, time_to_live, idempotency }
+    }
+}
+
+/// Seconds, at least one; the engine knows the most.
+pub(super) fn time_to_live(fields: &Fields<'_>) -> Result<Option<DurationMs>, Problem> {
+    match fields.whole_number("ttl_s")? {
+        Some(0) => Err(fields.not_allowed("ttl_s", "this must be 1 at least")),
+        seconds => Ok(seconds.map(DurationMs::from_seconds)),
+    }
+}
+
+fn device_id(fields: &Fields<'_>) -> Result<Option<DeviceId>, Problem> {
+    let Some(text) = fields.text("device_id")? else { return Ok(None) };
+    // What cannot be the id of a device is an unknown one.
+    text.parse().map(Some).map_err(|_| {
+        Problem::new(ErrorCode::NoDevice, "this device cannot take the transaction").with_field("device_id")
+    })
+}
+
+fn content(fields: &Fields<'_>, configured: Option<&AuthenticationType>) -> Result<Content, Problem> {
+    let message_max =
+        configured.map_or(ContentLimits::MESSAGE_CHARACTERS_DEFAULT, |kind| kind.message_characters_max);
+    let secure_message_max = ContentLimits::SECURE_MESSAGE_CHARACTERS_MAX;
+    Ok(Content {
+        title: text(fields, "title", ContentLimits::TITLE_CHARACTERS_MAX, Lines::One)?.unwrap_or_default(),
+        message: text(fields, "message", message_max, Lines::Many)?.unwrap_or_default(),
+        secure_message: text(fields, "secure_message", secure_message_max, Lines::Many)?,
+        details: details(fields)?,
+        hidden_details: hidden_details(fields)?,
+        context: None,
+    })
+}
+
+fn details(fields: &Fields<'_>) -> Result<Vec<Detail>, Problem> {
+    let entries = fields.objects("details")?;
+    check_count(fields, "details", entries.len())?;
+    entries.iter().map(detail).collect()
+}
+
+fn detail(entry: &Fields<'_>) -> Result<Detail, Problem> {
+    entry.only(&["label", "value"])?;
+    let required = |name: &str, characters_max, lines| {
+        text(entry, name, characters_max, lines)?.ok_or_else(|| entry.missing(name))
+    };
+    Ok(Detail {
+        label: required("label", ContentLimits::LABEL_CHARACTERS_MAX, Lines::One)?,
+        value: required("value", ContentLimits::VALUE_CHARACTERS_MAX, Lines::Many)?,
+    })
+}
+
+fn hidden_details(fields: &Fields<'_>) -> Result<Vec<Detail>, Problem> {
+    let Some(entries) = fields.object("hidden_details")? else { return Ok(Vec::new()) };
+    check_count(fields, "hidden_details", entries.members().len())?;
+    entries.members().keys().map(|label| hidden_detail(fields, &entries, label)).collect()
+}
+
+fn hidden_detail(fields: &Fields<'_>, entries: &Fields<'_>, label: &str) -> Result<Detail, Problem> {
+    if let Err(why) = check_text(label, ContentLimits::LABEL_CHARACTERS_MAX, Lines::One) {
+        return Err(fields.not_allowed("hidden_details", format!("a label: {why}")));
+    }
+    let value = text(entries, label, ContentLimits::VALUE_CHARACTERS_MAX, Lines::Many)?;
+    Ok(Detail { label: label.into(), value: value.ok_or_else(|| entries.missing(label))? })
+}
+
+fn check_count(fields: &Fields<'_>, name: &str, count: usize) -> Result<(), Problem> {
+    if count <= ContentLimits::DETAILS_MAX {
+        return Ok(());
+    }
+    Err(fields.not_allowed(name, format!("this may have {} entries at most", ContentLimits::DETAILS_MAX)))
+}
+
+/// Whether a text may have line breaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    One,
+    Many,
+}
+
+fn text(
+    fields: &Fields<'_>,
+    name: &str,
+    characters_max: usize,
+    lines: Lines,
+) -> Result<Option<Box<str>>, Problem> {
+    let Some(text) = fields.text(name)? else { return Ok(None) };
+    match check_text(text, characters_max, lines) {
+        Ok(()) => Ok(Some(text.into())),
+        Err(why) => Err(fields.not_allowed(name, why)),
+    }
+}
+
+/// What a phone cannot show faithfully is refused: it must sign exactly what its user saw.
+fn check_text(text: &str, characters_max: usize, lines: Lines) -> Result<(), String> {
+    let count = text.chars().count();
+    if !(1..=characters_max).contains(&count) {
+        return Err(format!("this must have 1 to {characters_max} characters"));
+    }
+    let allowed = |character: char| {
+        !character.is_control() || (lines == Lines::Many && (character == '\n' || character == '\t'))
+    };
+    if text.chars().all(allowed) { Ok(()) } else { Err("this must not hold control characters".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_counted_in_characters_and_hold_no_control_characters() {
+        assert_eq!(check_text(&"ü".repeat(100), 100, Lines::One), Ok(()));
+        assert_eq!(check_text("a\n\tb", 9, Lines::Many), Ok(()));
+        for (bad, lines) in
+            [("", Lines::Many), ("a\nb", Lines::One), ("a\u{0}", Lines::Many), ("abcdefghij", Lines::One)]
+        {
+            assert!(check_text(bad, 9, lines).is_err(), "{bad:?}");
+        }
+    }
+}

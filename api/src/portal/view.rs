@@ -1,0 +1,155 @@
+//! The view of a transaction, as portals read it. Members without a value are left out.
+
+use serde::Serialize;
+use tocsin_engine::device::Shown;
+use tocsin_model::{
+    Answer, AppName, Counter, Delivery, DeliveryReason, FailureReason, Recipient, State, Transaction, User,
+};
+
+use crate::door::rfc3339;
+
+/// The view.
+#[derive(Serialize)]
+pub(super) struct TransactionView<'a> {
+    id: String,
+    revision: u32,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    method: &'static str,
+    r#type: &'a str,
+    user: UserView<'a>,
+    created_at: String,
+    expires_at: String,
+    ttl_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<String>,
+    delivery: Vec<DeliveryView<'a>>,
+    attempts: CounterView,
+    resends: CounterView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shown: Option<Shown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<AnswerView<'a>>,
+    links: Links,
+}
+
+/// A user in a reply.
+#[derive(Serialize)]
+pub(super) struct UserView<'a> {
+    id: &'a str,
+    realm: &'a str,
+}
+
+#[derive(Serialize)]
+struct DeliveryView<'a> {
+    device_id: String,
+    device_name: &'a str,
+    platform: &'static str,
+    provider: &'a str,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct CounterView {
+    used: u32,
+    max: u32,
+}
+
+#[derive(Serialize)]
+struct AnswerView<'a> {
+    device_id: String,
+    method: String,
+    decided_at: String,
+    jws: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof_jws: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Links {
+    #[serde(rename = "self")]
+    this: String,
+    /// Only while there is something to cancel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel: Option<String>,
+}
+
+impl<'a> UserView<'a> {
+    pub(super) fn of(user: &'a User) -> Self {
+        Self { id: user.id.as_str(), realm: user.realm.as_str() }
+    }
+}
+
+impl<'a> TransactionView<'a> {
+    /// The view of `transaction`; links begin with `public_url`.
+    pub(super) fn of(transaction: &'a Transaction, public_url: &str) -> Self {
+        let deliveries = transaction.recipients.iter().filter_map(|recipient| {
+            recipient.delivery.as_ref().map(|delivery| DeliveryView::of(recipient, delivery))
+        });
+        let address = format!("{public_url}/v1/transactions/{}", transaction.id);
+        let is_open = transaction.state == State::Pending;
+        Self {
+            id: transaction.id.to_string(),
+            revision: transaction.revision,
+            state: transaction.state.as_str(),
+            reason: transaction.state.failure_reason().map(FailureReason::as_str),
+            method: transaction.method.as_str(),
+            r#type: transaction.type_name.as_str(),
+            user: UserView::of(&transaction.user),
+            created_at: rfc3339(transaction.created_at),
+            expires_at: rfc3339(transaction.expires_at),
+            ttl_ms: transaction.time_to_live().get(),
+            ended_at: transaction.ended_at.map(rfc3339),
+            delivery: deliveries.collect(),
+            attempts: CounterView::of(transaction.attempts),
+            resends: CounterView::of(transaction.resends),
+            shown: app_shown(transaction).map(|app| Shown::of(transaction, app)),
+            answer: transaction.answer.as_ref().map(AnswerView::of),
+            links: Links { cancel: is_open.then(|| address.clone()), this: address },
+        }
+    }
+}
+
+/// The app is part of what is shown: that of the phone that answered, before that the only one there is.
+fn app_shown(transaction: &Transaction) -> Option<&AppName> {
+    if let Some(answer) = &transaction.answer {
+        return transaction.recipient(&answer.device_id).map(|recipient| &recipient.app);
+    }
+    let mut apps = transaction.recipients.iter().map(|recipient| &recipient.app);
+    let first = apps.next()?;
+    apps.all(|app| app == first).then_some(first)
+}
+
+impl<'a> DeliveryView<'a> {
+    fn of(recipient: &'a Recipient, delivery: &'a Delivery) -> Self {
+        Self {
+            device_id: recipient.device_id.to_string(),
+            device_name: &recipient.device_name,
+            platform: recipient.platform.as_str(),
+            provider: delivery.provider.as_str(),
+            status: delivery.status.as_str(),
+            reason: delivery.reason.map(DeliveryReason::as_str),
+        }
+    }
+}
+
+impl CounterView {
+    const fn of(counter: Counter) -> Self {
+        Self { used: counter.used, max: counter.max }
+    }
+}
+
+impl<'a> AnswerView<'a> {
+    fn of(answer: &'a Answer) -> Self {
+        Self {
+            device_id: answer.device_id.to_string(),
+            method: answer.key_use.to_string(),
+            decided_at: rfc3339(answer.decided_at),
+            jws: &answer.jws,
+            proof_jws: answer.proof_jws.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! `tocsin serve`: puts the process together, waits for its end, takes it apart.
+//!
+//! The order: log, doors bound, storage, server keys, providers, engine with its recovery, doors open. What fails
+//! on the way ends the start with a message that says what to do, before any caller was answered.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tocsin_config::{Config, Loaded};
+use tocsin_engine::clock::Clock;
+use tocsin_engine::device::{ServerKeyError, ServerKeys};
+use tocsin_engine::metrics::Metrics;
+use tocsin_engine::provider::{ProviderSetupError, build_drivers};
+use tocsin_engine::{Drained, Engine, EngineParts, EngineStartError};
+use tocsin_storage::rocks::RocksStore;
+use tocsin_storage::{Store, StoreError, StoreErrorKind};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::announce::announce;
+use crate::door::{BindError, BoundDoors, OpenDoors};
+use crate::{Exit, log};
+
+/// How long calls have to hear that the storage has stopped, before the process ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Why a server did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error("{0}")]
+    Bind(#[from] BindError),
+    #[error("{}", storage_text(.0))]
+    Storage(#[from] StoreError),
+    #[error("the server's key file cannot be used: {0}")]
+    ServerKeys(#[from] ServerKeyError),
+    #[error("{}", lines(.0))]
+    Providers(Vec<ProviderSetupError>),
+    #[error("{0}")]
+    Engine(#[from] EngineStartError),
+    #[error("the ready file cannot be written: {0}")]
+    ReadyFile(io::Error),
+    #[error("the machine refused: {0}")]
+    Machine(#[from] io::Error),
+    #[error("the storage has stopped after a failed write; nothing more is acknowledged")]
+    StorageStopped,
+}
+
+impl ServeError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Bind(_) | Self::Providers(_) => Exit::Configuration,
+            Self::Storage(_) | Self::ServerKeys(_) | Self::StorageStopped => Exit::Storage,
+            Self::Engine(EngineStartError::OtherIssuer { .. }) => Exit::Configuration,
+            Self::Engine(EngineStartError::Store(_)) => Exit::Storage,
+            Self::Engine(EngineStartError::Random | EngineStartError::Thread(_)) => Exit::Failed,
+            Self::ReadyFile(_) | Self::Machine(_) => Exit::Failed,
+        }
+    }
+}
+
+/// Says what to do.
+fn storage_text(error: &StoreError) -> String {
+    let advice = match error.kind() {
+        StoreErrorKind::Locked => {
+            "a server is running on this folder; stop it first, or give this one its own storage.path"
+        }
+        StoreErrorKind::Corrupt => {
+            "nothing was changed; move the folder aside and put a backup in its place, or start with an empty one, \
+             to which every phone must be enrolled again"
+        }
+        StoreErrorKind::NewerFormat => "start the version that wrote it, or a later one",
+        StoreErrorKind::Io => "look at storage.path, its owner and the disk",
+        StoreErrorKind::Busy
+        | StoreErrorKind::DiskFull
+        | StoreErrorKind::Stopped
+        | StoreErrorKind::Unknown => "look at the disk and start again",
+    };
+    format!("the storage cannot be opened: {error}: {advice}")
+}
+
+fn lines(faults: &[ProviderSetupError]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Runs the server to its end.
+pub(crate) fn run(loaded: Loaded, ready_file: Option<&Path>) -> Exit {
+    if let Err(error) = log::start(&loaded.config.log) {
+        eprintln!("{error}");
+        return Exit::Configuration;
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let config = Arc::new(loaded.config);
+    match actix_rt::System::new().block_on(live(config, ready_file)) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            tracing::error!("{error}");
+            error.exit()
+        }
+    }
+}
+
+/// The life of a server.
+async fn live(config: Arc<Config>, ready_file: Option<&Path>) -> Result<(), ServeError> {
+    let mut signals = Signals::listen()?;
+    let doors = BoundDoors::bind(&config)?;
+    let issuer = doors.issuer(&config);
+    let clock = Clock::system();
+    let metrics = Arc::new(Metrics::new());
+    let store = open_store(&config, &clock, &metrics)?;
+    let parts = EngineParts {
+        server_keys: ServerKeys::load_or_create(&config.storage.path)?,
+        drivers: build_drivers(&config, &clock).map_err(ServeError::Providers)?,
+        store: Arc::clone(&store),
+        issuer: issuer.clone(),
+        config,
+        clock,
+        metrics,
+    };
+    let grace = parts.config.engine.drain_grace.to_std();
+    let engine = Engine::start(parts).await?;
+    let doors = doors.open(&engine.handle())?;
+    announce(doors.addresses(), &issuer, ready_file).map_err(ServeError::ReadyFile)?;
+    let mut stopped = store.stopped();
+    tokio::select! {
+        name = signals.next() => {
+            tracing::info!(signal = name, "draining");
+            tokio::select! {
+                () = drain(engine, doors, grace) => Ok(()),
+                name = signals.next() => abort(name),
+            }
+        }
+        _ = stopped.wait_for(|stopped| *stopped) => {
+            doors.drain(LAST_WORDS).await;
+            Err(ServeError::StorageStopped)
+        }
+    }
+}
+
+fn open_store(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
+    let clock = clock.clone();
+    let store = RocksStore::open(&config.storage, Arc::new(move || clock.now()), Arc::clone(metrics) as _)?;
+    Ok(Arc::new(store))
+}
+
+/// What is wrong with the providers' credential files.
+pub(crate) fn check_providers(config: &Config) -> Vec<ProviderSetupError> {
+    build_drivers(config, &Clock::system()).err().unwrap_or_default()
+}
+
+/// First the doors, so that nothing new comes; then the engine; last the ops door, which could be asked so far.
+async fn drain(engine: Engine, doors: OpenDoors, grace: Duration) {
+    let unanswered = doors.drain(grace).await;
+    match engine.drain().await {
+        Drained::Complete if unanswered == 0 => tracing::info!("drained"),
+        Drained::Complete => {
+            tracing::warn!(unanswered, "the grace period ended before all calls were answered")
+        }
+        Drained::GraceEnded { waiting } => {
+            tracing::warn!(unanswered, waiting, "the grace period ended before all calls were answered");
+        }
+    }
+    doors.stop().await;
+}
+
+/// What is stored is stored; everything else is dropped.
+fn abort(signal: &'static str) -> ! {
+    tracing::warn!(signal, "ended without draining");
+    std::process::exit(Exit::Failed.code().into());
+}
+
+/// The signals that end a server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The next one, by its name.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
