@@ -1,11 +1,29 @@
 //! The actors of Tocsin: transactions, the providers that supervise them, and the registry between both.
 //!
-//! `handle` is the only door. Logic is pure (`transaction::state`, `provider::breaker`, …); actors, sockets and
-//! tasks are thin shells around it. `transaction` and `provider` do not import each other: they meet in
-//! `protocol`, one page with every message that crosses an actor boundary.
+//! [`Handle`] is the only door. Logic is pure ([`transaction::Machine`], the provider's breaker, the device
+//! protocol); actors, sockets and tasks are thin shells around it. `transaction` and `provider` do not import
+//! each other: they meet in [`protocol`], one page with every message that crosses an actor boundary.
 
 pub mod clock;
 pub mod device;
+mod engine;
+mod error;
+mod handle;
+mod health;
+mod limits;
+pub mod metrics;
 pub mod protocol;
 pub mod provider;
+mod registry;
+mod supervise;
+mod surroundings;
+#[cfg(test)]
+mod testing;
+pub mod transaction;
 pub mod transport;
+
+pub use engine::{Drained, Engine, EngineParts, EngineStartError};
+pub use handle::{
+    Challenge, DeviceCall, EnrolledDevice, EnrollmentRequest, Handle, Health, OpenedEnrollment,
+    ProviderState, Readiness, Started,
+};

@@ -2,7 +2,9 @@
 //!
 //! `transaction` and `provider` know this page and not each other.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use actix::{Message, Recipient};
 use tocsin_model::{
@@ -107,4 +109,45 @@ pub enum ProviderEvent {
         /// Which.
         provider: ProviderName,
     },
+}
+
+/// The mailboxes of one provider, as transactions see it.
+#[derive(Clone)]
+pub struct ProviderAddress {
+    /// Takes pushes.
+    pub deliver: Recipient<Deliver>,
+    /// Takes the word that a transaction needs no supervision any more.
+    pub release: Recipient<Release>,
+    /// Takes the word that a transaction ended by a fault.
+    pub faulted: Recipient<Faulted>,
+    /// Takes the order to panic.
+    #[cfg(feature = "fault-hook")]
+    pub fault: Recipient<InjectFault>,
+    /// Whether its breaker lets pushes through at the moment.
+    pub available: Arc<AtomicBool>,
+}
+
+/// Brings a transaction back from its record; may be called from any thread and returns at once.
+pub type Revive = Arc<dyn Fn(TransactionId) + Send + Sync>;
+
+/// To an actor: panic in the handler of this message, to show that a fault loses nothing.
+#[cfg(feature = "fault-hook")]
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct InjectFault;
+
+/// Every provider by its name.
+#[derive(Clone, Default)]
+pub struct ProviderTable {
+    /// The network providers.
+    pub providers: HashMap<ProviderName, ProviderAddress>,
+    /// Supervises what no network serves; `None` only while the engine is being built.
+    pub local: Option<ProviderAddress>,
+}
+
+impl ProviderTable {
+    /// The provider with this name, or the local one for a name that is configured no more.
+    pub fn supervisor(&self, name: Option<&ProviderName>) -> Option<&ProviderAddress> {
+        name.and_then(|name| self.providers.get(name)).or(self.local.as_ref())
+    }
 }

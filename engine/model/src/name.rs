@@ -24,7 +24,7 @@ const NAME_BYTES_MAX: usize = 64;
 fn is_name(text: &str) -> bool {
     let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(byte);
     let first = text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
-    first && text.len() <= NAME_BYTES_MAX && text.as_bytes().iter().all(|byte| inner(byte))
+    first && text.len() <= NAME_BYTES_MAX && text.as_bytes().iter().all(inner)
 }
 
 macro_rules! name {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::{DurationMs, State};
+use crate::{DeviceStatus, DurationMs, State, UnixMs};
 
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $status:literal, $title:literal;)*) => {
@@ -127,6 +127,10 @@ pub struct Problem {
     pub attempts_left: Option<u32>,
     /// The state of the transaction that the call met.
     pub state: Option<State>,
+    /// Our time, for a device whose clock is off.
+    pub server_time: Option<UnixMs>,
+    /// What the device is, when it may not do this.
+    pub device_status: Option<DeviceStatus>,
 }
 
 impl Problem {
@@ -136,7 +140,16 @@ impl Problem {
     /// A problem with this code; `detail` says what to do.
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let retry_after = matches!(code.status(), 429 | 503).then_some(Self::RETRY_AFTER_DEFAULT);
-        Self { code, detail: detail.into(), field: None, retry_after, attempts_left: None, state: None }
+        Self {
+            code,
+            detail: detail.into(),
+            field: None,
+            retry_after,
+            attempts_left: None,
+            state: None,
+            server_time: None,
+            device_status: None,
+        }
     }
 
     /// Names the field that is wrong.
@@ -157,6 +170,20 @@ impl Problem {
     #[must_use]
     pub fn with_state(mut self, state: State) -> Self {
         self.state = Some(state);
+        self
+    }
+
+    /// Names our time.
+    #[must_use]
+    pub fn with_server_time(mut self, now: UnixMs) -> Self {
+        self.server_time = Some(now);
+        self
+    }
+
+    /// Names what the device is.
+    #[must_use]
+    pub fn with_device_status(mut self, status: DeviceStatus) -> Self {
+        self.device_status = Some(status);
         self
     }
 

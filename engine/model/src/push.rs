@@ -68,7 +68,7 @@ impl PushToken {
         let fits = (1..=PUSH_TOKEN_BYTES_MAX).contains(&value.len());
         let well_formed = match kind {
             PushKind::Apns => {
-                value.len() % 2 == 0
+                value.len().is_multiple_of(2)
                     && value.len() <= 400
                     && value.bytes().all(|byte| byte.is_ascii_hexdigit())
             }

@@ -43,16 +43,14 @@ impl EnrolmentLimits {
     pub const KEYS_MAX: usize = 8;
 }
 
-/// An activation code: 192 random bits in base64url, told once and never stored.
+/// An activation code: 192 unpredictable bits in base64url, told to the portal and never stored.
 #[derive(Clone, Debug)]
 pub struct ActivationCode(Secret<String>);
 
 impl ActivationCode {
-    /// A fresh code; fails only when the operating system has no randomness.
-    pub fn generate() -> Result<Self, Problem> {
-        let mut random = [0; 24];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| Problem::internal())?;
-        Ok(Self(Secret::new(base64url(&random))))
+    /// The code of these 192 unpredictable bits.
+    pub fn from_bits(bits: &[u8; 24]) -> Self {
+        Self(Secret::new(base64url(bits)))
     }
 
     /// The code itself; call it only where it is told to the portal.

@@ -334,7 +334,7 @@ mod tests {
         ServerKeys::load_or_create(folder.path()).expect("made");
         let path = folder.path().join(FILE_NAME);
         for mode in [0o640, 0o604, 0o610, 0o620] {
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("changed");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("changed");
             let refused = ServerKeys::load_or_create(folder.path()).expect_err("refused");
             assert!(
                 matches!(refused, ServerKeyError::TooOpen { mode: told, .. } if told == mode),

@@ -14,9 +14,11 @@ mod error;
 mod fcm;
 #[cfg(test)]
 mod fixtures;
+mod local;
 mod payload;
 mod progress;
 mod retry_after;
+mod supervisor;
 mod token;
 
 pub use apns::ApnsDriver;
@@ -24,3 +26,5 @@ pub use breaker::Breaker;
 pub use driver::{Driver, DriverReport, DriverSnapshot, PushVerdict};
 pub use error::{ProviderFault, ProviderSetupError};
 pub use fcm::FcmDriver;
+pub(crate) use local::LocalDriver;
+pub(crate) use supervisor::{ProviderParts, start as start_provider};

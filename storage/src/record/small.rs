@@ -33,8 +33,8 @@ pub(crate) struct UsedRecord {
     pub(crate) at_ms: u64,
 }
 
-/// A value of the deployment.
-#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+/// A value of the deployment, perhaps a key, so it has no debug print.
+#[derive(PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct MetaRecord {
     #[cbor(n(0), with = "minicbor::bytes")]

@@ -1,1 +1,276 @@
+//! Golden bytes: what a version has written, later ones must read. A changed line here is a changed disk format.
 
+use tocsin_model::{
+    ActivationCodeHash, Answer, AppVersion, Content, Counter, Decision, Delivery, DeliveryReason,
+    DeliveryStatus, Detail, Device, DeviceId, DeviceKey, DeviceProfile, DeviceStatus, Enrollment,
+    EnrollmentId, EnrollmentState, FailureReason, KeyId, KeyUse, Method, Nonce, Platform, PublicKey,
+    PushEnvironment, PushKind, PushTarget, PushToken, Recipient, State, Thumbprint, Transaction,
+    TransactionId, UnixMs, User, UserId,
+};
+
+use super::*;
+
+const BARE_BYTES: &str = "\
+    b10002010003080409050a060b070308040a61630b61720c61750d61740e000fa400615401614d038004801082637069\
+    6e68637573746f6d3a781181a50050060606060606060606060606060606060161440201036161045007070707070707\
+    07070707070707070713f5";
+
+const DEVICE_BYTES: &str = "\
+    ac0002016172026175036161045003030303030303030303030303030303050306a700614e010002613403614f04614d\
+    05616c0681616307a40001016230610201030508060981a6006664657669636501500707070707070707070707070707\
+    070702582008080808080808080808080808080808080808080808080808080808080808080358200909090909090909\
+    0909090909090909090909090909090909090909090909090458200a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a\
+    0a0a0a0a0a0a0a0a0a0a0a050b0a0c0b0d";
+
+const TRANSACTION_BYTES: &str = "\
+    b400020105020203080409050a060b0703080409050a61630b61720c61750d61740e000fa600615401614d0261530381\
+    a200614c0161560481a200614801615705614310826370696e68637573746f6d3a781181a60050060606060606060606\
+    06060606060606016144020103616104500707070707070707070707070707070705a30061700104020112a600500606\
+    0606060606060606060606060606016370696e0201030c04614a05615013f5";
+
+const ENROLLMENT_BYTES: &str = "\
+    ab0002016163026172036175046161055820030303030303030303030303030303030303030303030303030303030303\
+    03030604070508010950060606060606060606060606060606060a07";
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn payload<R: Encode<()>>(record: &R) -> Vec<u8> {
+    to_row(Expiry::Never, record).split_off(envelope::HEADER_BYTES)
+}
+
+fn user() -> User {
+    User { realm: "r".parse().expect("valid"), id: UserId::from_stored("u") }
+}
+
+fn transaction() -> Transaction {
+    Transaction {
+        id: TransactionId::from_bytes([1; 16]),
+        revision: 2,
+        client: "c".parse().expect("valid"),
+        user: user(),
+        type_name: "t".parse().expect("valid"),
+        method: Method::Push,
+        state: State::Failed(FailureReason::AttemptsExceeded),
+        created_at: UnixMs::new(3),
+        expires_at: UnixMs::new(4),
+        ended_at: Some(UnixMs::new(5)),
+        content: Content {
+            title: "T".into(),
+            message: "M".into(),
+            secure_message: Some("S".into()),
+            details: vec![Detail { label: "L".into(), value: "V".into() }],
+            hidden_details: vec![Detail { label: "H".into(), value: "W".into() }],
+            context: Some("C".into()),
+        },
+        accepted_keys: vec![KeyUse::Pin, KeyUse::Custom("x".into())],
+        recipients: vec![Recipient {
+            device_id: DeviceId::from_bytes([6; 16]),
+            device_name: "D".into(),
+            platform: Platform::Android,
+            app: "a".parse().expect("valid"),
+            nonce: Nonce::from_bytes([7; 16]),
+            delivery: Some(Delivery {
+                provider: "p".parse().expect("valid"),
+                status: DeliveryStatus::Failed,
+                reason: Some(DeliveryReason::TokenSuspect),
+            }),
+        }],
+        attempts: Counter { used: 8, max: 9 },
+        resends: Counter { used: 10, max: 11 },
+        answer: Some(Answer {
+            device_id: DeviceId::from_bytes([6; 16]),
+            key_use: KeyUse::Pin,
+            decision: Decision::Decline,
+            decided_at: UnixMs::new(12),
+            jws: "J".into(),
+            proof_jws: Some("P".into()),
+        }),
+        keep_for_polling: true,
+    }
+}
+
+fn device() -> Device {
+    Device {
+        id: DeviceId::from_bytes([1; 16]),
+        revision: 2,
+        user: user(),
+        app: "a".parse().expect("valid"),
+        enrollment_id: EnrollmentId::from_bytes([3; 16]),
+        status: DeviceStatus::Unreachable,
+        profile: DeviceProfile {
+            name: "N".into(),
+            platform: Platform::Ios,
+            app_version: AppVersion::new("4").expect("valid"),
+            os_version: "O".into(),
+            model: "M".into(),
+            locale: "l".into(),
+            capabilities: vec!["c".into()],
+        },
+        push: PushTarget {
+            kind: PushKind::Apns,
+            token: PushToken::new(PushKind::Apns, "0a"),
+            environment: PushEnvironment::Sandbox,
+            registered_at: UnixMs::new(5),
+        },
+        push_suspect_count: 6,
+        keys: vec![DeviceKey {
+            key_use: KeyUse::Device,
+            kid: KeyId::from_bytes([7; 16]),
+            public_key: PublicKey { x: [8; 32], y: [9; 32] },
+            thumbprint: Thumbprint::from_bytes([10; 32]),
+            registered_at: UnixMs::new(11),
+        }],
+        created_at: UnixMs::new(12),
+        last_used_at: UnixMs::new(13),
+    }
+}
+
+fn enrollment() -> Enrollment {
+    Enrollment {
+        id: EnrollmentId::from_bytes([1; 16]),
+        revision: 2,
+        client: "c".parse().expect("valid"),
+        user: user(),
+        app: "a".parse().expect("valid"),
+        code_hash: ActivationCodeHash::from_bytes([3; 32]),
+        created_at: UnixMs::new(4),
+        expires_at: UnixMs::new(5),
+        state: EnrollmentState::Completed {
+            device_id: DeviceId::from_bytes([6; 16]),
+            completed_at: UnixMs::new(7),
+        },
+    }
+}
+
+fn transaction_of(payload: &[u8]) -> Result<Transaction, Malformed> {
+    from_payload::<TransactionRecord<'_>>(payload)?.into_model(TransactionId::from_bytes([1; 16]))
+}
+
+#[test]
+fn a_transaction_has_these_bytes() {
+    let written = payload(&TransactionRecord::new(&transaction()));
+    assert_eq!(hex(&written), TRANSACTION_BYTES);
+    assert_eq!(transaction_of(&written), Ok(transaction()));
+}
+
+#[test]
+fn a_bare_transaction_has_these_bytes() {
+    let mut bare = transaction();
+    bare.state = State::Pending;
+    bare.ended_at = None;
+    bare.content = Content { secure_message: None, context: None, ..bare.content };
+    bare.content.details.clear();
+    bare.content.hidden_details.clear();
+    bare.recipients.iter_mut().for_each(|recipient| recipient.delivery = None);
+    bare.answer = None;
+    let written = payload(&TransactionRecord::new(&bare));
+    assert_eq!(hex(&written), BARE_BYTES);
+    assert_eq!(transaction_of(&written), Ok(bare));
+}
+
+#[test]
+fn a_device_has_these_bytes() {
+    let device = device();
+    let written = payload(&DeviceRecord::new(&device));
+    assert_eq!(hex(&written), DEVICE_BYTES);
+    let read = from_payload::<DeviceRecord<'_>>(&written).expect("well-formed").into_model(device.id);
+    assert_eq!(read, Ok(device));
+}
+
+#[test]
+fn an_enrolment_has_these_bytes() {
+    let enrollment = enrollment();
+    let written = payload(&EnrollmentRecord::new(&enrollment));
+    assert_eq!(hex(&written), ENROLLMENT_BYTES);
+    let read = from_payload::<EnrollmentRecord<'_>>(&written).expect("well-formed").into_model(enrollment.id);
+    assert_eq!(read, Ok(enrollment));
+}
+
+#[test]
+fn the_short_records_have_these_bytes() {
+    assert_eq!(hex(&payload(&EmptyRecord {})), "a0");
+    let id = "11".repeat(16);
+    assert_eq!(hex(&payload(&LinkRecord { id: [0x11; 16] })), format!("a10050{id}"));
+    let promise = IdempotencyRecord { id: [0x11; 16], fingerprint: [0x22; 32] };
+    assert_eq!(hex(&payload(&promise)), format!("a20050{id}015820{}", "22".repeat(32)));
+    assert_eq!(hex(&payload(&UsedRecord { at_ms: 256 })), "a100190100");
+    assert_eq!(hex(&payload(&MetaRecord { value: vec![0xff] })), "a10041ff");
+}
+
+#[cfg(feature = "rocks")]
+#[test]
+fn the_format_has_these_bytes() {
+    assert_eq!(hex(&payload(&FormatRecord { format: 1 })), "a10001");
+}
+
+#[test]
+fn every_state_and_word_reads_back() {
+    let states = FailureReason::ALL.into_iter().map(State::Failed).chain([
+        State::Pending,
+        State::Accepted,
+        State::Declined,
+        State::Reported,
+        State::Timeout,
+        State::Cancelled,
+    ]);
+    for state in states {
+        let one = Transaction { state, ..transaction() };
+        let written = payload(&TransactionRecord::new(&one));
+        assert_eq!(transaction_of(&written), Ok(one));
+        let head: TransactionHead = from_payload(&written).expect("well-formed");
+        assert_eq!(head.is_final(), state.is_final(), "{state:?}");
+    }
+}
+
+#[test]
+fn the_head_is_what_the_record_says() {
+    let written = payload(&TransactionRecord::new(&transaction()));
+    let head: TransactionHead = from_payload(&written).expect("well-formed");
+    assert_eq!((head.revision, head.attempts_used, head.resends_used), (2, 8, 10));
+    assert_eq!(head.expires_at(), UnixMs::new(4));
+}
+
+/// Appends a field with the number 23 to a map of fewer than 23.
+fn with_a_field_of_the_future(mut written: Vec<u8>) -> Vec<u8> {
+    written[0] += 1;
+    written.extend_from_slice(&[23, 0x82, 0x01, 0x61, b'x']);
+    written
+}
+
+#[test]
+fn fields_of_the_future_are_skipped() {
+    let written = payload(&UsedRecord { at_ms: 256 });
+    assert_eq!(from_payload(&with_a_field_of_the_future(written)), Ok(UsedRecord { at_ms: 256 }));
+    let written = payload(&TransactionRecord::new(&transaction()));
+    assert_eq!(transaction_of(&with_a_field_of_the_future(written)), Ok(transaction()));
+}
+
+#[test]
+fn an_unknown_word_makes_a_row_unreadable() {
+    let mut written = payload(&TransactionRecord::new(&transaction()));
+    // The map's head, revision and its number, then the number of the state.
+    assert_eq!(written[..5], [0xb4, 0x00, 0x02, 0x01, 0x05]);
+    written[4] = 0x17;
+    assert_eq!(transaction_of(&written), Err(Malformed("it holds an unknown or incomplete state")));
+    let head: TransactionHead = from_payload(&written).expect("well-formed");
+    assert!(head.is_final(), "it must not be overwritten");
+}
+
+#[test]
+fn no_cut_or_flip_of_a_record_panics() {
+    let written = payload(&TransactionRecord::new(&transaction()));
+    for length in 0..written.len() {
+        assert!(transaction_of(&written[..length]).is_err(), "cut to {length}");
+    }
+    for position in 0..written.len() {
+        for flip in [0x01, 0x20, 0x80, 0xff] {
+            let mut flipped = written.clone();
+            flipped[position] ^= flip;
+            if let Ok(read) = transaction_of(&flipped) {
+                assert_eq!(read.id, transaction().id);
+            }
+        }
+    }
+}

@@ -56,9 +56,12 @@ impl Database {
         Ok(())
     }
 
-    /// Visits the rows whose keys begin with `prefix`, in their order, until `visit` returns `false`.
+    /// Visits the rows whose keys begin with `prefix`, in their order, until `visit` returns `false`. What it
+    /// reads from the disk does not push other rows out of the cache.
     pub(super) fn visit(&self, prefix: &Key, visit: impl FnMut(&[u8], &[u8]) -> bool) -> RowResult<()> {
-        self.walk(ReadTier::All, prefix, None, visit)
+        let mut options = read_options(ReadTier::All);
+        options.fill_cache(false);
+        self.walk(options, prefix, None, visit)
     }
 
     /// Compacts the whole family, for tests of what a compaction drops.
@@ -83,7 +86,7 @@ impl Database {
         if limit == 0 {
             return Ok(rows);
         }
-        self.walk(tier, prefix, after, |key, row| {
+        self.walk(read_options(tier), prefix, after, |key, row| {
             rows.push((Key::from_stored(prefix.family(), key), row.to_vec()));
             rows.len() < limit
         })?;
@@ -92,12 +95,11 @@ impl Database {
 
     fn walk(
         &self,
-        tier: ReadTier,
+        mut options: ReadOptions,
         prefix: &Key,
         after: Option<&Key>,
         mut visit: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> RowResult<()> {
-        let mut options = read_options(tier);
         options.set_iterate_range(PrefixRange(prefix.bytes()));
         let mut rows = self.db.raw_iterator_cf_opt(self.family(prefix.family())?, options);
         seek_behind(&mut rows, prefix, after);

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tocsin_config::Durability;
 use tocsin_model::{DurationMs, TransactionId, UnixMs};
 
+use super::super::database::InMemory;
 use super::*;
 use crate::record::EmptyRecord;
+use crate::verb::rows::RowFault;
 
 fn storage(path: &Path) -> Storage {
     Storage {
@@ -88,4 +90,22 @@ fn the_folder_is_closed_to_others() {
         let mode = fs::metadata(&made).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, FOLDER_MODE, "{}", made.display());
     }
+}
+
+#[test]
+fn a_row_on_the_disk_is_not_in_memory_until_it_was_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let now = Arc::new(AtomicU64::new(1));
+    let key = Key::transaction(&TransactionId::from_bytes([1; 16]));
+    let database = open_at(folder.path(), &now).expect("a new database").database;
+    put(&database, key.clone(), to_row(Expiry::Never, &EmptyRecord {}));
+    assert!(matches!(InMemory(&database).get(&key), Ok(Some(_))), "it is in the write buffer");
+    database.flush().expect("flushed");
+    drop(database);
+    let database = open_at(folder.path(), &now).expect("opened").database;
+    let in_memory = InMemory(&database);
+    assert!(matches!(in_memory.get(&key), Err(RowFault::NotInMemory)));
+    assert!(matches!(in_memory.scan(&Key::transactions(), None, 1), Err(RowFault::NotInMemory)));
+    assert!(matches!(Rows::get(&database, &key), Ok(Some(_))));
+    assert!(matches!(in_memory.get(&key), Ok(Some(_))), "now it is in the cache");
 }

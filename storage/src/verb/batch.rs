@@ -6,8 +6,8 @@ use crate::envelope::Expiry;
 use crate::key::Key;
 use crate::record;
 
-/// Puts and deletes of one verb, all or none of which are stored.
-#[derive(Debug, Default)]
+/// Puts and deletes of one verb, all or none of which are stored. Rows hold secrets, so it has no debug print.
+#[derive(Default)]
 pub(crate) struct Batch {
     changes: Vec<(Key, Option<Vec<u8>>)>,
 }

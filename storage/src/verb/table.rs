@@ -132,3 +132,38 @@ impl<'r> Table<'r> {
         self.enrollment(&EnrollmentId::from_bytes(id))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::verb::rows::RowFault;
+
+    const RETENTION: Retention =
+        Retention { transaction: DurationMs::from_seconds(1), enrollment: DurationMs::from_seconds(1) };
+
+    fn read(row: &[u8]) -> RowResult<Option<Transaction>> {
+        let id = TransactionId::from_bytes([1; 16]);
+        let rows = BTreeMap::from([(Key::transaction(&id), row.to_vec())]);
+        Table::new(&rows, UnixMs::new(5), RETENTION).transaction(&id)
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_is_corrupt_and_says_what_to_do() {
+        let never = envelope::begin(envelope::Expiry::Never, 0);
+        let with_garbage = [never.clone(), vec![0xff]].concat();
+        for row in [&[][..], &[1, 2, 3], &never, &with_garbage] {
+            let Err(RowFault::Failed(error)) = read(row) else { panic!("{row:?} was read") };
+            assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+            assert!(error.to_string().contains("transaction/0101"), "{error}");
+            assert!(error.to_string().contains("restore the last backup"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_expired_row_is_absent_even_when_it_is_damaged() {
+        let row = envelope::begin(envelope::Expiry::At(UnixMs::new(5)), 0);
+        assert!(matches!(read(&row), Ok(None)));
+    }
+}

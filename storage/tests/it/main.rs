@@ -2,8 +2,10 @@
 //! opening, failing, crashing and syncing.
 
 mod conformance;
+mod controls;
 #[cfg(all(feature = "rocks", target_os = "linux"))]
 mod crash;
 mod fixture;
 #[cfg(feature = "rocks")]
 mod rocks;
+mod shadow;

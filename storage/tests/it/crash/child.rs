@@ -11,6 +11,7 @@ use tocsin_storage::{
 };
 
 use super::line::{Line, Verdict};
+use super::random::Random;
 use crate::fixture::*;
 
 /// The test that becomes the child.

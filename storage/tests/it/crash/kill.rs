@@ -2,8 +2,8 @@
 
 use super::line::Line;
 use super::promise::Promises;
+use super::random::Random;
 use super::{Orders, PATIENCE, reopen, start};
-use crate::fixture::Random;
 
 /// Kills of an ordinary run; the variable asks for more.
 const KILLS: u64 = 6;

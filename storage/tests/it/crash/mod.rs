@@ -10,6 +10,7 @@ mod kill;
 mod line;
 mod log;
 mod promise;
+mod random;
 mod sync;
 
 use std::io::{BufRead, BufReader};
@@ -54,7 +55,7 @@ pub fn start(orders: &Orders<'_>, prepare: impl FnOnce(&mut Command)) -> Watched
     let output = BufReader::new(child.stdout.take().expect("it is piped"));
     let (sender, lines) = channel();
     std::thread::spawn(move || {
-        // A line that the kill tore has no end, and was acknowledged to nobody.
+        // A pipe takes lines this short whole or not at all, so a kill tears none.
         for line in output.split(b'\n').map_while(Result::ok) {
             let _ = sender.send(String::from_utf8_lossy(&line).into_owned());
         }

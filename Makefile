@@ -1,0 +1,82 @@
+# Two commands do all the rest on a fresh Debian or Ubuntu with a Rust toolchain: `make demo` and `make test`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+# `make test LOCKED=--locked` refuses a Cargo.lock that does not fit, as the check of a change does.
+LOCKED ?=
+
+# RocksDB is by far the largest part of a first build: some half an hour of processor time. clang compiles it
+# faster than gcc, and ccache compiles it once: both profiles give it the same flags (see Cargo.toml), so the
+# release build of the demo and the dev build of the tests share the objects, and so does every later target
+# folder. The words must stay the same from call to call, since another compiler makes Cargo build it again. A CC or
+# CXX of your own is kept. Recursive on purpose: looked up only after the set-up has run.
+ifeq ($(origin CC),default)
+CC = $(if $(shell command -v ccache),$(if $(shell command -v clang),ccache clang,cc),cc)
+endif
+ifeq ($(origin CXX),default)
+CXX = $(if $(shell command -v ccache),$(if $(shell command -v clang++),ccache clang++,c++),c++)
+endif
+export CC CXX
+
+# Where the Python environment of the set-up lives, for the test that runs the phone in docs/device-protocol.
+CACHE_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tocsin
+export PHONE_PYTHON ?= $(CACHE_DIR)/python/bin/python
+
+# A folder named by CARGO_TARGET_DIR is honoured, as Cargo itself does.
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+
+# The long forms that `make verify` runs: kills of the running server, and kills of a process that only stores.
+KILLS ?= 200
+
+# Steps run in the order in which they are named; Cargo uses all processors by itself.
+.NOTPARALLEL:
+.PHONY: help setup setup-tests demo run test format lint docs unit deny bench verify
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what a build needs and say what was missing.
+	@scripts/setup
+
+setup-tests:
+	@scripts/setup python
+
+demo: setup ## Watch real logins go through, against doubles of Apple and Google. KEEP=1 leaves it up.
+	$(CARGO) build $(LOCKED) --release -p tocsin-api -p tocsin-loadtest
+	$(TARGET_DIR)/release/tocsin-loadtest demo
+
+run: setup ## Serve a trial on loopback, with doubles of Apple and Google, until Ctrl-C.
+	$(CARGO) build $(LOCKED) --release -p tocsin-api
+	$(CARGO) build $(LOCKED) --release -p tocsin-mock --example world
+	scripts/run $(TARGET_DIR)/release
+
+test: setup-tests lint docs unit ## Check everything: formatting, lints, documentation, all tests.
+
+format:
+	$(CARGO) fmt --all --check
+
+lint: format deny ## Check formatting, lints and, where cargo-deny is installed, dependencies.
+	$(CARGO) clippy $(LOCKED) --workspace --all-targets --all-features -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps --all-features
+
+unit:
+	$(CARGO) test $(LOCKED) --workspace --all-features --no-fail-fast
+
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+	    $(CARGO) deny --all-features check; \
+	else \
+	    echo "cargo-deny is not installed: licences, bans and advisories go unchecked (cargo install cargo-deny)"; \
+	fi
+
+bench: setup ## Measure ours beside the bare libraries.
+	$(CARGO) bench $(LOCKED) -p tocsin-bench
+
+verify: setup-tests ## Run the tests in their long forms, with what they measured.
+	TOCSIN_KILLS=$(KILLS) TOCSIN_STORAGE_KILLS=$(KILLS) PROPTEST_CASES=4096 \
+	    $(CARGO) test $(LOCKED) --workspace --all-features --no-fail-fast -- --show-output

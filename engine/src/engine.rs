@@ -1,0 +1,235 @@
+//! Starts the parts of the engine in order, and drains them in the opposite one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_rt::{Arbiter, ArbiterHandle};
+use tocsin_config::{Config, ProviderLimits};
+use tocsin_model::{DurationMs, ProviderName};
+use tocsin_storage::{MetaKey, Store, StoreError};
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::device::{ReplayLimits, ReplayMemory, ServerKeys, SignaturePool};
+use crate::handle::{Core, DerivedCodes, Handle};
+use crate::health::Ticks;
+use crate::limits::{CLOCK_FOLLOW_INTERVAL, DRAIN_POLL};
+use crate::metrics::Metrics;
+use crate::protocol::{ProviderAddress, ProviderTable, Revive};
+use crate::provider::{Driver, LocalDriver, ProviderParts, start_provider};
+use crate::registry::{Admission, Registry, recover};
+use crate::surroundings::Surroundings;
+use crate::transaction::PushIds;
+
+/// What an engine is made of.
+pub struct EngineParts {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The storage, open.
+    pub store: Arc<dyn Store>,
+    /// The clock.
+    pub clock: Clock,
+    /// The metrics, which the storage may observe with already.
+    pub metrics: Arc<Metrics>,
+    /// The keys that challenges are signed with.
+    pub server_keys: ServerKeys,
+    /// The issuer of the device protocol.
+    pub issuer: String,
+    /// The network of each configured provider.
+    pub drivers: HashMap<ProviderName, Arc<dyn Driver>>,
+}
+
+/// Why an engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineStartError {
+    /// The storage failed.
+    #[error("the storage cannot be read: {0}")]
+    Store(#[from] StoreError),
+    /// The database belongs to another issuer; enrolled phones would refuse this one.
+    #[error("this database belongs to the issuer {kept}; the device door's public_url must not change")]
+    OtherIssuer {
+        /// The one that phones know.
+        kept: String,
+    },
+    /// The random number generator failed.
+    #[error("the random number generator failed")]
+    Random,
+    /// A thread could not be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A running engine.
+pub struct Engine {
+    handle: Handle,
+    arbiters: Vec<Arbiter>,
+    drain: watch::Sender<bool>,
+    drivers: Vec<Arc<dyn Driver>>,
+    grace: Duration,
+}
+
+/// How a drain went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every held call returned within the grace period.
+    Complete,
+    /// Some were still waiting when it ended.
+    GraceEnded {
+        /// How many.
+        waiting: usize,
+    },
+}
+
+impl Engine {
+    /// Starts an engine: keys and names from the storage, actor threads, providers, then what was left open.
+    /// Must be called inside an actix system.
+    pub async fn start(parts: EngineParts) -> Result<Self, EngineStartError> {
+        keep_issuer(&*parts.store, &parts.issuer).await?;
+        let derivation_key = keep_derivation_key(&*parts.store).await?;
+        let arbiters: Vec<Arbiter> =
+            (0..parts.config.engine.arbiters.max(1)).map(|_| Arbiter::new()).collect();
+        let threads: Vec<ArbiterHandle> = arbiters.iter().map(Arbiter::handle).collect();
+        let surroundings = Arc::new(Surroundings::new(
+            Arc::clone(&parts.store),
+            parts.clock.clone(),
+            Arc::clone(&parts.config),
+            PushIds::new(&derivation_key),
+            Arc::clone(&parts.metrics),
+        ));
+        let admission = Admission::new(&parts.config.engine);
+        let registry = Arc::new(Registry::new(threads.clone(), admission, Arc::clone(&surroundings)));
+        surroundings.set_providers(start_providers(&parts, &registry, &threads));
+        let recovered = recover(&registry, &surroundings).await?;
+        tracing::info!(transactions = recovered.transactions, "open transactions live again");
+        let (drain, draining) = watch::channel(false);
+        let core = Core {
+            registry,
+            issuer: parts.issuer,
+            server_keys: parts.server_keys,
+            signatures: SignaturePool::start(
+                parts.config.engine.signature_threads,
+                parts.config.engine.signature_queue_max,
+            )?,
+            replay: ReplayMemory::new(parts.config.device_clock_skew, ReplayLimits::default()),
+            codes: DerivedCodes::new(&derivation_key),
+            draining,
+            ticks: Ticks::start(&threads),
+            surroundings,
+        };
+        let handle = Handle(Arc::new(core));
+        threads[0].spawn(keep_house(handle.clone()));
+        let grace = parts.config.engine.drain_grace.to_std();
+        Ok(Self { handle, arbiters, drain, drivers: parts.drivers.into_values().collect(), grace })
+    }
+
+    /// The door into this engine.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Takes no new work, lets held calls return, and stops. What is open stays in the storage and lives again
+    /// at the next start.
+    pub async fn drain(self) -> Drained {
+        self.drain.send_replace(true);
+        let waiters = &self.handle.0.surroundings.waiters;
+        waiters.release_all();
+        let deadline = tokio::time::Instant::now() + self.grace;
+        while waiters.count() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+        let waiting = waiters.count();
+        for driver in &self.drivers {
+            driver.close();
+        }
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+        if waiting == 0 { Drained::Complete } else { Drained::GraceEnded { waiting } }
+    }
+}
+
+fn start_providers(
+    parts: &EngineParts,
+    registry: &Arc<Registry>,
+    threads: &[ArbiterHandle],
+) -> ProviderTable {
+    let start = |number: usize, name: ProviderName, driver: Arc<dyn Driver>, limits: ProviderLimits| {
+        let provider = ProviderParts {
+            name,
+            driver,
+            limits,
+            clock: parts.clock.clone(),
+            store: Arc::clone(&parts.store),
+            metrics: Arc::clone(&parts.metrics),
+            revive: revive_through(registry),
+        };
+        start_provider(provider, &threads[number % threads.len()])
+    };
+    let providers: HashMap<ProviderName, ProviderAddress> = parts
+        .drivers
+        .iter()
+        .filter_map(|(name, driver)| Some((name, driver, parts.config.providers.get(name)?)))
+        .enumerate()
+        .map(|(number, (name, driver, configured))| {
+            (name.clone(), start(number, name.clone(), Arc::clone(driver), configured.limits.clone()))
+        })
+        .collect();
+    let local =
+        "local".parse().ok().map(|name| start(0, name, Arc::new(LocalDriver), local_limits(&parts.config)));
+    ProviderTable { providers, local }
+}
+
+/// The local provider supervises whatever is open, so its bound is that of the whole.
+fn local_limits(config: &Config) -> ProviderLimits {
+    ProviderLimits {
+        connections_max: 0,
+        queue_max: 1_024,
+        supervised_max: config.engine.transactions_in_flight_max,
+        request_timeout: DurationMs::from_seconds(1),
+        connect_timeout: DurationMs::from_seconds(1),
+        ping_interval: DurationMs::from_seconds(60),
+        ping_timeout: DurationMs::from_seconds(10),
+        breaker_faults: u32::MAX,
+        breaker_open: DurationMs::from_seconds(1),
+    }
+}
+
+fn revive_through(registry: &Arc<Registry>) -> Revive {
+    let registry = Arc::clone(registry);
+    Arc::new(move |id| {
+        let registry = Arc::clone(&registry);
+        actix_rt::spawn(async move {
+            if let Err(error) = registry.revive_if_pending(id).await {
+                tracing::error!(transaction = %id, ?error, "a fallen transaction cannot be revived yet");
+            }
+        });
+    })
+}
+
+async fn keep_issuer(store: &dyn Store, issuer: &str) -> Result<(), EngineStartError> {
+    let kept = store.keep_meta(MetaKey::Issuer, issuer.as_bytes().to_vec()).await?;
+    if kept == issuer.as_bytes() {
+        return Ok(());
+    }
+    Err(EngineStartError::OtherIssuer { kept: String::from_utf8_lossy(&kept).into_owned() })
+}
+
+/// The key that push ids and activation codes are derived with, made at the first start.
+async fn keep_derivation_key(store: &dyn Store) -> Result<Vec<u8>, EngineStartError> {
+    let mut fresh = vec![0; 32];
+    aws_lc_rs::rand::fill(&mut fresh).map_err(|_| EngineStartError::Random)?;
+    Ok(store.keep_meta(MetaKey::DerivationKey, fresh).await?)
+}
+
+/// Small work of every few seconds, until the thread stops.
+async fn keep_house(handle: Handle) {
+    loop {
+        tokio::time::sleep(CLOCK_FOLLOW_INTERVAL).await;
+        if let Some(step) = handle.clock().follow_system() {
+            handle.metrics().clock_steps.inc();
+            tracing::warn!(step_ms = step.get(), "the system clock was stepped; its time was taken over");
+        }
+        handle.0.replay.forget_expired(handle.clock().now());
+    }
+}

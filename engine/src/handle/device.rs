@@ -1,0 +1,185 @@
+//! What phones ask: prove themselves, list, fetch, answer.
+
+use std::sync::Arc;
+
+use tocsin_model::{
+    Device, DeviceId, ErrorCode, KeyId, Problem, Recipient, State, Transaction, TransactionId, UnixMs,
+};
+
+use super::Handle;
+use crate::device::{
+    AnswerContext, ProofError, ProofRequest, TokenType, UnverifiedAnswer, UnverifiedProof, VerifiedAnswer,
+    VerifiedProof, challenge_payload, check_may_call,
+};
+use crate::error::store_problem;
+use crate::transaction::{News, Reply, Request};
+
+/// A phone's request, as far as its proof concerns it.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceCall<'a> {
+    /// The `Authorization` header, if it is there and readable.
+    pub authorization: Option<&'a str>,
+    /// The HTTP method in capitals.
+    pub method: &'a str,
+    /// The path with its query, as on the request line.
+    pub path_and_query: &'a str,
+    /// The raw body; empty without one.
+    pub body: &'a [u8],
+}
+
+/// A challenge for one phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// The transaction.
+    pub id: TransactionId,
+    /// Until when it can be answered.
+    pub expires_at: UnixMs,
+    /// The challenge, a compact JWS by the server's key.
+    pub challenge: String,
+}
+
+impl Handle {
+    /// The phone that makes this call; refused when it may not list, fetch and answer.
+    pub async fn authenticate(&self, call: DeviceCall<'_>) -> Result<Device, Problem> {
+        let (device, _) = self.proven(call).await?;
+        check_may_call(&device)?;
+        Ok(device)
+    }
+
+    /// The open challenges of this phone, newest first.
+    pub async fn challenges(&self, device: &Device) -> Result<Vec<Challenge>, Problem> {
+        let mut challenges = Vec::new();
+        for id in self.0.registry.admission().open_of(&device.user).into_iter().rev() {
+            match self.challenge(device, id).await {
+                Ok(challenge) => challenges.push(challenge),
+                // It ended meanwhile, is not stored yet, or is not for this phone.
+                Err(problem) if matches!(problem.code, ErrorCode::NotFound | ErrorCode::TransactionFinal) => {
+                }
+                Err(problem) => return Err(problem),
+            }
+        }
+        Ok(challenges)
+    }
+
+    /// The challenge of one transaction for this phone.
+    pub async fn challenge(&self, device: &Device, id: TransactionId) -> Result<Challenge, Problem> {
+        let transaction = self.view(id).await?;
+        let recipient = transaction.recipient(&device.id).ok_or_else(Problem::not_found)?;
+        let now = self.clock().now();
+        if transaction.state.is_final() {
+            return Err(Problem::transaction_final(transaction.state));
+        }
+        if now >= transaction.expires_at {
+            return Err(Problem::transaction_final(State::Timeout));
+        }
+        let challenge = self.sign_challenge(&transaction, recipient, now).await?;
+        if recipient.delivery.is_some() {
+            self.0.registry.tell(id, News::Fetched(device.id));
+        }
+        Ok(Challenge { id, expires_at: transaction.expires_at, challenge })
+    }
+
+    async fn sign_challenge(
+        &self,
+        transaction: &Arc<Transaction>,
+        recipient: &Recipient,
+        now: UnixMs,
+    ) -> Result<String, Problem> {
+        let payload = challenge_payload(transaction, recipient, self.issuer(), now);
+        let core = Arc::clone(&self.0);
+        let signed = self
+            .run_signature(move || core.server_keys.current().sign(TokenType::Challenge, &payload))
+            .await?;
+        signed.map_err(|error| {
+            tracing::error!(%error, "a challenge cannot be signed");
+            Problem::internal()
+        })
+    }
+
+    /// Takes a phone's answer (the body of `call`) to the transaction of the path; answers with the state it made.
+    pub async fn answer(&self, call: DeviceCall<'_>, id: TransactionId) -> Result<State, Problem> {
+        let answered = self.answer_counted(call, id).await;
+        self.metrics().answered(answered.as_ref().err().map(|problem| problem.code));
+        answered
+    }
+
+    async fn answer_counted(&self, call: DeviceCall<'_>, id: TransactionId) -> Result<State, Problem> {
+        let unverified = UnverifiedAnswer::parse(call.body)?;
+        let device = self.owner_of(unverified.kid()).await?.ok_or_else(UnverifiedAnswer::unknown_key)?;
+        let proof_jws = match unverified.needs_proof(&device) {
+            true => Some(self.proof_of(&device, call).await?.jws),
+            false => None,
+        };
+        let transaction = self.view(id).await?;
+        let context = AnswerContext {
+            transaction: &transaction,
+            device: &device,
+            issuer: self.issuer(),
+            now: self.clock().now(),
+        };
+        let checked = unverified.check(context)?;
+        let verified: VerifiedAnswer = self.run_signature(move || checked.verify()).await??;
+        check_may_call(&device)?;
+        if verified.repeats {
+            return Ok(transaction.state);
+        }
+        let answer = Box::new(verified.into_answer(self.clock().now(), proof_jws));
+        match self.ask(id, Request::Answer(answer)).await? {
+            Reply::Answered(state) => Ok(state),
+            Reply::Refused(problem) => Err(problem),
+            Reply::View(_) | Reply::SeenBefore(_) | Reply::TriesLeft(_) => Err(Problem::internal()),
+        }
+    }
+
+    /// The proof of an answer that another key than `device` signs must be by the same phone.
+    async fn proof_of(&self, device: &Device, call: DeviceCall<'_>) -> Result<VerifiedProof, Problem> {
+        let (prover, proof) = self.proven(call).await?;
+        if prover.id == device.id { Ok(proof) } else { Err(ProofError::Bad.problem()) }
+    }
+
+    /// Checks the proof of a call: claims, signature, clock, replay, in this order.
+    async fn proven(&self, call: DeviceCall<'_>) -> Result<(Device, VerifiedProof), Problem> {
+        let proof = UnverifiedProof::parse(call.authorization).map_err(ProofError::problem)?;
+        let kid = *proof.kid().ok_or_else(|| ProofError::Bad.problem())?;
+        let device = self.owner_of(&kid).await?.ok_or_else(|| ProofError::Bad.problem())?;
+        let checked = proof.check(&device, self.proof_request(call)).map_err(ProofError::problem)?;
+        let verified = self.run_signature(move || checked.verify()).await?.map_err(ProofError::problem)?;
+        self.judge_proof(device.id, &verified)?;
+        Ok((device, verified))
+    }
+
+    pub(super) fn proof_request<'a>(&'a self, call: DeviceCall<'a>) -> ProofRequest<'a> {
+        ProofRequest {
+            issuer: self.issuer(),
+            method: call.method,
+            path_and_query: call.path_and_query,
+            body: call.body,
+        }
+    }
+
+    fn judge_proof(&self, device: DeviceId, proof: &VerifiedProof) -> Result<(), Problem> {
+        let now = self.clock().now();
+        self.check_proof_clock(proof, now)?;
+        self.0.replay.remember(device, proof.jti, now).map_err(ProofError::problem)
+    }
+
+    pub(super) fn check_proof_clock(&self, proof: &VerifiedProof, now: UnixMs) -> Result<(), Problem> {
+        let skew = self.config().device_clock_skew;
+        proof.check_clock(now, skew).map_err(|error| error.problem().with_server_time(now))
+    }
+
+    async fn owner_of(&self, kid: &KeyId) -> Result<Option<Device>, Problem> {
+        self.store().device_by_kid(*kid).await.map_err(|error| store_problem(&error))
+    }
+
+    /// Runs a public-key operation off the actors' threads.
+    pub(super) async fn run_signature<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.0.signatures.run(job).await.map_err(|error| {
+            self.metrics().signatures_refused.inc();
+            error.problem()
+        })
+    }
+}

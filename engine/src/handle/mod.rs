@@ -1,0 +1,94 @@
+//! The only door into the engine: what portals, phones and operators can ask of it.
+//!
+//! Calls are plain futures that may run on any thread. Nothing here knows HTTP; a refused call is a
+//! [`Problem`], which names its error code and what the caller is to do.
+
+mod device;
+mod enrolment;
+mod ops;
+mod start;
+mod transaction;
+
+use std::sync::Arc;
+
+use tocsin_config::Config;
+use tocsin_model::{ErrorCode, Problem};
+use tocsin_storage::Store;
+use tokio::sync::watch;
+
+pub use device::{Challenge, DeviceCall};
+pub(crate) use enrolment::DerivedCodes;
+pub use enrolment::{EnrolledDevice, EnrollmentRequest, OpenedEnrollment};
+pub use ops::{Health, ProviderState, Readiness};
+pub use start::Started;
+
+use crate::clock::Clock;
+use crate::device::{ReplayMemory, ServerKeys, SignaturePool};
+use crate::metrics::Metrics;
+use crate::registry::Registry;
+use crate::surroundings::Surroundings;
+
+/// The door; clones are cheap and lead to the same engine.
+#[derive(Clone)]
+pub struct Handle(pub(crate) Arc<Core>);
+
+/// What the calls work with.
+pub(crate) struct Core {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) surroundings: Arc<Surroundings>,
+    pub(crate) issuer: String,
+    pub(crate) server_keys: ServerKeys,
+    pub(crate) signatures: SignaturePool,
+    pub(crate) replay: ReplayMemory,
+    pub(crate) codes: DerivedCodes,
+    pub(crate) draining: watch::Receiver<bool>,
+    pub(crate) ticks: crate::health::Ticks,
+}
+
+impl Handle {
+    /// The configuration that the engine runs by.
+    pub fn config(&self) -> &Config {
+        &self.0.surroundings.config
+    }
+
+    /// The issuer of the device protocol.
+    pub fn issuer(&self) -> &str {
+        &self.0.issuer
+    }
+
+    /// The engine's metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.surroundings.metrics
+    }
+
+    /// The engine's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.surroundings.clock
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.0.surroundings.store
+    }
+
+    /// Whether the engine is shutting down: held calls return early.
+    pub fn is_draining(&self) -> bool {
+        *self.0.draining.borrow()
+    }
+
+    pub(crate) fn refuse_while_draining(&self) -> Result<(), Problem> {
+        if self.is_draining() {
+            return Err(Problem::new(ErrorCode::Draining, "the server is shutting down; ask another one"));
+        }
+        Ok(())
+    }
+}
+
+/// Random bytes from the operating system's generator by way of aws-lc.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Problem> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| {
+        tracing::error!("the random number generator failed");
+        Problem::internal()
+    })?;
+    Ok(bytes)
+}

@@ -1,0 +1,87 @@
+//! What operators and their probes ask.
+
+use std::sync::atomic::Ordering;
+
+use tocsin_model::ProviderName;
+
+use super::Handle;
+use crate::limits::HEALTHY_WITHIN;
+
+/// Whether the process lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The storage's writer showed that it lives within the last five seconds.
+    pub writer: bool,
+    /// Every actor thread did.
+    pub arbiters: bool,
+}
+
+impl Health {
+    /// Whether everything lives.
+    pub const fn is_healthy(&self) -> bool {
+        self.writer && self.arbiters
+    }
+}
+
+/// Whether the process takes work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// The storage takes writes.
+    pub storage: bool,
+    /// A shutdown has begun.
+    pub draining: bool,
+    /// The state of each provider; shown, but an outage of a push network is not ours.
+    pub providers: Vec<ProviderState>,
+}
+
+impl Readiness {
+    /// Whether new work should be sent here.
+    pub const fn is_ready(&self) -> bool {
+        self.storage && !self.draining
+    }
+}
+
+/// The state of one provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderState {
+    /// Its name.
+    pub name: ProviderName,
+    /// Whether its breaker lets pushes through.
+    pub available: bool,
+}
+
+impl Handle {
+    /// Whether the process lives.
+    pub fn health(&self) -> Health {
+        Health {
+            writer: self.store().writer_idle_for() < HEALTHY_WITHIN,
+            arbiters: self.0.ticks.all_within(HEALTHY_WITHIN),
+        }
+    }
+
+    /// Whether the process takes work. An engine that has a handle has recovered.
+    pub fn readiness(&self) -> Readiness {
+        let table = self.0.surroundings.providers();
+        let mut providers: Vec<ProviderState> = table
+            .providers
+            .iter()
+            .map(|(name, provider)| ProviderState {
+                name: name.clone(),
+                available: provider.available.load(Ordering::Relaxed),
+            })
+            .collect();
+        providers.sort_by(|left, right| left.name.cmp(&right.name));
+        Readiness { storage: !*self.store().stopped().borrow(), draining: self.is_draining(), providers }
+    }
+
+    /// All metrics in the text format of Prometheus, version 0.0.4.
+    pub fn metrics_text(&self) -> String {
+        let metrics = self.metrics();
+        let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        metrics.transactions_in_flight.set(whole(self.0.registry.admission().in_flight()));
+        metrics.waiters.set(whole(self.0.surroundings.waiters.count()));
+        metrics.commit_queue.set(whole(self.store().queue_depth()));
+        metrics.signature_queue.set(whole(self.0.signatures.queue_depth()));
+        metrics.to_text()
+    }
+}

@@ -1,0 +1,240 @@
+//! Starting a transaction: what is known at once is decided before anything is stored.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tocsin_config::AuthenticationType;
+use tocsin_model::{
+    AppName, Content, Counter, Delivery, DeliveryStatus, Device, DeviceId, DurationMs, ErrorCode, Method,
+    Nonce, Partition, Problem, ProviderName, PushKind, PushTarget, Recipient, StartRequest, State,
+    Transaction, TransactionId, UnixMs,
+};
+use tocsin_storage::Created;
+
+use super::{Handle, random_bytes};
+use crate::device::check_challenge_size;
+use crate::error::store_problem;
+use crate::registry::AskError;
+use crate::transaction::{Reply, Request, unanswered};
+
+/// A transaction that was started, now or by an earlier call with the same idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// As it stands.
+    pub transaction: Arc<Transaction>,
+    /// Whether an earlier call made it.
+    pub seen_before: bool,
+}
+
+/// A phone that can take part, and by which provider it is pushed.
+struct Eligible {
+    device: Device,
+    provider: Option<ProviderName>,
+}
+
+impl Handle {
+    /// Starts a transaction. It is on disk when this returns; its pushes are on their way.
+    pub async fn start(&self, request: StartRequest) -> Result<Started, Problem> {
+        let started = self.start_counted(request).await;
+        if let Err(problem) = &started {
+            self.metrics().start_refused(problem.code);
+        }
+        started
+    }
+
+    async fn start_counted(&self, request: StartRequest) -> Result<Started, Problem> {
+        self.refuse_while_draining()?;
+        let called_at = self.clock().now();
+        if let Some(earlier) = self.seen_before(&request).await? {
+            return Ok(earlier);
+        }
+        let kind = self.config().types.get(&request.type_name).ok_or_else(unknown_type)?;
+        let eligible = self.eligible_devices(&request, kind).await?;
+        let transaction = self.compose(&request, kind, &eligible, called_at)?;
+        check_challenge_size(&transaction, self.issuer())?;
+        let permit = self.0.registry.admission().admit(transaction.id, &request.client, &request.user)?;
+        let targets: Vec<(DeviceId, PushTarget)> = eligible
+            .into_iter()
+            .filter(|eligible| eligible.provider.is_some())
+            .map(|eligible| (eligible.device.id, eligible.device.push))
+            .collect();
+        let id = transaction.id;
+        let replied = self.0.registry.start(transaction, permit, request.idempotency, targets);
+        match replied.await {
+            Ok(reply) => self.started(reply).await,
+            Err(_) => self.started_despite_a_fault(id).await,
+        }
+    }
+
+    async fn seen_before(&self, request: &StartRequest) -> Result<Option<Started>, Problem> {
+        let Some(idempotency) = &request.idempotency else { return Ok(None) };
+        let seen = self.store().by_idempotency_key(&request.client, idempotency).await;
+        match seen.map_err(|error| store_problem(&error))? {
+            None | Some(Created::New) => Ok(None),
+            Some(Created::Existing(id)) => self.started(Reply::SeenBefore(id)).await.map(Some),
+            Some(Created::Mismatch) => Err(idempotency_mismatch()),
+        }
+    }
+
+    async fn started(&self, reply: Reply) -> Result<Started, Problem> {
+        match reply {
+            Reply::View(transaction) => Ok(Started { transaction, seen_before: false }),
+            Reply::SeenBefore(id) => {
+                let transaction = self.view(id).await?;
+                Ok(Started { transaction, seen_before: true })
+            }
+            Reply::Refused(problem) => Err(problem),
+            Reply::Answered(_) | Reply::TriesLeft(_) => Err(Problem::internal()),
+        }
+    }
+
+    /// The actor fell before it could tell whether the transaction is stored; the storage knows.
+    async fn started_despite_a_fault(&self, id: TransactionId) -> Result<Started, Problem> {
+        match self.0.registry.ask(id, Request::View).await {
+            Ok(reply) => self.started(reply).await,
+            Err(AskError::Absent) => Err(unanswered()),
+            Err(AskError::Failed(problem)) => Err(problem),
+        }
+    }
+
+    /// The user's phones that can take part; refused when none of them can be pushed to at the moment.
+    async fn eligible_devices(
+        &self,
+        request: &StartRequest,
+        kind: &AuthenticationType,
+    ) -> Result<Vec<Eligible>, Problem> {
+        let devices = self.store().devices_of(&request.user).await.map_err(|error| store_problem(&error))?;
+        let eligible: Vec<Eligible> = devices
+            .into_iter()
+            .filter(|device| self.may_take_part(device, request, kind))
+            .map(|device| Eligible { provider: self.provider_of(&device), device })
+            .collect();
+        if eligible.is_empty() && request.device_id.is_some() {
+            let problem = Problem::new(ErrorCode::NoDevice, "this device cannot take the transaction");
+            return Err(problem.with_field("device_id"));
+        }
+        let mut providers = eligible.iter().filter_map(|eligible| eligible.provider.as_ref()).peekable();
+        if providers.peek().is_none() {
+            return Err(Problem::new(ErrorCode::NoDevice, "the user has no device that can be pushed to"));
+        }
+        let table = self.0.surroundings.providers();
+        let available = |name: &ProviderName| {
+            table.providers.get(name).is_some_and(|provider| provider.available.load(Ordering::Relaxed))
+        };
+        if !providers.any(available) {
+            return Err(Problem::new(
+                ErrorCode::ProviderUnavailable,
+                "no push network can be reached at the moment",
+            ));
+        }
+        Ok(eligible)
+    }
+
+    fn may_take_part(&self, device: &Device, request: &StartRequest, kind: &AuthenticationType) -> bool {
+        let client_may =
+            self.config().clients.get(&request.client).is_some_and(|client| client.apps.covers(&device.app));
+        device.status.may_answer()
+            && client_may
+            && (kind.apps.is_empty() || kind.apps.contains(&device.app))
+            && kind.keys.iter().any(|key_use| device.key(key_use).is_some())
+            && request.device_id.is_none_or(|wanted| device.id == wanted)
+            && request.app.as_ref().is_none_or(|wanted| device.app == *wanted)
+    }
+
+    /// By which provider a phone is pushed; `None` when it cannot be.
+    fn provider_of(&self, device: &Device) -> Option<ProviderName> {
+        device.can_be_pushed().then(|| self.platform_provider(&device.app, device.push.kind)).flatten()
+    }
+
+    fn platform_provider(&self, app: &AppName, kind: PushKind) -> Option<ProviderName> {
+        let app = self.config().apps.get(app)?;
+        let platform = match kind {
+            PushKind::Apns => app.ios.as_ref(),
+            PushKind::FcmToken | PushKind::FcmFid => app.android.as_ref(),
+            PushKind::None => None,
+        };
+        platform.map(|platform| platform.provider.clone())
+    }
+
+    fn compose(
+        &self,
+        request: &StartRequest,
+        kind: &AuthenticationType,
+        eligible: &[Eligible],
+        called_at: UnixMs,
+    ) -> Result<Transaction, Problem> {
+        let recipients = eligible.iter().map(recipient).collect::<Result<Vec<_>, Problem>>()?;
+        Ok(Transaction {
+            id: TransactionId::compose(called_at, Partition::default(), random_bytes()?),
+            revision: 1,
+            client: request.client.clone(),
+            user: request.user.clone(),
+            type_name: request.type_name.clone(),
+            method: Method::Push,
+            state: State::Pending,
+            created_at: called_at,
+            expires_at: called_at.plus(self.time_to_live(request, kind)?),
+            ended_at: None,
+            content: content(request, kind),
+            accepted_keys: kind.keys.clone(),
+            recipients,
+            attempts: Counter::new(kind.attempts_max),
+            resends: Counter::new(kind.resends_max),
+            answer: None,
+            keep_for_polling: kind.keep_for_polling,
+        })
+    }
+
+    /// The type's life, else the realm's; the caller may shorten it, never lengthen it.
+    fn time_to_live(&self, request: &StartRequest, kind: &AuthenticationType) -> Result<DurationMs, Problem> {
+        let realm = self.config().realms.get(&request.user.realm).map(|realm| realm.time_to_live);
+        let longest = kind.time_to_live.or(realm).ok_or_else(Problem::internal)?;
+        match request.time_to_live {
+            None => Ok(longest),
+            Some(shorter) if shorter.get() > 0 && shorter <= longest => Ok(shorter),
+            Some(_) => {
+                let detail = format!("this must be 1 to {} seconds", longest.get() / 1_000);
+                Err(Problem::new(ErrorCode::InvalidField, detail).with_field("ttl_s"))
+            }
+        }
+    }
+}
+
+fn recipient(eligible: &Eligible) -> Result<Recipient, Problem> {
+    let Eligible { device, provider } = eligible;
+    let queued = |provider: &ProviderName| Delivery {
+        provider: provider.clone(),
+        status: DeliveryStatus::Queued,
+        reason: None,
+    };
+    Ok(Recipient {
+        device_id: device.id,
+        device_name: device.profile.name.clone(),
+        platform: device.profile.platform,
+        app: device.app.clone(),
+        nonce: Nonce::from_bytes(random_bytes()?),
+        delivery: provider.as_ref().map(queued),
+    })
+}
+
+fn content(request: &StartRequest, kind: &AuthenticationType) -> Content {
+    let mut content = request.content.clone();
+    if content.title.is_empty() {
+        content.title = kind.default_title.as_str().into();
+    }
+    if content.message.is_empty() {
+        content.message = kind.default_message.as_str().into();
+    }
+    content
+}
+
+fn unknown_type() -> Problem {
+    Problem::new(ErrorCode::UnknownType, "no such type is configured").with_field("type")
+}
+
+pub(super) fn idempotency_mismatch() -> Problem {
+    Problem::new(
+        ErrorCode::IdempotencyMismatch,
+        "the idempotency key was used for another request; take a new key for a new request",
+    )
+}

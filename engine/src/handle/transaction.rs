@@ -1,0 +1,99 @@
+//! Reading, awaiting and cancelling a transaction. Only the client that started it sees it.
+
+use std::sync::Arc;
+
+use tocsin_model::{ClientId, DurationMs, Problem, Transaction, TransactionId};
+
+use super::Handle;
+use crate::registry::AskError;
+use crate::transaction::{Reply, Request};
+
+impl Handle {
+    /// The transaction as it stands. Without side effect.
+    pub async fn transaction(
+        &self,
+        client: &ClientId,
+        id: TransactionId,
+    ) -> Result<Arc<Transaction>, Problem> {
+        let transaction = self.view(id).await?;
+        if transaction.client == *client { Ok(transaction) } else { Err(Problem::not_found()) }
+    }
+
+    /// Waits for the outcome, or with `after` for any revision above it; returns at the latest after `longest`,
+    /// and early when the engine shuts down, with the transaction as it then stands.
+    pub async fn wait(
+        &self,
+        client: &ClientId,
+        id: TransactionId,
+        after: Option<u32>,
+        longest: DurationMs,
+    ) -> Result<Arc<Transaction>, Problem> {
+        let present = self.transaction(client, id).await?;
+        if has_come(&present, after) || longest.get() == 0 || self.is_draining() {
+            return Ok(present);
+        }
+        // Entered first and read again afterwards, so that no change falls between.
+        let mut waiting = self.0.surroundings.waiters.wait(id, after)?;
+        let present = self.view(id).await?;
+        if has_come(&present, after) {
+            return Ok(present);
+        }
+        match tokio::time::timeout(longest.to_std(), waiting.changed()).await {
+            Ok(Some(changed)) => Ok(changed),
+            Ok(None) | Err(_) => self.view(id).await,
+        }
+    }
+
+    /// Withdraws a transaction; answers with its final view.
+    pub async fn cancel(&self, client: &ClientId, id: TransactionId) -> Result<Arc<Transaction>, Problem> {
+        self.transaction(client, id).await?;
+        match self.ask(id, Request::Cancel).await? {
+            Reply::View(transaction) => Ok(transaction),
+            Reply::Refused(problem) => Err(problem),
+            Reply::SeenBefore(_) | Reply::Answered(_) | Reply::TriesLeft(_) => Err(Problem::internal()),
+        }
+    }
+
+    /// Counts a wrong try of the user; answers with the tries left.
+    pub async fn try_wrong(&self, client: &ClientId, id: TransactionId) -> Result<u32, Problem> {
+        self.transaction(client, id).await?;
+        match self.ask(id, Request::TryWrong).await? {
+            Reply::TriesLeft(left) => Ok(left),
+            Reply::Refused(problem) => Err(problem),
+            Reply::View(_) | Reply::SeenBefore(_) | Reply::Answered(_) => Err(Problem::internal()),
+        }
+    }
+
+    pub(super) async fn view(&self, id: TransactionId) -> Result<Arc<Transaction>, Problem> {
+        match self.ask(id, Request::View).await? {
+            Reply::View(transaction) => Ok(transaction),
+            Reply::Refused(problem) => Err(problem),
+            Reply::SeenBefore(_) | Reply::Answered(_) | Reply::TriesLeft(_) => Err(Problem::internal()),
+        }
+    }
+
+    pub(super) async fn ask(&self, id: TransactionId, request: Request) -> Result<Reply, Problem> {
+        self.0.registry.ask(id, request).await.map_err(|error| match error {
+            AskError::Absent => Problem::not_found(),
+            AskError::Failed(problem) => problem,
+        })
+    }
+
+    /// Makes the transaction's actor panic, to show that a fault loses nothing; `false` when it has none.
+    #[cfg(feature = "fault-hook")]
+    pub fn inject_transaction_fault(&self, id: TransactionId) -> bool {
+        self.0.registry.inject_fault(id)
+    }
+
+    /// Makes a provider's actor panic, to show that a fault loses nothing; `false` when there is none.
+    #[cfg(feature = "fault-hook")]
+    pub fn inject_provider_fault(&self, name: &tocsin_model::ProviderName) -> bool {
+        let table = self.0.surroundings.providers();
+        let provider = table.providers.get(name);
+        provider.is_some_and(|provider| provider.fault.try_send(crate::protocol::InjectFault).is_ok())
+    }
+}
+
+fn has_come(transaction: &Transaction, after: Option<u32>) -> bool {
+    transaction.state.is_final() || after.is_some_and(|after| transaction.revision > after)
+}

@@ -1,0 +1,39 @@
+//! Bounds of the engine that no operator needs to change; those that one may are in `[engine]`.
+
+use std::time::Duration;
+
+/// Messages waiting in the mailbox of one transaction.
+pub(crate) const TRANSACTION_MAILBOX_MAX: usize = 32;
+
+/// How often a call is asked again after the transaction's actor fell while it had it.
+pub(crate) const ASK_AGAIN_MAX: usize = 2;
+
+/// Open transactions read in one go at the start.
+pub(crate) const RECOVERY_PAGE: usize = 1_000;
+
+/// Longest wait before a lost write is read back.
+pub(crate) const READ_BACK_DELAY: Duration = Duration::from_millis(50);
+
+/// Faults of one transaction after which it is revived only when it is asked for.
+pub(crate) const REVIVALS_MAX: u32 = 5;
+
+/// Wait before the first revival after a fault; doubles with each further one.
+pub(crate) const REVIVAL_BACKOFF: Duration = Duration::from_millis(20);
+
+/// Wait before a provider actor restarts after its first fault; doubles up to the next bound.
+pub(crate) const PROVIDER_RESTART_MIN: Duration = Duration::from_millis(100);
+
+/// Longest wait before a provider actor restarts.
+pub(crate) const PROVIDER_RESTART_MAX: Duration = Duration::from_secs(30);
+
+/// How often the system clock is compared with ours.
+pub(crate) const CLOCK_FOLLOW_INTERVAL: Duration = Duration::from_secs(5);
+
+/// An arbiter that has not answered for this long is not healthy.
+pub(crate) const HEALTHY_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often an arbiter shows that it lives.
+pub(crate) const ARBITER_TICK: Duration = Duration::from_secs(1);
+
+/// How often a drain looks whether the last held call has returned.
+pub(crate) const DRAIN_POLL: Duration = Duration::from_millis(10);

@@ -1,0 +1,280 @@
+//! Every metric of the engine, named in one file. Names are an interface: `docs/metrics.md` lists them.
+//!
+//! Label values come from closed lists or from the configuration, so that their number is bounded.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use tocsin_model::{ErrorCode, ProviderName, Transaction};
+use tocsin_storage::{CommitReport, StoreObserver};
+
+use crate::protocol::DeliveryOutcome;
+
+/// The names, as Prometheus sees them.
+pub mod names {
+    /// Transactions stored, by `type` and `method`.
+    pub const TRANSACTIONS_STARTED: &str = "tocsin_transactions_started_total";
+    /// Transactions that reached their final state, by `type`, `method` and `state`.
+    pub const TRANSACTIONS_ENDED: &str = "tocsin_transactions_ended_total";
+    /// Starts that were refused, by error `code`.
+    pub const STARTS_REFUSED: &str = "tocsin_starts_refused_total";
+    /// Open transactions.
+    pub const TRANSACTIONS_IN_FLIGHT: &str = "tocsin_transactions_in_flight";
+    /// Answers of phones, by `result` (`taken` or an error code).
+    pub const ANSWERS: &str = "tocsin_answers_total";
+    /// Calls that wait for a change.
+    pub const WAITERS: &str = "tocsin_waiters";
+    /// Pushes that ended, by `provider`, `outcome` (`relayed`, `failed`, `unknown`) and `reason`.
+    pub const PUSHES: &str = "tocsin_pushes_total";
+    /// Pushes in the hands of a provider.
+    pub const PUSHES_IN_FLIGHT: &str = "tocsin_provider_pushes_in_flight";
+    /// Transactions that a provider supervises.
+    pub const SUPERVISED: &str = "tocsin_provider_supervised_transactions";
+    /// Whether a provider's breaker is open (1) or not (0).
+    pub const BREAKER_OPEN: &str = "tocsin_provider_breaker_open";
+    /// HTTP/2 connections of a provider.
+    pub const PROVIDER_CONNECTIONS: &str = "tocsin_provider_connections";
+    /// HTTP/2 streams in flight of a provider.
+    pub const PROVIDER_STREAMS: &str = "tocsin_provider_streams_in_flight";
+    /// Streams that the provider's peers allow at the moment, all connections together.
+    pub const PROVIDER_STREAMS_MAX: &str = "tocsin_provider_streams_allowed";
+    /// Pushes that wait for a stream.
+    pub const PROVIDER_QUEUE: &str = "tocsin_provider_queue_depth";
+    /// Handlers that panicked, by `actor`.
+    pub const ACTOR_FAULTS: &str = "tocsin_actor_faults_total";
+    /// Verbs in one group commit.
+    pub const COMMIT_VERBS: &str = "tocsin_store_commit_verbs";
+    /// Time of one group commit with its sync, in seconds.
+    pub const COMMIT_SECONDS: &str = "tocsin_store_commit_seconds";
+    /// Longest wait of a verb for its commit, in seconds.
+    pub const COMMIT_QUEUE_SECONDS: &str = "tocsin_store_queue_seconds";
+    /// Verbs waiting for the writer.
+    pub const COMMIT_QUEUE: &str = "tocsin_store_queue_depth";
+    /// Verbs refused because the queue was full.
+    pub const COMMITS_REFUSED: &str = "tocsin_store_refused_total";
+    /// Signatures waiting for a thread.
+    pub const SIGNATURE_QUEUE: &str = "tocsin_signature_queue_depth";
+    /// Signatures refused because the queue was full.
+    pub const SIGNATURES_REFUSED: &str = "tocsin_signature_refused_total";
+    /// Steps of the system clock over one second.
+    pub const CLOCK_STEPS: &str = "tocsin_clock_steps_total";
+}
+
+/// The metrics of one engine.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    transactions_started: IntCounterVec,
+    transactions_ended: IntCounterVec,
+    starts_refused: IntCounterVec,
+    answers: IntCounterVec,
+    pushes: IntCounterVec,
+    actor_faults: IntCounterVec,
+    commit_verbs: Histogram,
+    commit_seconds: Histogram,
+    commit_queue_seconds: Histogram,
+    commits_refused: IntCounter,
+    /// Open transactions.
+    pub transactions_in_flight: IntGauge,
+    /// Calls that wait for a change.
+    pub waiters: IntGauge,
+    /// Pushes in the hands of each provider.
+    pub pushes_in_flight: IntGaugeVec,
+    /// Transactions that each provider supervises.
+    pub supervised: IntGaugeVec,
+    /// Whether each provider's breaker is open.
+    pub breaker_open: IntGaugeVec,
+    /// Connections of each provider.
+    pub provider_connections: IntGaugeVec,
+    /// Streams in flight of each provider.
+    pub provider_streams: IntGaugeVec,
+    /// Streams allowed by each provider's peers.
+    pub provider_streams_max: IntGaugeVec,
+    /// Pushes that wait for a stream of each provider.
+    pub provider_queue: IntGaugeVec,
+    /// Verbs waiting for the writer.
+    pub commit_queue: IntGauge,
+    /// Signatures waiting for a thread.
+    pub signature_queue: IntGauge,
+    /// Signatures refused.
+    pub signatures_refused: IntCounter,
+    /// Steps of the system clock.
+    pub clock_steps: IntCounter,
+}
+
+/// Registers metrics under names that are constants of this file, so it can only fail by a fault in this file.
+struct Registrar(Registry);
+
+impl Registrar {
+    fn keep<C: prometheus::core::Collector + Clone + 'static>(&self, metric: prometheus::Result<C>) -> C {
+        let metric = metric.expect("metric names and labels are well-formed constants of this file");
+        self.0.register(Box::new(metric.clone())).expect("metric names in this file are unique");
+        metric
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.keep(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.keep(IntCounter::new(name, help))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.keep(IntGauge::new(name, help))
+    }
+
+    fn provider_gauge(&self, name: &str, help: &str) -> IntGaugeVec {
+        self.keep(IntGaugeVec::new(Opts::new(name, help), &["provider"]))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: prometheus::Result<Vec<f64>>) -> Histogram {
+        let buckets = buckets.expect("bucket bounds are well-formed constants of this file");
+        self.keep(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets)))
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Fresh metrics with a registry of their own.
+    pub fn new() -> Self {
+        let registrar = Registrar(Registry::new());
+        let seconds = || prometheus::exponential_buckets(0.000_1, 2.0, 16);
+        Self {
+            transactions_started: registrar.counters(
+                names::TRANSACTIONS_STARTED,
+                "Transactions stored.",
+                &["type", "method"],
+            ),
+            transactions_ended: registrar.counters(
+                names::TRANSACTIONS_ENDED,
+                "Transactions that reached their final state.",
+                &["type", "method", "state"],
+            ),
+            starts_refused: registrar.counters(names::STARTS_REFUSED, "Starts that were refused.", &["code"]),
+            answers: registrar.counters(names::ANSWERS, "Answers of phones.", &["result"]),
+            pushes: registrar.counters(
+                names::PUSHES,
+                "Pushes that ended.",
+                &["provider", "outcome", "reason"],
+            ),
+            actor_faults: registrar.counters(names::ACTOR_FAULTS, "Handlers that panicked.", &["actor"]),
+            commit_verbs: registrar.histogram(
+                names::COMMIT_VERBS,
+                "Verbs in one group commit.",
+                prometheus::exponential_buckets(1.0, 2.0, 14),
+            ),
+            commit_seconds: registrar.histogram(
+                names::COMMIT_SECONDS,
+                "Time of one group commit with its sync.",
+                seconds(),
+            ),
+            commit_queue_seconds: registrar.histogram(
+                names::COMMIT_QUEUE_SECONDS,
+                "Longest wait of a verb for its commit.",
+                seconds(),
+            ),
+            commits_refused: registrar
+                .counter(names::COMMITS_REFUSED, "Verbs refused because the commit queue was full."),
+            transactions_in_flight: registrar.gauge(names::TRANSACTIONS_IN_FLIGHT, "Open transactions."),
+            waiters: registrar.gauge(names::WAITERS, "Calls that wait for a change."),
+            pushes_in_flight: registrar
+                .provider_gauge(names::PUSHES_IN_FLIGHT, "Pushes in the hands of a provider."),
+            supervised: registrar
+                .provider_gauge(names::SUPERVISED, "Transactions that a provider supervises."),
+            breaker_open: registrar
+                .provider_gauge(names::BREAKER_OPEN, "Whether a provider's breaker is open (1) or not (0)."),
+            provider_connections: registrar
+                .provider_gauge(names::PROVIDER_CONNECTIONS, "HTTP/2 connections of a provider."),
+            provider_streams: registrar
+                .provider_gauge(names::PROVIDER_STREAMS, "HTTP/2 streams in flight of a provider."),
+            provider_streams_max: registrar.provider_gauge(
+                names::PROVIDER_STREAMS_MAX,
+                "Streams that a provider's peers allow at the moment.",
+            ),
+            provider_queue: registrar
+                .provider_gauge(names::PROVIDER_QUEUE, "Pushes that wait for a stream of a provider."),
+            commit_queue: registrar.gauge(names::COMMIT_QUEUE, "Verbs waiting for the writer."),
+            signature_queue: registrar.gauge(names::SIGNATURE_QUEUE, "Signatures waiting for a thread."),
+            signatures_refused: registrar
+                .counter(names::SIGNATURES_REFUSED, "Signatures refused because the queue was full."),
+            clock_steps: registrar.counter(names::CLOCK_STEPS, "Steps of the system clock over one second."),
+            registry: registrar.0,
+        }
+    }
+
+    /// The registry, for further metrics of the doors.
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Everything in the text format of Prometheus, version 0.0.4.
+    pub fn to_text(&self) -> String {
+        let mut text = Vec::new();
+        let encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        match encoded {
+            Ok(()) => String::from_utf8(text).unwrap_or_default(),
+            Err(error) => {
+                tracing::error!(%error, "metrics cannot be encoded");
+                String::new()
+            }
+        }
+    }
+
+    /// Counts a stored transaction.
+    pub fn started(&self, transaction: &Transaction) {
+        self.transactions_started
+            .with_label_values(&[transaction.type_name.as_str(), transaction.method.as_str()])
+            .inc();
+    }
+
+    /// Counts a final state.
+    pub fn ended(&self, transaction: &Transaction) {
+        let labels =
+            [transaction.type_name.as_str(), transaction.method.as_str(), transaction.state.as_str()];
+        self.transactions_ended.with_label_values(&labels).inc();
+    }
+
+    /// Counts a start that was refused.
+    pub fn start_refused(&self, code: ErrorCode) {
+        self.starts_refused.with_label_values(&[code.as_str()]).inc();
+    }
+
+    /// Counts an answer of a phone: taken, or refused with this code.
+    pub fn answered(&self, refused: Option<ErrorCode>) {
+        self.answers.with_label_values(&[refused.map_or("taken", ErrorCode::as_str)]).inc();
+    }
+
+    /// Counts a push that ended.
+    pub fn pushed(&self, provider: &ProviderName, outcome: DeliveryOutcome) {
+        let (word, reason) = match outcome {
+            DeliveryOutcome::Relayed => ("relayed", ""),
+            DeliveryOutcome::Failed(reason) => ("failed", reason.as_str()),
+            DeliveryOutcome::Unknown(reason) => ("unknown", reason.as_str()),
+        };
+        self.pushes.with_label_values(&[provider.as_str(), word, reason]).inc();
+    }
+
+    /// Counts a handler that panicked.
+    pub fn actor_fault(&self, actor: &'static str) {
+        self.actor_faults.with_label_values(&[actor]).inc();
+    }
+}
+
+impl StoreObserver for Metrics {
+    fn committed(&self, report: CommitReport) {
+        self.commit_verbs.observe(report.verbs as f64);
+        self.commit_seconds.observe(report.write.as_secs_f64());
+        self.commit_queue_seconds.observe(report.queue_wait.as_secs_f64());
+    }
+
+    fn refused(&self) {
+        self.commits_refused.inc();
+    }
+}

@@ -1,0 +1,295 @@
+//! The provider actor: owns one network's driver and supervises the transactions that it delivers for.
+//!
+//! It keeps the pushes in flight and a bounded table of mailboxes, and nothing of the transactions' state. A
+//! transaction that falls is revived through the registry, with back-off and a limit. When the actor itself
+//! falls, its pushes are cut, every transaction of the table hears `Down`, a fresh actor with a fresh breaker
+//! takes the same mailbox, and every transaction hears `Up`. Table and driver outlive the fall: they are shared
+//! state behind one-call interfaces, not part of the value that panicked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_rt::ArbiterHandle;
+use dashmap::DashMap;
+use tocsin_config::ProviderLimits;
+use tocsin_model::{DeliveryReason, ProviderName, PushKind, PushToken, TransactionId};
+use tocsin_storage::{PushTargetVerdict, Store};
+use tokio::task::JoinSet;
+
+use super::{Breaker, Driver, DriverReport, PushVerdict};
+use crate::clock::Clock;
+use crate::limits::{PROVIDER_RESTART_MAX, PROVIDER_RESTART_MIN, REVIVAL_BACKOFF, REVIVALS_MAX};
+use crate::metrics::Metrics;
+use crate::protocol::{
+    Deliver, DeliveryOutcome, Faulted, ProviderAddress, ProviderEvent, Push, Release, Revive,
+};
+use crate::supervise;
+
+/// Messages waiting in a provider's mailbox beyond its queue of pushes.
+const MAILBOX_RESERVE: usize = 1_024;
+
+/// What a provider actor is made of, again after each fall.
+pub(crate) struct ProviderParts {
+    pub(crate) name: ProviderName,
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) limits: ProviderLimits,
+    pub(crate) clock: Clock,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) revive: Revive,
+}
+
+/// What outlives a fall.
+struct Shared {
+    parts: ProviderParts,
+    supervised: DashMap<TransactionId, Supervised>,
+    available: Arc<AtomicBool>,
+}
+
+/// A supervised transaction: its mailbox and the number of its falls.
+struct Supervised {
+    mailbox: Option<Recipient<ProviderEvent>>,
+    faults: u32,
+}
+
+/// The actor of one provider.
+struct ProviderActor {
+    shared: Arc<Shared>,
+    breaker: Breaker,
+    in_flight: JoinSet<()>,
+    restarted: bool,
+}
+
+/// Starts a provider on `arbiter`; it lives as long as the process.
+pub(crate) fn start(parts: ProviderParts, arbiter: &ArbiterHandle) -> ProviderAddress {
+    let mailbox_max = parts.limits.queue_max + MAILBOX_RESERVE;
+    let available = Arc::new(AtomicBool::new(true));
+    let shared = Arc::new(Shared { parts, supervised: DashMap::new(), available: Arc::clone(&available) });
+    let (sender, receiver) = actix::dev::channel::channel(mailbox_max);
+    let address: Addr<ProviderActor> = Addr::new(sender);
+    arbiter.spawn_fn(move || {
+        let actor = ProviderActor::fresh(Arc::clone(&shared), false);
+        let running = Context::with_receiver(receiver).into_future(actor);
+        actix_rt::spawn(supervise::run_restarting(running, move |faults| shared.fell(faults)));
+    });
+    ProviderAddress {
+        deliver: address.clone().recipient(),
+        release: address.clone().recipient(),
+        faulted: address.clone().recipient(),
+        #[cfg(feature = "fault-hook")]
+        fault: address.clone().recipient(),
+        available,
+    }
+}
+
+impl Shared {
+    /// Tells the transactions that the actor fell, and answers with the back-off before it returns.
+    fn fell(&self, faults: u32) -> Duration {
+        let name = &self.parts.name;
+        self.parts.metrics.actor_fault("provider");
+        tracing::error!(provider = %name, faults, "a provider's actor fell; it restarts");
+        self.tell_all(&ProviderEvent::Down { provider: name.clone() });
+        let doubled = PROVIDER_RESTART_MIN.saturating_mul(1 << faults.saturating_sub(1).min(16));
+        doubled.min(PROVIDER_RESTART_MAX)
+    }
+
+    /// The mailboxes are copied first: nothing is sent while the table is held.
+    fn tell_all(&self, event: &ProviderEvent) {
+        let mailboxes: Vec<_> = self.supervised.iter().filter_map(|entry| entry.mailbox.clone()).collect();
+        for mailbox in mailboxes {
+            // A transaction whose mailbox is full or gone asks its record instead.
+            let _ = mailbox.try_send(event.clone());
+        }
+    }
+
+    /// Enters a transaction; `false` when the table is full.
+    fn supervise(&self, transaction_id: TransactionId, mailbox: &Recipient<ProviderEvent>) -> bool {
+        if let Some(mut known) = self.supervised.get_mut(&transaction_id) {
+            known.mailbox = Some(mailbox.clone());
+            return true;
+        }
+        if self.supervised.len() >= self.parts.limits.supervised_max {
+            return false;
+        }
+        self.supervised.insert(transaction_id, Supervised { mailbox: Some(mailbox.clone()), faults: 0 });
+        true
+    }
+
+    fn set_available(&self, available: bool) {
+        let before = self.available.swap(available, Ordering::Relaxed);
+        if before != available {
+            tracing::warn!(provider = %self.parts.name, available, "a provider's breaker changed");
+        }
+        self.gauge(&self.parts.metrics.breaker_open, usize::from(!available));
+    }
+
+    fn gauge(&self, gauge: &prometheus::IntGaugeVec, value: usize) {
+        gauge.with_label_values(&[self.parts.name.as_str()]).set(i64::try_from(value).unwrap_or(i64::MAX));
+    }
+}
+
+impl ProviderActor {
+    fn fresh(shared: Arc<Shared>, restarted: bool) -> Self {
+        let breaker = Breaker::new(shared.parts.limits.breaker_faults, shared.parts.limits.breaker_open);
+        Self { shared, breaker, in_flight: JoinSet::new(), restarted }
+    }
+
+    /// Why this push cannot be taken, if it cannot.
+    fn refusal(&mut self, deliver: &Deliver) -> Option<DeliveryReason> {
+        let now = self.shared.parts.clock.now();
+        while self.in_flight.try_join_next().is_some() {}
+        if now >= deliver.push.expires_at {
+            return Some(DeliveryReason::Late);
+        }
+        let known = self.shared.supervise(deliver.push.transaction_id, &deliver.reply_to);
+        if !known || self.in_flight.len() >= self.shared.parts.limits.queue_max {
+            return Some(DeliveryReason::Busy);
+        }
+        let allowed = self.breaker.allows(now);
+        self.shared.set_available(allowed);
+        (!allowed).then_some(DeliveryReason::Unavailable)
+    }
+
+    fn finished(&mut self, healthy: Option<bool>) {
+        let now = self.shared.parts.clock.now();
+        if let Some(healthy) = healthy {
+            self.breaker.record(healthy, now);
+            self.shared.set_available(!self.breaker.is_open(now));
+        }
+        self.update_gauges();
+    }
+
+    fn update_gauges(&mut self) {
+        while self.in_flight.try_join_next().is_some() {}
+        let metrics = &self.shared.parts.metrics;
+        self.shared.gauge(&metrics.pushes_in_flight, self.in_flight.len());
+        self.shared.gauge(&metrics.supervised, self.shared.supervised.len());
+    }
+}
+
+impl Actor for ProviderActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        let driver = Arc::clone(&self.shared.parts.driver);
+        context.spawn(actix::fut::wrap_future(async move { driver.keep_warm().await }));
+        if self.restarted {
+            self.shared.tell_all(&ProviderEvent::Up { provider: self.shared.parts.name.clone() });
+        }
+    }
+}
+
+impl actix::Supervised for ProviderActor {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        *self = Self::fresh(Arc::clone(&self.shared), true);
+    }
+}
+
+impl Handler<Deliver> for ProviderActor {
+    type Result = ();
+
+    fn handle(&mut self, deliver: Deliver, context: &mut Context<Self>) {
+        if let Some(reason) = self.refusal(&deliver) {
+            let outcome = DeliveryOutcome::Failed(reason);
+            self.shared.parts.metrics.pushed(&self.shared.parts.name, outcome);
+            let ended = ProviderEvent::Ended { device_id: deliver.push.device_id, outcome };
+            let _ = deliver.reply_to.try_send(ended);
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let actor = context.address();
+        self.in_flight.spawn(async move {
+            let report = carry(&shared, &deliver.push, &deliver.reply_to).await;
+            let _ = actor.try_send(Finished { healthy: report.healthy });
+        });
+    }
+}
+
+/// Delivers one push, tells the transaction, and has the storage judge the address.
+async fn carry(shared: &Shared, push: &Push, reply_to: &Recipient<ProviderEvent>) -> DriverReport {
+    let device_id = push.device_id;
+    let written = || {
+        let _ = reply_to.try_send(ProviderEvent::Written { device_id });
+    };
+    let report = shared.parts.driver.deliver(push, &written).await;
+    shared.parts.metrics.pushed(&shared.parts.name, report.outcome);
+    // Waits for room: the outcome of a push must not be lost while its transaction lives.
+    let _ = reply_to.send(ProviderEvent::Ended { device_id, outcome: report.outcome }).await;
+    if let (Some(verdict), Some(token)) = (report.verdict, &push.target.token) {
+        judge(shared, push, token, verdict).await;
+    }
+    report
+}
+
+/// A taken push says nothing new of an address that was never doubted, so it is not written down.
+async fn judge(shared: &Shared, push: &Push, token: &PushToken, verdict: PushVerdict) {
+    let verdict = match verdict {
+        PushVerdict::Dead { since } => PushTargetVerdict::Dead { since },
+        PushVerdict::Suspect => PushTargetVerdict::Suspect,
+        PushVerdict::Good => return,
+    };
+    let kind: PushKind = push.target.kind;
+    match shared.parts.store.judge_push_target(kind, token.clone(), verdict).await {
+        Ok(changed) if !changed.is_empty() => {
+            tracing::info!(provider = %shared.parts.name, devices = changed.len(), "push addresses were judged");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "a push address could not be judged"),
+    }
+}
+
+impl Handler<Release> for ProviderActor {
+    type Result = ();
+
+    fn handle(&mut self, release: Release, _: &mut Context<Self>) {
+        self.shared.supervised.remove(&release.transaction_id);
+        self.update_gauges();
+    }
+}
+
+impl Handler<Faulted> for ProviderActor {
+    type Result = ();
+
+    fn handle(&mut self, fallen: Faulted, context: &mut Context<Self>) {
+        let id = fallen.transaction_id;
+        let faults = {
+            let mut entry =
+                self.shared.supervised.entry(id).or_insert(Supervised { mailbox: None, faults: 0 });
+            entry.mailbox = None;
+            entry.faults += 1;
+            entry.faults
+        };
+        if faults > REVIVALS_MAX {
+            tracing::error!(transaction = %id, faults, "a transaction keeps falling; it is revived only when asked for");
+            return;
+        }
+        let wait = REVIVAL_BACKOFF.saturating_mul(1 << (faults - 1).min(16));
+        context.run_later(wait, move |actor, _| (actor.shared.parts.revive)(id));
+    }
+}
+
+/// A push ended; the breaker learns from it.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Finished {
+    healthy: Option<bool>,
+}
+
+impl Handler<Finished> for ProviderActor {
+    type Result = ();
+
+    fn handle(&mut self, finished: Finished, _: &mut Context<Self>) {
+        self.finished(finished.healthy);
+    }
+}
+
+#[cfg(feature = "fault-hook")]
+impl Handler<crate::protocol::InjectFault> for ProviderActor {
+    type Result = ();
+
+    fn handle(&mut self, _: crate::protocol::InjectFault, _: &mut Context<Self>) {
+        std::panic::panic_any("a fault injected by a test");
+    }
+}

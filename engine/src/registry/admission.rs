@@ -1,0 +1,166 @@
+//! Says busy before work exists: counts open transactions all together, by client and by user.
+//!
+//! The same books answer which transactions of a user are open, so that a phone can list them without a scan.
+//! Each map is touched by one short call; no guard is kept over another look-up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use tocsin_config::EngineLimits;
+use tocsin_model::{ClientId, ErrorCode, Problem, Transaction, TransactionId, User};
+
+/// The books of open transactions; clones share them.
+#[derive(Clone, Debug)]
+pub struct Admission(Arc<Books>);
+
+#[derive(Debug)]
+struct Books {
+    in_flight_max: usize,
+    per_client_max: usize,
+    per_user_max: usize,
+    in_flight: AtomicUsize,
+    by_client: DashMap<ClientId, usize>,
+    by_user: DashMap<User, Vec<TransactionId>>,
+}
+
+/// A place among the open transactions, given back when dropped.
+#[derive(Debug)]
+pub struct Permit {
+    books: Arc<Books>,
+    client: ClientId,
+    user: User,
+    id: TransactionId,
+}
+
+impl Admission {
+    /// Empty books with these bounds.
+    pub fn new(limits: &EngineLimits) -> Self {
+        Self(Arc::new(Books {
+            in_flight_max: limits.transactions_in_flight_max,
+            per_client_max: limits.transactions_per_client_max,
+            per_user_max: limits.transactions_per_user_max,
+            in_flight: AtomicUsize::new(0),
+            by_client: DashMap::new(),
+            by_user: DashMap::new(),
+        }))
+    }
+
+    /// A place for a new transaction, or the bound that it met.
+    pub fn admit(&self, id: TransactionId, client: &ClientId, user: &User) -> Result<Permit, Problem> {
+        let permit = self.enter(id, client, user);
+        match self.bound_met(client, user) {
+            None => Ok(permit),
+            Some(problem) => Err(problem),
+        }
+    }
+
+    /// A place for a transaction that is stored already, whatever the bounds say.
+    pub fn readmit(&self, transaction: &Transaction) -> Permit {
+        self.enter(transaction.id, &transaction.client, &transaction.user)
+    }
+
+    /// The open transactions of a user, oldest first.
+    pub fn open_of(&self, user: &User) -> Vec<TransactionId> {
+        self.0.by_user.get(user).map(|ids| ids.clone()).unwrap_or_default()
+    }
+
+    /// Open transactions, all together.
+    pub fn in_flight(&self) -> usize {
+        self.0.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Enters first and asks later: two callers at the bound may both be refused, never both let in.
+    fn enter(&self, id: TransactionId, client: &ClientId, user: &User) -> Permit {
+        let books = &self.0;
+        books.in_flight.fetch_add(1, Ordering::Relaxed);
+        *books.by_client.entry(client.clone()).or_default() += 1;
+        books.by_user.entry(user.clone()).or_default().push(id);
+        Permit { books: Arc::clone(books), client: client.clone(), user: user.clone(), id }
+    }
+
+    fn bound_met(&self, client: &ClientId, user: &User) -> Option<Problem> {
+        let books = &self.0;
+        if books.in_flight.load(Ordering::Relaxed) > books.in_flight_max {
+            return Some(Problem::new(ErrorCode::Busy, "too many transactions are open; try again shortly"));
+        }
+        let of_client = books.by_client.get(client).map_or(0, |count| *count);
+        if of_client > books.per_client_max {
+            return Some(Problem::new(ErrorCode::RateLimited, "too many open transactions of this client"));
+        }
+        let of_user = books.by_user.get(user).map_or(0, |ids| ids.len());
+        (of_user > books.per_user_max)
+            .then(|| Problem::new(ErrorCode::RateLimited, "too many open transactions of this user"))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let books = &self.books;
+        books.in_flight.fetch_sub(1, Ordering::Relaxed);
+        books.by_client.remove_if_mut(&self.client, |_, count| {
+            *count = count.saturating_sub(1);
+            *count == 0
+        });
+        books.by_user.remove_if_mut(&self.user, |_, ids| {
+            ids.retain(|id| *id != self.id);
+            ids.is_empty()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tocsin_model::{Partition, UnixMs, UserId, UserIdRule};
+
+    fn admission(all: usize, client: usize, user: usize) -> Admission {
+        let limits = EngineLimits {
+            transactions_in_flight_max: all,
+            transactions_per_client_max: client,
+            transactions_per_user_max: user,
+            ..crate::testing::engine_limits()
+        };
+        Admission::new(&limits)
+    }
+
+    fn id(number: u8) -> TransactionId {
+        TransactionId::compose(UnixMs::new(1), Partition::default(), [number; 16])
+    }
+
+    fn user(id: &str) -> User {
+        let id = UserId::new(id, UserIdRule::Exact).expect("valid");
+        User { realm: "retail".parse().expect("valid"), id }
+    }
+
+    fn client(name: &str) -> ClientId {
+        name.parse().expect("valid")
+    }
+
+    #[test]
+    fn each_bound_refuses_the_one_beyond_it_and_a_dropped_permit_makes_room() {
+        let cases = [
+            (admission(1, 9, 9), ErrorCode::Busy),
+            (admission(9, 1, 9), ErrorCode::RateLimited),
+            (admission(9, 9, 1), ErrorCode::RateLimited),
+        ];
+        for (admission, code) in cases {
+            let first = admission.admit(id(1), &client("portal"), &user("alice")).expect("room for one");
+            let refused =
+                admission.admit(id(2), &client("portal"), &user("alice")).expect_err("no room for two");
+            assert_eq!(refused.code, code);
+            drop(first);
+            assert!(admission.admit(id(3), &client("portal"), &user("alice")).is_ok(), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_refused_caller_leaves_no_trace() {
+        let admission = admission(1, 9, 9);
+        let _held = admission.admit(id(1), &client("portal"), &user("alice"));
+        assert!(admission.admit(id(2), &client("portal"), &user("bob")).is_err());
+        assert_eq!(admission.in_flight(), 1);
+        assert!(admission.open_of(&user("bob")).is_empty());
+        assert_eq!(admission.open_of(&user("alice")), vec![id(1)]);
+    }
+}

@@ -1,0 +1,11 @@
+//! The registry: which transactions are open, who waits for them, and how one comes back to life.
+
+mod admission;
+mod recover;
+mod shard;
+mod waiters;
+
+pub use admission::{Admission, Permit};
+pub(crate) use recover::recover;
+pub(crate) use shard::{AskError, Registry};
+pub use waiters::Waiters;

@@ -1,0 +1,214 @@
+//! From an id to the mailbox of its transaction, reviving it from its record if need be.
+//!
+//! The only place that makes transaction actors. Each lives on one arbiter, chosen by its id, and is reached by
+//! one address; when it falls, the next call or its supervisor brings it back from its record.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use actix_rt::ArbiterHandle;
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use tocsin_model::{
+    DeviceId, ErrorCode, Idempotency, Problem, ProviderName, PushTarget, Transaction, TransactionId,
+};
+use tokio::sync::oneshot;
+
+use super::{Admission, Permit};
+use crate::error::store_problem;
+use crate::limits::{ASK_AGAIN_MAX, TRANSACTION_MAILBOX_MAX};
+use crate::protocol::Faulted;
+use crate::supervise::{self, ExitStatus};
+use crate::surroundings::Surroundings;
+use crate::transaction::{Ask, Beginning, News, Reply, Request, TransactionActor, judge_ended, unanswered};
+
+/// Why a transaction could not be asked.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum AskError {
+    /// There is none with this id.
+    Absent,
+    /// It could not answer.
+    Failed(Problem),
+}
+
+/// The open transactions of this process.
+pub(crate) struct Registry {
+    arbiters: Vec<ArbiterHandle>,
+    actors: DashMap<TransactionId, Addr<TransactionActor>>,
+    admission: Admission,
+    surroundings: Arc<Surroundings>,
+}
+
+/// Where a transaction is.
+enum Found {
+    Open(Addr<TransactionActor>),
+    Ended(Box<Transaction>),
+    Absent,
+}
+
+impl Registry {
+    pub(crate) fn new(
+        arbiters: Vec<ArbiterHandle>,
+        admission: Admission,
+        surroundings: Arc<Surroundings>,
+    ) -> Self {
+        Self { arbiters, actors: DashMap::new(), admission, surroundings }
+    }
+
+    /// The books of open transactions.
+    pub(crate) const fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Starts a new transaction; the reply comes when it is stored.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        transaction: Transaction,
+        permit: Permit,
+        idempotency: Option<Idempotency>,
+        targets: Vec<(DeviceId, PushTarget)>,
+    ) -> oneshot::Receiver<Reply> {
+        let (reply, replied) = oneshot::channel();
+        let id = transaction.id;
+        let address = self.spawn(transaction, permit, Beginning::Start { idempotency, targets, reply });
+        self.actors.insert(id, address);
+        replied
+    }
+
+    /// Asks a transaction, open or ended. An actor that falls while it has the call is revived and asked again.
+    pub(crate) async fn ask(
+        self: &Arc<Self>,
+        id: TransactionId,
+        request: Request,
+    ) -> Result<Reply, AskError> {
+        for _ in 0..=ASK_AGAIN_MAX {
+            let address = match self.find(id).await? {
+                Found::Open(address) => address,
+                Found::Ended(transaction) => {
+                    return Ok(judge_ended(*transaction, request, self.surroundings.clock.now()));
+                }
+                Found::Absent => return Err(AskError::Absent),
+            };
+            let (reply, replied) = oneshot::channel();
+            match address.try_send(Ask { request: request.clone(), reply }) {
+                Ok(()) => {}
+                Err(actix::dev::SendError::Full(_)) => return Err(AskError::Failed(mailbox_full())),
+                Err(actix::dev::SendError::Closed(_)) => continue,
+            }
+            if let Ok(reply) = replied.await {
+                return Ok(reply);
+            }
+        }
+        Err(AskError::Failed(unanswered()))
+    }
+
+    /// Brings news to a transaction, if it is open here. News is best effort.
+    pub(crate) fn tell(&self, id: TransactionId, news: News) {
+        let address = self.actors.get(&id).map(|address| address.clone());
+        if let Some(address) = address {
+            let _ = address.try_send(news);
+        }
+    }
+
+    /// Makes the next handler of an open transaction panic.
+    #[cfg(feature = "fault-hook")]
+    pub(crate) fn inject_fault(&self, id: TransactionId) -> bool {
+        let address = self.actors.get(&id).map(|address| address.clone());
+        address.is_some_and(|address| address.try_send(crate::protocol::InjectFault).is_ok())
+    }
+
+    /// Brings a transaction back from its record if it is pending and has no actor.
+    pub(crate) async fn revive_if_pending(self: &Arc<Self>, id: TransactionId) -> Result<(), AskError> {
+        self.find(id).await.map(|_| ())
+    }
+
+    /// Gives a pending record an actor, unless it has one.
+    pub(crate) fn revive(self: &Arc<Self>, transaction: Transaction) -> Addr<TransactionActor> {
+        let id = transaction.id;
+        let permit = self.admission.readmit(&transaction);
+        match self.actors.entry(id) {
+            Entry::Occupied(entry) if entry.get().connected() => entry.get().clone(),
+            Entry::Occupied(mut entry) => {
+                let address = self.spawn(transaction, permit, Beginning::Revival);
+                entry.insert(address.clone());
+                address
+            }
+            Entry::Vacant(entry) => {
+                let address = self.spawn(transaction, permit, Beginning::Revival);
+                entry.insert(address.clone());
+                address
+            }
+        }
+    }
+
+    async fn find(self: &Arc<Self>, id: TransactionId) -> Result<Found, AskError> {
+        let open = self.actors.get(&id).map(|address| address.clone());
+        if let Some(address) = open.filter(Addr::connected) {
+            return Ok(Found::Open(address));
+        }
+        let record = self.surroundings.store.transaction(id).await;
+        match record.map_err(|error| AskError::Failed(store_problem(&error)))? {
+            None => Ok(Found::Absent),
+            Some(transaction) if transaction.state.is_final() => Ok(Found::Ended(Box::new(transaction))),
+            Some(transaction) => Ok(Found::Open(self.revive(transaction))),
+        }
+    }
+
+    fn spawn(
+        self: &Arc<Self>,
+        transaction: Transaction,
+        permit: Permit,
+        beginning: Beginning,
+    ) -> Addr<TransactionActor> {
+        let id = transaction.id;
+        let supervisor = first_provider(&transaction);
+        let actor = TransactionActor::new(transaction, permit, beginning, Arc::clone(&self.surroundings));
+        let (sender, receiver) = actix::dev::channel::channel(TRANSACTION_MAILBOX_MAX);
+        let address = Addr::new(sender);
+        let (registry, own_address) = (Arc::clone(self), address.clone());
+        self.arbiter_of(id).spawn_fn(move || {
+            let running = Context::with_receiver(receiver).into_future(actor);
+            actix_rt::spawn(supervise::run_once(running, move |exit| {
+                registry.exited(id, &own_address, supervisor.as_ref(), exit);
+            }));
+        });
+        address
+    }
+
+    fn arbiter_of(&self, id: TransactionId) -> &ArbiterHandle {
+        // The last bytes of an id are random.
+        let [.., low, high] = *id.as_bytes();
+        &self.arbiters[usize::from(u16::from_be_bytes([low, high])) % self.arbiters.len()]
+    }
+
+    fn exited(
+        &self,
+        id: TransactionId,
+        address: &Addr<TransactionActor>,
+        supervisor: Option<&ProviderName>,
+        exit: ExitStatus,
+    ) {
+        self.actors.remove_if(&id, |_, present| present == address);
+        if exit == ExitStatus::Fault {
+            self.surroundings.metrics.actor_fault("transaction");
+            tracing::error!(transaction = %id, "a transaction's actor fell; it comes back from its record");
+            let told =
+                self.surroundings.providers().supervisor(supervisor).is_some_and(|provider| {
+                    provider.faulted.try_send(Faulted { transaction_id: id }).is_ok()
+                });
+            if !told {
+                tracing::error!(transaction = %id, "its supervisor is busy; it comes back when it is asked for");
+            }
+        }
+    }
+}
+
+/// The provider of the first delivery, which supervises the transaction.
+fn first_provider(transaction: &Transaction) -> Option<ProviderName> {
+    let mut deliveries = transaction.recipients.iter().filter_map(|recipient| recipient.delivery.as_ref());
+    deliveries.next().map(|delivery| delivery.provider.clone())
+}
+
+fn mailbox_full() -> Problem {
+    Problem::new(ErrorCode::Busy, "too many calls at once for this transaction; nothing was done")
+}

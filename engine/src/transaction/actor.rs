@@ -1,0 +1,385 @@
+//! The actor of one transaction: performs what the machine wants, and nothing else.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use tocsin_model::{Answer, DeviceId, Idempotency, Problem, ProviderName, PushTarget, Transaction, UnixMs};
+use tocsin_storage::{Attempted, Created, Ended, NewTransaction, Pending, StoreError};
+use tokio::sync::oneshot;
+
+use super::{CallerId, Effect, Event, Machine, Reply, WriteOutcome, push};
+use crate::error::store_failure;
+use crate::limits::READ_BACK_DELAY;
+use crate::protocol::{Deliver, DeliveryOutcome, ProviderEvent, Release};
+use crate::registry::Permit;
+use crate::surroundings::Surroundings;
+
+/// The actor of one transaction.
+pub(crate) struct TransactionActor {
+    machine: Machine,
+    surroundings: Arc<Surroundings>,
+    /// Its place among the open transactions; given back when it is final.
+    permit: Option<Permit>,
+    beginning: Beginning,
+    callers: Vec<(CallerId, oneshot::Sender<Reply>)>,
+    next_caller: u32,
+    timer: Option<SpawnHandle>,
+}
+
+/// What only the first moments need.
+pub(crate) enum Beginning {
+    /// It is to be stored.
+    Start {
+        /// The caller's promise.
+        idempotency: Option<Idempotency>,
+        /// The push addresses that the start has read already.
+        targets: Vec<(DeviceId, PushTarget)>,
+        /// Who waits for it.
+        reply: oneshot::Sender<Reply>,
+    },
+    /// It was read from its record.
+    Revival,
+    /// They are over.
+    Over,
+}
+
+impl TransactionActor {
+    pub(crate) fn new(
+        transaction: Transaction,
+        permit: Permit,
+        beginning: Beginning,
+        surroundings: Arc<Surroundings>,
+    ) -> Self {
+        Self {
+            machine: Machine::new(transaction),
+            surroundings,
+            permit: Some(permit),
+            beginning,
+            callers: Vec::new(),
+            next_caller: 0,
+            timer: None,
+        }
+    }
+
+    fn step(&mut self, event: Event, context: &mut Context<Self>) {
+        let now = self.surroundings.clock.now();
+        for effect in self.machine.step(event, now) {
+            self.perform(effect, now, context);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect, now: UnixMs, context: &mut Context<Self>) {
+        match effect {
+            Effect::Create(transaction) => self.create(&transaction, context),
+            Effect::End(ended) => {
+                let pending = self.surroundings.store.end(Transaction::clone(&ended));
+                Self::await_write(pending, ended_outcome, context);
+            }
+            Effect::Attempt { tried, used_before } => {
+                let pending = self.surroundings.store.attempt(Transaction::clone(&tried), used_before);
+                Self::await_write(pending, attempted_outcome, context);
+            }
+            Effect::Mark(transaction) => {
+                // A mark that is lost costs one repeated push under the same ids, so nobody waits for it.
+                drop(self.surroundings.store.mark(Transaction::clone(&transaction)));
+            }
+            Effect::ReadBack => self.read_back(context),
+            Effect::Push(device_id) => self.push(device_id, context),
+            Effect::ArmTimer(at) => self.arm_timer(at, now, context),
+            Effect::Reply(caller, reply) => self.reply(caller, reply),
+            Effect::Publish(transaction) => self.surroundings.published(&transaction),
+            Effect::Retire => self.retire(context),
+            Effect::Stop => context.stop(),
+        }
+    }
+
+    fn create(&mut self, transaction: &Arc<Transaction>, context: &mut Context<Self>) {
+        let idempotency = match &mut self.beginning {
+            Beginning::Start { idempotency, .. } => idempotency.take(),
+            Beginning::Revival | Beginning::Over => None,
+        };
+        let new = NewTransaction { transaction: Transaction::clone(transaction), idempotency };
+        let pending = self.surroundings.store.create(new);
+        context.spawn(pending.into_actor(self).map(|created, actor, context| {
+            let event = match created {
+                Ok(Created::New) => {
+                    actor.surroundings.metrics.started(actor.machine.transaction());
+                    Event::Written(WriteOutcome::Stored)
+                }
+                Ok(Created::Existing(id)) => Event::SeenBefore { existing: Some(id) },
+                Ok(Created::Mismatch) => Event::SeenBefore { existing: None },
+                Err(error) => Event::Written(WriteOutcome::Failed(store_failure(&error))),
+            };
+            actor.step(event, context);
+        }));
+    }
+
+    fn await_write<T: 'static>(
+        pending: Pending<T>,
+        outcome: fn(Result<T, StoreError>) -> WriteOutcome,
+        context: &mut Context<Self>,
+    ) {
+        let written = actix::fut::wrap_future::<_, Self>(pending);
+        context.spawn(written.map(move |stored, actor, context| {
+            actor.step(Event::Written(outcome(stored)), context);
+        }));
+    }
+
+    /// Reads until the store answers; a store that has stopped ends the process, so this ends too.
+    fn read_back(&mut self, context: &mut Context<Self>) {
+        let store = Arc::clone(&self.surroundings.store);
+        let id = self.machine.transaction().id;
+        let reading = async move {
+            tokio::time::sleep(READ_BACK_DELAY).await;
+            store.transaction(id).await
+        };
+        context.spawn(actix::fut::wrap_future::<_, Self>(reading).map(|read, actor, context| match read {
+            Ok(record) => actor.step(Event::ReadBack(record.map(Box::new)), context),
+            Err(error) => {
+                tracing::warn!(%error, "a write of unknown end cannot be read back yet");
+                actor.read_back(context);
+            }
+        }));
+    }
+
+    fn push(&mut self, device_id: DeviceId, context: &mut Context<Self>) {
+        if let Beginning::Start { targets, .. } = &mut self.beginning
+            && let Some(index) = targets.iter().position(|(known, _)| *known == device_id)
+        {
+            let (_, target) = targets.swap_remove(index);
+            return self.push_to(device_id, Some(target), context);
+        }
+        let store = Arc::clone(&self.surroundings.store);
+        let reading = async move { store.device(device_id).await };
+        context.spawn(actix::fut::wrap_future::<_, Self>(reading).map(move |read, actor, context| {
+            let device = read.ok().flatten().filter(tocsin_model::Device::can_be_pushed);
+            actor.push_to(device_id, device.map(|device| device.push), context);
+        }));
+    }
+
+    fn push_to(&mut self, device_id: DeviceId, target: Option<PushTarget>, context: &mut Context<Self>) {
+        let outcome = match self.deliver(device_id, target, context) {
+            Ok(()) => return,
+            Err(reason) => DeliveryOutcome::Failed(reason),
+        };
+        self.step(Event::PushEnded { device_id, outcome }, context);
+    }
+
+    fn deliver(
+        &self,
+        device_id: DeviceId,
+        target: Option<PushTarget>,
+        context: &mut Context<Self>,
+    ) -> Result<(), tocsin_model::DeliveryReason> {
+        use tocsin_model::DeliveryReason::{Busy, RequestRefused, TokenDead, Unavailable};
+        let transaction = self.machine.transaction();
+        let recipient = transaction.recipient(&device_id).ok_or(TokenDead)?;
+        let provider = recipient.delivery.as_ref().map(|delivery| &delivery.provider).ok_or(TokenDead)?;
+        let target = target.ok_or(TokenDead)?;
+        let surroundings = &self.surroundings;
+        let push = push::ask(transaction, recipient, &target, &surroundings.config, &surroundings.push_ids)
+            .ok_or(RequestRefused)?;
+        let providers = surroundings.providers();
+        let address = providers.supervisor(Some(provider)).ok_or(Unavailable)?;
+        let deliver = Deliver { push, reply_to: context.address().recipient() };
+        address.deliver.try_send(deliver).map_err(|_| Busy)
+    }
+
+    fn arm_timer(&mut self, at: UnixMs, now: UnixMs, context: &mut Context<Self>) {
+        if let Some(armed) = self.timer.take() {
+            context.cancel_future(armed);
+        }
+        self.timer = Some(context.run_later(at.since(now).to_std(), |actor, context| {
+            actor.timer = None;
+            actor.step(Event::TimerFired, context);
+        }));
+    }
+
+    fn reply(&mut self, caller: CallerId, reply: Reply) {
+        if let Some(index) = self.callers.iter().position(|(known, _)| *known == caller) {
+            // A caller that hung up cancels nothing.
+            let _ = self.callers.swap_remove(index).1.send(reply);
+        }
+    }
+
+    fn enter_caller(&mut self, reply: oneshot::Sender<Reply>) -> CallerId {
+        let caller = CallerId(self.next_caller);
+        self.next_caller = self.next_caller.wrapping_add(1);
+        self.callers.push((caller, reply));
+        caller
+    }
+
+    /// It is final: lets go of everything but its memory of the outcome, and stops a moment later.
+    fn retire(&mut self, context: &mut Context<Self>) {
+        self.permit = None;
+        self.beginning = Beginning::Over;
+        self.surroundings.metrics.ended(self.machine.transaction());
+        if let Some(armed) = self.timer.take() {
+            context.cancel_future(armed);
+        }
+        let transaction = self.machine.transaction();
+        let mut told: Vec<&ProviderName> = Vec::new();
+        for delivery in transaction.recipients.iter().filter_map(|recipient| recipient.delivery.as_ref()) {
+            if !told.contains(&&delivery.provider) {
+                told.push(&delivery.provider);
+                self.release(Some(&delivery.provider));
+            }
+        }
+        if told.is_empty() {
+            self.release(None);
+        }
+        context.run_later(self.surroundings.linger, |_, context| context.stop());
+    }
+
+    /// A full mailbox may lose this word; the provider then finds out when it next speaks to the transaction.
+    fn release(&self, provider: Option<&ProviderName>) {
+        if let Some(address) = self.surroundings.providers().supervisor(provider) {
+            let _ = address.release.try_send(Release { transaction_id: self.machine.transaction().id });
+        }
+    }
+}
+
+impl Actor for TransactionActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        match std::mem::replace(&mut self.beginning, Beginning::Over) {
+            Beginning::Start { idempotency, targets, reply } => {
+                let caller = self.enter_caller(reply);
+                let (unused, _) = oneshot::channel();
+                self.beginning = Beginning::Start { idempotency, targets, reply: unused };
+                self.step(Event::Started { caller }, context);
+            }
+            Beginning::Revival => self.step(Event::Revived, context),
+            Beginning::Over => {}
+        }
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        self.surroundings.waiters.tidy(&self.machine.transaction().id);
+    }
+}
+
+/// A call that waits for its reply.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Ask {
+    pub(crate) request: Request,
+    pub(crate) reply: oneshot::Sender<Reply>,
+}
+
+/// What can be asked of a transaction.
+#[derive(Clone)]
+pub(crate) enum Request {
+    /// The state now.
+    View,
+    /// An answer whose checks and signatures have all passed.
+    Answer(Box<Answer>),
+    /// A wrong try that counts.
+    TryWrong,
+    /// Withdraw it.
+    Cancel,
+}
+
+impl Request {
+    fn into_event(self, caller: CallerId) -> Event {
+        match self {
+            Self::View => Event::Viewed { caller },
+            Self::Answer(answer) => Event::Answered { caller, answer },
+            Self::TryWrong => Event::TriedWrong { caller },
+            Self::Cancel => Event::Cancelled { caller },
+        }
+    }
+}
+
+/// What a transaction that has ended, and has no actor any more, replies.
+pub(crate) fn judge_ended(transaction: Transaction, request: Request, now: UnixMs) -> Reply {
+    let mut machine = Machine::new(transaction);
+    machine.step(Event::Revived, now);
+    let effects = machine.step(request.into_event(CallerId(0)), now);
+    let reply = effects.into_iter().find_map(|effect| match effect {
+        Effect::Reply(_, reply) => Some(reply),
+        _ => None,
+    });
+    reply.unwrap_or_else(|| Reply::Refused(unanswered()))
+}
+
+impl Handler<Ask> for TransactionActor {
+    type Result = ();
+
+    fn handle(&mut self, ask: Ask, context: &mut Context<Self>) {
+        let caller = self.enter_caller(ask.reply);
+        self.step(ask.request.into_event(caller), context);
+    }
+}
+
+/// News that needs no reply.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) enum News {
+    /// A phone listed or fetched it.
+    Fetched(DeviceId),
+    /// A phone was removed.
+    DeviceRevoked(DeviceId),
+}
+
+impl Handler<News> for TransactionActor {
+    type Result = ();
+
+    fn handle(&mut self, news: News, context: &mut Context<Self>) {
+        let event = match news {
+            News::Fetched(device_id) => Event::Fetched { device_id },
+            News::DeviceRevoked(device_id) => Event::DeviceRevoked { device_id },
+        };
+        self.step(event, context);
+    }
+}
+
+impl Handler<ProviderEvent> for TransactionActor {
+    type Result = ();
+
+    fn handle(&mut self, event: ProviderEvent, context: &mut Context<Self>) {
+        let event = match event {
+            ProviderEvent::Written { device_id } => Event::PushWritten { device_id },
+            ProviderEvent::Ended { device_id, outcome } => Event::PushEnded { device_id, outcome },
+            ProviderEvent::Down { provider } => Event::ProviderDown(provider),
+            ProviderEvent::Up { provider } => Event::ProviderUp(provider),
+        };
+        self.step(event, context);
+    }
+}
+
+#[cfg(feature = "fault-hook")]
+impl Handler<crate::protocol::InjectFault> for TransactionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: crate::protocol::InjectFault, _: &mut Context<Self>) {
+        std::panic::panic_any("a fault injected by a test");
+    }
+}
+
+fn ended_outcome(stored: Result<Ended, StoreError>) -> WriteOutcome {
+    match stored {
+        Ok(Ended::Stored) => WriteOutcome::Stored,
+        Ok(Ended::Lost(stands)) => WriteOutcome::Lost(stands),
+        Ok(Ended::Absent) => WriteOutcome::Absent,
+        Err(error) => WriteOutcome::Failed(store_failure(&error)),
+    }
+}
+
+fn attempted_outcome(stored: Result<Attempted, StoreError>) -> WriteOutcome {
+    match stored {
+        Ok(Attempted::Stored) => WriteOutcome::Stored,
+        Ok(Attempted::Lost(stands)) => WriteOutcome::Lost(stands),
+        Ok(Attempted::Absent) => WriteOutcome::Absent,
+        Err(error) => WriteOutcome::Failed(store_failure(&error)),
+    }
+}
+
+/// What a caller is told when no actor could answer it.
+pub(crate) fn unanswered() -> Problem {
+    Problem::new(
+        tocsin_model::ErrorCode::Busy,
+        "the transaction did not answer; what was asked may have happened, so read its state first",
+    )
+}

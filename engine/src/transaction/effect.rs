@@ -1,0 +1,54 @@
+//! What a transaction wants done.
+
+use std::sync::Arc;
+
+use tocsin_model::{DeviceId, Problem, State, Transaction, TransactionId, UnixMs};
+
+use super::CallerId;
+
+/// What a caller is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// The transaction as it stands.
+    View(Arc<Transaction>),
+    /// An earlier start with the same idempotency key made this one.
+    SeenBefore(TransactionId),
+    /// The answer was taken, now or before; this is the state it made.
+    Answered(State),
+    /// The wrong try is stored; so many are left.
+    TriesLeft(u32),
+    /// It did not go as asked.
+    Refused(Problem),
+}
+
+/// The closed list of effects, to be performed in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Store the new transaction. Ends in `Written` or `SeenBefore`.
+    Create(Arc<Transaction>),
+    /// Store this final state. Ends in `Written`.
+    End(Arc<Transaction>),
+    /// Store this wrong try, raised from `used_before`. Ends in `Written`.
+    Attempt {
+        /// The record with the raised counter.
+        tried: Arc<Transaction>,
+        /// What the counter was.
+        used_before: u32,
+    },
+    /// Store how far the pushes came, when convenient.
+    Mark(Arc<Transaction>),
+    /// Read the record back. Ends in `ReadBack`.
+    ReadBack,
+    /// Push to this phone.
+    Push(DeviceId),
+    /// Fire the timer at this time; replaces an earlier one.
+    ArmTimer(UnixMs),
+    /// Tell this caller.
+    Reply(CallerId, Reply),
+    /// Tell everybody who waits for a change.
+    Publish(Arc<Transaction>),
+    /// It is final: let go of providers and admission, stay a moment for repeated calls, then stop.
+    Retire,
+    /// It never came to be, or is out of reach: stop now.
+    Stop,
+}

@@ -1,0 +1,104 @@
+//! What can happen to a transaction.
+
+use tocsin_model::{Answer, DeviceId, ProviderName, Transaction, TransactionId};
+
+use crate::protocol::DeliveryOutcome;
+
+/// Names a waiting caller of one transaction; the shell keeps who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallerId(pub u32);
+
+/// Why a write brought no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFailure {
+    /// Nothing was written; it may be tried again.
+    Refused,
+    /// It may or may not be written.
+    Unknown,
+    /// The store has stopped for good.
+    Stopped,
+}
+
+/// How the one write in flight ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// It is durable.
+    Stored,
+    /// Another value stands.
+    Lost(Box<Transaction>),
+    /// There is no such record (a create: another transaction has the idempotency key).
+    Absent,
+    /// No answer.
+    Failed(StoreFailure),
+}
+
+/// The closed list of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The portal asks for it; nothing is stored yet.
+    Started {
+        /// Who waits for it to be stored.
+        caller: CallerId,
+    },
+    /// The create ended because the same idempotency key had made another transaction.
+    SeenBefore {
+        /// That transaction; `None` when the key belongs to another request.
+        existing: Option<TransactionId>,
+    },
+    /// It was read back from its record, after a restart or a fault.
+    Revived,
+    /// The write in flight ended.
+    Written(WriteOutcome),
+    /// The record was read back after a write whose end is unknown.
+    ReadBack(Option<Box<Transaction>>),
+    /// The push was handed to the network.
+    PushWritten {
+        /// To which phone.
+        device_id: DeviceId,
+    },
+    /// The push ended.
+    PushEnded {
+        /// To which phone.
+        device_id: DeviceId,
+        /// How.
+        outcome: DeliveryOutcome,
+    },
+    /// A provider broke down.
+    ProviderDown(ProviderName),
+    /// A provider is back.
+    ProviderUp(ProviderName),
+    /// A phone listed or fetched it.
+    Fetched {
+        /// Which phone.
+        device_id: DeviceId,
+    },
+    /// Somebody asks how it stands.
+    Viewed {
+        /// Who.
+        caller: CallerId,
+    },
+    /// A phone answered; every check and every signature has passed.
+    Answered {
+        /// Who waits for the verdict.
+        caller: CallerId,
+        /// The answer.
+        answer: Box<Answer>,
+    },
+    /// The user tried something wrong that counts.
+    TriedWrong {
+        /// Who waits for the count.
+        caller: CallerId,
+    },
+    /// The portal withdraws it.
+    Cancelled {
+        /// Who waits for the final view.
+        caller: CallerId,
+    },
+    /// A phone was removed.
+    DeviceRevoked {
+        /// Which.
+        device_id: DeviceId,
+    },
+    /// The timer fired.
+    TimerFired,
+}

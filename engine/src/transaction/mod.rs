@@ -1,0 +1,19 @@
+//! Transactions: a pure state machine and the thin actor around it.
+//!
+//! `state` decides, `event` and `effect` are the closed lists of what it takes and gives, `actor` performs.
+//! Nothing here knows a provider: pushes and their outcomes cross in the words of `protocol`.
+
+mod actor;
+mod effect;
+mod event;
+mod push;
+mod state;
+
+#[cfg(test)]
+mod state_tests;
+
+pub(crate) use actor::{Ask, Beginning, News, Request, TransactionActor, judge_ended, unanswered};
+pub use effect::{Effect, Reply};
+pub use event::{CallerId, Event, StoreFailure, WriteOutcome};
+pub(crate) use push::PushIds;
+pub use state::Machine;

@@ -1,0 +1,598 @@
+//! The machine by example at its edges, and as a property over arbitrary event orders.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use tocsin_model::{
+    Answer, Content, Counter, Decision, Delivery, DeliveryReason, DeliveryStatus, DeviceId, ErrorCode,
+    FailureReason, KeyUse, Method, Nonce, Partition, Platform, Recipient, State, Transaction, TransactionId,
+    UnixMs, User, UserId, UserIdRule,
+};
+
+use super::{CallerId, Effect, Event, Machine, Reply, StoreFailure, WriteOutcome};
+use crate::protocol::DeliveryOutcome;
+
+const CREATED: UnixMs = UnixMs::new(1_000_000);
+const EXPIRES: UnixMs = UnixMs::new(1_060_000);
+
+fn device(number: u8) -> DeviceId {
+    DeviceId::from_random([number; 16])
+}
+
+fn recipient(number: u8) -> Recipient {
+    Recipient {
+        device_id: device(number),
+        device_name: "phone".into(),
+        platform: Platform::Ios,
+        app: "bank".parse().expect("valid"),
+        nonce: Nonce::from_bytes([number; 16]),
+        delivery: Some(Delivery {
+            provider: "apns-main".parse().expect("valid"),
+            status: DeliveryStatus::Queued,
+            reason: None,
+        }),
+    }
+}
+
+fn transaction(devices: u8) -> Transaction {
+    Transaction {
+        id: TransactionId::compose(CREATED, Partition::default(), [1; 16]),
+        revision: 1,
+        client: "portal".parse().expect("valid"),
+        user: User {
+            realm: "retail".parse().expect("valid"),
+            id: UserId::new("alice", UserIdRule::Exact).expect("valid"),
+        },
+        type_name: "login".parse().expect("valid"),
+        method: Method::Push,
+        state: State::Pending,
+        created_at: CREATED,
+        expires_at: EXPIRES,
+        ended_at: None,
+        content: Content::default(),
+        accepted_keys: vec![KeyUse::Device],
+        recipients: (1..=devices).map(recipient).collect(),
+        attempts: Counter::new(3),
+        resends: Counter::new(2),
+        answer: None,
+        keep_for_polling: false,
+    }
+}
+
+fn answer(number: u8, decision: Decision) -> Box<Answer> {
+    Box::new(Answer {
+        device_id: device(number),
+        key_use: KeyUse::Device,
+        decision,
+        decided_at: CREATED,
+        jws: "e30.e30.AA".into(),
+        proof_jws: None,
+    })
+}
+
+/// A machine whose transaction is stored and pushed.
+fn open_machine(devices: u8) -> Machine {
+    let mut machine = Machine::new(transaction(devices));
+    machine.step(Event::Started { caller: CallerId(1) }, CREATED);
+    machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+    machine
+}
+
+fn replies(effects: &[Effect]) -> Vec<(CallerId, Reply)> {
+    let reply = |effect: &Effect| match effect {
+        Effect::Reply(caller, reply) => Some((*caller, reply.clone())),
+        _ => None,
+    };
+    effects.iter().filter_map(reply).collect()
+}
+
+fn ended_as(effects: &[Effect]) -> Option<State> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::End(ended) => Some(ended.state),
+        _ => None,
+    })
+}
+
+fn refusal(effects: &[Effect]) -> Option<(ErrorCode, Option<State>)> {
+    replies(effects).into_iter().find_map(|(_, reply)| match reply {
+        Reply::Refused(problem) => Some((problem.code, problem.state)),
+        _ => None,
+    })
+}
+
+#[test]
+fn nothing_is_pushed_or_told_before_the_create_is_stored() {
+    let mut machine = Machine::new(transaction(1));
+    let effects = machine.step(Event::Started { caller: CallerId(1) }, CREATED);
+    assert!(matches!(effects.as_slice(), [Effect::Create(_)]));
+    let viewed = machine.step(Event::Viewed { caller: CallerId(2) }, CREATED);
+    assert_eq!(refusal(&viewed), Some((ErrorCode::NotFound, None)), "what is not stored is not shown");
+    let effects = machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+    assert!(effects.contains(&Effect::ArmTimer(EXPIRES)));
+    assert!(effects.contains(&Effect::Push(device(1))));
+    assert!(matches!(replies(&effects).as_slice(), [(CallerId(1), Reply::View(_))]));
+}
+
+#[test]
+fn a_refused_create_tells_its_caller_and_stops() {
+    let mut machine = Machine::new(transaction(1));
+    machine.step(Event::Started { caller: CallerId(1) }, CREATED);
+    let effects = machine.step(Event::Written(WriteOutcome::Failed(StoreFailure::Refused)), CREATED);
+    assert_eq!(refusal(&effects), Some((ErrorCode::Busy, None)));
+    assert_eq!(effects.last(), Some(&Effect::Stop));
+}
+
+#[test]
+fn the_same_key_leads_to_the_earlier_transaction_and_pushes_nothing() {
+    let mut machine = Machine::new(transaction(1));
+    machine.step(Event::Started { caller: CallerId(1) }, CREATED);
+    let earlier = TransactionId::compose(CREATED, Partition::default(), [9; 16]);
+    let effects = machine.step(Event::SeenBefore { existing: Some(earlier) }, CREATED);
+    assert_eq!(effects, vec![Effect::Reply(CallerId(1), Reply::SeenBefore(earlier)), Effect::Stop]);
+}
+
+#[test]
+fn an_answer_counts_until_the_last_millisecond() {
+    for (now, taken) in [(EXPIRES.get() - 1, true), (EXPIRES.get(), false), (EXPIRES.get() + 1, false)] {
+        let mut machine = open_machine(1);
+        let event = Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Accept) };
+        let effects = machine.step(event, UnixMs::new(now));
+        if taken {
+            assert_eq!(ended_as(&effects), Some(State::Accepted), "at {now}");
+            assert!(replies(&effects).is_empty(), "nobody is told before it is stored");
+        } else {
+            assert_eq!(
+                refusal(&effects),
+                Some((ErrorCode::TransactionFinal, Some(State::Timeout))),
+                "at {now}"
+            );
+            assert_eq!(ended_as(&effects), Some(State::Timeout), "at {now}");
+        }
+    }
+}
+
+#[test]
+fn the_timer_ends_it_not_before_its_deadline() {
+    for (now, ends) in [(EXPIRES.get() - 1, false), (EXPIRES.get(), true), (EXPIRES.get() + 1, true)] {
+        let mut machine = open_machine(1);
+        let effects = machine.step(Event::TimerFired, UnixMs::new(now));
+        assert_eq!(ended_as(&effects).is_some(), ends, "at {now}");
+        assert_eq!(effects.contains(&Effect::ArmTimer(EXPIRES)), !ends, "at {now}");
+    }
+}
+
+#[test]
+fn the_winning_answer_again_gets_its_first_reply_and_another_one_is_refused() {
+    let mut machine = open_machine(2);
+    machine.step(Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Decline) }, CREATED);
+    let effects = machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+    assert_eq!(replies(&effects), vec![(CallerId(2), Reply::Answered(State::Declined))]);
+    let late = UnixMs::new(EXPIRES.get() + 5);
+    let again =
+        machine.step(Event::Answered { caller: CallerId(3), answer: answer(1, Decision::Decline) }, late);
+    assert_eq!(replies(&again), vec![(CallerId(3), Reply::Answered(State::Declined))]);
+    for other in [answer(1, Decision::Accept), answer(2, Decision::Decline)] {
+        let refused = machine.step(Event::Answered { caller: CallerId(4), answer: other }, CREATED);
+        assert_eq!(refusal(&refused), Some((ErrorCode::TransactionFinal, Some(State::Declined))));
+    }
+}
+
+#[test]
+fn calls_wait_for_the_write_in_flight_and_the_first_one_wins() {
+    let mut machine = open_machine(2);
+    machine.step(Event::Cancelled { caller: CallerId(2) }, CREATED);
+    let waiting =
+        machine.step(Event::Answered { caller: CallerId(3), answer: answer(1, Decision::Accept) }, CREATED);
+    assert!(waiting.is_empty());
+    let effects = machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+    assert_eq!(refusal(&effects), Some((ErrorCode::TransactionFinal, Some(State::Cancelled))));
+    assert_eq!(machine.transaction().state, State::Cancelled);
+}
+
+#[test]
+fn waiting_calls_are_bounded() {
+    let mut machine = open_machine(1);
+    machine.step(Event::Cancelled { caller: CallerId(0) }, CREATED);
+    let refused = (1..=17)
+        .map(|number| machine.step(Event::Cancelled { caller: CallerId(number) }, CREATED))
+        .filter(|effects| refusal(effects).is_some_and(|(code, _)| code == ErrorCode::Busy))
+        .count();
+    assert_eq!(refused, 1, "the seventeenth meets the bound of sixteen");
+}
+
+#[test]
+fn a_competitor_that_was_stored_first_stands() {
+    let mut machine = open_machine(1);
+    machine.step(Event::Cancelled { caller: CallerId(2) }, CREATED);
+    let stands = Transaction { state: State::Timeout, revision: 7, ..transaction(1) };
+    let effects = machine.step(Event::Written(WriteOutcome::Lost(Box::new(stands))), CREATED);
+    assert_eq!(refusal(&effects), Some((ErrorCode::TransactionFinal, Some(State::Timeout))));
+    assert!(effects.contains(&Effect::Retire));
+}
+
+#[test]
+fn a_write_of_unknown_end_is_read_back() {
+    let mut machine = open_machine(1);
+    let asked =
+        machine.step(Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Accept) }, CREATED);
+    let Some(Effect::End(written)) = asked.first() else { panic!("an end was expected: {asked:?}") };
+    let written = Box::new(Transaction::clone(written));
+    let effects = machine.step(Event::Written(WriteOutcome::Failed(StoreFailure::Unknown)), CREATED);
+    assert_eq!(effects, vec![Effect::ReadBack]);
+    let effects = machine.step(Event::ReadBack(Some(written)), CREATED);
+    assert_eq!(replies(&effects), vec![(CallerId(2), Reply::Answered(State::Accepted))]);
+}
+
+#[test]
+fn a_refused_timeout_is_written_again() {
+    let mut machine = open_machine(1);
+    machine.step(Event::TimerFired, EXPIRES);
+    let effects = machine.step(Event::Written(WriteOutcome::Failed(StoreFailure::Refused)), EXPIRES);
+    let [Effect::ArmTimer(again)] = effects.as_slice() else { panic!("a timer was expected: {effects:?}") };
+    assert_eq!(ended_as(&machine.step(Event::TimerFired, *again)), Some(State::Timeout));
+}
+
+#[test]
+fn it_fails_when_every_push_failed_and_says_whose_fault_it_was() {
+    for (reason, expected) in [
+        (DeliveryReason::TokenDead, FailureReason::ProviderRejected),
+        (DeliveryReason::Unavailable, FailureReason::ProviderUnavailable),
+    ] {
+        let mut machine = open_machine(2);
+        let failed =
+            |number| Event::PushEnded { device_id: device(number), outcome: DeliveryOutcome::Failed(reason) };
+        assert_eq!(ended_as(&machine.step(failed(1), CREATED)), None, "one push is left");
+        assert_eq!(ended_as(&machine.step(failed(2), CREATED)), Some(State::Failed(expected)));
+    }
+}
+
+#[test]
+fn it_stays_when_phones_ask_by_themselves_or_a_push_is_unknown() {
+    let failed = DeliveryOutcome::Failed(DeliveryReason::TokenDead);
+    let mut polled = open_machine(0);
+    polled.step(Event::PushEnded { device_id: device(1), outcome: failed }, CREATED);
+    assert_eq!(polled.transaction().state, State::Pending);
+    let mut machine = Machine::new(Transaction { keep_for_polling: true, ..transaction(1) });
+    machine.step(Event::Revived, CREATED);
+    assert_eq!(
+        ended_as(&machine.step(Event::PushEnded { device_id: device(1), outcome: failed }, CREATED)),
+        None
+    );
+    let mut machine = open_machine(2);
+    let unknown = DeliveryOutcome::Unknown(DeliveryReason::Cut);
+    machine.step(Event::PushEnded { device_id: device(1), outcome: unknown }, CREATED);
+    assert_eq!(
+        ended_as(&machine.step(Event::PushEnded { device_id: device(2), outcome: failed }, CREATED)),
+        None
+    );
+}
+
+#[test]
+fn a_revived_transaction_repeats_only_pushes_not_known_to_be_with_the_network() {
+    let mut record = transaction(4);
+    let statuses =
+        [DeliveryStatus::Queued, DeliveryStatus::Sent, DeliveryStatus::Relayed, DeliveryStatus::Fetched];
+    for (recipient, status) in record.recipients.iter_mut().zip(statuses) {
+        if let Some(delivery) = &mut recipient.delivery {
+            delivery.status = status;
+        }
+    }
+    let effects = Machine::new(record).step(Event::Revived, CREATED);
+    let pushed: Vec<&Effect> = effects.iter().filter(|effect| matches!(effect, Effect::Push(_))).collect();
+    assert_eq!(pushed, vec![&Effect::Push(device(1)), &Effect::Push(device(2))]);
+}
+
+#[test]
+fn a_revived_transaction_past_its_deadline_pushes_nothing_and_times_out() {
+    let mut machine = Machine::new(transaction(1));
+    assert_eq!(machine.step(Event::Revived, EXPIRES), vec![Effect::ArmTimer(EXPIRES)]);
+    assert_eq!(ended_as(&machine.step(Event::TimerFired, EXPIRES)), Some(State::Timeout));
+}
+
+#[test]
+fn what_a_fallen_provider_had_in_hand_is_repeated_once() {
+    let provider = || "apns-main".parse().expect("valid");
+    let mut machine = open_machine(2);
+    machine.step(Event::PushEnded { device_id: device(2), outcome: DeliveryOutcome::Relayed }, CREATED);
+    machine.step(Event::ProviderDown(provider()), CREATED);
+    let statuses: Vec<_> = machine
+        .transaction()
+        .recipients
+        .iter()
+        .filter_map(|recipient| recipient.delivery.as_ref().map(|delivery| delivery.status))
+        .collect();
+    assert_eq!(statuses, vec![DeliveryStatus::Unknown, DeliveryStatus::Relayed]);
+    assert_eq!(machine.step(Event::ProviderUp(provider()), CREATED), vec![Effect::Push(device(1))]);
+    machine.step(Event::ProviderDown(provider()), CREATED);
+    assert!(machine.step(Event::ProviderUp(provider()), CREATED).is_empty(), "once is enough");
+}
+
+#[test]
+fn the_last_wrong_try_fails_it() {
+    let mut machine = open_machine(1);
+    for left in [2, 1, 0] {
+        let effects = machine.step(Event::TriedWrong { caller: CallerId(2) }, CREATED);
+        assert!(matches!(effects.as_slice(), [Effect::Attempt { .. }]), "{effects:?}");
+        let effects = machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+        assert_eq!(replies(&effects), vec![(CallerId(2), Reply::TriesLeft(left))]);
+    }
+    assert_eq!(machine.transaction().state, State::Failed(FailureReason::AttemptsExceeded));
+}
+
+#[test]
+fn a_mark_never_carries_an_old_counter_past_a_try_in_flight() {
+    let mut machine = open_machine(1);
+    machine.step(Event::TriedWrong { caller: CallerId(2) }, CREATED);
+    let relayed = Event::PushEnded { device_id: device(1), outcome: DeliveryOutcome::Relayed };
+    let effects = machine.step(relayed, CREATED);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Mark(_))), "{effects:?}");
+    machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+    let record = machine.transaction();
+    assert_eq!(record.attempts.used, 1);
+    assert_eq!(
+        record.recipients[0].delivery.as_ref().map(|found| found.status),
+        Some(DeliveryStatus::Relayed)
+    );
+}
+
+#[test]
+fn a_removed_phone_ends_it_when_it_was_the_last_one() {
+    let mut machine = open_machine(2);
+    assert_eq!(ended_as(&machine.step(Event::DeviceRevoked { device_id: device(1) }, CREATED)), None);
+    assert!(machine.transaction().recipient(&device(1)).is_none());
+    let effects = machine.step(Event::DeviceRevoked { device_id: device(2) }, CREATED);
+    assert_eq!(ended_as(&effects), Some(State::Failed(FailureReason::DeviceRevoked)));
+}
+
+/// What a random run does next.
+#[derive(Clone, Debug)]
+enum Move {
+    Answer(u8, bool),
+    TryWrong,
+    Cancel,
+    Timer,
+    Revoke(u8),
+    Push(u8, u8),
+    Fetch(u8),
+    ProviderDown,
+    ProviderUp,
+    /// Answers the write in flight: stored, refused, lost answer after or before the write.
+    Store(u8),
+    Restart,
+    Wait(u16),
+}
+
+fn any_move() -> impl Strategy<Value = Move> {
+    prop_oneof![
+        (1..=2_u8, any::<bool>()).prop_map(|(number, accept)| Move::Answer(number, accept)),
+        Just(Move::TryWrong),
+        Just(Move::Cancel),
+        Just(Move::Timer),
+        (1..=2_u8).prop_map(Move::Revoke),
+        (1..=2_u8, 0..3_u8).prop_map(|(number, outcome)| Move::Push(number, outcome)),
+        (1..=2_u8).prop_map(Move::Fetch),
+        Just(Move::ProviderDown),
+        Just(Move::ProviderUp),
+        (0..5_u8).prop_map(Move::Store),
+        (0..5_u8).prop_map(Move::Store),
+        Just(Move::Restart),
+        (0..30_000_u16).prop_map(Move::Wait),
+    ]
+}
+
+/// A machine with the storage around it, and an auditor that knows what must never happen.
+struct World {
+    machine: Machine,
+    now: UnixMs,
+    stored: Option<Transaction>,
+    in_flight: VecDeque<Effect>,
+    callers: u32,
+    open_calls: HashMap<CallerId, ()>,
+    finals_stored: Vec<State>,
+    attempts_seen: u32,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            machine: Machine::new(transaction(2)),
+            now: CREATED,
+            stored: None,
+            in_flight: VecDeque::new(),
+            callers: 0,
+            open_calls: HashMap::new(),
+            finals_stored: Vec::new(),
+            attempts_seen: 0,
+        };
+        let caller = world.caller();
+        world.step(Event::Started { caller });
+        world
+    }
+
+    fn caller(&mut self) -> CallerId {
+        self.callers += 1;
+        self.open_calls.insert(CallerId(self.callers), ());
+        CallerId(self.callers)
+    }
+
+    fn step(&mut self, event: Event) {
+        let was_final = self.stored.as_ref().is_some_and(|stored| stored.state.is_final());
+        for effect in self.machine.step(event, self.now) {
+            match &effect {
+                Effect::Reply(caller, reply) => {
+                    assert!(self.open_calls.remove(caller).is_some(), "told twice: {effect:?}");
+                    self.audit_reply(reply);
+                }
+                Effect::Push(_) => {
+                    assert!(self.stored.is_some() && !was_final, "pushed before stored or after the end")
+                }
+                Effect::Publish(_) => assert!(self.stored.is_some(), "published before stored"),
+                Effect::Mark(marked) => self.mark(marked),
+                Effect::Create(_) | Effect::End(_) | Effect::Attempt { .. } | Effect::ReadBack => {
+                    self.in_flight.push_back(effect.clone());
+                    assert_eq!(self.in_flight.len(), 1, "one write at a time");
+                }
+                Effect::ArmTimer(_) | Effect::Retire | Effect::Stop => {}
+            }
+        }
+        if let Some(stored) = &self.stored {
+            assert!(stored.attempts.used >= self.attempts_seen, "a try was given back");
+            self.attempts_seen = stored.attempts.used;
+        }
+    }
+
+    fn audit_reply(&self, reply: &Reply) {
+        let stored = self.stored.as_ref().map(|stored| stored.state);
+        match reply {
+            Reply::Answered(state) => assert_eq!(stored, Some(*state), "told before stored"),
+            Reply::View(view) if view.state.is_final() => {
+                assert_eq!(stored, Some(view.state), "shown before stored")
+            }
+            Reply::TriesLeft(left) => {
+                let truth = self.stored.as_ref().map(|stored| stored.attempts.left());
+                assert!(truth.is_some_and(|truth| truth <= *left), "more tries left than told");
+            }
+            Reply::View(_) | Reply::SeenBefore(_) | Reply::Refused(_) => {}
+        }
+    }
+
+    fn mark(&mut self, marked: &Arc<Transaction>) {
+        let newer = |stored: &Transaction| !stored.state.is_final() && stored.revision < marked.revision;
+        if self.stored.as_ref().is_some_and(newer) {
+            self.stored = Some(Transaction::clone(marked));
+        }
+    }
+
+    /// The storage's own compare-and-set.
+    fn write(&mut self, effect: &Effect) -> WriteOutcome {
+        match effect {
+            Effect::Create(record) => self.stored = Some(Transaction::clone(record)),
+            Effect::End(record) | Effect::Attempt { tried: record, .. } => {
+                let Some(stored) = &self.stored else { return WriteOutcome::Absent };
+                let counter_moved = matches!(effect, Effect::Attempt { used_before, .. } if stored.attempts.used != *used_before);
+                if stored.state.is_final() || counter_moved {
+                    return WriteOutcome::Lost(Box::new(stored.clone()));
+                }
+                if record.state.is_final() {
+                    self.finals_stored.push(record.state);
+                }
+                self.stored = Some(Transaction::clone(record));
+            }
+            other => panic!("not a write: {other:?}"),
+        }
+        WriteOutcome::Stored
+    }
+
+    fn answer_write(&mut self, how: u8) {
+        let Some(effect) = self.in_flight.pop_front() else { return };
+        if effect == Effect::ReadBack {
+            return self.step(Event::ReadBack(self.stored.clone().map(Box::new)));
+        }
+        let outcome = match how {
+            0 | 1 => self.write(&effect),
+            2 => WriteOutcome::Failed(StoreFailure::Refused),
+            _ => {
+                if how % 2 == 1 {
+                    self.write(&effect);
+                }
+                WriteOutcome::Failed(StoreFailure::Unknown)
+            }
+        };
+        self.step(Event::Written(outcome));
+    }
+
+    fn apply(&mut self, next: Move) {
+        match next {
+            Move::Answer(number, accept) => {
+                let decision = if accept { Decision::Accept } else { Decision::Decline };
+                let caller = self.caller();
+                self.step(Event::Answered { caller, answer: answer(number, decision) });
+            }
+            Move::TryWrong => {
+                let caller = self.caller();
+                self.step(Event::TriedWrong { caller });
+            }
+            Move::Cancel => {
+                let caller = self.caller();
+                self.step(Event::Cancelled { caller });
+            }
+            Move::Timer => self.step(Event::TimerFired),
+            Move::Revoke(number) => self.step(Event::DeviceRevoked { device_id: device(number) }),
+            Move::Push(number, outcome) => {
+                let outcome = match outcome {
+                    0 => DeliveryOutcome::Relayed,
+                    1 => DeliveryOutcome::Failed(DeliveryReason::Unavailable),
+                    _ => DeliveryOutcome::Unknown(DeliveryReason::Cut),
+                };
+                self.step(Event::PushEnded { device_id: device(number), outcome });
+            }
+            Move::Fetch(number) => self.step(Event::Fetched { device_id: device(number) }),
+            Move::ProviderDown => self.step(Event::ProviderDown("apns-main".parse().expect("valid"))),
+            Move::ProviderUp => self.step(Event::ProviderUp("apns-main".parse().expect("valid"))),
+            Move::Store(how) => self.answer_write(how),
+            Move::Restart => self.restart(),
+            Move::Wait(ms) => self.now = UnixMs::new(self.now.get() + u64::from(ms)),
+        }
+    }
+
+    /// A killed process: the write in flight may have happened, and every caller is gone.
+    fn restart(&mut self) {
+        if let Some(effect) = self.in_flight.pop_front()
+            && self.callers.is_multiple_of(2)
+            && effect != Effect::ReadBack
+        {
+            self.write(&effect);
+        }
+        self.open_calls.clear();
+        match self.stored.clone() {
+            Some(stored) => {
+                self.machine = Machine::new(stored);
+                self.step(Event::Revived);
+            }
+            // Nothing was stored, so the portal starts anew.
+            None => {
+                self.machine = Machine::new(transaction(2));
+                let caller = self.caller();
+                self.step(Event::Started { caller });
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_events_has_one_final_state_and_rising_counters(
+        moves in proptest::collection::vec(any_move(), 1..80),
+    ) {
+        let mut world = World::new();
+        let mut first_final = None;
+        for next in moves {
+            world.apply(next);
+            let stored = world.stored.as_ref().map(|stored| stored.state).filter(|state| state.is_final());
+            if let Some(state) = stored {
+                let first = *first_final.get_or_insert(state);
+                prop_assert_eq!(state, first, "a final state changed");
+            }
+        }
+        prop_assert!(world.finals_stored.len() <= 1, "{:?}", world.finals_stored);
+        let accepted = world.stored.as_ref().filter(|stored| stored.state == State::Accepted);
+        if let Some(stored) = accepted {
+            let by_answer = stored.answer.as_ref().is_some_and(|answer| answer.decision == Decision::Accept);
+            prop_assert!(by_answer, "accepted without an accepting answer");
+            prop_assert!(stored.ended_at.is_some_and(|ended_at| ended_at < stored.expires_at), "accepted too late");
+        }
+    }
+
+    #[test]
+    fn every_caller_is_told_once_the_storage_answers(moves in proptest::collection::vec(any_move(), 1..40)) {
+        let mut world = World::new();
+        for next in moves {
+            world.apply(next);
+        }
+        for _ in 0..64 {
+            world.answer_write(0);
+        }
+        prop_assert!(world.open_calls.is_empty(), "callers left without a word: {:?}", world.open_calls);
+    }
+}

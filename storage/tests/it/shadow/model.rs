@@ -1,0 +1,266 @@
+//! The shadow model: what the verbs mean, in plain maps and without a thought for rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tocsin_model::{Device, DeviceStatus, Enrollment, EnrollmentState, PushTarget, Transaction, User};
+use tocsin_storage::{
+    Attempted, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, PushTargetVerdict, Revoked,
+    Store,
+};
+
+use super::NAMES;
+use super::verb::{Reply, Verb, thing};
+use crate::fixture::*;
+
+/// What a store must hold; the keys are names with the case's first one added.
+pub struct Model {
+    first: u64,
+    enrols: u64,
+    transactions: BTreeMap<u64, Transaction>,
+    starts: BTreeMap<u64, (u64, u64)>,
+    enrollments: BTreeMap<u64, Enrollment>,
+    openings: BTreeMap<u64, (u64, u64)>,
+    devices: BTreeMap<u64, Device>,
+    keys: BTreeSet<u64>,
+}
+
+impl Model {
+    pub fn new(first: u64) -> Self {
+        Self {
+            first,
+            enrols: 0,
+            transactions: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            enrollments: BTreeMap::new(),
+            openings: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            keys: BTreeSet::new(),
+        }
+    }
+
+    /// Does the verb; answers with it as it is to be submitted, and with the reply it must get.
+    pub fn apply(&mut self, verb: &Verb) -> (Verb, Reply) {
+        let first = self.first;
+        let mut verb = verb.clone();
+        let reply = match &mut verb {
+            Verb::Create { name, promise } => Reply::Created(self.create(first + *name, *promise)),
+            Verb::End { name, used, outcome, by } => {
+                let ended = thing::ended_by(first + *name, *used, *outcome, by.map(|device| first + device));
+                Reply::Ended(self.end(first + *name, ended))
+            }
+            Verb::Mark { name, revision, used } => {
+                self.mark(first + *name, thing::marked(first + *name, *revision, *used));
+                Reply::Marked(())
+            }
+            Verb::Attempt { name, used_before, last } => {
+                let tried = thing::tried_once(first + *name, *used_before, *last);
+                Reply::Attempted(self.attempt(first + *name, tried, *used_before))
+            }
+            Verb::OpenEnrollment { name, user, promise } => {
+                Reply::Opened(self.open(first + *name, first + *user, *promise))
+            }
+            Verb::Enrol { code, key, token, device } => {
+                *device = self.enrols;
+                self.enrols += 1;
+                let phone = thing::phone(first + *device, first + *key, first + *token);
+                Reply::Enrolled(self.enrol(first + *code, first + *key, first + *device, phone))
+            }
+            Verb::CancelEnrollment { name } => Reply::Cancelled(self.cancel(first + *name)),
+            Verb::Revoke { device } => Reply::Revoked(self.revoke(first + *device)),
+            Verb::Judge { token: name, verdict } => Reply::Judged(self.judge(first + *name, verdict)),
+        };
+        (verb, reply)
+    }
+
+    fn create(&mut self, name: u64, promise: Option<(u64, u64)>) -> Created {
+        if let Some((key, fingerprint)) = promise {
+            match self.starts.get(&key) {
+                Some((seen, name)) if *seen == fingerprint => {
+                    return Created::Existing(transaction_id(*name));
+                }
+                Some(_) => return Created::Mismatch,
+                None => {}
+            }
+        }
+        if self.transactions.contains_key(&name) {
+            return Created::Existing(transaction_id(name));
+        }
+        if let Some((key, fingerprint)) = promise {
+            self.starts.insert(key, (fingerprint, name));
+        }
+        self.transactions.insert(name, transaction(name));
+        Created::New
+    }
+
+    fn end(&mut self, name: u64, mut ended: Transaction) -> Ended {
+        let Some(stored) = self.transactions.get_mut(&name) else { return Ended::Absent };
+        if stored.state.is_final() || !ended.state.is_final() {
+            return Ended::Lost(Box::new(stored.clone()));
+        }
+        ended.attempts.used = ended.attempts.used.max(stored.attempts.used);
+        *stored = ended.clone();
+        self.mark_used(&ended);
+        Ended::Stored
+    }
+
+    fn mark_used(&mut self, ended: &Transaction) {
+        let Some(answer) = &ended.answer else { return };
+        let answering = self.devices.values_mut().find(|device| device.id == answer.device_id);
+        if let Some(device) = answering {
+            device.last_used_at = device.last_used_at.max(answer.decided_at);
+        }
+    }
+
+    fn mark(&mut self, name: u64, mut marked: Transaction) {
+        let Some(stored) = self.transactions.get_mut(&name) else { return };
+        if !stored.state.is_final() && stored.revision < marked.revision {
+            marked.attempts.used = marked.attempts.used.max(stored.attempts.used);
+            *stored = marked;
+        }
+    }
+
+    fn attempt(&mut self, name: u64, tried: Transaction, used_before: u32) -> Attempted {
+        let Some(stored) = self.transactions.get_mut(&name) else { return Attempted::Absent };
+        if stored.state.is_final() || stored.attempts.used != used_before {
+            return Attempted::Lost(Box::new(stored.clone()));
+        }
+        *stored = tried;
+        Attempted::Stored
+    }
+
+    fn has_device(&self, user: &User) -> bool {
+        self.devices.values().any(|device| device.user == *user && device.status != DeviceStatus::Revoked)
+    }
+
+    fn open(&mut self, name: u64, owner: u64, promise: Option<(u64, u64)>) -> EnrollmentOpened {
+        if let Some((key, fingerprint)) = promise {
+            match self.openings.get(&key) {
+                Some((seen, name)) if *seen == fingerprint => {
+                    return EnrollmentOpened::Existing(enrollment(*name).id);
+                }
+                Some(_) => return EnrollmentOpened::Mismatch,
+                None => {}
+            }
+        }
+        if self.enrollments.contains_key(&name) {
+            return EnrollmentOpened::Existing(enrollment(name).id);
+        }
+        if self.has_device(&user(owner)) {
+            return EnrollmentOpened::DeviceExists;
+        }
+        if let Some((key, fingerprint)) = promise {
+            self.openings.insert(key, (fingerprint, name));
+        }
+        self.enrollments.insert(name, thing::opening(name, owner));
+        EnrollmentOpened::New
+    }
+
+    fn enrol(&mut self, code: u64, key: u64, name: u64, phone: Device) -> Enrolled {
+        let Some(enrollment) = self.enrollments.get(&code).cloned() else { return Enrolled::BadCode };
+        match &enrollment.state {
+            EnrollmentState::Failed => return Enrolled::BadCode,
+            EnrollmentState::Completed { device_id, .. } => {
+                let enrolled =
+                    self.devices.values().find(|device| device.id == *device_id).expect("it was stored");
+                let same = enrolled.keys[0].thumbprint == phone.keys[0].thumbprint;
+                return if same { Enrolled::Again(Box::new(enrolled.clone())) } else { Enrolled::BadCode };
+            }
+            EnrollmentState::Pending => {}
+        }
+        if self.keys.contains(&key) {
+            return Enrolled::KeyInUse;
+        }
+        if self.has_device(&enrollment.user) {
+            return Enrolled::DeviceExists;
+        }
+        let state = EnrollmentState::Completed { device_id: phone.id, completed_at: START };
+        let device = Device { user: enrollment.user.clone(), enrollment_id: enrollment.id, ..phone };
+        self.keys.insert(key);
+        self.enrollments.insert(code, Enrollment { state, revision: enrollment.revision + 1, ..enrollment });
+        // A mark of an answer may be older than the device in this world, but not in the real one.
+        let used = self.transactions.values().filter_map(|ended| ended.answer.as_ref());
+        let used = used.filter(|answer| answer.device_id == device.id).map(|answer| answer.decided_at).max();
+        let last_used_at = used.unwrap_or(device.last_used_at).max(device.last_used_at);
+        self.devices.insert(name, Device { last_used_at, ..device });
+        Enrolled::Stored
+    }
+
+    fn cancel(&mut self, name: u64) -> EnrollmentCancelled {
+        let Some(enrollment) = self.enrollments.get_mut(&name) else { return EnrollmentCancelled::Absent };
+        match enrollment.state {
+            EnrollmentState::Completed { .. } => EnrollmentCancelled::Completed,
+            EnrollmentState::Failed => EnrollmentCancelled::Stored,
+            EnrollmentState::Pending => {
+                enrollment.state = EnrollmentState::Failed;
+                enrollment.revision += 1;
+                EnrollmentCancelled::Stored
+            }
+        }
+    }
+
+    fn revoke(&mut self, name: u64) -> Revoked {
+        let Some(device) = self.devices.get_mut(&name) else { return Revoked::Absent };
+        if device.status != DeviceStatus::Revoked {
+            device.status = DeviceStatus::Revoked;
+            device.push = PushTarget::none(START);
+            device.revision += 1;
+        }
+        Revoked::Stored
+    }
+
+    fn judge(&mut self, address: u64, verdict: &PushTargetVerdict) -> Vec<tocsin_model::DeviceId> {
+        let mut changed = Vec::new();
+        for device in self.devices.values_mut() {
+            if device.push.token != Some(token(address)) {
+                continue;
+            }
+            match verdict {
+                PushTargetVerdict::Dead { since: Some(_) } => continue,
+                PushTargetVerdict::Good if device.push_suspect_count == 0 => continue,
+                PushTargetVerdict::Good => device.push_suspect_count = 0,
+                PushTargetVerdict::Suspect => device.push_suspect_count += 1,
+                PushTargetVerdict::Dead { since: None } => {
+                    device.push = PushTarget::none(START);
+                    device.push_suspect_count = 0;
+                    device.status = DeviceStatus::Unreachable;
+                }
+            }
+            device.revision += 1;
+            changed.push(device.id);
+        }
+        changed
+    }
+
+    /// Reads everything back.
+    pub async fn compare(&self, store: &impl Store) {
+        for name in (0..NAMES).map(|name| self.first + name) {
+            let stored = store.transaction(transaction_id(name)).await.expect("read");
+            assert_eq!(stored.as_ref(), self.transactions.get(&name));
+            let stored = store.enrollment(enrollment(name).id).await.expect("read");
+            assert_eq!(stored.as_ref(), self.enrollments.get(&name));
+            assert_eq!(store.enrollment_by_code(code_hash(name)).await.expect("read"), stored);
+            self.compare_devices_of(store, &user(name)).await;
+        }
+        for (name, device) in &self.devices {
+            assert_eq!(store.device(device_id(*name)).await.expect("read").as_ref(), Some(device));
+            for key in &device.keys {
+                assert_eq!(store.device_by_kid(key.kid).await.expect("read").as_ref(), Some(device));
+            }
+        }
+        self.compare_open(store).await;
+    }
+
+    async fn compare_devices_of(&self, store: &impl Store, owner: &User) {
+        let listed = store.devices_of(owner).await.expect("read");
+        let newest_first = self.devices.values().rev().filter(|device| device.user == *owner);
+        assert_eq!(listed.iter().collect::<Vec<_>>(), newest_first.collect::<Vec<_>>());
+    }
+
+    async fn compare_open(&self, store: &impl Store) {
+        let all = store.open_transactions(None, 10_000).await.expect("read").transactions;
+        let ours = |open: &&Transaction| self.transactions.values().any(|known| known.id == open.id);
+        let listed: Vec<&Transaction> = all.iter().filter(ours).collect();
+        let pending = self.transactions.values().filter(|known| !known.state.is_final());
+        assert_eq!(listed, pending.collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,200 @@
+//! Verbs by small names, and their replies as one type.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use proptest::prelude::*;
+use tocsin_model::{Device, DeviceId, Enrollment, FailureReason, KeyUse, PushKind, State, Transaction};
+use tocsin_storage::{
+    Attempted, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, NewEnrollment,
+    NewTransaction, Pending, PushTargetVerdict, Revoked, Store,
+};
+
+use super::NAMES;
+use crate::fixture::*;
+
+/// A verb. Numbers are names inside the case; a promise is a key and a fingerprint.
+#[derive(Clone, Debug)]
+pub enum Verb {
+    Create {
+        name: u64,
+        promise: Option<(u64, u64)>,
+    },
+    End {
+        name: u64,
+        used: u32,
+        outcome: State,
+        by: Option<u64>,
+    },
+    Mark {
+        name: u64,
+        revision: u32,
+        used: u32,
+    },
+    Attempt {
+        name: u64,
+        used_before: u32,
+        last: bool,
+    },
+    OpenEnrollment {
+        name: u64,
+        user: u64,
+        promise: Option<(u64, u64)>,
+    },
+    /// `device` is filled in by the model: ids of devices are never chosen twice.
+    Enrol {
+        code: u64,
+        key: u64,
+        token: u64,
+        device: u64,
+    },
+    CancelEnrollment {
+        name: u64,
+    },
+    Revoke {
+        device: u64,
+    },
+    Judge {
+        token: u64,
+        verdict: PushTargetVerdict,
+    },
+}
+
+/// What a verb was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    Created(Created),
+    Ended(Ended),
+    Marked(()),
+    Attempted(Attempted),
+    Opened(EnrollmentOpened),
+    Enrolled(Enrolled),
+    Cancelled(EnrollmentCancelled),
+    Revoked(Revoked),
+    Judged(Vec<DeviceId>),
+}
+
+pub fn any_verb() -> impl Strategy<Value = Verb> {
+    let name = || 0..NAMES;
+    let promise = || proptest::option::of((0..2_u64, 0..2_u64));
+    let outcome = prop_oneof![
+        Just(State::Pending),
+        Just(State::Accepted),
+        Just(State::Declined),
+        Just(State::Timeout),
+        Just(State::Failed(FailureReason::NoDevice)),
+    ];
+    let verdict = prop_oneof![
+        Just(PushTargetVerdict::Dead { since: None }),
+        Just(PushTargetVerdict::Dead { since: Some(START) }),
+        Just(PushTargetVerdict::Suspect),
+        Just(PushTargetVerdict::Good),
+    ];
+    prop_oneof![
+        4 => (name(), promise()).prop_map(|(name, promise)| Verb::Create { name, promise }),
+        3 => (name(), 0..3_u32, outcome, proptest::option::of(name()))
+            .prop_map(|(name, used, outcome, by)| Verb::End { name, used, outcome, by }),
+        2 => (name(), 1..6_u32, 0..3_u32).prop_map(|(name, revision, used)| Verb::Mark { name, revision, used }),
+        3 => (name(), 0..3_u32, any::<bool>())
+            .prop_map(|(name, used_before, last)| Verb::Attempt { name, used_before, last }),
+        3 => (name(), 0..2_u64, promise())
+            .prop_map(|(name, user, promise)| Verb::OpenEnrollment { name, user, promise }),
+        4 => (name(), name(), 0..2_u64).prop_map(|(code, key, token)| Verb::Enrol { code, key, token, device: 0 }),
+        1 => name().prop_map(|name| Verb::CancelEnrollment { name }),
+        2 => name().prop_map(|device| Verb::Revoke { device }),
+        2 => (0..2_u64, verdict).prop_map(|(token, verdict)| Verb::Judge { token, verdict }),
+    ]
+}
+
+/// What the verbs hand over; model and store get the same.
+pub mod thing {
+    use super::*;
+
+    pub fn ended_by(name: u64, used: u32, outcome: State, by: Option<u64>) -> Transaction {
+        let mut pending = transaction(name);
+        pending.attempts.used = used;
+        match by {
+            Some(device) if outcome.is_final() => {
+                Transaction { state: outcome, ..answered(pending, device_id(device), START.plus(MINUTE)) }
+            }
+            _ => ended(pending, outcome),
+        }
+    }
+
+    pub fn marked(name: u64, revision: u32, used: u32) -> Transaction {
+        let mut marked = transaction(name);
+        marked.revision = revision;
+        marked.attempts.used = used;
+        marked.recipients.clear();
+        marked
+    }
+
+    pub fn tried_once(name: u64, used_before: u32, last: bool) -> Transaction {
+        let mut tried = transaction(name);
+        tried.attempts.used = used_before + 1;
+        tried.revision = 10 + used_before;
+        if last { ended(tried, State::Failed(FailureReason::AttemptsExceeded)) } else { tried }
+    }
+
+    pub fn opening(name: u64, owner: u64) -> Enrollment {
+        Enrollment { user: user(owner), ..enrollment(name) }
+    }
+
+    pub fn phone(device: u64, key_name: u64, token_name: u64) -> Device {
+        let mut phone = super::device(device);
+        phone.keys = vec![key(KeyUse::Device, key_name), key(KeyUse::Biometric, device + 0x1000_0000)];
+        phone.push.token = Some(token(token_name));
+        phone
+    }
+}
+
+type Answer = Pin<Box<dyn Future<Output = Reply>>>;
+
+fn answer<T: 'static>(pending: Pending<T>, reply: fn(T) -> Reply) -> Answer {
+    Box::pin(async move { reply(pending.await.expect("answered")) })
+}
+
+impl Verb {
+    /// Submits the verb; its names begin at `first`.
+    pub fn submit(&self, store: &impl Store, first: u64) -> Answer {
+        let promised = |(key, fingerprint): (u64, u64)| promise(&format!("key-{}", first + key), fingerprint);
+        match self.clone() {
+            Self::Create { name, promise } => {
+                let new = NewTransaction {
+                    transaction: transaction(first + name),
+                    idempotency: promise.map(promised),
+                };
+                answer(store.create(new), Reply::Created)
+            }
+            Self::End { name, used, outcome, by } => {
+                let ended = thing::ended_by(first + name, used, outcome, by.map(|device| first + device));
+                answer(store.end(ended), Reply::Ended)
+            }
+            Self::Mark { name, revision, used } => {
+                answer(store.mark(thing::marked(first + name, revision, used)), Reply::Marked)
+            }
+            Self::Attempt { name, used_before, last } => {
+                let tried = thing::tried_once(first + name, used_before, last);
+                answer(store.attempt(tried, used_before), Reply::Attempted)
+            }
+            Self::OpenEnrollment { name, user, promise } => {
+                let enrollment = thing::opening(first + name, first + user);
+                let new = NewEnrollment { enrollment, idempotency: promise.map(promised) };
+                answer(store.open_enrollment(new), Reply::Opened)
+            }
+            Self::Enrol { code, key, token, device } => {
+                let phone = thing::phone(first + device, first + key, first + token);
+                answer(store.enrol(code_hash(first + code), phone, START), Reply::Enrolled)
+            }
+            Self::CancelEnrollment { name } => {
+                answer(store.cancel_enrollment(enrollment(first + name).id), Reply::Cancelled)
+            }
+            Self::Revoke { device } => {
+                answer(store.revoke_device(device_id(first + device), START), Reply::Revoked)
+            }
+            Self::Judge { token: name, verdict } => {
+                answer(store.judge_push_target(PushKind::Apns, token(first + name), verdict), Reply::Judged)
+            }
+        }
+    }
+}
