@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::{Message, Recipient};
 use tocsin_model::{
@@ -123,8 +123,34 @@ pub struct ProviderAddress {
     /// Takes the order to panic.
     #[cfg(feature = "fault-hook")]
     pub fault: Recipient<InjectFault>,
-    /// Whether its breaker lets pushes through at the moment.
-    pub available: Arc<AtomicBool>,
+    /// Whether its breaker lets pushes through.
+    pub availability: Arc<Availability>,
+}
+
+/// Whether a provider takes pushes, readable without asking its actor.
+///
+/// A breaker that is open says until when: from then on a push may try again, so that a provider that nobody
+/// asks any more is not closed for good.
+#[derive(Debug, Default)]
+pub struct Availability {
+    closed_until_ms: AtomicU64,
+}
+
+impl Availability {
+    /// Whether a push may be sent at `now`.
+    pub fn is_available(&self, now: UnixMs) -> bool {
+        now.get() >= self.closed_until_ms.load(Ordering::Relaxed)
+    }
+
+    /// No push goes out before `until`.
+    pub fn close_until(&self, until: UnixMs) {
+        self.closed_until_ms.store(until.get(), Ordering::Relaxed);
+    }
+
+    /// Pushes go out; answers whether they did not before.
+    pub fn open(&self) -> bool {
+        self.closed_until_ms.swap(0, Ordering::Relaxed) != 0
+    }
 }
 
 /// Brings a transaction back from its record; may be called from any thread and returns at once.

@@ -1,7 +1,5 @@
 //! What operators and their probes ask.
 
-use std::sync::atomic::Ordering;
-
 use tocsin_model::ProviderName;
 
 use super::Handle;
@@ -61,13 +59,14 @@ impl Handle {
 
     /// Whether the process takes work. An engine that has a handle has recovered.
     pub fn readiness(&self) -> Readiness {
+        let now = self.clock().now();
         let table = self.0.surroundings.providers();
         let mut providers: Vec<ProviderState> = table
             .providers
             .iter()
             .map(|(name, provider)| ProviderState {
                 name: name.clone(),
-                available: provider.available.load(Ordering::Relaxed),
+                available: provider.availability.is_available(now),
             })
             .collect();
         providers.sort_by(|left, right| left.name.cmp(&right.name));

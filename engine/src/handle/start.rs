@@ -1,7 +1,6 @@
 //! Starting a transaction: what is known at once is decided before anything is stored.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tocsin_config::AuthenticationType;
 use tocsin_model::{
@@ -118,8 +117,9 @@ impl Handle {
             return Err(Problem::new(ErrorCode::NoDevice, "the user has no device that can be pushed to"));
         }
         let table = self.0.surroundings.providers();
+        let now = self.clock().now();
         let available = |name: &ProviderName| {
-            table.providers.get(name).is_some_and(|provider| provider.available.load(Ordering::Relaxed))
+            table.providers.get(name).is_some_and(|provider| provider.availability.is_available(now))
         };
         if !providers.any(available) {
             return Err(Problem::new(

@@ -64,6 +64,11 @@ impl Handle {
         }
     }
 
+    /// The open transactions of a user, oldest first; one of them may not be stored yet.
+    pub fn open_transactions_of(&self, user: &tocsin_model::User) -> Vec<TransactionId> {
+        self.0.registry.admission().open_of(user)
+    }
+
     pub(super) async fn view(&self, id: TransactionId) -> Result<Arc<Transaction>, Problem> {
         match self.ask(id, Request::View).await? {
             Reply::View(transaction) => Ok(transaction),

@@ -7,14 +7,13 @@
 //! state behind one-call interfaces, not part of the value that panicked.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use dashmap::DashMap;
 use tocsin_config::ProviderLimits;
-use tocsin_model::{DeliveryReason, ProviderName, PushKind, PushToken, TransactionId};
+use tocsin_model::{DeliveryReason, ProviderName, PushKind, PushToken, TransactionId, UnixMs};
 use tocsin_storage::{PushTargetVerdict, Store};
 use tokio::task::JoinSet;
 
@@ -23,7 +22,7 @@ use crate::clock::Clock;
 use crate::limits::{PROVIDER_RESTART_MAX, PROVIDER_RESTART_MIN, REVIVAL_BACKOFF, REVIVALS_MAX};
 use crate::metrics::Metrics;
 use crate::protocol::{
-    Deliver, DeliveryOutcome, Faulted, ProviderAddress, ProviderEvent, Push, Release, Revive,
+    Availability, Deliver, DeliveryOutcome, Faulted, ProviderAddress, ProviderEvent, Push, Release, Revive,
 };
 use crate::supervise;
 
@@ -45,7 +44,7 @@ pub(crate) struct ProviderParts {
 struct Shared {
     parts: ProviderParts,
     supervised: DashMap<TransactionId, Supervised>,
-    available: Arc<AtomicBool>,
+    availability: Arc<Availability>,
 }
 
 /// A supervised transaction: its mailbox and the number of its falls.
@@ -65,8 +64,9 @@ struct ProviderActor {
 /// Starts a provider on `arbiter`; it lives as long as the process.
 pub(crate) fn start(parts: ProviderParts, arbiter: &ArbiterHandle) -> ProviderAddress {
     let mailbox_max = parts.limits.queue_max + MAILBOX_RESERVE;
-    let available = Arc::new(AtomicBool::new(true));
-    let shared = Arc::new(Shared { parts, supervised: DashMap::new(), available: Arc::clone(&available) });
+    let availability = Arc::new(Availability::default());
+    let shared =
+        Arc::new(Shared { parts, supervised: DashMap::new(), availability: Arc::clone(&availability) });
     let (sender, receiver) = actix::dev::channel::channel(mailbox_max);
     let address: Addr<ProviderActor> = Addr::new(sender);
     arbiter.spawn_fn(move || {
@@ -80,7 +80,7 @@ pub(crate) fn start(parts: ProviderParts, arbiter: &ArbiterHandle) -> ProviderAd
         faulted: address.clone().recipient(),
         #[cfg(feature = "fault-hook")]
         fault: address.clone().recipient(),
-        available,
+        availability,
     }
 }
 
@@ -117,12 +117,15 @@ impl Shared {
         true
     }
 
-    fn set_available(&self, available: bool) {
-        let before = self.available.swap(available, Ordering::Relaxed);
-        if before != available {
-            tracing::warn!(provider = %self.parts.name, available, "a provider's breaker changed");
+    /// Shows to starts what the breaker lets through.
+    fn show_breaker(&self, is_open: bool, now: UnixMs) {
+        if is_open {
+            self.availability.close_until(now.plus(self.parts.limits.breaker_open));
+            tracing::warn!(provider = %self.parts.name, "a provider's breaker is open");
+        } else if self.availability.open() {
+            tracing::info!(provider = %self.parts.name, "a provider's breaker is closed again");
         }
-        self.gauge(&self.parts.metrics.breaker_open, usize::from(!available));
+        self.gauge(&self.parts.metrics.breaker_open, usize::from(is_open));
     }
 
     fn gauge(&self, gauge: &prometheus::IntGaugeVec, value: usize) {
@@ -147,16 +150,17 @@ impl ProviderActor {
         if !known || self.in_flight.len() >= self.shared.parts.limits.queue_max {
             return Some(DeliveryReason::Busy);
         }
-        let allowed = self.breaker.allows(now);
-        self.shared.set_available(allowed);
-        (!allowed).then_some(DeliveryReason::Unavailable)
+        (!self.breaker.allows(now)).then_some(DeliveryReason::Unavailable)
     }
 
     fn finished(&mut self, healthy: Option<bool>) {
         let now = self.shared.parts.clock.now();
         if let Some(healthy) = healthy {
+            let was_open = self.breaker.is_open(now);
             self.breaker.record(healthy, now);
-            self.shared.set_available(!self.breaker.is_open(now));
+            if healthy || !was_open {
+                self.shared.show_breaker(self.breaker.is_open(now), now);
+            }
         }
         self.update_gauges();
     }

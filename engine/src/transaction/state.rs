@@ -106,6 +106,10 @@ impl Machine {
             }
             Event::DeviceRevoked { device_id } => self.on_device_revoked(device_id, now, effects),
             Event::TimerFired => self.on_timer(now, effects),
+            // What is being stored is shown once it is stored.
+            Event::Viewed { .. } if matches!(self.phase, Phase::Creating { .. }) => {
+                self.on_call(event, now, effects);
+            }
             Event::Viewed { caller } => effects.push(Effect::Reply(caller, self.view())),
             Event::Answered { .. } | Event::TriedWrong { .. } | Event::Cancelled { .. } => {
                 self.on_call(event, now, effects);
@@ -113,7 +117,6 @@ impl Machine {
         }
     }
 
-    /// What is not stored is not shown.
     fn view(&self) -> Reply {
         match self.phase {
             Phase::New | Phase::Creating { .. } | Phase::Gone => Reply::Refused(Problem::not_found()),

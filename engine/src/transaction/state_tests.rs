@@ -107,11 +107,25 @@ fn nothing_is_pushed_or_told_before_the_create_is_stored() {
     let effects = machine.step(Event::Started { caller: CallerId(1) }, CREATED);
     assert!(matches!(effects.as_slice(), [Effect::Create(_)]));
     let viewed = machine.step(Event::Viewed { caller: CallerId(2) }, CREATED);
-    assert_eq!(refusal(&viewed), Some((ErrorCode::NotFound, None)), "what is not stored is not shown");
+    assert!(viewed.is_empty(), "what is not stored is not shown");
     let effects = machine.step(Event::Written(WriteOutcome::Stored), CREATED);
     assert!(effects.contains(&Effect::ArmTimer(EXPIRES)));
     assert!(effects.contains(&Effect::Push(device(1))));
-    assert!(matches!(replies(&effects).as_slice(), [(CallerId(1), Reply::View(_))]));
+    let told = replies(&effects);
+    assert!(
+        matches!(told.as_slice(), [(CallerId(1), Reply::View(_)), (CallerId(2), Reply::View(_))]),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn what_was_never_stored_is_unknown_to_whoever_asked_meanwhile() {
+    let mut machine = Machine::new(transaction(1));
+    machine.step(Event::Started { caller: CallerId(1) }, CREATED);
+    machine.step(Event::Viewed { caller: CallerId(2) }, CREATED);
+    let effects = machine.step(Event::Written(WriteOutcome::Failed(StoreFailure::Refused)), CREATED);
+    let viewed = replies(&effects).into_iter().find(|(caller, _)| *caller == CallerId(2));
+    assert!(matches!(viewed, Some((_, Reply::Refused(problem))) if problem.code == ErrorCode::NotFound));
 }
 
 #[test]
@@ -351,6 +365,7 @@ enum Move {
     Answer(u8, bool),
     TryWrong,
     Cancel,
+    View,
     Timer,
     Revoke(u8),
     Push(u8, u8),
@@ -368,6 +383,7 @@ fn any_move() -> impl Strategy<Value = Move> {
         (1..=2_u8, any::<bool>()).prop_map(|(number, accept)| Move::Answer(number, accept)),
         Just(Move::TryWrong),
         Just(Move::Cancel),
+        Just(Move::View),
         Just(Move::Timer),
         (1..=2_u8).prop_map(Move::Revoke),
         (1..=2_u8, 0..3_u8).prop_map(|(number, outcome)| Move::Push(number, outcome)),
@@ -516,6 +532,10 @@ impl World {
             Move::Cancel => {
                 let caller = self.caller();
                 self.step(Event::Cancelled { caller });
+            }
+            Move::View => {
+                let caller = self.caller();
+                self.step(Event::Viewed { caller });
             }
             Move::Timer => self.step(Event::TimerFired),
             Move::Revoke(number) => self.step(Event::DeviceRevoked { device_id: device(number) }),

@@ -1,0 +1,107 @@
+//! Every bound answers, and room comes back.
+
+use tocsin_engine::protocol::DeliveryOutcome;
+use tocsin_model::{DeliveryReason, DurationMs, ErrorCode, State};
+
+use crate::fixture::{Bank, Script, login, run};
+
+fn portal() -> tocsin_model::ClientId {
+    "portal".parse().expect("valid")
+}
+
+#[test]
+fn one_start_too_many_is_told_when_to_come_back_and_leaves_nothing() {
+    run(async {
+        let bank = Bank::open("[engine]\ntransactions_in_flight_max = 1").await;
+        let phone = bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        let busy = bank.handle.start(login("alice")).await.expect_err("no room");
+        assert_eq!(busy.code, ErrorCode::Busy);
+        assert!(busy.retry_after.is_some());
+        assert_eq!(phone.answer(&bank, id, "accept").await, Ok(State::Accepted));
+        assert!(bank.handle.start(login("alice")).await.is_ok(), "room has come back");
+    });
+}
+
+#[test]
+fn one_waiter_too_many_is_told_so() {
+    run(async {
+        let bank = Bank::open("[engine]\nwaiters_per_transaction_max = 1").await;
+        bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        let handle = bank.handle.clone();
+        let first =
+            actix_rt::spawn(
+                async move { handle.wait(&portal(), id, None, DurationMs::from_seconds(60)).await },
+            );
+        while !bank.handle.metrics_text().contains("tocsin_waiters 1") {
+            tokio::task::yield_now().await;
+        }
+        let refused = bank.handle.wait(&portal(), id, None, DurationMs::from_seconds(60)).await;
+        assert!(refused.is_err_and(|problem| problem.code == ErrorCode::RateLimited));
+        bank.handle.cancel(&portal(), id).await.expect("cancelled");
+        assert_eq!(first.await.expect("ended").expect("a view").state, State::Cancelled);
+    });
+}
+
+#[test]
+fn a_waiter_is_told_of_any_change_when_it_asks_for_one_and_of_the_end_only_when_not() {
+    run(async {
+        let bank = Bank::open("").await;
+        bank.enrol("alice").await;
+        bank.network.set(Script::Hang);
+        let started = bank.start_login("alice").await;
+        let longest = DurationMs::from_seconds(30);
+        let changed =
+            bank.handle.wait(&portal(), started.id, Some(started.revision), longest).await.expect("a view");
+        assert!(changed.revision > started.revision && changed.state == State::Pending);
+        let unchanged =
+            bank.handle.wait(&portal(), started.id, None, DurationMs::new(50)).await.expect("a view");
+        assert_eq!(unchanged.state, State::Pending);
+    });
+}
+
+#[test]
+fn a_full_provider_refuses_the_push_at_once() {
+    run(async {
+        let bank =
+            Bank::open_with(|text| text.replace("breaker_faults", "queue_max = 1\nbreaker_faults")).await;
+        bank.enrol("alice").await;
+        bank.network.set(Script::Hang);
+        let first = bank.start_login("alice").await.id;
+        bank.until_pushed(1).await;
+        let second = bank.start_login("alice").await.id;
+        let ended = bank.until(second, |view| view.state.is_final()).await;
+        let reason = ended.recipients[0].delivery.as_ref().and_then(|delivery| delivery.reason);
+        assert_eq!(reason, Some(DeliveryReason::Busy));
+        assert_eq!(bank.view(first).await.state, State::Pending);
+    });
+}
+
+#[test]
+fn an_open_breaker_refuses_starts_and_lets_one_try_after_its_time() {
+    run(async {
+        let bank = Bank::open("").await;
+        bank.enrol("alice").await;
+        bank.network.set(Script::End(DeliveryOutcome::Failed(DeliveryReason::Unavailable), Some(false)));
+        for _ in 0..2 {
+            let id = bank.start_login("alice").await.id;
+            bank.until(id, |view| view.state.is_final()).await;
+        }
+        let deadline = std::time::Instant::now() + crate::fixture::SOON;
+        let refused = loop {
+            match bank.handle.start(login("alice")).await {
+                Err(problem) => break problem,
+                Ok(_) => assert!(std::time::Instant::now() < deadline, "the breaker never opened"),
+            }
+        };
+        assert_eq!(refused.code, ErrorCode::ProviderUnavailable);
+        assert!(refused.retry_after.is_some());
+        bank.network.set(Script::End(DeliveryOutcome::Relayed, Some(true)));
+        while bank.handle.start(login("alice")).await.is_err() {
+            assert!(std::time::Instant::now() < deadline, "the breaker never let one try");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert!(bank.handle.start(login("alice")).await.is_ok());
+    });
+}

@@ -1,0 +1,369 @@
+//! An engine with a scripted network, and a phone with real keys.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use p256::ecdsa::signature::Signer;
+use p256::ecdsa::{Signature, SigningKey};
+use serde_json::{Value, json};
+use tocsin_config::Config;
+use tocsin_engine::clock::Clock;
+use tocsin_engine::device::{ServerKeys, thumbprint};
+use tocsin_engine::metrics::Metrics;
+use tocsin_engine::protocol::{DeliveryOutcome, Push};
+use tocsin_engine::provider::{Driver, DriverReport};
+use tocsin_engine::{DeviceCall, Engine, EngineParts, EnrollmentRequest, Handle};
+use tocsin_model::{
+    Content, Idempotency, KeyId, Problem, PublicKey, StartRequest, State, Transaction, TransactionId, User,
+    UserId, UserIdRule,
+};
+use tocsin_storage::memory::{MemoryOptions, MemoryStore};
+
+/// Longest wait for anything that must happen.
+pub const SOON: Duration = Duration::from_secs(20);
+
+pub const ISSUER: &str = "http://127.0.0.1:8441";
+
+const CONFIG: &str = r#"
+[realms.retail]
+[types.login]
+ttl_s = 60
+[types.blink]
+ttl_s = 1
+[types.patient]
+ttl_s = 60
+keep_for_polling = true
+[apps.bank]
+[apps.bank.ios]
+bundle_id = "com.example.bank"
+[providers.apns-main]
+kind = "apns"
+default = true
+team_id = "TEAM000001"
+key_id = "KEY0000001"
+key_file = "key.p8"
+breaker_faults = 2
+breaker_open_ms = 200
+[clients.portal]
+secret_sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+rights = ["transactions", "enrollments", "devices"]
+realms = ["retail"]
+apps = ["bank"]
+types = ["*"]
+"#;
+
+/// How the scripted network treats pushes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Script {
+    /// Ends at once like this; healthy or not.
+    End(DeliveryOutcome, Option<bool>),
+    /// Is written, and never ends.
+    Hang,
+}
+
+/// A network that does as it is told and remembers every push.
+pub struct ScriptedNetwork {
+    script: Mutex<Script>,
+    pushes: Mutex<Vec<Push>>,
+}
+
+impl ScriptedNetwork {
+    pub fn set(&self, script: Script) {
+        *self.script.lock().expect("not poisoned") = script;
+    }
+
+    pub fn pushes(&self) -> Vec<Push> {
+        self.pushes.lock().expect("not poisoned").clone()
+    }
+}
+
+impl Driver for ScriptedNetwork {
+    fn deliver<'a>(
+        &'a self,
+        push: &'a Push,
+        written: &'a (dyn Fn() + Send + Sync),
+    ) -> Pin<Box<dyn Future<Output = DriverReport> + Send + 'a>> {
+        self.pushes.lock().expect("not poisoned").push(push.clone());
+        let script = *self.script.lock().expect("not poisoned");
+        Box::pin(async move {
+            written();
+            match script {
+                Script::End(outcome, healthy) => DriverReport { outcome, verdict: None, healthy },
+                Script::Hang => std::future::pending().await,
+            }
+        })
+    }
+
+    fn keep_warm(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn close(&self) {}
+}
+
+/// An engine under test.
+pub struct Bank {
+    pub engine: Engine,
+    pub handle: Handle,
+    pub store: Arc<MemoryStore>,
+    pub network: Arc<ScriptedNetwork>,
+    pub clock: Clock,
+    folder: Arc<tempfile::TempDir>,
+    settings: String,
+}
+
+impl Bank {
+    /// An engine over an empty storage; `settings` are added to the configuration.
+    pub async fn open(settings: &str) -> Self {
+        Self::open_with(|text| format!("{text}\n{settings}")).await
+    }
+
+    /// An engine over an empty storage, with a changed configuration.
+    pub async fn open_with(change: impl Fn(&str) -> String) -> Self {
+        let clock = Clock::system();
+        let now = clock.clone();
+        let store = Arc::new(MemoryStore::new(MemoryOptions::new(Arc::new(move || now.now()))));
+        let network = Arc::new(ScriptedNetwork {
+            script: Mutex::new(Script::End(DeliveryOutcome::Relayed, Some(true))),
+            pushes: Mutex::new(Vec::new()),
+        });
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        std::fs::write(folder.path().join("key.p8"), "read by the real driver only").expect("written");
+        Self::start(clock, store, network, folder, change(CONFIG)).await
+    }
+
+    async fn start(
+        clock: Clock,
+        store: Arc<MemoryStore>,
+        network: Arc<ScriptedNetwork>,
+        folder: Arc<tempfile::TempDir>,
+        settings: String,
+    ) -> Self {
+        let config: Config =
+            Config::load_str(&settings, folder.path()).expect("a valid configuration").config;
+        let driver: Arc<dyn Driver> = Arc::clone(&network) as Arc<dyn Driver>;
+        let engine = Engine::start(EngineParts {
+            config: Arc::new(config),
+            store: Arc::clone(&store) as Arc<dyn tocsin_storage::Store>,
+            clock: clock.clone(),
+            metrics: Arc::new(Metrics::new()),
+            server_keys: ServerKeys::load_or_create(folder.path()).expect("keys"),
+            issuer: ISSUER.to_owned(),
+            drivers: HashMap::from([("apns-main".parse().expect("valid"), driver)]),
+        })
+        .await
+        .expect("an engine");
+        let handle = engine.handle();
+        Self { engine, handle, store, network, clock, folder, settings }
+    }
+
+    /// Ends this engine and starts another one over the same storage.
+    pub async fn restart(self) -> Self {
+        self.engine.drain().await;
+        Self::start(self.clock, self.store, self.network, self.folder, self.settings).await
+    }
+
+    /// Enrols a phone for a user.
+    pub async fn enrol(&self, user_id: &str) -> Phone {
+        let request = EnrollmentRequest {
+            client: "portal".parse().expect("valid"),
+            user: user(user_id),
+            app: "bank".parse().expect("valid"),
+            time_to_live: None,
+            idempotency: None,
+        };
+        let opened = self.handle.open_enrollment(request).await.expect("opened");
+        Phone::enrol(self, opened.activation_code.expose()).await.expect("enrolled")
+    }
+
+    pub async fn start_login(&self, user_id: &str) -> Arc<Transaction> {
+        self.handle.start(login(user_id)).await.expect("started").transaction
+    }
+
+    pub async fn view(&self, id: TransactionId) -> Arc<Transaction> {
+        self.handle.transaction(&"portal".parse().expect("valid"), id).await.expect("a view")
+    }
+
+    /// Waits until the transaction is as wanted.
+    pub async fn until(&self, id: TransactionId, wanted: impl Fn(&Transaction) -> bool) -> Arc<Transaction> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let view = self.view(id).await;
+            if wanted(&view) {
+                return view;
+            }
+            assert!(Instant::now() < deadline, "it never came: {view:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    pub async fn until_pushed(&self, count: usize) {
+        let deadline = Instant::now() + SOON;
+        while self.network.pushes().len() < count {
+            assert!(Instant::now() < deadline, "{} of {count} pushes came", self.network.pushes().len());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// Runs a test inside an actix system.
+pub fn run(test: impl Future<Output = ()>) {
+    actix_rt::System::new().block_on(test);
+}
+
+pub fn user(id: &str) -> User {
+    User { realm: "retail".parse().expect("valid"), id: UserId::new(id, UserIdRule::Exact).expect("valid") }
+}
+
+pub fn request(user_id: &str, type_name: &str) -> StartRequest {
+    StartRequest {
+        client: "portal".parse().expect("valid"),
+        type_name: type_name.parse().expect("valid"),
+        user: user(user_id),
+        content: Content::default(),
+        device_id: None,
+        app: None,
+        time_to_live: None,
+        idempotency: None,
+    }
+}
+
+pub fn login(user_id: &str) -> StartRequest {
+    request(user_id, "login")
+}
+
+pub fn with_key(request: StartRequest, key: &str, fingerprint: u8) -> StartRequest {
+    let key = tocsin_model::IdempotencyKey::new(key).expect("valid");
+    let fingerprint = tocsin_model::Fingerprint::from_bytes([fingerprint; 32]);
+    StartRequest { idempotency: Some(Idempotency { key, fingerprint }), ..request }
+}
+
+/// A phone with a real key.
+pub struct Phone {
+    key: SigningKey,
+    pub device_id: String,
+    kid: String,
+}
+
+fn encode(value: &Value) -> String {
+    URL_SAFE_NO_PAD.encode(value.to_string())
+}
+
+fn sign(key: &SigningKey, header: &Value, claims: &Value) -> String {
+    let input = format!("{}.{}", encode(header), encode(claims));
+    let signature: Signature = key.sign(input.as_bytes());
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes))
+}
+
+impl Phone {
+    async fn enrol(bank: &Bank, code: &str) -> Result<Self, Problem> {
+        let secret: [u8; 32] = random();
+        let key = SigningKey::from_slice(&secret).expect("a scalar");
+        let point = key.verifying_key().to_encoded_point(false);
+        let coordinate = |bytes: Option<&p256::FieldBytes>| {
+            let bytes: [u8; 32] = (*bytes.expect("uncompressed")).into();
+            bytes
+        };
+        let public = PublicKey { x: coordinate(point.x()), y: coordinate(point.y()) };
+        // The thumbprint is not needed to enrol; taking it shows that both sides read the key alike.
+        let _ = thumbprint(&public);
+        let jwk = json!({"kty": "EC", "crv": "P-256", "x": URL_SAFE_NO_PAD.encode(public.x), "y": URL_SAFE_NO_PAD.encode(public.y)});
+        let token: String = random::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let body = json!({
+            "activation_code": code, "name": "phone", "platform": "ios", "app": "bank", "app_version": "1.0",
+            "os_version": "26.1", "model": "test", "locale": "en", "capabilities": [],
+            "push": {"kind": "apns", "value": token, "environment": "production"},
+            "keys": [{"use": "device", "jwk": jwk}],
+        })
+        .to_string();
+        let mut phone = Self { key, device_id: String::new(), kid: String::new() };
+        let authorization = phone.proof(bank, "POST", "/device/v1/enrollments", body.as_bytes());
+        let call = DeviceCall {
+            authorization: Some(&authorization),
+            method: "POST",
+            path_and_query: "/device/v1/enrollments",
+            body: body.as_bytes(),
+        };
+        let enrolled = bank.handle.enrol(call).await?;
+        phone.device_id = enrolled.device.id.to_string();
+        let kid: KeyId = enrolled.device.device_key().expect("has one").kid;
+        phone.kid = URL_SAFE_NO_PAD.encode(kid.as_bytes());
+        Ok(phone)
+    }
+
+    fn proof(&self, bank: &Bank, method: &str, path: &str, body: &[u8]) -> String {
+        let mut header = json!({"alg": "ES256", "typ": "tocsin-proof+jwt"});
+        let mut claims = json!({
+            "aud": ISSUER, "htm": method, "htu": format!("{ISSUER}{path}"),
+            "iat": bank.clock.now().seconds(), "jti": URL_SAFE_NO_PAD.encode(random::<16>()),
+        });
+        if !self.kid.is_empty() {
+            header["kid"] = json!(self.kid);
+            claims["iss"] = json!(self.device_id);
+        }
+        if !body.is_empty() {
+            claims["body_sha256"] = json!(sha256(body));
+        }
+        format!("Tocsin {}", sign(&self.key, &header, &claims))
+    }
+
+    /// The claims of the challenge that this phone fetches.
+    pub async fn fetch(&self, bank: &Bank, id: TransactionId) -> Result<Value, Problem> {
+        let path = format!("/device/v1/transactions/{id}");
+        let authorization = self.proof(bank, "GET", &path, b"");
+        let call = DeviceCall {
+            authorization: Some(&authorization),
+            method: "GET",
+            path_and_query: &path,
+            body: b"",
+        };
+        let device = bank.handle.authenticate(call).await?;
+        let challenge = bank.handle.challenge(&device, id).await?.challenge;
+        let payload = challenge.split('.').nth(1).expect("a compact JWS");
+        let payload = URL_SAFE_NO_PAD.decode(payload).expect("base64url");
+        Ok(serde_json::from_slice(&payload).expect("JSON"))
+    }
+
+    /// Fetches, and sends the answer.
+    pub async fn answer(&self, bank: &Bank, id: TransactionId, decision: &str) -> Result<State, Problem> {
+        let challenge = self.fetch(bank, id).await?;
+        self.send(bank, id, &self.answer_to(bank, &challenge, decision)).await
+    }
+
+    /// The signed answer to a challenge.
+    pub fn answer_to(&self, bank: &Bank, challenge: &Value, decision: &str) -> String {
+        let mut shown = json!({});
+        for name in ["type", "user", "app", "title", "message"] {
+            shown[name] = challenge[name].clone();
+        }
+        let digest = sha256(&serde_json_canonicalizer::to_vec(&shown).expect("canonical"));
+        let claims = json!({
+            "iss": self.device_id, "sub": challenge["sub"], "aud": ISSUER, "iat": bank.clock.now().seconds(),
+            "nonce": challenge["nonce"], "dh": digest, "decision": decision, "jti": URL_SAFE_NO_PAD.encode(random::<16>()),
+        });
+        sign(&self.key, &json!({"alg": "ES256", "typ": "tocsin-answer+jwt", "kid": self.kid}), &claims)
+    }
+
+    pub async fn send(&self, bank: &Bank, id: TransactionId, jws: &str) -> Result<State, Problem> {
+        let body = json!({"answer": jws}).to_string();
+        let path = format!("/device/v1/transactions/{id}/answer");
+        let call =
+            DeviceCall { authorization: None, method: "POST", path_and_query: &path, body: body.as_bytes() };
+        bank.handle.answer(call, id).await
+    }
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).expect("randomness");
+    bytes
+}

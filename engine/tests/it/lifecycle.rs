@@ -1,0 +1,242 @@
+//! A transaction from its start to its end, through restarts.
+
+use std::time::Duration;
+
+use tocsin_engine::Drained;
+use tocsin_engine::protocol::DeliveryOutcome;
+use tocsin_model::{DeliveryReason, DeliveryStatus, DurationMs, ErrorCode, FailureReason, State};
+
+use crate::fixture::{Bank, SOON, Script, login, request, run, with_key};
+
+fn portal() -> tocsin_model::ClientId {
+    "portal".parse().expect("valid")
+}
+
+#[test]
+fn an_approval_reaches_the_portal_that_waits() {
+    run(async {
+        let bank = Bank::open("").await;
+        let phone = bank.enrol("alice").await;
+        let transaction = bank.start_login("alice").await;
+        assert_eq!(transaction.state, State::Pending);
+        bank.until_pushed(1).await;
+        let handle = bank.handle.clone();
+        let (client, id) = (portal(), transaction.id);
+        let waiting =
+            actix_rt::spawn(
+                async move { handle.wait(&client, id, None, DurationMs::from_seconds(30)).await },
+            );
+        assert_eq!(phone.answer(&bank, transaction.id, "accept").await, Ok(State::Accepted));
+        let told = waiting.await.expect("ended").expect("a view");
+        assert_eq!(told.state, State::Accepted);
+        assert!(told.answer.as_ref().is_some_and(|answer| answer.device_id.to_string() == phone.device_id));
+        assert_eq!(bank.network.pushes().len(), 1);
+    });
+}
+
+#[test]
+fn the_winning_answer_again_is_answered_alike_and_another_one_is_refused() {
+    run(async {
+        let bank = Bank::open("").await;
+        let phone = bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        let challenge = phone.fetch(&bank, id).await.expect("a challenge");
+        let decline = phone.answer_to(&bank, &challenge, "decline");
+        assert_eq!(phone.send(&bank, id, &decline).await, Ok(State::Declined));
+        assert_eq!(phone.send(&bank, id, &decline).await, Ok(State::Declined));
+        let again = phone.answer_to(&bank, &challenge, "decline");
+        assert_ne!(again, decline, "other bytes of the same answer");
+        assert_eq!(phone.send(&bank, id, &again).await, Ok(State::Declined));
+        let accept = phone.answer_to(&bank, &challenge, "accept");
+        let refused = phone.send(&bank, id, &accept).await.expect_err("too late");
+        assert_eq!((refused.code, refused.state), (ErrorCode::TransactionFinal, Some(State::Declined)));
+    });
+}
+
+#[test]
+fn an_answer_is_repeated_alike_after_its_actor_has_gone() {
+    run(async {
+        let bank = Bank::open("[engine]\nlinger_ms = 0").await;
+        let phone = bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        let challenge = phone.fetch(&bank, id).await.expect("a challenge");
+        let accept = phone.answer_to(&bank, &challenge, "accept");
+        assert_eq!(phone.send(&bank, id, &accept).await, Ok(State::Accepted));
+        let bank = bank.restart().await;
+        assert_eq!(phone.send(&bank, id, &accept).await, Ok(State::Accepted));
+        assert!(
+            phone.fetch(&bank, id).await.is_err_and(|problem| problem.code == ErrorCode::TransactionFinal)
+        );
+    });
+}
+
+#[test]
+fn nobody_answering_ends_in_a_timeout_not_before_the_deadline() {
+    run(async {
+        let bank = Bank::open("").await;
+        let phone = bank.enrol("alice").await;
+        let id = bank.handle.start(request("alice", "blink")).await.expect("started").transaction.id;
+        let challenge = phone.fetch(&bank, id).await.expect("a challenge");
+        let late = phone.answer_to(&bank, &challenge, "accept");
+        let ended = bank.until(id, |view| view.state.is_final()).await;
+        assert_eq!(ended.state, State::Timeout);
+        assert!(ended.ended_at.is_some_and(|ended_at| ended_at >= ended.expires_at));
+        let refused = phone.send(&bank, id, &late).await.expect_err("too late");
+        assert_eq!((refused.code, refused.state), (ErrorCode::TransactionFinal, Some(State::Timeout)));
+    });
+}
+
+#[test]
+fn a_cancelled_transaction_takes_no_answer() {
+    run(async {
+        let bank = Bank::open("").await;
+        let phone = bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        let challenge = phone.fetch(&bank, id).await.expect("a challenge");
+        let cancelled = bank.handle.cancel(&portal(), id).await.expect("cancelled");
+        assert_eq!(cancelled.state, State::Cancelled);
+        let accept = phone.answer_to(&bank, &challenge, "accept");
+        assert!(phone.send(&bank, id, &accept).await.is_err_and(|p| p.code == ErrorCode::TransactionFinal));
+        let again = bank.handle.cancel(&portal(), id).await.expect_err("final");
+        assert_eq!((again.code, again.state), (ErrorCode::TransactionFinal, Some(State::Cancelled)));
+    });
+}
+
+#[test]
+fn another_clients_transaction_looks_unknown() {
+    run(async {
+        let bank = Bank::open("").await;
+        bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        let stranger = "stranger".parse().expect("valid");
+        assert!(bank.handle.transaction(&stranger, id).await.is_err_and(|p| p.code == ErrorCode::NotFound));
+        assert!(bank.handle.cancel(&stranger, id).await.is_err_and(|p| p.code == ErrorCode::NotFound));
+        assert_eq!(bank.view(id).await.state, State::Pending);
+    });
+}
+
+#[test]
+fn one_idempotency_key_is_one_transaction_and_one_push_however_many_call_at_once() {
+    run(async {
+        let bank = Bank::open("").await;
+        bank.enrol("alice").await;
+        bank.store.hold_writes();
+        let calls: Vec<_> = (0..5)
+            .map(|_| {
+                let handle = bank.handle.clone();
+                actix_rt::spawn(async move { handle.start(with_key(login("alice"), "order-1", 1)).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        bank.store.release_writes();
+        let mut ids = std::collections::HashSet::new();
+        let mut new = 0;
+        for call in calls {
+            let started = call.await.expect("ended").expect("started");
+            new += usize::from(!started.seen_before);
+            ids.insert(started.transaction.id);
+        }
+        assert_eq!((ids.len(), new), (1, 1));
+        let mismatch =
+            bank.handle.start(with_key(login("alice"), "order-1", 2)).await.expect_err("another body");
+        assert_eq!(mismatch.code, ErrorCode::IdempotencyMismatch);
+        let again = bank.handle.start(with_key(login("alice"), "order-1", 1)).await.expect("started");
+        assert!(again.seen_before);
+        bank.until_pushed(1).await;
+        assert_eq!(bank.network.pushes().len(), 1);
+    });
+}
+
+#[test]
+fn open_transactions_live_again_after_a_restart_with_their_deadline() {
+    run(async {
+        let bank = Bank::open("").await;
+        let phone = bank.enrol("alice").await;
+        let open = bank.start_login("alice").await;
+        let blink = bank.handle.start(request("alice", "blink")).await.expect("started").transaction;
+        bank.until(open.id, |view| is_relayed(view)).await;
+        bank.until(blink.id, |view| is_relayed(view)).await;
+        let bank = bank.restart().await;
+        let view = bank.view(open.id).await;
+        assert_eq!((view.state, view.expires_at), (State::Pending, open.expires_at));
+        assert_eq!(phone.answer(&bank, open.id, "accept").await, Ok(State::Accepted));
+        assert_eq!(bank.until(blink.id, |view| view.state.is_final()).await.state, State::Timeout);
+        assert_eq!(bank.network.pushes().len(), 2, "what was relayed is not pushed again");
+    });
+}
+
+fn is_relayed(view: &tocsin_model::Transaction) -> bool {
+    let delivery = view.recipients.first().and_then(|recipient| recipient.delivery.as_ref());
+    delivery.is_some_and(|delivery| delivery.status == DeliveryStatus::Relayed)
+}
+
+#[test]
+fn a_push_cut_by_the_restart_is_repeated_under_the_same_id() {
+    run(async {
+        let bank = Bank::open("").await;
+        bank.enrol("alice").await;
+        bank.network.set(Script::Hang);
+        let id = bank.start_login("alice").await.id;
+        bank.until_pushed(1).await;
+        bank.network.set(Script::End(DeliveryOutcome::Relayed, Some(true)));
+        let bank = bank.restart().await;
+        bank.until(id, is_relayed).await;
+        let pushes = bank.network.pushes();
+        assert_eq!(pushes.len(), 2);
+        assert_eq!(pushes[0].push_id, pushes[1].push_id);
+    });
+}
+
+#[test]
+fn refused_pushes_fail_it_and_a_patient_type_waits_for_the_phone() {
+    run(async {
+        let bank = Bank::open("").await;
+        let phone = bank.enrol("alice").await;
+        bank.network.set(Script::End(DeliveryOutcome::Failed(DeliveryReason::TokenSuspect), None));
+        let id = bank.start_login("alice").await.id;
+        let ended = bank.until(id, |view| view.state.is_final()).await;
+        assert_eq!(ended.state, State::Failed(FailureReason::ProviderRejected));
+        let patient = bank.handle.start(request("alice", "patient")).await.expect("started").transaction.id;
+        assert_eq!(phone.answer(&bank, patient, "accept").await, Ok(State::Accepted));
+    });
+}
+
+#[test]
+fn a_removed_phone_ends_its_transactions_and_is_refused() {
+    run(async {
+        let bank = Bank::open("").await;
+        let phone = bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        let device_id = phone.device_id.parse().expect("an id");
+        bank.handle.revoke_device(&crate::fixture::user("alice"), device_id).await.expect("revoked");
+        let ended = bank.until(id, |view| view.state.is_final()).await;
+        assert_eq!(ended.state, State::Failed(FailureReason::DeviceRevoked));
+        assert!(phone.fetch(&bank, id).await.is_err_and(|problem| problem.code == ErrorCode::DeviceRevoked));
+        let refused = bank.handle.start(login("alice")).await.expect_err("no phone is left");
+        assert_eq!(refused.code, ErrorCode::NoDevice);
+    });
+}
+
+#[test]
+fn a_drain_lets_waiters_go_and_takes_nothing_new() {
+    run(async {
+        let bank = Bank::open("").await;
+        bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        let handle = bank.handle.clone();
+        let waiting =
+            actix_rt::spawn(
+                async move { handle.wait(&portal(), id, None, DurationMs::from_seconds(60)).await },
+            );
+        let deadline = std::time::Instant::now() + SOON;
+        while !bank.handle.metrics_text().contains("tocsin_waiters 1") {
+            assert!(std::time::Instant::now() < deadline, "it never waited");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let handle = bank.handle.clone();
+        assert_eq!(bank.engine.drain().await, Drained::Complete);
+        assert_eq!(waiting.await.expect("ended").expect("a view").state, State::Pending);
+        let refused = handle.start(login("alice")).await.expect_err("draining");
+        assert_eq!(refused.code, ErrorCode::Draining);
+    });
+}
