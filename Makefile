@@ -48,7 +48,7 @@ demo: setup ## Watch real logins go through, against doubles of Apple and Google
 	$(CARGO) build $(LOCKED) --release -p tocsin-api -p tocsin-loadtest
 	$(TARGET_DIR)/release/tocsin-loadtest demo
 
-run: setup ## Serve a trial on loopback, with doubles of Apple and Google, until Ctrl-C.
+run: setup ## Serve a trial on loopback, with doubles of Apple and Google. CONFIG=FILE serves that one.
 	$(CARGO) build $(LOCKED) --release -p tocsin-api
 	$(CARGO) build $(LOCKED) --release -p tocsin-mock --example world
 	scripts/run $(TARGET_DIR)/release

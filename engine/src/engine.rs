@@ -17,7 +17,7 @@ use crate::health::Ticks;
 use crate::limits::{CLOCK_FOLLOW_INTERVAL, DRAIN_POLL};
 use crate::metrics::Metrics;
 use crate::protocol::{ProviderAddress, ProviderTable, Revive};
-use crate::provider::{Driver, LocalDriver, ProviderParts, start_provider};
+use crate::provider::{Driver, Drivers, LocalDriver, ProviderParts, start_provider};
 use crate::registry::{Admission, Registry, recover};
 use crate::surroundings::Surroundings;
 use crate::transaction::PushIds;
@@ -37,7 +37,7 @@ pub struct EngineParts {
     /// The issuer of the device protocol.
     pub issuer: String,
     /// The network of each configured provider.
-    pub drivers: HashMap<ProviderName, Arc<dyn Driver>>,
+    pub drivers: Drivers,
 }
 
 /// Why an engine did not start.
@@ -65,7 +65,6 @@ pub struct Engine {
     handle: Handle,
     arbiters: Vec<Arbiter>,
     drain: watch::Sender<bool>,
-    drivers: Vec<Arc<dyn Driver>>,
     grace: Duration,
 }
 
@@ -115,12 +114,13 @@ impl Engine {
             codes: DerivedCodes::new(&derivation_key),
             draining,
             ticks: Ticks::start(&threads),
+            drivers: parts.drivers,
             surroundings,
         };
         let handle = Handle(Arc::new(core));
         threads[0].spawn(keep_house(handle.clone()));
         let grace = parts.config.engine.drain_grace.to_std();
-        Ok(Self { handle, arbiters, drain, drivers: parts.drivers.into_values().collect(), grace })
+        Ok(Self { handle, arbiters, drain, grace })
     }
 
     /// The door into this engine.
@@ -139,7 +139,7 @@ impl Engine {
             tokio::time::sleep(DRAIN_POLL).await;
         }
         let waiting = waiters.count();
-        for driver in &self.drivers {
+        for driver in self.handle.0.drivers.values() {
             driver.close();
         }
         for arbiter in &self.arbiters {

@@ -10,6 +10,7 @@ use tocsin_model::{ErrorCode, ProviderName, Transaction};
 use tocsin_storage::{CommitReport, StoreObserver};
 
 use crate::protocol::DeliveryOutcome;
+use crate::provider::DriverSnapshot;
 
 /// The names, as Prometheus sees them.
 pub mod names {
@@ -41,6 +42,18 @@ pub mod names {
     pub const PROVIDER_STREAMS_MAX: &str = "tocsin_provider_streams_allowed";
     /// Pushes that wait for a stream.
     pub const PROVIDER_QUEUE: &str = "tocsin_provider_queue_depth";
+    /// Connections that a provider made or could not make, by `result` (`ok`, `failed`).
+    pub const PROVIDER_CONNECTS: &str = "tocsin_provider_connects_total";
+    /// Connections of a provider that ended by the peer's GOAWAY or for want of a PING's answer, by `cause`.
+    pub const PROVIDER_CONNECTIONS_LOST: &str = "tocsin_provider_connections_lost_total";
+    /// Pushes sent again because the peer certainly had not processed them.
+    pub const PROVIDER_RESENT: &str = "tocsin_provider_resent_total";
+    /// Answers of a provider's network, by its own `reason`.
+    pub const PROVIDER_ANSWERS: &str = "tocsin_provider_answers_total";
+    /// Provider tokens, by `result` (`made`, `failed`).
+    pub const PROVIDER_TOKENS: &str = "tocsin_provider_tokens_total";
+    /// Answers that an operator must act on: a refused credential, topic or project.
+    pub const PROVIDER_CREDENTIAL_FAULTS: &str = "tocsin_provider_credential_faults_total";
     /// Handlers that panicked, by `actor`.
     pub const ACTOR_FAULTS: &str = "tocsin_actor_faults_total";
     /// Verbs in one group commit.
@@ -93,6 +106,12 @@ pub struct Metrics {
     pub provider_streams_max: IntGaugeVec,
     /// Pushes that wait for a stream of each provider.
     pub provider_queue: IntGaugeVec,
+    provider_connects: IntCounterVec,
+    provider_connections_lost: IntCounterVec,
+    provider_resent: IntCounterVec,
+    provider_answers: IntCounterVec,
+    provider_tokens: IntCounterVec,
+    provider_credential_faults: IntCounterVec,
     /// Verbs waiting for the writer.
     pub commit_queue: IntGauge,
     /// Signatures waiting for a thread.
@@ -200,6 +219,36 @@ impl Metrics {
             ),
             provider_queue: registrar
                 .provider_gauge(names::PROVIDER_QUEUE, "Pushes that wait for a stream of a provider."),
+            provider_connects: registrar.counters(
+                names::PROVIDER_CONNECTS,
+                "Connections that a provider made or could not make.",
+                &["provider", "result"],
+            ),
+            provider_connections_lost: registrar.counters(
+                names::PROVIDER_CONNECTIONS_LOST,
+                "Connections that ended by GOAWAY or for want of a PING's answer.",
+                &["provider", "cause"],
+            ),
+            provider_resent: registrar.counters(
+                names::PROVIDER_RESENT,
+                "Pushes sent again because the peer certainly had not processed them.",
+                &["provider"],
+            ),
+            provider_answers: registrar.counters(
+                names::PROVIDER_ANSWERS,
+                "Answers of a provider's network by its own reason.",
+                &["provider", "reason"],
+            ),
+            provider_tokens: registrar.counters(
+                names::PROVIDER_TOKENS,
+                "Provider tokens made, and tries that failed.",
+                &["provider", "result"],
+            ),
+            provider_credential_faults: registrar.counters(
+                names::PROVIDER_CREDENTIAL_FAULTS,
+                "Answers that an operator must act on: a refused credential, topic or project.",
+                &["provider"],
+            ),
             commit_queue: registrar.gauge(names::COMMIT_QUEUE, "Verbs waiting for the writer."),
             signature_queue: registrar.gauge(names::SIGNATURE_QUEUE, "Signatures waiting for a thread."),
             signatures_refused: registrar
@@ -261,10 +310,41 @@ impl Metrics {
         self.pushes.with_label_values(&[provider.as_str(), word, reason]).inc();
     }
 
+    /// Shows what a driver has counted; called at each scrape, so that pushes pay nothing for it.
+    pub fn show_driver(&self, provider: &ProviderName, counted: &DriverSnapshot) {
+        let name = provider.as_str();
+        let transport = &counted.transport;
+        for (gauge, value) in [
+            (&self.provider_connections, transport.connections_open),
+            (&self.provider_streams, transport.streams_in_flight),
+            (&self.provider_streams_max, transport.stream_limit),
+            (&self.provider_queue, transport.queue_length),
+        ] {
+            gauge.with_label_values(&[name]).set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        raise(&self.provider_connects, &[name, "ok"], transport.connects_ok);
+        raise(&self.provider_connects, &[name, "failed"], transport.connects_failed);
+        raise(&self.provider_connections_lost, &[name, "goaway"], transport.goaways);
+        raise(&self.provider_connections_lost, &[name, "ping"], transport.pings_lost);
+        raise(&self.provider_resent, &[name], transport.resent_unprocessed);
+        for (reason, count) in &counted.answers {
+            raise(&self.provider_answers, &[name, reason], *count);
+        }
+        raise(&self.provider_tokens, &[name, "made"], counted.tokens_made);
+        raise(&self.provider_tokens, &[name, "failed"], counted.token_faults);
+        raise(&self.provider_credential_faults, &[name], counted.credential_faults);
+    }
+
     /// Counts a handler that panicked.
     pub fn actor_fault(&self, actor: &'static str) {
         self.actor_faults.with_label_values(&[actor]).inc();
     }
+}
+
+/// Brings a counter up to a total that is counted elsewhere.
+fn raise(counters: &IntCounterVec, labels: &[&str], total: u64) {
+    let counter = counters.with_label_values(labels);
+    counter.inc_by(total.saturating_sub(counter.get()));
 }
 
 impl StoreObserver for Metrics {

@@ -28,6 +28,8 @@ pub struct Push {
     pub expires_at: UnixMs,
     /// What the push says.
     pub content: PushContent,
+    /// Whether the address was refused before, so that its first success is worth writing down.
+    pub suspected: bool,
 }
 
 /// What a push says before the phone has fetched the challenge.

@@ -160,8 +160,12 @@ pub enum PushTargetVerdict {
         /// The network's own time of death.
         since: Option<UnixMs>,
     },
-    /// It was refused, perhaps by our own fault; counted, never cleared.
-    Suspect,
+    /// It was refused, perhaps by our own fault: counted. The third time in a row makes an active device
+    /// `unreachable`, but only while pushes to others succeed, so that a wrong setting of ours ends no device.
+    Suspect {
+        /// Whether pushes to other addresses by the same credential succeed.
+        others_succeed: bool,
+    },
     /// It was taken; forgets earlier suspicion.
     Good,
 }

@@ -1,1 +1,122 @@
+//! What the server signs, and the digest of what is shown.
 
+use serde_json::{Value, json};
+use tocsin_model::{Detail, DeviceId, Nonce};
+
+use super::*;
+use crate::device::encoding::base64url;
+use crate::device::testing::{ISSUER, NOW, login};
+
+fn payload(transaction: &Transaction) -> Value {
+    let payload = challenge_payload(transaction, &transaction.recipients[0], ISSUER, NOW);
+    serde_json::from_slice(&payload).expect("JSON")
+}
+
+#[test]
+fn the_challenge_has_exactly_these_claims() {
+    let transaction = login();
+    assert_eq!(
+        payload(&transaction),
+        json!({
+            "iss": ISSUER, "sub": transaction.id.to_string(), "aud": transaction.recipients[0].device_id.to_string(),
+            "iat": 1_790_000_000, "exp": 1_790_000_061, "nonce": base64url(&[0x55; 16]), "v": 1,
+            "type": "login", "user": {"id": "alice", "realm": "retail"}, "app": "retail",
+            "title": "Log in", "message": "Log in to online banking?",
+            "details": [{"label": "Amount", "value": "12.50 €"}, {"label": "To", "value": "ACME \"Ltd\""}],
+            "hidden_details": {"b": "2", "screen": "login"}, "context": "Firefox, 203.0.113.7",
+            "methods": ["device"], "number_match": "off"
+        })
+    );
+}
+
+#[test]
+fn absent_members_are_left_out() {
+    let mut transaction = login();
+    transaction.content.details.clear();
+    transaction.content.hidden_details.clear();
+    transaction.content.context = None;
+    let shown = serde_json::to_value(Shown::of(&transaction, &transaction.recipients[0].app)).expect("JSON");
+    assert_eq!(
+        shown,
+        json!({"type": "login", "user": {"id": "alice", "realm": "retail"}, "app": "retail", "title": "Log in",
+            "message": "Log in to online banking?"})
+    );
+}
+
+#[test]
+fn the_digest_is_that_of_the_canonical_text() {
+    let transaction = login();
+    let canonical = "{\"app\":\"retail\",\"context\":\"Firefox, 203.0.113.7\",\"details\":[{\"label\":\"Amount\",\
+        \"value\":\"12.50 €\"},{\"label\":\"To\",\"value\":\"ACME \\\"Ltd\\\"\"}],\"hidden_details\":{\"b\":\"2\",\
+        \"screen\":\"login\"},\"message\":\"Log in to online banking?\",\"title\":\"Log in\",\"type\":\"login\",\
+        \"user\":{\"id\":\"alice\",\"realm\":\"retail\"}}";
+    assert_eq!(
+        Shown::of(&transaction, &transaction.recipients[0].app).digest(),
+        sha256(canonical.as_bytes())
+    );
+}
+
+#[test]
+fn every_shown_member_changes_the_digest() {
+    let digest = |transaction: &Transaction| Shown::of(transaction, &transaction.recipients[0].app).digest();
+    let changes: [fn(&mut Transaction); 12] = [
+        |transaction| transaction.type_name = "payment".parse().expect("a name"),
+        |transaction| transaction.user.realm = "staff".parse().expect("a name"),
+        |transaction| transaction.user.id = tocsin_model::UserId::from_stored("bob"),
+        |transaction| transaction.recipients[0].app = "other".parse().expect("a name"),
+        |transaction| transaction.content.title = "Log  in".into(),
+        |transaction| transaction.content.message = "Log in to online banking".into(),
+        |transaction| transaction.content.secure_message = Some("".into()),
+        |transaction| transaction.content.details.swap(0, 1),
+        |transaction| transaction.content.details[0].value = "12.51 €".into(),
+        |transaction| transaction.content.hidden_details[0].value = "other".into(),
+        |transaction| transaction.content.hidden_details.clear(),
+        |transaction| transaction.content.context = None,
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut changed = login();
+        change(&mut changed);
+        assert_ne!(digest(&changed), digest(&login()), "change {index}");
+    }
+}
+
+#[test]
+fn the_nonce_device_and_lifetime_do_not_change_the_digest() {
+    let mut other = login();
+    other.recipients[0].nonce = Nonce::from_bytes([1; 16]);
+    other.recipients[0].device_id = DeviceId::from_random([1; 16]);
+    other.expires_at = NOW;
+    let digest = |transaction: &Transaction| Shown::of(transaction, &transaction.recipients[0].app).digest();
+    assert_eq!(digest(&other), digest(&login()));
+}
+
+#[test]
+fn a_challenge_of_5500_bytes_fits_and_one_more_does_not() {
+    let sized = |filler: usize| {
+        let mut transaction = login();
+        transaction.content.secure_message = Some("x".repeat(filler).into());
+        transaction
+    };
+    let empty = sized(0);
+    let base = challenge_payload(&empty, &empty.recipients[0], ISSUER, NOW).len();
+    let room = ContentLimits::CLAIMS_BYTES_MAX - base;
+    assert_eq!(check_challenge_size(&sized(room), ISSUER), Ok(()));
+    let refused = check_challenge_size(&sized(room + 1), ISSUER).expect_err("too large");
+    assert_eq!(refused.code, ErrorCode::ContentTooLarge);
+}
+
+#[test]
+fn the_largest_challenge_is_a_jws_of_the_profile() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = crate::device::ServerKeys::load_or_create(folder.path()).expect("made");
+    let payload = format!("{{\"x\":\"{}\"}}", "x".repeat(ContentLimits::CLAIMS_BYTES_MAX - 8));
+    let jws = keys.current().sign(crate::device::TokenType::Challenge, payload.as_bytes()).expect("signed");
+    assert!(jws.len() <= crate::device::jose::COMPACT_BYTES_MAX, "{}", jws.len());
+}
+
+#[test]
+fn of_two_hidden_details_with_one_label_the_last_stands_everywhere() {
+    let mut transaction = login();
+    transaction.content.hidden_details.push(Detail { label: "b".into(), value: "3".into() });
+    assert_eq!(payload(&transaction)["hidden_details"]["b"], "3");
+}

@@ -1,1 +1,187 @@
+//! Every refusal of an enrolment body, and what it takes.
 
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tocsin_model::{EnrollmentId, EnrollmentState, ErrorCode};
+
+use super::*;
+use crate::device::Jwk;
+use crate::device::testing::{KID, NOW, TestPhone, alice};
+
+fn body() -> Value {
+    json!({"activation_code": "code", "name": "Alice's phone", "platform": "ios", "app": "retail",
+        "app_version": "1.2.3", "os_version": "26.0", "model": "iPhone17,1", "locale": "de-CH",
+        "capabilities": ["number_match"], "unknown": {"ignored": true},
+        "push": {"kind": "apns", "value": "00ff", "environment": "sandbox"},
+        "keys": [{"use": "device", "jwk": Jwk::of(&TestPhone::new().key.public_key())}]})
+}
+
+fn parse(body: &Value) -> Result<EnrolmentRequest, Problem> {
+    EnrolmentRequest::parse(body.to_string().as_bytes())
+}
+
+fn enrollment() -> Enrollment {
+    Enrollment {
+        id: EnrollmentId::from_random([1; 16]),
+        revision: 1,
+        client: "portal".parse().expect("a name"),
+        user: alice(),
+        app: "retail".parse().expect("a name"),
+        code_hash: ActivationCodeHash::from_bytes([0; 32]),
+        created_at: NOW,
+        expires_at: NOW,
+        state: EnrollmentState::Pending,
+    }
+}
+
+#[test]
+fn a_good_body_becomes_an_active_device_of_the_enrolments_user() {
+    let request = parse(&body()).expect("valid");
+    assert_eq!(request.code_hash(), ActivationCodeHash::from_bytes(sha256(b"code")));
+    assert_eq!(*request.device_key(), TestPhone::new().key.public_key());
+    let id = DeviceId::from_random([5; 16]);
+    let device = request.into_device(&enrollment(), id, KID, NOW).expect("a device");
+    assert_eq!((device.id, device.status, device.user), (id, DeviceStatus::Active, alice()));
+    assert_eq!((device.push.kind, device.push.environment), (PushKind::Apns, PushEnvironment::Sandbox));
+    assert_eq!((device.keys.len(), device.keys[0].kid, &device.keys[0].key_use), (1, KID, &KeyUse::Device));
+    assert_eq!(device.keys[0].thumbprint, thumbprint(&TestPhone::new().key.public_key()));
+    assert_eq!((&*device.profile.locale, device.profile.capabilities.len()), ("de-CH", 1));
+}
+
+#[test]
+fn a_code_for_another_app_is_refused() {
+    let mut other = enrollment();
+    other.app = "business".parse().expect("a name");
+    let request = parse(&body()).expect("valid");
+    let refused = request.into_device(&other, DeviceId::from_random([5; 16]), KID, NOW).expect_err("refused");
+    assert_eq!((refused.code, refused.field.as_deref()), (ErrorCode::InvalidField, Some("app")));
+}
+
+#[test]
+fn each_needed_field_is_asked_for() {
+    for pointer in [
+        "activation_code",
+        "name",
+        "platform",
+        "app",
+        "app_version",
+        "os_version",
+        "model",
+        "locale",
+        "push",
+        "push.kind",
+        "push.value",
+        "keys",
+    ] {
+        let mut body = body();
+        let (parent, name) = pointer.rsplit_once('.').map_or(("", pointer), |(parent, name)| (parent, name));
+        let object = if parent.is_empty() { &mut body } else { &mut body[parent] };
+        object.as_object_mut().expect("an object").remove(name);
+        let refused = parse(&body).expect_err("refused");
+        assert_eq!((refused.code, refused.field.as_deref()), (ErrorCode::FieldRequired, Some(pointer)));
+    }
+}
+
+#[test]
+fn values_are_refused_by_kind_and_name_their_field() {
+    let bad = ErrorCode::InvalidRequest;
+    let no = ErrorCode::InvalidField;
+    for (path, value, code) in [
+        ("/name", json!(1), bad),
+        ("/name", json!("x".repeat(65)), bad),
+        ("/name", json!("é".repeat(65)), bad),
+        ("/name", json!(""), no),
+        ("/name", json!("a\nb"), no),
+        ("/name", json!("a\u{202e}b"), no),
+        ("/os_version", json!("\u{7f}"), no),
+        ("/model", json!("x".repeat(300)), bad),
+        ("/locale", json!("de CH"), no),
+        ("/platform", json!("symbian"), no),
+        ("/app", json!("No Name"), no),
+        ("/app_version", json!("1 2"), no),
+        ("/activation_code", json!("x".repeat(129)), bad),
+        ("/capabilities", json!("number_match"), bad),
+        ("/capabilities", json!(vec!["a"; 33]), bad),
+        ("/push", json!("none"), bad),
+        ("/push/kind", json!("webpush"), no),
+        ("/push/value", json!("zz"), no),
+        ("/push/value", json!("0".repeat(4_097)), bad),
+        ("/push/environment", json!("test"), no),
+        ("/keys", json!({}), bad),
+        ("/keys", json!([]), no),
+        ("/encryption_jwk", json!({"kty": "EC"}), no),
+    ] {
+        let mut body = body();
+        let (parent, name) = path.rsplit_once('/').expect("a path");
+        body.pointer_mut(parent).expect("a parent")[name] = value.clone();
+        let refused = parse(&body).expect_err("refused");
+        let field = path[1..].replace('/', ".");
+        assert_eq!(
+            (refused.code, refused.field.as_deref()),
+            (code, Some(field.as_str())),
+            "{path} {value:.40}"
+        );
+    }
+}
+
+#[test]
+fn keys_are_refused_by_kind_and_name_their_field() {
+    let device = json!({"use": "device", "jwk": Jwk::of(&TestPhone::new().key.public_key())});
+    let off_curve = json!({"use": "device", "jwk": {"kty": "EC", "crv": "P-256",
+        "x": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE", "y": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"}});
+    for (keys, code, field) in [
+        (json!([device, device]), ErrorCode::InvalidField, "keys[1].use"),
+        (json!([device, {"use": "pin", "jwk": {}}]), ErrorCode::InvalidField, "keys[1].use"),
+        (json!([device, {"use": "sms"}]), ErrorCode::InvalidField, "keys[1].use"),
+        (json!([device, 1]), ErrorCode::InvalidRequest, "keys[1]"),
+        (json!([{"use": "device"}]), ErrorCode::FieldRequired, "keys[0].jwk"),
+        (json!([{"use": "device", "jwk": "x"}]), ErrorCode::InvalidRequest, "keys[0].jwk"),
+        (json!([off_curve]), ErrorCode::InvalidField, "keys[0].jwk"),
+        (json!(vec![&device; 9]), ErrorCode::InvalidRequest, "keys"),
+    ] {
+        let mut body = body();
+        body["keys"] = keys.clone();
+        let refused = parse(&body).expect_err("refused");
+        assert_eq!((refused.code, refused.field.as_deref()), (code, Some(field)), "{keys:.60}");
+    }
+}
+
+#[test]
+fn a_phone_without_push_needs_no_address() {
+    let mut body = body();
+    body["push"] = json!({"kind": "none"});
+    body.as_object_mut().expect("an object").remove("capabilities");
+    let device =
+        parse(&body).expect("valid").into_device(&enrollment(), DeviceId::from_random([5; 16]), KID, NOW);
+    let device = device.expect("a device");
+    assert_eq!(device.push, PushTarget::none(NOW));
+    assert!(device.profile.capabilities.is_empty());
+}
+
+#[test]
+fn activation_codes_are_url_safe_different_and_never_printed() {
+    let (one, other) = (ActivationCode::from_bits(&[0xfb; 24]), ActivationCode::from_bits(&[0xfc; 24]));
+    assert_eq!(one.expose().len(), 32);
+    assert!(one.expose().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
+    assert_ne!(one.expose(), other.expose());
+    assert_ne!(one.hash(), other.hash());
+    assert!(!format!("{one:?}").contains(one.expose()));
+    assert!(!format!("{:?}", parse(&body()).expect("valid")).contains("\"code\""));
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bodies_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(EnrolmentRequest::parse(&bytes).is_err());
+    }
+
+    #[test]
+    fn arbitrary_names_are_taken_or_refused(name in ".{0,80}") {
+        let mut body = body();
+        body["name"] = json!(name);
+        if let Ok(request) = parse(&body) {
+            prop_assert!(!request.profile.name.chars().any(char::is_control));
+            prop_assert!((1..=64).contains(&request.profile.name.chars().count()));
+        }
+    }
+}

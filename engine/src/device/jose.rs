@@ -205,3 +205,7 @@ impl<'a> Claims<'a> {
         Some(tocsin_model::UnixMs::new((seconds * 1_000.0).round() as u64))
     }
 }
+
+#[cfg(test)]
+#[path = "jose_tests.rs"]
+mod tests;

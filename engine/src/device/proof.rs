@@ -52,16 +52,17 @@ pub enum ProofError {
 }
 
 impl ProofError {
-    /// As the caller sees it. The door adds `server_time` to `clock_skew`.
+    /// As the caller sees it.
     pub fn problem(self) -> Problem {
         match self {
             Self::Bad => {
                 Problem::new(ErrorCode::BadProof, "the request needs a valid proof by the device key")
             }
-            Self::ClockSkew { .. } => Problem::new(
+            Self::ClockSkew { server_time } => Problem::new(
                 ErrorCode::ClockSkew,
                 "repeat the request with the clock offset that server_time shows",
-            ),
+            )
+            .with_server_time(server_time),
             Self::TooMany { retry_after } => {
                 Problem::new(ErrorCode::RateLimited, "this device sends too many requests")
                     .with_retry_after(retry_after)
@@ -215,15 +216,16 @@ impl VerifiedProof {
 
 /// Whether a device whose proof stands may list, fetch and answer.
 pub fn check_may_call(device: &Device) -> Result<(), Problem> {
-    match device.status {
-        DeviceStatus::Active | DeviceStatus::Unreachable => Ok(()),
+    let refused = match device.status {
+        DeviceStatus::Active | DeviceStatus::Unreachable => return Ok(()),
         DeviceStatus::Unconfirmed | DeviceStatus::Suspended => {
-            Err(Problem::new(ErrorCode::DeviceInactive, "the device is not active now; ask your bank"))
+            Problem::new(ErrorCode::DeviceInactive, "the device is not active now")
         }
         DeviceStatus::Revoked => {
-            Err(Problem::new(ErrorCode::DeviceRevoked, "the device was removed; enrol it again"))
+            Problem::new(ErrorCode::DeviceRevoked, "the device was removed; enrol it again")
         }
-    }
+    };
+    Err(refused.with_device_status(device.status))
 }
 
 #[cfg(test)]

@@ -216,7 +216,7 @@ mod tests {
     async fn a_dropped_pool_finishes_what_it_took() {
         let (pool, release) = occupied(1, 8).await;
         let (sender, receiver) = oneshot::channel();
-        pool.0.push(Box::new(move || drop(sender.send(5)))).expect("room");
+        pool.0.push(Box::new(move || assert!(sender.send(5).is_ok()))).expect("room");
         drop(pool);
         drop(release);
         assert_eq!(receiver.await, Ok(5));

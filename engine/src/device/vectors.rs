@@ -1,1 +1,222 @@
+//! Makes `docs/device-protocol/vectors.json` and holds the checked-in file against it.
+//!
+//! Everything in it follows from labels: keys are SHA-256 of a label, signatures are deterministic (RFC 6979).
+//! The signatures are made by another library than the one that checks them here.
 
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tocsin_model::{DeviceId, KeyId, PublicKey, UnixMs};
+
+use super::challenge::{Shown, challenge_payload};
+use super::encoding::{base64url, key_id_text, nonce_text};
+use super::jwk::{Jwk, sha256, thumbprint};
+use super::proof::{ProofRequest, UnverifiedProof};
+use super::testing::{ISSUER, KID, NOW, TestKey, TestPhone, flip_s, login};
+use super::{
+    ActivationCode, AnswerContext, EnrolmentRequest, KeyIdRule, TokenType, UnverifiedAnswer, UnverifiedJws,
+};
+
+const SERVER_KID: KeyId = KeyId::from_bytes([0x99; 16]);
+const SERVER_LABEL: &str = "tocsin test key: server";
+const DEVICE_LABEL: &str = "tocsin test key: device";
+const STRANGER_LABEL: &str = "tocsin test key: stranger";
+/// Set to rewrite the file instead of comparing it.
+const REWRITE_VARIABLE: &str = "TOCSIN_REWRITE_VECTORS";
+
+fn path() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/device-protocol/vectors.json")
+}
+
+fn key(label: &str, kid: Option<KeyId>) -> Value {
+    let public = TestKey::from_label(label).public_key();
+    json!({
+        "label": label,
+        "test_scalar": base64url(&sha256(label.as_bytes())),
+        "jwk": Jwk::of(&public),
+        "thumbprint": base64url(thumbprint(&public).as_bytes()),
+        "kid": kid.map(|kid| key_id_text(&kid)),
+    })
+}
+
+fn numeric_date(time: UnixMs) -> Value {
+    json!(time.get() as f64 / 1_000.0)
+}
+
+fn proof(name: &str, claims: Value, kid: Option<&KeyId>, body: &str) -> Value {
+    let phone = TestPhone::new();
+    let jws = phone.key.sign("tocsin-proof+jwt", kid, &claims);
+    json!({"name": name, "method": claims["htm"], "url": claims["htu"], "body": body, "claims": claims,
+        "authorization": format!("Tocsin {jws}")})
+}
+
+fn enrolment() -> Value {
+    let code = ActivationCode::from_bits(&[0x66; 24]);
+    let body = json!({"activation_code": code.expose(), "name": "Alice's phone", "platform": "other",
+        "app": "retail", "app_version": "1.0", "os_version": "1", "model": "Vector", "locale": "en",
+        "capabilities": [], "push": {"kind": "none"},
+        "keys": [{"use": "device", "jwk": Jwk::of(&TestPhone::new().key.public_key())}]})
+    .to_string();
+    let claims = json!({"aud": ISSUER, "htm": "POST", "htu": format!("{ISSUER}/device/v1/enrollments"),
+        "iat": numeric_date(NOW), "jti": "vector-1", "body_sha256": base64url(&sha256(body.as_bytes()))});
+    proof("enrolment: no kid, no iss", claims, None, &body)
+}
+
+fn list() -> Value {
+    let claims = json!({"iss": TestPhone::new().device.id.to_string(), "aud": ISSUER, "htm": "GET",
+        "htu": format!("{ISSUER}/device/v1/transactions"), "iat": numeric_date(NOW), "jti": "vector-2"});
+    proof("list: no body, no body_sha256", claims, Some(&KID), "")
+}
+
+fn challenge() -> Value {
+    let transaction = login();
+    let recipient = &transaction.recipients[0];
+    let claims = challenge_payload(&transaction, recipient, ISSUER, NOW);
+    let claims: Value = serde_json::from_slice(&claims).expect("JSON");
+    let shown = Shown::of(&transaction, &recipient.app);
+    json!({
+        "jws": TestKey::from_label(SERVER_LABEL).sign("tocsin-challenge+jwt", Some(&SERVER_KID), &claims),
+        "claims": claims,
+        "shown": shown,
+        "shown_canonical": serde_json_canonicalizer::to_string(&shown).expect("strings only"),
+        "dh": base64url(&shown.digest()),
+    })
+}
+
+/// What a phone must refuse, each with one thing wrong.
+fn refused_challenges() -> Value {
+    let good = challenge();
+    let server = TestKey::from_label(SERVER_LABEL);
+    let sign = |claims: &Value| server.sign("tocsin-challenge+jwt", Some(&SERVER_KID), claims);
+    let with = |name: &str, value: Value| {
+        let mut claims = good["claims"].clone();
+        claims[name] = value;
+        sign(&claims)
+    };
+    let jws = good["jws"].as_str().expect("a text");
+    let (input, signature) = jws.rsplit_once('.').expect("three parts");
+    let (header, payload) = input.split_once('.').expect("two parts");
+    let one_letter = String::from_utf8(super::encoding::decode(payload).expect("base64url")).expect("UTF-8");
+    let one_letter = base64url(one_letter.replacen("12.50", "12.51", 1).as_bytes());
+    let stranger = TestKey::from_label(STRANGER_LABEL);
+    let mut unknown = good["claims"].clone();
+    unknown["title"] = json!({"text": "Log in"});
+    json!([
+        {"why": "one changed letter under the old signature", "jws": format!("{header}.{one_letter}.{signature}")},
+        {"why": "signed by a stranger's key", "jws": stranger.sign("tocsin-challenge+jwt", Some(&SERVER_KID), &good["claims"])},
+        {"why": "kid that the phone does not hold", "jws": server.sign("tocsin-challenge+jwt", Some(&KID), &good["claims"])},
+        {"why": "another typ", "jws": server.sign("tocsin-answer+jwt", Some(&SERVER_KID), &good["claims"])},
+        {"why": "for another device", "jws": with("aud", json!(DeviceId::from_random([7; 16]).to_string()))},
+        {"why": "from another issuer", "jws": with("iss", json!("https://other.example"))},
+        {"why": "expired", "jws": with("exp", json!(NOW.seconds() - 1))},
+        {"why": "a version that the phone does not know", "jws": with("v", json!(2))},
+        {"why": "a text that is not a string", "jws": sign(&unknown)},
+        {"why": "number matching that the phone does not offer", "jws": with("number_match", json!("type"))},
+        {"why": "no method that the phone has", "jws": with("methods", json!(["pin"]))},
+    ])
+}
+
+fn answers() -> Value {
+    let (phone, transaction) = (TestPhone::new(), login());
+    let answer = |decision: &str| {
+        let claims = phone.answer_claims(&transaction, decision);
+        let jws = phone.key.sign("tocsin-answer+jwt", Some(&KID), &claims);
+        json!({"decision": decision, "claims": claims, "jws": jws, "same_with_other_s": flip_s(&jws)})
+    };
+    json!(["accept", "decline", "report"].map(answer))
+}
+
+fn canonical_forms() -> Value {
+    let sample = |value: Value| {
+        let canonical = serde_json_canonicalizer::to_string(&value).expect("strings only");
+        json!({"value": value, "canonical": canonical, "sha256": base64url(&sha256(canonical.as_bytes()))})
+    };
+    json!([
+        sample(json!({"b": "2", "a": "1", "aa": "3", "": "0"})),
+        sample(json!({"text": "\u{0}\u{8}\t\n\u{c}\r\u{1f} \"\\/\u{7f}\u{2028}é€😀"})),
+        sample(
+            json!({"\u{fb33}": "dalet", "😀": "sorts before it: names are ordered by UTF-16 units", "ö": "o"})
+        ),
+    ])
+}
+
+fn vectors() -> Value {
+    let transaction = login();
+    json!({
+        "about": "Made by a test; see ../device-protocol.md. Every key is SHA-256 of its label: public test values, \
+            never to be used.",
+        "issuer": ISSUER,
+        "now": numeric_date(NOW),
+        "device_id": TestPhone::new().device.id.to_string(),
+        "transaction_id": transaction.id.to_string(),
+        "nonce": nonce_text(&transaction.recipients[0].nonce),
+        "keys": {"server": key(SERVER_LABEL, Some(SERVER_KID)), "device": key(DEVICE_LABEL, Some(KID))},
+        "canonical": canonical_forms(),
+        "proofs": [enrolment(), list()],
+        "challenge": challenge(),
+        "refused_challenges": refused_challenges(),
+        "answers": answers(),
+    })
+}
+
+#[test]
+fn the_checked_in_vectors_are_those_of_the_code() {
+    let mut text = serde_json::to_string_pretty(&vectors()).expect("JSON");
+    text.push('\n');
+    if std::env::var_os(REWRITE_VARIABLE).is_some() {
+        std::fs::write(path(), &text).expect("written");
+    }
+    let checked_in = std::fs::read_to_string(path()).unwrap_or_default();
+    assert!(
+        checked_in == text,
+        "the vectors changed; rewrite them with {REWRITE_VARIABLE}=1 and read the difference"
+    );
+}
+
+#[test]
+fn the_server_takes_the_proofs() {
+    let phone = TestPhone::new();
+    for proof in [enrolment(), list()] {
+        let text = |name: &str| proof[name].as_str().expect("a text").to_owned();
+        let (method, url, body, authorization) =
+            (text("method"), text("url"), text("body"), text("authorization"));
+        let request = ProofRequest {
+            issuer: ISSUER,
+            method: &method,
+            path_and_query: url.strip_prefix(ISSUER).expect("below the issuer"),
+            body: body.as_bytes(),
+        };
+        let checked = if proof["claims"]["iss"].is_null() {
+            let enrolment = EnrolmentRequest::parse(body.as_bytes()).expect("valid");
+            UnverifiedProof::parse_enrolling(Some(&authorization))
+                .and_then(|proof| proof.check_enrolling(enrolment.device_key(), request))
+        } else {
+            UnverifiedProof::parse(Some(&authorization)).and_then(|proof| proof.check(&phone.device, request))
+        };
+        let verified = checked.and_then(super::CheckedProof::verify).expect("stands");
+        assert_eq!(verified.issued_at, NOW);
+    }
+}
+
+#[test]
+fn the_server_takes_the_answers_in_both_forms() {
+    let (phone, transaction) = (TestPhone::new(), login());
+    for answer in answers().as_array().expect("an array") {
+        for form in ["jws", "same_with_other_s"] {
+            let body = json!({"answer": answer[form]}).to_string();
+            let context =
+                AnswerContext { transaction: &transaction, device: &phone.device, issuer: ISSUER, now: NOW };
+            let answer = UnverifiedAnswer::parse(body.as_bytes()).and_then(|answer| answer.check(context));
+            answer.and_then(super::CheckedAnswer::verify).expect("stands");
+        }
+    }
+}
+
+#[test]
+fn the_challenge_is_signed_by_the_server_key() {
+    let challenge = challenge();
+    let jws = challenge["jws"].as_str().expect("a text");
+    let jws = UnverifiedJws::parse(jws, TokenType::Challenge, KeyIdRule::Required).expect("the profile");
+    let server: PublicKey = TestKey::from_label(SERVER_LABEL).public_key();
+    assert_eq!((jws.kid(), jws.verify(&server)), (Some(&SERVER_KID), Ok(())));
+}

@@ -43,6 +43,7 @@ pub(crate) struct Core {
     pub(crate) codes: DerivedCodes,
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) ticks: crate::health::Ticks,
+    pub(crate) drivers: crate::provider::Drivers,
 }
 
 impl Handle {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tocsin_config::AuthenticationType;
 use tocsin_model::{
     AppName, Content, Counter, Delivery, DeliveryStatus, Device, DeviceId, DurationMs, ErrorCode, Method,
-    Nonce, Partition, Problem, ProviderName, PushKind, PushTarget, Recipient, StartRequest, State,
-    Transaction, TransactionId, UnixMs,
+    Nonce, Partition, Problem, ProviderName, PushKind, Recipient, StartRequest, State, Transaction,
+    TransactionId, UnixMs,
 };
 use tocsin_storage::Created;
 
@@ -14,7 +14,7 @@ use super::{Handle, random_bytes};
 use crate::device::check_challenge_size;
 use crate::error::store_problem;
 use crate::registry::AskError;
-use crate::transaction::{Reply, Request, unanswered};
+use crate::transaction::{Reply, Request, Target, unanswered};
 
 /// A transaction that was started, now or by an earlier call with the same idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,10 +52,10 @@ impl Handle {
         let transaction = self.compose(&request, kind, &eligible, called_at)?;
         check_challenge_size(&transaction, self.issuer())?;
         let permit = self.0.registry.admission().admit(transaction.id, &request.client, &request.user)?;
-        let targets: Vec<(DeviceId, PushTarget)> = eligible
+        let targets: Vec<(DeviceId, Target)> = eligible
             .into_iter()
             .filter(|eligible| eligible.provider.is_some())
-            .map(|eligible| (eligible.device.id, eligible.device.push))
+            .map(|eligible| (eligible.device.id, Target::from(eligible.device)))
             .collect();
         let id = transaction.id;
         let replied = self.0.registry.start(transaction, permit, request.idempotency, targets);

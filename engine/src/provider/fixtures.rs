@@ -19,5 +19,6 @@ pub(super) fn push_to(kind: PushKind, token: &str, content: PushContent) -> Push
         app_id: "com.example.bank".into(),
         expires_at: UnixMs::new(1_000_000_500),
         content,
+        suspected: false,
     }
 }

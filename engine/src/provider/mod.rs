@@ -1,4 +1,4 @@
-//! Providers: each push network behind one trait.
+//! Providers: each push network behind one trait, and the actor that supervises what it delivers.
 //!
 //! A provider is one folder with the same file names in each; all pass one conformance suite. What the trait
 //! promises is all that the provider actor knows of a network. `courier` carries one push through its tries for
@@ -19,6 +19,7 @@ mod payload;
 mod progress;
 mod retry_after;
 mod supervisor;
+mod table;
 mod token;
 
 pub use apns::ApnsDriver;
@@ -28,3 +29,4 @@ pub use error::{ProviderFault, ProviderSetupError};
 pub use fcm::FcmDriver;
 pub(crate) use local::LocalDriver;
 pub(crate) use supervisor::{ProviderParts, start as start_provider};
+pub use table::{Drivers, build_drivers};

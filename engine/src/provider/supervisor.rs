@@ -7,13 +7,14 @@
 //! state behind one-call interfaces, not part of the value that panicked.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use dashmap::DashMap;
 use tocsin_config::ProviderLimits;
-use tocsin_model::{DeliveryReason, ProviderName, PushKind, PushToken, TransactionId, UnixMs};
+use tocsin_model::{DeliveryReason, DurationMs, ProviderName, PushKind, PushToken, TransactionId, UnixMs};
 use tocsin_storage::{PushTargetVerdict, Store};
 use tokio::task::JoinSet;
 
@@ -25,6 +26,12 @@ use crate::protocol::{
     Availability, Deliver, DeliveryOutcome, Faulted, ProviderAddress, ProviderEvent, Push, Release, Revive,
 };
 use crate::supervise;
+
+/// How often the table is tidied.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long a success speaks for the credential.
+const SUCCESS_COUNTS_FOR: DurationMs = DurationMs::from_seconds(600);
 
 /// Messages waiting in a provider's mailbox beyond its queue of pushes.
 const MAILBOX_RESERVE: usize = 1_024;
@@ -45,6 +52,7 @@ struct Shared {
     parts: ProviderParts,
     supervised: DashMap<TransactionId, Supervised>,
     availability: Arc<Availability>,
+    last_relayed_ms: AtomicU64,
 }
 
 /// A supervised transaction: its mailbox and the number of its falls.
@@ -65,8 +73,12 @@ struct ProviderActor {
 pub(crate) fn start(parts: ProviderParts, arbiter: &ArbiterHandle) -> ProviderAddress {
     let mailbox_max = parts.limits.queue_max + MAILBOX_RESERVE;
     let availability = Arc::new(Availability::default());
-    let shared =
-        Arc::new(Shared { parts, supervised: DashMap::new(), availability: Arc::clone(&availability) });
+    let shared = Arc::new(Shared {
+        parts,
+        supervised: DashMap::new(),
+        availability: Arc::clone(&availability),
+        last_relayed_ms: AtomicU64::new(0),
+    });
     let (sender, receiver) = actix::dev::channel::channel(mailbox_max);
     let address: Addr<ProviderActor> = Addr::new(sender);
     arbiter.spawn_fn(move || {
@@ -117,6 +129,11 @@ impl Shared {
         true
     }
 
+    /// Forgets transactions whose actors have gone without a word.
+    fn forget_gone(&self) {
+        self.supervised.retain(|_, known| known.mailbox.as_ref().is_some_and(Recipient::connected));
+    }
+
     /// Shows to starts what the breaker lets through.
     fn show_breaker(&self, is_open: bool, now: UnixMs) {
         if is_open {
@@ -126,6 +143,13 @@ impl Shared {
             tracing::info!(provider = %self.parts.name, "a provider's breaker is closed again");
         }
         self.gauge(&self.parts.metrics.breaker_open, usize::from(is_open));
+    }
+
+    /// Whether pushes by this credential succeeded lately; then a refused address is more likely at fault than
+    /// our own settings.
+    fn others_succeed(&self) -> bool {
+        let last = UnixMs::new(self.last_relayed_ms.load(Ordering::Relaxed));
+        self.parts.clock.now().since(last) < SUCCESS_COUNTS_FOR
     }
 
     fn gauge(&self, gauge: &prometheus::IntGaugeVec, value: usize) {
@@ -177,6 +201,7 @@ impl Actor for ProviderActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
+        context.run_interval(FORGET_INTERVAL, |actor, _| actor.shared.forget_gone());
         let driver = Arc::clone(&self.shared.parts.driver);
         context.spawn(actix::fut::wrap_future(async move { driver.keep_warm().await }));
         if self.restarted {
@@ -219,6 +244,9 @@ async fn carry(shared: &Shared, push: &Push, reply_to: &Recipient<ProviderEvent>
     };
     let report = shared.parts.driver.deliver(push, &written).await;
     shared.parts.metrics.pushed(&shared.parts.name, report.outcome);
+    if report.outcome == DeliveryOutcome::Relayed {
+        shared.last_relayed_ms.store(shared.parts.clock.now().get(), Ordering::Relaxed);
+    }
     // Waits for room: the outcome of a push must not be lost while its transaction lives.
     let _ = reply_to.send(ProviderEvent::Ended { device_id, outcome: report.outcome }).await;
     if let (Some(verdict), Some(token)) = (report.verdict, &push.target.token) {
@@ -231,7 +259,8 @@ async fn carry(shared: &Shared, push: &Push, reply_to: &Recipient<ProviderEvent>
 async fn judge(shared: &Shared, push: &Push, token: &PushToken, verdict: PushVerdict) {
     let verdict = match verdict {
         PushVerdict::Dead { since } => PushTargetVerdict::Dead { since },
-        PushVerdict::Suspect => PushTargetVerdict::Suspect,
+        PushVerdict::Suspect => PushTargetVerdict::Suspect { others_succeed: shared.others_succeed() },
+        PushVerdict::Good if push.suspected => PushTargetVerdict::Good,
         PushVerdict::Good => return,
     };
     let kind: PushKind = push.target.kind;

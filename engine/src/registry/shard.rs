@@ -9,9 +9,7 @@ use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use tocsin_model::{
-    DeviceId, ErrorCode, Idempotency, Problem, ProviderName, PushTarget, Transaction, TransactionId,
-};
+use tocsin_model::{DeviceId, ErrorCode, Idempotency, Problem, ProviderName, Transaction, TransactionId};
 use tokio::sync::oneshot;
 
 use super::{Admission, Permit};
@@ -20,7 +18,9 @@ use crate::limits::{ASK_AGAIN_MAX, TRANSACTION_MAILBOX_MAX};
 use crate::protocol::Faulted;
 use crate::supervise::{self, ExitStatus};
 use crate::surroundings::Surroundings;
-use crate::transaction::{Ask, Beginning, News, Reply, Request, TransactionActor, judge_ended, unanswered};
+use crate::transaction::{
+    Ask, Beginning, News, Reply, Request, Target, TransactionActor, judge_ended, unanswered,
+};
 
 /// Why a transaction could not be asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +66,7 @@ impl Registry {
         transaction: Transaction,
         permit: Permit,
         idempotency: Option<Idempotency>,
-        targets: Vec<(DeviceId, PushTarget)>,
+        targets: Vec<(DeviceId, Target)>,
     ) -> oneshot::Receiver<Reply> {
         let (reply, replied) = oneshot::channel();
         let id = transaction.id;

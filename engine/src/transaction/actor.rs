@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
-use tocsin_model::{Answer, DeviceId, Idempotency, Problem, ProviderName, PushTarget, Transaction, UnixMs};
+use tocsin_model::{Answer, DeviceId, Idempotency, Problem, ProviderName, Transaction, UnixMs};
 use tocsin_storage::{Attempted, Created, Ended, NewTransaction, Pending, StoreError};
 use tokio::sync::oneshot;
 
+use super::push::Target;
 use super::{CallerId, Effect, Event, Machine, Reply, WriteOutcome, push};
 use crate::error::store_failure;
 use crate::limits::READ_BACK_DELAY;
@@ -20,27 +21,29 @@ pub(crate) struct TransactionActor {
     surroundings: Arc<Surroundings>,
     /// Its place among the open transactions; given back when it is final.
     permit: Option<Permit>,
-    beginning: Beginning,
+    /// Who waits for it to be stored; `None` for one that was read from its record.
+    starter: Option<oneshot::Sender<Reply>>,
+    idempotency: Option<Idempotency>,
+    /// The push addresses that the start has read already; used up by the first pushes.
+    targets: Vec<(DeviceId, Target)>,
     callers: Vec<(CallerId, oneshot::Sender<Reply>)>,
     next_caller: u32,
     timer: Option<SpawnHandle>,
 }
 
-/// What only the first moments need.
+/// How an actor begins.
 pub(crate) enum Beginning {
-    /// It is to be stored.
+    /// Its transaction is to be stored.
     Start {
         /// The caller's promise.
         idempotency: Option<Idempotency>,
         /// The push addresses that the start has read already.
-        targets: Vec<(DeviceId, PushTarget)>,
+        targets: Vec<(DeviceId, Target)>,
         /// Who waits for it.
         reply: oneshot::Sender<Reply>,
     },
-    /// It was read from its record.
+    /// Its transaction was read from its record.
     Revival,
-    /// They are over.
-    Over,
 }
 
 impl TransactionActor {
@@ -50,11 +53,17 @@ impl TransactionActor {
         beginning: Beginning,
         surroundings: Arc<Surroundings>,
     ) -> Self {
+        let (starter, idempotency, targets) = match beginning {
+            Beginning::Start { idempotency, targets, reply } => (Some(reply), idempotency, targets),
+            Beginning::Revival => (None, None, Vec::new()),
+        };
         Self {
             machine: Machine::new(transaction),
             surroundings,
             permit: Some(permit),
-            beginning,
+            starter,
+            idempotency,
+            targets,
             callers: Vec::new(),
             next_caller: 0,
             timer: None,
@@ -94,10 +103,7 @@ impl TransactionActor {
     }
 
     fn create(&mut self, transaction: &Arc<Transaction>, context: &mut Context<Self>) {
-        let idempotency = match &mut self.beginning {
-            Beginning::Start { idempotency, .. } => idempotency.take(),
-            Beginning::Revival | Beginning::Over => None,
-        };
+        let idempotency = self.idempotency.take();
         let new = NewTransaction { transaction: Transaction::clone(transaction), idempotency };
         let pending = self.surroundings.store.create(new);
         context.spawn(pending.into_actor(self).map(|created, actor, context| {
@@ -143,21 +149,22 @@ impl TransactionActor {
     }
 
     fn push(&mut self, device_id: DeviceId, context: &mut Context<Self>) {
-        if let Beginning::Start { targets, .. } = &mut self.beginning
-            && let Some(index) = targets.iter().position(|(known, _)| *known == device_id)
-        {
-            let (_, target) = targets.swap_remove(index);
+        if let Some(index) = self.targets.iter().position(|(known, _)| *known == device_id) {
+            let (_, target) = self.targets.swap_remove(index);
             return self.push_to(device_id, Some(target), context);
         }
         let store = Arc::clone(&self.surroundings.store);
         let reading = async move { store.device(device_id).await };
         context.spawn(actix::fut::wrap_future::<_, Self>(reading).map(move |read, actor, context| {
             let device = read.ok().flatten().filter(tocsin_model::Device::can_be_pushed);
-            actor.push_to(device_id, device.map(|device| device.push), context);
+            actor.push_to(device_id, device.map(Target::from), context);
         }));
     }
 
-    fn push_to(&mut self, device_id: DeviceId, target: Option<PushTarget>, context: &mut Context<Self>) {
+    fn push_to(&mut self, device_id: DeviceId, target: Option<Target>, context: &mut Context<Self>) {
+        if self.machine.transaction().state.is_final() {
+            return;
+        }
         let outcome = match self.deliver(device_id, target, context) {
             Ok(()) => return,
             Err(reason) => DeliveryOutcome::Failed(reason),
@@ -168,7 +175,7 @@ impl TransactionActor {
     fn deliver(
         &self,
         device_id: DeviceId,
-        target: Option<PushTarget>,
+        target: Option<Target>,
         context: &mut Context<Self>,
     ) -> Result<(), tocsin_model::DeliveryReason> {
         use tocsin_model::DeliveryReason::{Busy, RequestRefused, TokenDead, Unavailable};
@@ -212,7 +219,7 @@ impl TransactionActor {
     /// It is final: lets go of everything but its memory of the outcome, and stops a moment later.
     fn retire(&mut self, context: &mut Context<Self>) {
         self.permit = None;
-        self.beginning = Beginning::Over;
+        self.targets = Vec::new();
         self.surroundings.metrics.ended(self.machine.transaction());
         if let Some(armed) = self.timer.take() {
             context.cancel_future(armed);
@@ -243,15 +250,12 @@ impl Actor for TransactionActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        match std::mem::replace(&mut self.beginning, Beginning::Over) {
-            Beginning::Start { idempotency, targets, reply } => {
+        match self.starter.take() {
+            Some(reply) => {
                 let caller = self.enter_caller(reply);
-                let (unused, _) = oneshot::channel();
-                self.beginning = Beginning::Start { idempotency, targets, reply: unused };
                 self.step(Event::Started { caller }, context);
             }
-            Beginning::Revival => self.step(Event::Revived, context),
-            Beginning::Over => {}
+            None => self.step(Event::Revived, context),
         }
     }
 

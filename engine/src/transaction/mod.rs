@@ -15,5 +15,5 @@ mod state_tests;
 pub(crate) use actor::{Ask, Beginning, News, Request, TransactionActor, judge_ended, unanswered};
 pub use effect::{Effect, Reply};
 pub use event::{CallerId, Event, StoreFailure, WriteOutcome};
-pub(crate) use push::PushIds;
+pub(crate) use push::{PushIds, Target};
 pub use state::Machine;

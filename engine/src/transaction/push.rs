@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use tocsin_config::{App, Config, PushText};
-use tocsin_model::{DeviceId, PushId, PushKind, PushTarget, Recipient, Transaction, TransactionId};
+use tocsin_model::{Device, DeviceId, PushId, PushKind, PushTarget, Recipient, Transaction, TransactionId};
 
 use crate::protocol::{Push, PushContent};
 
@@ -30,11 +30,25 @@ impl PushIds {
     }
 }
 
+/// Where a phone is pushed to.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) address: PushTarget,
+    /// Whether it was refused before.
+    pub(crate) suspected: bool,
+}
+
+impl From<Device> for Target {
+    fn from(device: Device) -> Self {
+        Self { suspected: device.push_suspect_count > 0, address: device.push }
+    }
+}
+
 /// The push that asks `recipient` at `target`; `None` when its app is configured no more for that network.
 pub(crate) fn ask(
     transaction: &Transaction,
     recipient: &Recipient,
-    target: &PushTarget,
+    target: &Target,
     config: &Config,
     push_ids: &PushIds,
 ) -> Option<Push> {
@@ -43,10 +57,11 @@ pub(crate) fn ask(
         transaction_id: transaction.id,
         device_id: recipient.device_id,
         push_id: push_ids.derive(transaction.id, recipient.device_id, transaction.resends.used),
-        target: target.clone(),
-        app_id: Arc::from(app_platform_id(app, target.kind)?),
+        target: target.address.clone(),
+        app_id: Arc::from(app_platform_id(app, target.address.kind)?),
         expires_at: transaction.expires_at,
         content: content(transaction, config),
+        suspected: target.suspected,
     })
 }
 

@@ -154,8 +154,8 @@ fn open_transactions_live_again_after_a_restart_with_their_deadline() {
         let phone = bank.enrol("alice").await;
         let open = bank.start_login("alice").await;
         let blink = bank.handle.start(request("alice", "blink")).await.expect("started").transaction;
-        bank.until(open.id, |view| is_relayed(view)).await;
-        bank.until(blink.id, |view| is_relayed(view)).await;
+        bank.until(open.id, is_relayed).await;
+        bank.until(blink.id, is_relayed).await;
         let bank = bank.restart().await;
         let view = bank.view(open.id).await;
         assert_eq!((view.state, view.expires_at), (State::Pending, open.expires_at));

@@ -80,6 +80,9 @@ pub(crate) fn judge_push_target(
     Ok(changed)
 }
 
+/// Suspect refusals in a row after which an address is given up.
+const SUSPECT_IN_A_ROW_MAX: u32 = 3;
+
 /// The device after the verdict; `None` when it stays as it is.
 fn judge(device: &Device, verdict: &PushTargetVerdict) -> Option<Device> {
     let revision = device.revision.saturating_add(1);
@@ -93,9 +96,11 @@ fn judge(device: &Device, verdict: &PushTargetVerdict) -> Option<Device> {
             revision,
             ..device.clone()
         }),
-        PushTargetVerdict::Suspect => {
+        PushTargetVerdict::Suspect { others_succeed } => {
             let push_suspect_count = device.push_suspect_count.saturating_add(1);
-            Some(Device { push_suspect_count, revision, ..device.clone() })
+            let given_up = *others_succeed && push_suspect_count >= SUSPECT_IN_A_ROW_MAX;
+            let status = if given_up { without_address(device.status) } else { device.status };
+            Some(Device { push_suspect_count, status, revision, ..device.clone() })
         }
         PushTargetVerdict::Good if device.push_suspect_count == 0 => None,
         PushTargetVerdict::Good => Some(Device { push_suspect_count: 0, revision, ..device.clone() }),

@@ -141,7 +141,8 @@ async fn send_all(stream_limit: usize, connections_max: usize) -> Traffic {
             tokio::spawn(async move {
                 let head = || Request::post(&*url).body(()).expect("valid");
                 let body = Bytes::from_static(BODY);
-                let outgoing = Outgoing { head: &head, body, avoid: None, written: &|| () };
+                let outgoing =
+                    Outgoing { head: &head, body, avoid: None, start_by: deadline, written: &|| () };
                 pool.send(&outgoing, deadline).await
             })
         })

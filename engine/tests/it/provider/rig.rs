@@ -125,6 +125,7 @@ impl Rig {
                 environment: PushEnvironment::Production,
                 registered_at,
             },
+            suspected: false,
             app_id: APP_ID.into(),
             expires_at,
             content: PushContent::Ask,

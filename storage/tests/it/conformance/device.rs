@@ -40,7 +40,11 @@ pub async fn a_revoked_device_frees_its_place_but_not_its_key(bench: Bench) {
     let revoked = bench.device(1).await;
     assert_eq!((revoked.status, revoked.revision), (DeviceStatus::Revoked, 2));
     assert_eq!(revoked.push, PushTarget::none(START));
-    assert_eq!(bench.judge(1, PushTargetVerdict::Suspect).await, [], "nothing leads to its address");
+    assert_eq!(
+        bench.judge(1, PushTargetVerdict::Suspect { others_succeed: true }).await,
+        [],
+        "nothing leads to its address"
+    );
 
     let mut same_key = new_enrollment(2);
     same_key.enrollment.user = user(1);
@@ -125,12 +129,20 @@ pub async fn suspicion_is_counted_and_forgotten(bench: Bench) {
     bench.enrolled(1).await;
     assert_eq!(bench.judge(1, PushTargetVerdict::Good).await, [], "nothing to forget");
     for count in 1..=3 {
-        assert_eq!(bench.judge(1, PushTargetVerdict::Suspect).await, [device_id(1)]);
+        assert_eq!(
+            bench.judge(1, PushTargetVerdict::Suspect { others_succeed: false }).await,
+            [device_id(1)]
+        );
         assert_eq!(bench.device(1).await.push_suspect_count, count);
     }
-    assert_eq!(bench.device(1).await.status, DeviceStatus::Active, "suspicion clears nothing");
+    assert_eq!(bench.device(1).await.status, DeviceStatus::Active, "it may be our own fault");
     assert_eq!(bench.judge(1, PushTargetVerdict::Good).await, [device_id(1)]);
     assert_eq!(bench.device(1).await.push_suspect_count, 0);
+    for status in [DeviceStatus::Active, DeviceStatus::Active, DeviceStatus::Unreachable] {
+        let suspect = PushTargetVerdict::Suspect { others_succeed: true };
+        assert_eq!(bench.judge(1, suspect).await, [device_id(1)]);
+        assert_eq!(bench.device(1).await.status, status, "the third in a row gives it up");
+    }
 }
 
 pub async fn the_first_meta_value_stands(bench: Bench) {

@@ -218,7 +218,15 @@ impl Model {
                 PushTargetVerdict::Dead { since: Some(_) } => continue,
                 PushTargetVerdict::Good if device.push_suspect_count == 0 => continue,
                 PushTargetVerdict::Good => device.push_suspect_count = 0,
-                PushTargetVerdict::Suspect => device.push_suspect_count += 1,
+                PushTargetVerdict::Suspect { others_succeed } => {
+                    device.push_suspect_count += 1;
+                    if *others_succeed
+                        && device.push_suspect_count >= 3
+                        && device.status == DeviceStatus::Active
+                    {
+                        device.status = DeviceStatus::Unreachable;
+                    }
+                }
                 PushTargetVerdict::Dead { since: None } => {
                     device.push = PushTarget::none(START);
                     device.push_suspect_count = 0;

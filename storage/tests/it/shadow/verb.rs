@@ -87,7 +87,7 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
     let verdict = prop_oneof![
         Just(PushTargetVerdict::Dead { since: None }),
         Just(PushTargetVerdict::Dead { since: Some(START) }),
-        Just(PushTargetVerdict::Suspect),
+        any::<bool>().prop_map(|others_succeed| PushTargetVerdict::Suspect { others_succeed }),
         Just(PushTargetVerdict::Good),
     ];
     prop_oneof![

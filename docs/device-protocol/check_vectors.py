@@ -1,0 +1,44 @@
+"""Holds phone.py against vectors.json."""
+import hashlib
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from phone import (
+    Refused, answer_claims, b64, canonical, check_header, digest, read_challenge, shown_of, strict_json, verify,
+)
+
+
+def check_vectors(path):
+    with open(path, encoding="utf-8") as file:
+        v = strict_json(file.read())
+    keys = {name: dict(key["jwk"], kid=key["kid"]) for name, key in v["keys"].items()}
+    for key in v["keys"].values():
+        scalar = hashlib.sha256(key["label"].encode()).digest()
+        point = ec.derive_private_key(int.from_bytes(scalar, "big"), ec.SECP256R1()).public_key().public_numbers()
+        assert b64(scalar) == key["test_scalar"] and b64(point.x.to_bytes(32, "big")) == key["jwk"]["x"]
+        public = canonical({name: key["jwk"][name] for name in ("kty", "crv", "x", "y")})
+        assert b64(hashlib.sha256(public.encode()).digest()) == key["thumbprint"]
+    for form in v["canonical"]:
+        assert canonical(form["value"]) == form["canonical"] and digest(form["value"]) == form["sha256"]
+    for proof in v["proofs"]:
+        compact = proof["authorization"].removeprefix("Tocsin ")
+        kid = check_header(compact, "tocsin-proof+jwt").get("kid")
+        assert verify(compact, "tocsin-proof+jwt", [dict(keys["device"], kid=kid)]) == proof["claims"]
+        body = proof["body"].encode()
+        assert proof["claims"].get("body_sha256") == (b64(hashlib.sha256(body).digest()) if body else None)
+    known = (v["issuer"], v["device_id"], [keys["server"]], v["now"], v["transaction_id"])
+    read = lambda compact: read_challenge(compact, *known)
+    claims, challenge = read(v["challenge"]["jws"]), v["challenge"]
+    assert claims == challenge["claims"] and shown_of(claims) == challenge["shown"]
+    assert canonical(challenge["shown"]) == challenge["shown_canonical"] and digest(challenge["shown"]) == challenge["dh"]
+    for bad in v["refused_challenges"]:
+        try:
+            read(bad["jws"])
+        except Refused:
+            continue
+        raise AssertionError("not refused: " + bad["why"])
+    for answer in v["answers"]:
+        assert answer_claims(claims, answer["decision"], answer["claims"]["iat"]) == answer["claims"]
+        for form in ("jws", "same_with_other_s"):
+            assert verify(answer[form], "tocsin-answer+jwt", [keys["device"]]) == answer["claims"]
+    return {"vectors": "all as told"}
