@@ -242,7 +242,7 @@ def main():
         with open(os.open(options.state, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(phone.state, file)
         print(json.dumps(result, ensure_ascii=False))
-    except (Refused, ValueError, OSError) as refusal:
+    except (Refused, ValueError, KeyError, OSError) as refusal:
         sys.exit(f"refused: {refusal}")
 
 

@@ -1,1 +1,26 @@
-//! Demo, simulated phones and load for Tocsin, over the network only.
+//! Demo, simulated phones and checks of a running server. It speaks only the network with it.
+//!
+//! [`Installation`] and [`Server`] run a real `tocsin serve` as a child, [`Portal`] calls it as a portal
+//! would and [`phone`] as phones would; the outside world is `tocsin_mock`. On these stand [`demo`], which shows real
+//! logins go through, and [`verify`], which kills the server and watches its deadlines.
+//!
+//! It imports nothing of the server but its vocabulary, so that both sides of each wire are written twice.
+
+pub mod demo;
+pub mod phone;
+pub mod verify;
+
+mod error;
+mod handset;
+mod http_client;
+mod portal;
+mod server;
+
+pub use error::LoadtestError;
+pub use handset::{Handset, PhoneKind};
+pub use http_client::{CallError, HttpClient, Reply};
+pub use portal::{
+    AnswerView, DeliveryView, DeviceList, DeviceView, EnrollmentView, Portal, PortalCredentials,
+    ProblemDocument, StartFields, Started, TransactionView,
+};
+pub use server::{APP, BUNDLE_ID, Installation, Server, ServerOptions, TYPE_BRIEF, TYPE_LOGIN};

@@ -1,0 +1,106 @@
+//! Ours: pushes through the driver for APNs, with its queue, permits, token, prepared request and judgement.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tocsin_config::ProviderLimits;
+use tocsin_engine::clock::Clock;
+use tocsin_engine::protocol::{DeliveryOutcome, Push, PushContent};
+use tocsin_engine::provider::{ApnsDriver, Driver};
+use tocsin_model::{
+    DeviceId, DurationMs, Partition, PushEnvironment, PushId, PushKind, PushTarget, PushToken, TransactionId,
+    UnixMs,
+};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{Outside, ThreadTime};
+
+/// A device token as Apple gives them out.
+const DEVICE_TOKEN: &str = "3f2a9c81d0b74e56a1f8c3d2e4b5a697881726354453627180919293a4b5c6d7";
+
+/// How long the pushes stay worth something.
+const TIME_TO_LIVE: DurationMs = DurationMs::from_seconds(3_600);
+
+/// Our driver on one connection, on the calling thread.
+pub struct DriverPushes {
+    driver: ApnsDriver,
+    clock: Clock,
+    sent: u64,
+    runtime: Runtime,
+}
+
+impl DriverPushes {
+    /// A driver for this double.
+    pub fn to(outside: &Outside) -> Self {
+        let clock = Clock::system();
+        let name = "apns-main".parse().expect("a valid name");
+        let driver = ApnsDriver::new(&name, &outside.provider(), &limits(), clock.clone())
+            .expect("the double's credentials are in order");
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+        Self { driver, clock, sent: 0, runtime }
+    }
+
+    /// The processor time that `pushes` relayed pushes take on this thread, `in_flight` at a time.
+    pub fn send(&mut self, pushes: u64, in_flight: u64) -> Duration {
+        let Self { driver, clock, sent, runtime } = self;
+        let mut next = || {
+            *sent += 1;
+            deliver(driver, push(*sent, clock.now().plus(TIME_TO_LIVE)))
+        };
+        let began = ThreadTime::used();
+        runtime.block_on(async {
+            let mut flying: FuturesUnordered<_> = (0..in_flight.min(pushes)).map(|_| next()).collect();
+            let mut left = pushes.saturating_sub(in_flight);
+            while let Some(outcome) = flying.next().await {
+                assert_eq!(outcome, DeliveryOutcome::Relayed);
+                if left > 0 {
+                    left -= 1;
+                    flying.push(next());
+                }
+            }
+        });
+        ThreadTime::used().saturating_sub(began)
+    }
+}
+
+async fn deliver(driver: &ApnsDriver, push: Push) -> DeliveryOutcome {
+    driver.deliver(&push, &|| ()).await.outcome
+}
+
+fn push(number: u64, expires_at: UnixMs) -> Push {
+    let mut digest = [0xa5; 32];
+    digest[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    let mut random = [0x5a; 16];
+    random[8..].copy_from_slice(&number.to_be_bytes());
+    Push {
+        transaction_id: TransactionId::compose(expires_at, Partition::default(), random),
+        device_id: DeviceId::from_bytes([7; 16]),
+        push_id: PushId::from_digest(&digest),
+        target: PushTarget {
+            kind: PushKind::Apns,
+            token: PushToken::new(PushKind::Apns, DEVICE_TOKEN),
+            environment: PushEnvironment::Production,
+            registered_at: UnixMs::new(0),
+        },
+        app_id: "com.example.bank".into(),
+        expires_at,
+        content: PushContent::Ask,
+        suspected: false,
+    }
+}
+
+/// One connection, so that both sides carry the same streams over the same bytes.
+fn limits() -> ProviderLimits {
+    ProviderLimits {
+        connections_max: 1,
+        queue_max: 10_000,
+        supervised_max: 1,
+        request_timeout: DurationMs::from_seconds(10),
+        connect_timeout: DurationMs::from_seconds(10),
+        ping_interval: DurationMs::from_seconds(60),
+        ping_timeout: DurationMs::from_seconds(10),
+        breaker_faults: 5,
+        breaker_open: DurationMs::from_seconds(5),
+    }
+}

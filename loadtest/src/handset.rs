@@ -1,0 +1,172 @@
+//! A simulated phone in its user's hand: the strict phone of the protocol with a push address in the mock world.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tocsin_mock::{PushLog, PushRecord, World};
+use tocsin_model::{DeviceId, TransactionId};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::error::ensure;
+use crate::phone::{Phone, PhoneNetwork, PhoneProfile};
+use crate::server::{APP, BUNDLE_ID};
+use crate::{LoadtestError, Portal};
+
+/// Which kind of phone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PhoneKind {
+    /// Reached through APNs.
+    Iphone,
+    /// Reached through FCM.
+    Android,
+}
+
+impl PhoneKind {
+    /// What people call it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Iphone => "iPhone",
+            Self::Android => "Android phone",
+        }
+    }
+
+    /// The platform of the device protocol.
+    pub const fn platform(self) -> &'static str {
+        match self {
+            Self::Iphone => "ios",
+            Self::Android => "android",
+        }
+    }
+
+    /// The network that pushes to it, as the doubles are called.
+    pub const fn network(self) -> &'static str {
+        match self {
+            Self::Iphone => "APNs",
+            Self::Android => "FCM",
+        }
+    }
+
+    /// A push address as its maker would give it.
+    pub fn new_target(self) -> String {
+        let random = || Uuid::new_v4().simple().to_string();
+        match self {
+            Self::Iphone => format!("{}{}", random(), random()),
+            Self::Android => format!("{}:APA91b{}", random(), random()),
+        }
+    }
+
+    /// The `push` object of an enrolment.
+    pub fn push_object(self, target: &str) -> Value {
+        match self {
+            Self::Iphone => json!({"kind": "apns", "value": target, "environment": "production"}),
+            Self::Android => json!({"kind": "fcm_token", "value": target}),
+        }
+    }
+
+    /// The record of the pushes of its network.
+    pub fn pushes(self, world: &World) -> &PushLog {
+        match self {
+            Self::Iphone => world.apns.pushes(),
+            Self::Android => world.fcm.pushes(),
+        }
+    }
+}
+
+/// An enrolled phone with its user.
+pub struct Handset {
+    /// The phone itself.
+    pub phone: Phone,
+    kind: PhoneKind,
+    user: String,
+    device_id: DeviceId,
+    pushes: mpsc::Receiver<Arc<PushRecord>>,
+}
+
+impl Handset {
+    /// Lets `portal` open an enrolment for `user`, and a new phone of this kind follow it.
+    pub async fn enrol(
+        kind: PhoneKind,
+        user: &str,
+        world: &World,
+        portal: &Portal,
+        issuer: &str,
+        network: &PhoneNetwork,
+    ) -> Result<Self, LoadtestError> {
+        let opened = portal.open_enrollment(user, APP).await?;
+        let code = opened.activation_code.as_deref();
+        let code = code.ok_or_else(|| LoadtestError::Unexpected("an enrolment without a code".to_owned()))?;
+        let target = kind.new_target();
+        match kind {
+            PhoneKind::Iphone => world.apns.devices().register(&target, BUNDLE_ID)?,
+            PhoneKind::Android => world.fcm.registrations().register(&target),
+        }
+        // Before the server knows the address, so that no push can be missed.
+        let pushes = kind.pushes(world).subscribe(&target)?;
+        let profile = PhoneProfile {
+            name: format!("{user}'s {}", kind.as_str()),
+            platform: kind.platform(),
+            app: APP.to_owned(),
+            push: kind.push_object(&target),
+        };
+        let mut phone = Phone::new(network.clone(), issuer, profile);
+        phone.enrol(code).await?;
+        let device_id = phone.device_id().and_then(|id| id.parse().ok());
+        let device_id =
+            device_id.ok_or_else(|| LoadtestError::Unexpected("a device id that is no UUID".to_owned()))?;
+        let enrolled = portal.enrollment(opened.id).await?;
+        ensure(enrolled.state == "completed" && enrolled.device_id == Some(device_id), || {
+            format!("after the phone enrolled the portal sees {enrolled:?}")
+        })?;
+        Ok(Self { phone, kind, user: user.to_owned(), device_id, pushes })
+    }
+
+    /// Which kind of phone.
+    pub fn kind(&self) -> PhoneKind {
+        self.kind
+    }
+
+    /// Whose phone.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The id that the server gave it.
+    pub fn device_id(&self) -> DeviceId {
+        self.device_id
+    }
+
+    /// Waits for the next push and says for which transaction it is.
+    pub async fn next_push(&mut self, deadline: Duration) -> Result<TransactionId, LoadtestError> {
+        let what = || format!("a push to {}'s {}", self.user, self.kind.as_str());
+        match tokio::time::timeout(deadline, self.pushes.recv()).await {
+            Ok(Some(record)) => pushed_transaction(self.kind, &record)
+                .ok_or_else(|| LoadtestError::Unexpected(format!("{} names no transaction", what()))),
+            Ok(None) => Err(LoadtestError::Unexpected(format!("the network of {} is gone", what()))),
+            Err(_) => Err(LoadtestError::Deadline { what: what(), after: deadline }),
+        }
+    }
+}
+
+impl fmt::Debug for Handset {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Handset")
+            .field("kind", &self.kind)
+            .field("device_id", &self.device_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The transaction that a push is for (section 5 of the device protocol).
+pub(crate) fn pushed_transaction(kind: PhoneKind, record: &PushRecord) -> Option<TransactionId> {
+    let payload = record.payload_json()?;
+    let members = match kind {
+        PhoneKind::Iphone => &payload,
+        PhoneKind::Android => &payload["message"]["data"],
+    };
+    let is_first_version = members["v"] == "1" && members.get("closed").is_none();
+    is_first_version.then(|| members["t"].as_str()?.parse().ok()).flatten()
+}

@@ -1,0 +1,61 @@
+//! The `tocsin-loadtest` binary; see [`tocsin_loadtest::demo`].
+
+use std::process::ExitCode;
+
+use clap::builder::FalseyValueParser;
+use clap::{Parser, Subcommand};
+use tocsin_loadtest::demo::{self, LonePhone};
+
+/// Demo and simulated phones for Tocsin.
+#[derive(Debug, Parser)]
+#[command(name = "tocsin-loadtest", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show real logins go through a real server, against doubles of Apple and Google.
+    Demo {
+        /// Leave everything up afterwards, with lines to try.
+        #[arg(long, env = "KEEP", value_parser = FalseyValueParser::new())]
+        keep: bool,
+    },
+    /// Be a phone: enrol with an activation code, then ask at the terminal about each login.
+    Phone {
+        /// The activation code that `POST /v1/enrollments` gave.
+        code: String,
+        /// The server, as phones reach it.
+        #[arg(long, default_value = "http://127.0.0.1:8441")]
+        issuer: String,
+        /// The app, by its name in the server's configuration.
+        #[arg(long, default_value = "bank")]
+        app: String,
+        /// Approve everything without asking.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let went_well = runtime.block_on(async {
+        match arguments.command {
+            Command::Demo { keep } => demo::run(keep).await,
+            Command::Phone { code, issuer, app, yes } => {
+                demo::be_a_phone(LonePhone { code, issuer, app, approves_all: yes }).await
+            }
+        }
+    });
+    // A thread that reads the terminal cannot be ended; it must not hold up the exit.
+    runtime.shutdown_background();
+    if went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,28 @@
+//! The strict simulated phone: a second reading of `docs/device-protocol.md`, sharing no code with the server.
+//!
+//! It signs with its own cryptographic library, computes the digest from the [`Screen`] that it would show, and
+//! refuses whatever it cannot verify or show. For tests every claim can be changed before it is signed, and every
+//! request be sent as it is: [`Phone::answer_claims`] and [`Phone::sign_answer`], [`Phone::proof_claims`] and
+//! [`Phone::sign_proof`], [`Phone::impostor`], [`Phone::send`]. It speaks only the network, plain HTTP to a server
+//! on the same machine, and receives no push by itself: whoever plays the push network calls [`Phone::fetch`].
+
+mod challenge;
+mod claims;
+mod error;
+mod jose;
+mod json;
+mod key;
+mod network;
+mod session;
+
+#[cfg(test)]
+mod session_tests;
+#[cfg(test)]
+mod tests;
+
+pub use challenge::{Challenge, Expectation, Screen};
+pub use claims::{AnswerClaims, ProofClaims};
+pub use error::{PhoneError, Refusal};
+pub use key::{PhoneKey, ServerKeySet};
+pub use network::{PhoneNetwork, PhoneReply, PhoneRequest};
+pub use session::{Phone, PhoneProfile};

@@ -1,0 +1,226 @@
+//! The files that a server is started with: binary, configuration, credentials, secret, data folder and log.
+//!
+//! Ports and data folder stay the same over all starts, so that the issuer does and enrolled phones stay enrolled.
+
+use std::env;
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tocsin_mock::{CredentialFiles, World};
+
+use super::ports::free_ports;
+use crate::LoadtestError;
+use crate::portal::PortalCredentials;
+
+/// The app of the configuration.
+pub const APP: &str = "bank";
+/// Its bundle id and package name.
+pub const BUNDLE_ID: &str = "com.example.bank";
+/// The type with a minute to live.
+pub const TYPE_LOGIN: &str = "login";
+/// The type that shows a time-out soon.
+pub const TYPE_BRIEF: &str = "brief";
+
+/// Longest end of the log that an error tells.
+const LOG_BYTES_SHOWN: usize = 4_096;
+
+/// What a test needs otherwise than the demo.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Life of a transaction of type `login` in seconds.
+    pub login_ttl_s: u64,
+    /// Life of a transaction of type `brief` in seconds.
+    pub brief_ttl_s: u64,
+    /// Pending transactions of one user.
+    pub transactions_per_user_max: u32,
+    /// Memory for changes not yet in tables.
+    pub write_buffer_bytes: u64,
+    /// What is logged.
+    pub log_filter: &'static str,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            login_ttl_s: 60,
+            brief_ttl_s: 2,
+            transactions_per_user_max: 10,
+            write_buffer_bytes: 128 * 1_024 * 1_024,
+            log_filter: "info",
+        }
+    }
+}
+
+/// What a server is started with, and where it is found.
+#[derive(Debug)]
+pub struct Installation {
+    binary: PathBuf,
+    folder: PathBuf,
+    portal_url: String,
+    device_url: String,
+    ops_url: String,
+    credentials: PortalCredentials,
+}
+
+impl Installation {
+    /// Writes the files into `folder`, for a server that pushes into `world`.
+    pub fn prepare(folder: &Path, world: &World, options: &ServerOptions) -> Result<Self, LoadtestError> {
+        let [portal, device, ops] = free_ports()?.map(|port| format!("127.0.0.1:{port}"));
+        let installation = Self {
+            binary: find_binary()?,
+            folder: folder.to_owned(),
+            credentials: PortalCredentials { client_id: "portal".to_owned(), secret: new_secret()? },
+            portal_url: format!("http://{portal}"),
+            device_url: format!("http://{device}"),
+            ops_url: format!("http://{ops}"),
+        };
+        let files = world.write_credentials(&folder.join("credentials"))?;
+        let text = [
+            doors(&[("portal", portal), ("device", device), ("ops", ops)]),
+            bounds(options),
+            catalogue(options),
+            providers(world, &files),
+            client(&installation.credentials),
+        ];
+        fs::write(installation.config_file(), text.concat())
+            .map_err(LoadtestError::io("write the configuration"))?;
+        Ok(installation)
+    }
+
+    /// Base URL of the portal door.
+    pub fn portal_url(&self) -> &str {
+        &self.portal_url
+    }
+
+    /// Base URL of the device door, the issuer.
+    pub fn device_url(&self) -> &str {
+        &self.device_url
+    }
+
+    /// Base URL of the ops door.
+    pub fn ops_url(&self) -> &str {
+        &self.ops_url
+    }
+
+    /// What the portal proves itself with.
+    pub fn credentials(&self) -> &PortalCredentials {
+        &self.credentials
+    }
+
+    /// The folder of all files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The server.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// Its configuration.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.join("tocsin.toml")
+    }
+
+    /// What all its starts have logged.
+    pub fn log_file(&self) -> PathBuf {
+        self.folder.join("server.log")
+    }
+
+    pub(super) fn ready_file(&self) -> PathBuf {
+        self.folder.join("ready.json")
+    }
+
+    pub(super) fn open_log(&self) -> Result<Stdio, LoadtestError> {
+        let file: File = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_file())
+            .map_err(LoadtestError::io("open the server's log"))?;
+        Ok(file.into())
+    }
+
+    /// The end of the log, for an error.
+    pub fn end_of_log(&self) -> String {
+        let log = fs::read(self.log_file()).unwrap_or_default();
+        let end = &log[log.len().saturating_sub(LOG_BYTES_SHOWN)..];
+        String::from_utf8_lossy(end).into_owned()
+    }
+}
+
+/// `TOCSIN_BIN`, or `tocsin` beside this executable; test executables lie one folder deeper.
+fn find_binary() -> Result<PathBuf, LoadtestError> {
+    if let Some(named) = env::var_os("TOCSIN_BIN") {
+        let named = PathBuf::from(named);
+        let absolute = named.canonicalize();
+        return absolute.map_err(|_| LoadtestError::NoServerBinary { looked: vec![named] });
+    }
+    let own = env::current_exe().map_err(LoadtestError::io("find this executable"))?;
+    let looked: Vec<PathBuf> = own.ancestors().skip(1).take(2).map(|folder| folder.join("tocsin")).collect();
+    let found = looked.iter().find(|path| path.is_file()).cloned();
+    found.ok_or(LoadtestError::NoServerBinary { looked })
+}
+
+/// 256 random bits.
+fn new_secret() -> Result<String, LoadtestError> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes)
+        .map_err(|_| LoadtestError::Unexpected("the system gave no random numbers".to_owned()))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn doors(addresses: &[(&str, String)]) -> String {
+    addresses.iter().map(|(door, address)| format!("[{door}]\naddress = \"{address}\"\n\n")).collect()
+}
+
+fn bounds(options: &ServerOptions) -> String {
+    let ServerOptions { transactions_per_user_max, write_buffer_bytes, log_filter, .. } = options;
+    format!(
+        "[log]\nfilter = \"{log_filter}\"\nformat = \"text\"\n\n\
+         [storage]\npath = \"data\"\nwrite_buffer_bytes = {write_buffer_bytes}\n\n\
+         [engine]\ntransactions_per_user_max = {transactions_per_user_max}\ndrain_grace_s = 5\n\n"
+    )
+}
+
+/// The realm, the types and the app.
+fn catalogue(options: &ServerOptions) -> String {
+    let ServerOptions { login_ttl_s, brief_ttl_s, .. } = options;
+    format!(
+        "[realms.retail]\n\n\
+         [types.{TYPE_LOGIN}]\ndefault_title = \"Log in\"\n\
+         default_message = \"Do you want to log in to your bank?\"\nttl_s = {login_ttl_s}\n\n\
+         [types.{TYPE_BRIEF}]\ndefault_title = \"Log in\"\n\
+         default_message = \"Do you want to log in to your bank? Be quick.\"\nttl_s = {brief_ttl_s}\n\n\
+         [apps.{APP}.ios]\nbundle_id = \"{BUNDLE_ID}\"\n\n\
+         [apps.{APP}.android]\npackage = \"{BUNDLE_ID}\"\n\n"
+    )
+}
+
+fn providers(world: &World, files: &CredentialFiles) -> String {
+    let (team_id, key_id) = (&world.apns_credential.team_id, &world.apns_credential.key_id);
+    let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
+    let (ca, apns_key) = (quoted(&files.ca), quoted(&files.apns_key));
+    let (apns_url, fcm_url) = (world.apns.url(), world.fcm.url());
+    let service_account = quoted(&files.fcm_service_account);
+    format!(
+        "[providers.apns-main]\nkind = \"apns\"\ndefault = true\nteam_id = \"{team_id}\"\n\
+         key_id = \"{key_id}\"\nkey_file = {apns_key}\nendpoint = \"{apns_url}\"\nca_file = {ca}\n\n\
+         [providers.fcm-main]\nkind = \"fcm\"\ndefault = true\nservice_account_file = {service_account}\n\
+         endpoint = \"{fcm_url}\"\nca_file = {ca}\n\n"
+    )
+}
+
+fn client(credentials: &PortalCredentials) -> String {
+    let hash = digest(&SHA256, credentials.secret.as_bytes());
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(
+        "[clients.{}]\nsecret_sha256 = \"{hash}\"\n\
+         rights = [\"transactions\", \"enrollments\", \"devices\"]\nrealms = [\"retail\"]\n\
+         apps = [\"{APP}\"]\ntypes = [\"{TYPE_LOGIN}\", \"{TYPE_BRIEF}\"]\n",
+        credentials.client_id
+    )
+}

@@ -1,0 +1,1 @@
+//! Checks of a running server that need a process to kill or a real clock.
