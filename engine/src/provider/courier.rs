@@ -63,6 +63,7 @@ pub(super) trait Network: Send + Sync + 'static {
 
 /// Delivers pushes to one network.
 pub(super) struct Courier<N: Network> {
+    name: Box<str>,
     network: N,
     pool: Pool,
     tokens: TokenCache<N::Mint>,
@@ -100,6 +101,7 @@ impl<N: Network> Courier<N> {
             ping_timeout: limits.ping_timeout.to_std(),
         };
         Self {
+            name: name.into(),
             network,
             pool: Pool::new(name, connector, pool_limits, clock.clone()),
             tokens: TokenCache::new(mint, clock.clone()),
@@ -165,7 +167,7 @@ impl<N: Network> Courier<N> {
     fn prepare(&self, push: &Push) -> Option<Prepared> {
         let prepared = self.network.prepare(push, self.clock.now());
         if prepared.is_none() {
-            tracing::error!(transaction = %push.transaction_id, "a push cannot be made into a request");
+            tracing::error!(provider = %self.name, transaction = %push.transaction_id, "a push cannot be made into a request");
         }
         prepared
     }
@@ -284,9 +286,7 @@ impl<N: Network> Courier<N> {
             let before = self.credential_faults.fetch_add(1, Ordering::Relaxed);
             // Each would flood the log exactly when it is needed: the first of each thousand is told.
             if before.is_multiple_of(1_000) {
-                tracing::error!(
-                    "the network refuses our credential, topic or project; check the provider's keys"
-                );
+                tracing::error!(provider = %self.name, "the network refuses our credential, topic or project");
             }
         }
         step
