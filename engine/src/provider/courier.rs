@@ -63,6 +63,7 @@ pub(super) trait Network: Send + Sync + 'static {
 
 /// Delivers pushes to one network.
 pub(super) struct Courier<N: Network> {
+    name: Box<str>,
     network: N,
     pool: Pool,
     tokens: TokenCache<N::Mint>,
@@ -100,6 +101,7 @@ impl<N: Network> Courier<N> {
             ping_timeout: limits.ping_timeout.to_std(),
         };
         Self {
+            name: name.into(),
             network,
             pool: Pool::new(name, connector, pool_limits, clock.clone()),
             tokens: TokenCache::new(mint, clock.clone()),
@@ -113,7 +115,7 @@ impl<N: Network> Courier<N> {
 
     pub(super) async fn deliver(&self, push: &Push, written: &(dyn Fn() + Send + Sync)) -> DriverReport {
         let progress = Progress::new();
-        let (Some(prepared), Some(target)) = (self.prepare(push), &push.target.token) else {
+        let Some(target) = &push.target.token else {
             return progress.end(DeliveryReason::RequestRefused, None);
         };
         let is_written = AtomicBool::new(false);
@@ -126,7 +128,7 @@ impl<N: Network> Courier<N> {
         let mut journey = Journey { push, target, expires_at, progress, refused_token, avoid };
         // Ends: each repetition takes from a budget of `Progress`.
         loop {
-            match self.try_once(&mut journey, &prepared, &written_once).await {
+            match self.try_once(&mut journey, &written_once).await {
                 Step::Done(report) => return report,
                 Step::Again(again) => sleep_until(self.now() + again.wait).await,
             }
@@ -161,38 +163,38 @@ impl<N: Network> Courier<N> {
         self.clock.instant_of(UnixMs::default())
     }
 
+    /// The request as it stands now: the time that is left is part of it.
     fn prepare(&self, push: &Push) -> Option<Prepared> {
         let prepared = self.network.prepare(push, self.clock.now());
         if prepared.is_none() {
-            tracing::error!(transaction = %push.transaction_id, "a push cannot be made into a request");
+            tracing::error!(provider = %self.name, transaction = %push.transaction_id, "a push cannot be made into a request");
         }
         prepared
     }
 
     /// One try: a place in the pace, a token, a stream, an answer.
-    async fn try_once(
-        &self,
-        journey: &mut Journey<'_>,
-        prepared: &Prepared,
-        written: &(dyn Fn() + Send + Sync),
-    ) -> Step {
-        if let Err(reason) = self.wait_for_turn(journey).await {
-            return journey.progress.ended(reason, None);
-        }
+    async fn try_once(&self, journey: &mut Journey<'_>, written: &(dyn Fn() + Send + Sync)) -> Step {
+        let start_by = match self.wait_for_turn(journey).await {
+            Ok(start_by) => start_by,
+            Err(reason) => return journey.progress.ended(reason, None),
+        };
         let deadline = (self.now() + self.request_timeout).min(journey.expires_at);
         let token = match timeout_at(deadline, self.token(journey)).await {
             Ok(Ok(token)) => token,
             Ok(Err(MintError::Refused)) => {
-                return self.credential_refused(
-                    journey.progress.ended(DeliveryReason::CredentialRefused, Some(false)),
-                );
+                let step = journey.progress.ended(DeliveryReason::CredentialRefused, Some(false));
+                return self.credential_refused(step);
             }
             Ok(Err(MintError::Unavailable)) | Err(_) => {
                 return journey.progress.ended(DeliveryReason::Unavailable, Some(false));
             }
         };
-        let head = || head(prepared, &token.authorization);
-        let outgoing = Outgoing { head: &head, body: prepared.body.clone(), avoid: journey.avoid, written };
+        let Some(prepared) = self.prepare(journey.push) else {
+            return journey.progress.ended(DeliveryReason::RequestRefused, None);
+        };
+        let head = || head(&prepared, &token.authorization);
+        let (body, avoid) = (prepared.body.clone(), journey.avoid);
+        let outgoing = Outgoing { head: &head, body, avoid, start_by, written };
         let (step, connection) = match self.pool.send(&outgoing, deadline).await {
             Ok(answer) => (self.judge(journey, &answer), Some(answer.connection)),
             Err(error) => {
@@ -200,18 +202,29 @@ impl<N: Network> Courier<N> {
                 (journey.progress.unanswered(error, time_left), connection_of(error))
             }
         };
-        if let Step::Again(Again { renews_token, retires_connection, .. }) = step {
-            journey.avoid = connection;
-            journey.refused_token = renews_token.then_some(token);
-            if let Some(connection) = connection.filter(|_| retires_connection) {
-                self.pool.retire(connection);
-            }
-        }
+        self.change(journey, step, token, connection);
         step
     }
 
-    /// Waits while the address is held and for the project's pace.
-    async fn wait_for_turn(&self, journey: &Journey<'_>) -> Result<(), DeliveryReason> {
+    /// Changes what the next try needs changed.
+    fn change(
+        &self,
+        journey: &mut Journey<'_>,
+        step: Step,
+        token: Arc<Token>,
+        connection: Option<ConnectionNumber>,
+    ) {
+        let Step::Again(Again { renews_token, retires_connection, .. }) = step else { return };
+        journey.avoid = connection;
+        journey.refused_token = renews_token.then_some(token);
+        if let Some(connection) = connection.filter(|_| retires_connection) {
+            self.pool.retire(connection);
+        }
+    }
+
+    /// Waits while the address is held and for the project's pace. Answers with the moment from which the push
+    /// is not worth sending.
+    async fn wait_for_turn(&self, journey: &Journey<'_>) -> Result<Instant, DeliveryReason> {
         let now = self.now();
         let latest = journey.expires_at.checked_sub(ANSWER_TIME_MIN).filter(|latest| *latest >= now);
         let latest = latest.ok_or(DeliveryReason::Late)?;
@@ -227,7 +240,7 @@ impl<N: Network> Courier<N> {
         if turn_at > now {
             sleep_until(turn_at).await;
         }
-        Ok(())
+        Ok(latest)
     }
 
     async fn token(&self, journey: &mut Journey<'_>) -> Result<Arc<Token>, MintError> {
@@ -273,9 +286,7 @@ impl<N: Network> Courier<N> {
             let before = self.credential_faults.fetch_add(1, Ordering::Relaxed);
             // Each would flood the log exactly when it is needed: the first of each thousand is told.
             if before.is_multiple_of(1_000) {
-                tracing::error!(
-                    "the network refuses our credential, topic or project; check the provider's keys"
-                );
+                tracing::error!(provider = %self.name, "the network refuses our credential, topic or project");
             }
         }
         step

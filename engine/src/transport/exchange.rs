@@ -21,6 +21,8 @@ pub struct Outgoing<'a> {
     pub body: Bytes,
     /// Take another connection than this one where there can be one.
     pub avoid: Option<ConnectionNumber>,
+    /// Begin no stream after this moment: the request would not be worth its while.
+    pub start_by: Instant,
     /// Called each time the request was handed to a connection.
     pub written: &'a (dyn Fn() + Send + Sync),
 }

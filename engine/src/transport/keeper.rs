@@ -10,10 +10,11 @@ use h2::client::SendRequest;
 use tokio::time::{sleep_until, timeout};
 
 use super::ConnectionNumber;
-use super::connection::{Event, Keepalive, Live, Phase, Vitals, open};
+use super::connection::{Event, Live, Phase, Vitals, open};
 use super::connector::{Connect, ConnectError};
 use super::dispatch::Step;
-use super::pool::{Handle, Shared};
+use super::keepalive::Keepalive;
+use super::shared::{Handle, Shared};
 
 /// Opens connections for the pool until it is closed.
 pub(super) async fn keep<C: Connect>(connector: Arc<C>, shared: Arc<Shared>) {

@@ -20,9 +20,12 @@ mod connector;
 mod dispatch;
 mod endpoint;
 mod exchange;
+mod keepalive;
 mod keeper;
+mod lease;
 mod permits;
 mod pool;
+mod shared;
 mod stats;
 mod tls;
 

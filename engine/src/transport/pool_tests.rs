@@ -48,8 +48,9 @@ fn send_for(pool: &Arc<Pool>, time: Duration) -> JoinHandle<Reply> {
     tokio::spawn(async move {
         let head = || Request::post("https://push.example/3/device/00").body(()).expect("valid");
         let body = Bytes::from_static(b"{}");
-        let outgoing = Outgoing { head: &head, body, avoid: None, written: &|| () };
-        pool.send(&outgoing, Instant::now() + time).await
+        let deadline = Instant::now() + time;
+        let outgoing = Outgoing { head: &head, body, avoid: None, start_by: deadline, written: &|| () };
+        pool.send(&outgoing, deadline).await
     })
 }
 
@@ -266,6 +267,23 @@ async fn a_request_that_finds_no_stream_in_time_is_late_and_unsent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_may_not_start_any_more_is_late_before_its_deadline() {
+    let (pool, mut peers) = narrow_pool();
+    let holder = send_for(&pool, Duration::from_secs(50));
+    let mut peer = peers.accept_with(1).await;
+    let stream = peer.request().await;
+    let (sender, began) = (pool.clone(), Instant::now());
+    let head = || Request::post("https://push.example/").body(()).expect("valid");
+    let (start_by, deadline) = (began + Duration::from_secs(2), began + Duration::from_secs(9));
+    let outgoing = Outgoing { head: &head, body: Bytes::new(), avoid: None, start_by, written: &|| () };
+    let sent = sender.send(&outgoing, deadline).await;
+    assert_eq!(sent.expect_err("late"), SendError::Unsent(Unsent::Late));
+    assert_eq!(began.elapsed().as_secs(), 2);
+    peer.respond(stream).await;
+    assert!(reply(holder).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_connection_requests_fail_as_soon_as_none_can_come_in_time() {
     let (pool, mut peers) = pool_with(LIMITS, usize::MAX);
     let began = Instant::now();
@@ -423,8 +441,8 @@ async fn written_is_told_when_the_request_was_handed_over_and_not_before() {
         let tell = || {
             counter.fetch_add(1, Ordering::Relaxed);
         };
-        let outgoing = Outgoing { head: &head, body: Bytes::new(), avoid: None, written: &tell };
-        sender.send(&outgoing, Instant::now() + Duration::from_secs(5)).await
+        let (body, start_by) = (Bytes::new(), Instant::now() + Duration::from_secs(5));
+        sender.send(&Outgoing { head: &head, body, avoid: None, start_by, written: &tell }, start_by).await
     });
     let mut peer = peers.accept().await;
     assert!(peer.is_quiet().await);
@@ -443,8 +461,8 @@ async fn a_malformed_request_is_the_callers_fault_and_is_not_sent() {
     let sending = tokio::spawn(async move {
         let forbidden = || Request::post("https://push.example/").header("connection", "close");
         let head = || forbidden().body(()).expect("valid for http, not for http/2");
-        let outgoing = Outgoing { head: &head, body: Bytes::new(), avoid: None, written: &|| () };
-        sender.send(&outgoing, Instant::now() + Duration::from_secs(5)).await
+        let (body, start_by) = (Bytes::new(), Instant::now() + Duration::from_secs(5));
+        sender.send(&Outgoing { head: &head, body, avoid: None, start_by, written: &|| () }, start_by).await
     });
     let mut peer = peers.accept_with(1).await;
     assert_eq!(error(sending).await, SendError::Unsent(Unsent::Malformed));

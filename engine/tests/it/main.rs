@@ -4,3 +4,4 @@ mod bounds;
 mod faults;
 mod fixture;
 mod lifecycle;
+mod provider;

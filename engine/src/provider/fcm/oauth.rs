@@ -60,7 +60,7 @@ impl OAuthMint {
         let assertion = self.account.assertion(now)?;
         let form = Bytes::from([FORM, &assertion].concat());
         let (status, answer) = self.post(form).await.map_err(|fault| {
-            tracing::warn!(fault = %fault, "no access token: the token endpoint cannot be reached");
+            tracing::warn!(project = self.account.project_id(), fault = %fault, "no access token: the token endpoint cannot be reached");
             MintError::Unavailable
         })?;
         if status == StatusCode::OK { granted(&answer) } else { Err(refused(status, &answer)) }
@@ -104,7 +104,7 @@ impl Mint for OAuthMint {
 
     async fn mint(&self, now: UnixMs) -> Result<Minted, MintError> {
         timeout(self.time_limit, self.exchange(now)).await.unwrap_or_else(|_elapsed| {
-            tracing::warn!("no access token: the token endpoint does not answer in time");
+            tracing::warn!(project = self.account.project_id(), "no access token: no answer in time");
             Err(MintError::Unavailable)
         })
     }
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     fn life(answer: &str) -> (u64, u64) {
-        let minted = granted(answer.as_bytes()).ok().expect("granted");
+        let minted = granted(answer.as_bytes()).expect("granted");
         assert!(minted.authorization.is_sensitive());
         (minted.refresh_age.get() / 1_000, minted.expiry_age.get() / 1_000)
     }
