@@ -26,12 +26,37 @@ pub(crate) enum ExitStatus {
 type Running<A> = ContextFut<A, Context<A>>;
 
 /// Runs an actor to its end and says how it ended; after a fault the value is dropped, never reused.
-pub(crate) async fn run_once<A>(running: Running<A>, on_exit: impl FnOnce(ExitStatus))
+///
+/// Written out instead of as an `async fn`, which would keep room for the actor twice: there is one of these
+/// for each open transaction.
+pub(crate) fn run_once<A, F>(running: Running<A>, on_exit: F) -> RunOnce<A, F>
 where
     A: Actor<Context = Context<A>>,
+    F: FnOnce(ExitStatus) + Unpin,
 {
-    let mut guarded = Guarded { running: Some(running) };
-    on_exit((&mut guarded).await);
+    RunOnce { guarded: Guarded { running: Some(running) }, on_exit: Some(on_exit) }
+}
+
+/// The life of an actor that is not restarted.
+pub(crate) struct RunOnce<A: Actor<Context = Context<A>>, F> {
+    guarded: Guarded<A>,
+    on_exit: Option<F>,
+}
+
+impl<A, F> Future for RunOnce<A, F>
+where
+    A: Actor<Context = Context<A>>,
+    F: FnOnce(ExitStatus) + Unpin,
+{
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<()> {
+        let exit = std::task::ready!(self.guarded.poll_once(task));
+        if let Some(on_exit) = self.on_exit.take() {
+            on_exit(exit);
+        }
+        Poll::Ready(())
+    }
 }
 
 /// Runs an actor whose faults restart it: [`Supervised::restarting`] must put a fresh value in place.
@@ -44,7 +69,7 @@ where
     let mut faults_in_a_row = 0;
     loop {
         let started = tokio::time::Instant::now();
-        if (&mut guarded).await == ExitStatus::Stopped {
+        if std::future::poll_fn(|task| guarded.poll_once(task)).await == ExitStatus::Stopped {
             return;
         }
         if started.elapsed() > CALM {
@@ -67,10 +92,8 @@ struct Guarded<A: Actor<Context = Context<A>>> {
     running: Option<Running<A>>,
 }
 
-impl<A: Actor<Context = Context<A>>> Future for &mut Guarded<A> {
-    type Output = ExitStatus;
-
-    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<ExitStatus> {
+impl<A: Actor<Context = Context<A>>> Guarded<A> {
+    fn poll_once(&mut self, task: &mut TaskContext<'_>) -> Poll<ExitStatus> {
         let Some(running) = self.running.as_mut() else {
             return Poll::Ready(ExitStatus::Stopped);
         };

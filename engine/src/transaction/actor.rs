@@ -151,6 +151,10 @@ impl TransactionActor {
     fn push(&mut self, device_id: DeviceId, context: &mut Context<Self>) {
         if let Some(index) = self.targets.iter().position(|(known, _)| *known == device_id) {
             let (_, target) = self.targets.swap_remove(index);
+            if self.targets.is_empty() {
+                // Gives the memory back: the transaction waits for its user from here on.
+                self.targets = Vec::new();
+            }
             return self.push_to(device_id, Some(target), context);
         }
         let store = Arc::clone(&self.surroundings.store);
@@ -206,6 +210,9 @@ impl TransactionActor {
         if let Some(index) = self.callers.iter().position(|(known, _)| *known == caller) {
             // A caller that hung up cancels nothing.
             let _ = self.callers.swap_remove(index).1.send(reply);
+            if self.callers.is_empty() {
+                self.callers = Vec::new();
+            }
         }
     }
 
