@@ -52,6 +52,8 @@ where
 
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<()> {
         let exit = std::task::ready!(self.guarded.poll_once(task));
+        // The mailbox goes first: whoever is told of the exit finds the address disconnected.
+        self.guarded.discard();
         if let Some(on_exit) = self.on_exit.take() {
             on_exit(exit);
         }
@@ -93,6 +95,14 @@ struct Guarded<A: Actor<Context = Context<A>>> {
 }
 
 impl<A: Actor<Context = Context<A>>> Guarded<A> {
+    /// actix polls a context once more when it is dropped; after a fault that must not run the broken value.
+    fn discard(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            running.ctx().terminate();
+            let _ = catch_unwind(AssertUnwindSafe(move || drop(running)));
+        }
+    }
+
     fn poll_once(&mut self, task: &mut TaskContext<'_>) -> Poll<ExitStatus> {
         let Some(running) = self.running.as_mut() else {
             return Poll::Ready(ExitStatus::Stopped);
@@ -107,11 +117,7 @@ impl<A: Actor<Context = Context<A>>> Guarded<A> {
 }
 
 impl<A: Actor<Context = Context<A>>> Drop for Guarded<A> {
-    /// actix polls a context once more when it is dropped; after a fault that must not run the broken value.
     fn drop(&mut self) {
-        if let Some(mut running) = self.running.take() {
-            running.ctx().terminate();
-            let _ = catch_unwind(AssertUnwindSafe(move || drop(running)));
-        }
+        self.discard();
     }
 }

@@ -47,7 +47,10 @@ impl Handle {
         if let Some(earlier) = self.seen_before(&request).await? {
             return Ok(earlier);
         }
-        let kind = self.config().types.get(&request.type_name).ok_or_else(unknown_type)?;
+        let (type_name, kind) =
+            self.config().types.get_key_value(&request.type_name).ok_or_else(unknown_type)?;
+        // Open transactions share the configuration's copy of the name.
+        let request = StartRequest { type_name: type_name.clone(), ..request };
         let eligible = self.eligible_devices(&request, kind).await?;
         let transaction = self.compose(&request, kind, &eligible, called_at)?;
         check_challenge_size(&transaction, self.issuer())?;
@@ -106,6 +109,7 @@ impl Handle {
         let eligible: Vec<Eligible> = devices
             .into_iter()
             .filter(|device| self.may_take_part(device, request, kind))
+            .map(|device| self.with_shared_names(device))
             .map(|device| Eligible { provider: self.provider_of(&device), device })
             .collect();
         if eligible.is_empty() && request.device_id.is_some() {
@@ -139,6 +143,14 @@ impl Handle {
             && kind.keys.iter().any(|key_use| device.key(key_use).is_some())
             && request.device_id.is_none_or(|wanted| device.id == wanted)
             && request.app.as_ref().is_none_or(|wanted| device.app == *wanted)
+    }
+
+    /// Open transactions share the configuration's copy of an app's name.
+    fn with_shared_names(&self, device: Device) -> Device {
+        match self.config().apps.get_key_value(&device.app) {
+            Some((app, _)) => Device { app: app.clone(), ..device },
+            None => device,
+        }
     }
 
     /// By which provider a phone is pushed; `None` when it cannot be.

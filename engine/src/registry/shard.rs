@@ -165,11 +165,11 @@ impl Registry {
         let actor = TransactionActor::new(transaction, permit, beginning, Arc::clone(&self.surroundings));
         let (sender, receiver) = actix::dev::channel::channel(TRANSACTION_MAILBOX_MAX);
         let address = Addr::new(sender);
-        let (registry, own_address) = (Arc::clone(self), address.clone());
+        let registry = Arc::clone(self);
         self.arbiter_of(id).spawn_fn(move || {
             let running = Context::with_receiver(receiver).into_future(actor);
             actix_rt::spawn(supervise::run_once(running, move |exit| {
-                registry.exited(id, &own_address, supervisor.as_ref(), exit);
+                registry.exited(id, supervisor.as_ref(), exit);
             }));
         });
         address
@@ -181,14 +181,9 @@ impl Registry {
         &self.arbiters[usize::from(u16::from_be_bytes([low, high])) % self.arbiters.len()]
     }
 
-    fn exited(
-        &self,
-        id: TransactionId,
-        address: &Addr<TransactionActor>,
-        supervisor: Option<&ProviderName>,
-        exit: ExitStatus,
-    ) {
-        self.actors.remove_if(&id, |_, present| present == address);
+    fn exited(&self, id: TransactionId, supervisor: Option<&ProviderName>, exit: ExitStatus) {
+        // A revival may have put a living address in its place already.
+        self.actors.remove_if(&id, |_, address| !address.connected());
         if exit == ExitStatus::Fault {
             self.surroundings.metrics.actor_fault("transaction");
             tracing::error!(transaction = %id, "a transaction's actor fell; it comes back from its record");
