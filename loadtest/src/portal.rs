@@ -20,6 +20,7 @@ use tocsin_model::{DeviceId, EnrollmentId, TransactionId};
 use crate::LoadtestError;
 use crate::http_client::{CallError, HttpClient, Reply, json_type};
 
+pub(crate) use view::state_of;
 pub use view::{
     AnswerView, DeliveryView, DeviceList, DeviceView, EnrollmentView, ProblemDocument, TransactionView,
 };

@@ -1,1 +1,19 @@
 //! Checks of a running server that need a process to kill or a real clock.
+//!
+//! [`survive_kills`] kills the server at random moments under mixed load and holds every reply that it ever gave
+//! against what it says after each restart. [`meet_deadlines`] lets thousands of pending transactions run out and
+//! looks at when each ended and at the memory that they took.
+//!
+//! Both drive the server through its doors only, and both fail with everything that they found wrong.
+
+mod crowd;
+mod kills;
+mod ledger;
+mod parallel;
+mod random;
+mod recheck;
+mod timeouts;
+mod traffic;
+
+pub use kills::{KillOptions, KillReport, survive_kills};
+pub use timeouts::{TimeoutOptions, TimeoutReport, meet_deadlines};

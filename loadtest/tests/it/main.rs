@@ -1,0 +1,20 @@
+//! The whole, from outside: the demo, kills, deadlines and a phone in another language, each against a real server.
+//!
+//! The server's binary is looked for beside this executable (`cargo build -p tocsin-api` makes it).
+//! `TOCSIN_KILLS`, `TOCSIN_SEED` and `TOCSIN_TIMEOUTS` make the runs longer or repeat one.
+
+mod deadlines;
+mod demo;
+mod kills;
+mod python_phone;
+
+use std::fmt::Debug;
+use std::str::FromStr;
+
+/// The number that this variable holds, or `default`.
+fn number<T: FromStr<Err: Debug>>(variable: &str, default: T) -> T {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|error| panic!("{variable}={text}: {error:?}")),
+        Err(_) => default,
+    }
+}
