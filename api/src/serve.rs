@@ -44,13 +44,15 @@ enum ServeError {
     Machine(#[from] io::Error),
     #[error("the storage has stopped after a failed write; nothing more is acknowledged")]
     StorageStopped,
+    #[error("the storage could not be closed in order; what was acknowledged is in its log: {0}")]
+    Close(StoreError),
 }
 
 impl ServeError {
     fn exit(&self) -> Exit {
         match self {
             Self::Bind(_) | Self::Providers(_) => Exit::Configuration,
-            Self::Storage(_) | Self::ServerKeys(_) | Self::StorageStopped => Exit::Storage,
+            Self::Storage(_) | Self::ServerKeys(_) | Self::StorageStopped | Self::Close(_) => Exit::Storage,
             Self::Engine(EngineStartError::OtherIssuer { .. }) => Exit::Configuration,
             Self::Engine(EngineStartError::Store(_)) => Exit::Storage,
             Self::Engine(EngineStartError::Random | EngineStartError::Thread(_)) => Exit::Failed,
@@ -107,39 +109,36 @@ async fn live(config: Arc<Config>, ready_file: Option<&Path>) -> Result<(), Serv
     let mut signals = Signals::listen()?;
     let doors = BoundDoors::bind(&config)?;
     let issuer = doors.issuer(&config);
-    let clock = Clock::system();
-    let metrics = Arc::new(Metrics::new());
+    let (clock, metrics) = (Clock::system(), Arc::new(Metrics::new()));
     let store = open_store(&config, &clock, &metrics)?;
-    let parts = EngineParts {
+    let engine = Engine::start(EngineParts {
         server_keys: ServerKeys::load_or_create(&config.storage.path)?,
         drivers: build_drivers(&config, &clock).map_err(ServeError::Providers)?,
-        store: Arc::clone(&store),
+        store: Arc::clone(&store) as Arc<dyn Store>,
         issuer: issuer.clone(),
-        config,
+        config: Arc::clone(&config),
         clock,
         metrics,
-    };
-    let grace = parts.config.engine.drain_grace.to_std();
-    let engine = Engine::start(parts).await?;
+    })
+    .await?;
     let doors = doors.open(&engine.handle())?;
     announce(doors.addresses(), &issuer, ready_file).map_err(ServeError::ReadyFile)?;
     let mut stopped = store.stopped();
     tokio::select! {
-        name = signals.next() => {
-            tracing::info!(signal = name, "draining");
-            tokio::select! {
-                () = drain(engine, doors, grace) => Ok(()),
-                name = signals.next() => abort(name),
-            }
-        }
+        name = signals.next() => tracing::info!(signal = name, "draining"),
         _ = stopped.wait_for(|stopped| *stopped) => {
             doors.drain(LAST_WORDS).await;
-            Err(ServeError::StorageStopped)
+            return Err(ServeError::StorageStopped);
         }
     }
+    tokio::select! {
+        () = drain(engine, doors, config.engine.drain_grace.to_std()) => {}
+        name = signals.next() => abort(name),
+    }
+    store.close().map_err(ServeError::Close)
 }
 
-fn open_store(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
+fn open_store(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Arc<RocksStore>, StoreError> {
     let clock = clock.clone();
     let store = RocksStore::open(&config.storage, Arc::new(move || clock.now()), Arc::clone(metrics) as _)?;
     Ok(Arc::new(store))

@@ -177,16 +177,7 @@ impl Opening {
     fn open(&self, name: DoorName, listener: TcpListener, address: SocketAddr) -> io::Result<OpenDoor> {
         let settings = name.settings(self.handle.config());
         let in_flight = Arc::new(AtomicUsize::new(0));
-        let state = web::Data::new(DoorState {
-            name,
-            is_loopback: address.ip().is_loopback(),
-            public_url: settings.public_url.clone().unwrap_or_default(),
-            body_bytes_max: settings.body_bytes_max,
-            handle: self.handle.clone(),
-            metrics: Arc::clone(&self.metrics),
-            draining: self.draining.subscribe(),
-            in_flight: Arc::clone(&in_flight),
-        });
+        let state = web::Data::new(self.state(name, address, Arc::clone(&in_flight)));
         let app = move || {
             App::new()
                 .app_data(state.clone())
@@ -216,6 +207,20 @@ impl Opening {
             }
         });
         Ok(OpenDoor { control, in_flight })
+    }
+
+    fn state(&self, name: DoorName, address: SocketAddr, in_flight: Arc<AtomicUsize>) -> DoorState {
+        let settings = name.settings(self.handle.config());
+        DoorState {
+            name,
+            is_loopback: address.ip().is_loopback(),
+            public_url: settings.public_url.clone().unwrap_or_default(),
+            body_bytes_max: settings.body_bytes_max,
+            handle: self.handle.clone(),
+            metrics: Arc::clone(&self.metrics),
+            draining: self.draining.subscribe(),
+            in_flight,
+        }
     }
 }
 

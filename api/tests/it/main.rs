@@ -1,0 +1,18 @@
+//! The doors over real sockets, and the commands as processes.
+
+mod bank;
+mod boundaries;
+mod commands;
+mod device_input;
+mod documents;
+mod drain;
+mod flow;
+mod http;
+mod http_rules;
+mod ops;
+mod phone;
+mod portal_access;
+mod portal_input;
+mod process;
+mod raw;
+mod serve;

@@ -1,0 +1,269 @@
+//! The whole process: real doors, RocksDB, the strict doubles of APNs and FCM, signals and exit codes.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tocsin_config::NewClient;
+use tocsin_mock::{World, WorldOptions};
+
+use crate::http::{Answer, Call, SOON};
+use crate::phone::Phone;
+use crate::process::{Server, run, text, tocsin};
+use crate::raw::Connection;
+
+/// How large a file may become in the test of a failing disk: enough to open a database, soon met by its log.
+const FILE_KIB_MAX: u64 = 512;
+
+/// A folder with a configuration for the outside world `world`; the second value is the client's secret.
+fn configured(world: Option<&World>) -> (TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let client = NewClient::generate(&"portal".parse().expect("a name")).expect("randomness");
+    let block = client
+        .block
+        .replace("rights = [\"transactions\"]", "rights = [\"transactions\", \"enrollments\", \"devices\"]")
+        .replace("realms = []", "realms = [\"*\"]")
+        .replace("apps = []", "apps = [\"*\"]")
+        .replace("types = []", "types = [\"*\"]");
+    // The issuer must stay the same over a restart, and the port does not.
+    let doors =
+        ["portal", "ops", "device"].map(|door| format!("[{door}]\naddress = \"127.0.0.1:0\"\n")).concat();
+    let no_world = || "[apps.bank]\n".to_owned();
+    let providers = world.map_or_else(no_world, |world| providers(world, folder.path()));
+    let text = format!(
+        "{doors}public_url = \"http://127.0.0.1:18441\"\n[storage]\npath = \"data\"\ndisk_free_min_bytes = 0\n[engine]\ndrain_grace_s = 5\n\
+         [realms.retail]\n[types.login]\n{providers}\n{block}"
+    );
+    fs::write(folder.path().join("tocsin.toml"), text).expect("written");
+    (folder, client.secret.expose().clone())
+}
+
+fn providers(world: &World, folder: &Path) -> String {
+    let files = world.write_credentials(&folder.join("credentials")).expect("credentials");
+    let (apns, fcm, ca) = (world.apns.url(), world.fcm.url(), files.ca.display().to_string());
+    let (key, account) = (files.apns_key.display(), files.fcm_service_account.display());
+    format!(
+        "[apps.bank.ios]\nbundle_id = \"com.example.bank\"\n[apps.bank.android]\npackage = \"com.example.bank\"\n\
+         [providers.apns-main]\nkind = \"apns\"\ndefault = true\nteam_id = \"TEAM000001\"\nkey_id = \"KEY0000001\"\n\
+         key_file = \"{key}\"\nendpoint = \"{apns}\"\nca_file = \"{ca}\"\n\
+         [providers.fcm-main]\nkind = \"fcm\"\ndefault = true\nservice_account_file = \"{account}\"\n\
+         endpoint = \"{fcm}\"\nca_file = \"{ca}\"\n"
+    )
+}
+
+/// A portal of a running server.
+struct Portal<'a> {
+    server: &'a Server,
+    secret: &'a str,
+}
+
+impl Portal<'_> {
+    async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let call = Call::new(method, self.server.portal, path).basic("portal", self.secret);
+        match body {
+            Some(body) => call.json(body).send().await,
+            None => call.send().await,
+        }
+    }
+
+    async fn enrol(&self, user: &str) -> Phone {
+        let opened = self.send("POST", "/v1/enrollments", Some(&json!({"user": user, "app": "bank"}))).await;
+        let opened = opened.expect(201);
+        let code = opened["activation_code"].as_str().expect("a code");
+        Phone::enrol(self.server.device, &self.server.issuer, code).await
+    }
+
+    async fn start(&self, user: &str) -> String {
+        let view = self.send("POST", "/v1/transactions", Some(&json!({"type": "login", "user": user}))).await;
+        view.expect(201)["id"].as_str().expect("an id").to_owned()
+    }
+
+    async fn until_relayed(&self, id: &str) {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let view = self.send("GET", &format!("/v1/transactions/{id}"), None).await.expect(200);
+            if view["delivery"][0]["status"] == "relayed" {
+                return;
+            }
+            assert!(Instant::now() < deadline, "never relayed: {view}\n{}", self.server.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+#[test]
+fn a_login_is_pushed_answered_and_kept_over_a_restart() {
+    actix_rt::System::new().block_on(async {
+        let world = World::start(WorldOptions::default()).await.expect("an outside world");
+        let (folder, secret) = configured(Some(&world));
+        let mut server = Server::start(folder.path());
+        let portal = Portal { server: &server, secret: &secret };
+        let phone = portal.enrol("alice").await;
+        let (first, second) = (portal.start("alice").await, portal.start("alice").await);
+        portal.until_relayed(&first).await;
+        assert_eq!(phone.decide(&first, "accept").await.expect(200), json!({"state": "accepted"}));
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.end().code(), Some(0), "{}", server.log());
+
+        let server = Server::start(folder.path());
+        let portal = Portal { server: &server, secret: &secret };
+        let path = format!("/v1/transactions/{first}");
+        assert_eq!(portal.send("GET", &path, None).await.expect(200)["state"], "accepted");
+        let phone = phone.at(server.device);
+        assert_eq!(phone.decide(&second, "decline").await.expect(200), json!({"state": "declined"}));
+        let log = server.log();
+        assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{log}");
+        assert!(!log.contains(&secret));
+        world.stop().await;
+    });
+}
+
+#[test]
+fn sigint_lets_a_held_call_return_and_ends_with_0() {
+    actix_rt::System::new().block_on(async {
+        let world = World::start(WorldOptions::default()).await.expect("an outside world");
+        let (folder, secret) = configured(Some(&world));
+        let mut server = Server::start(folder.path());
+        let portal = Portal { server: &server, secret: &secret };
+        let _phone = portal.enrol("alice").await;
+        let id = portal.start("alice").await;
+        let path = format!("/v1/transactions/{id}?wait_s=300");
+        let poll = Call::new("GET", server.portal, &path).basic("portal", &secret);
+        let held = actix_rt::spawn(poll.send());
+        let ops = server.ops;
+        let waits =
+            || async { Call::new("GET", ops, "/metrics").send().await.text.contains("tocsin_waiters 1\n") };
+        let deadline = Instant::now() + SOON;
+        while !waits().await {
+            assert!(Instant::now() < deadline, "nobody waits");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        server.signal(Signal::SIGINT);
+        let reply = held.await.expect("a reply");
+        assert_eq!(reply.expect(200)["state"], "pending");
+        assert_eq!(server.end().code(), Some(0), "{}", server.log());
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_locked_database_says_that_the_server_runs_and_exits_74() {
+    let (folder, _secret) = configured(None);
+    let _server = Server::start(folder.path());
+    let config = folder.path().join("tocsin.toml");
+    let output = run(&mut tocsin(&["--config", config.to_str().expect("UTF-8"), "serve"]));
+    assert_eq!(output.status.code(), Some(74));
+    let log = text(&output.stderr);
+    assert!(log.contains("a server is running on this folder"), "{log}");
+}
+
+#[test]
+fn a_corrupt_database_says_what_to_do_and_exits_74() {
+    let (folder, _secret) = configured(None);
+    let mut server = Server::start(folder.path());
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.end().code(), Some(0), "{}", server.log());
+    for entry in walk(&folder.path().join("data")) {
+        let name = entry.file_name().expect("a name").to_string_lossy().into_owned();
+        if name.starts_with("MANIFEST") || name.ends_with(".sst") {
+            fs::write(&entry, "spoiled").expect("written");
+        }
+    }
+    let config = folder.path().join("tocsin.toml");
+    let output = run(&mut tocsin(&["--config", config.to_str().expect("UTF-8"), "serve"]));
+    assert_eq!(output.status.code(), Some(74), "{}", text(&output.stderr));
+    let log = text(&output.stderr);
+    assert!(log.contains("backup"), "{log}");
+}
+
+fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_door_that_cannot_be_bound_exits_78_and_is_named() {
+    let (folder, _secret) = configured(None);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let config = folder.path().join("tocsin.toml");
+    let mut command = tocsin(&["--config", config.to_str().expect("UTF-8"), "serve"]);
+    let output = run(command.env("TOCSIN_OPS__ADDRESS", &address));
+    assert_eq!(output.status.code(), Some(78));
+    let log = text(&output.stderr);
+    assert!(log.contains("ops") && log.contains(&address), "{log}");
+    assert!(!folder.path().join("data").exists(), "nothing is made before the doors are bound");
+}
+
+#[test]
+fn another_issuer_exits_78() {
+    let (folder, _secret) = configured(None);
+    let mut server = Server::start(folder.path());
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.end().code(), Some(0), "{}", server.log());
+    let config = folder.path().join("tocsin.toml");
+    let mut command = tocsin(&["--config", config.to_str().expect("UTF-8"), "serve"]);
+    let output = run(command.env("TOCSIN_DEVICE__PUBLIC_URL", "http://127.0.0.1:18442"));
+    assert_eq!(output.status.code(), Some(78), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("http://127.0.0.1:18441"), "{}", text(&output.stderr));
+}
+
+/// Waits until the ops door's page holds `part`.
+async fn until_ops(server: &Server, path: &str, part: &str) {
+    let deadline = Instant::now() + SOON;
+    while !Call::new("GET", server.ops, path).send().await.text.contains(part) {
+        assert!(Instant::now() < deadline, "{path} never held {part:?}\n{}", server.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[test]
+fn a_second_signal_ends_a_drain_at_once() {
+    actix_rt::System::new().block_on(async {
+        let (folder, _secret) = configured(None);
+        let mut server = Server::start(folder.path());
+        // A call whose body never comes keeps the drain waiting.
+        let mut connection = Connection::open(server.device).await;
+        let head = "POST /device/v1/enrollments HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n";
+        connection.send(head.as_bytes()).await;
+        until_ops(&server, "/metrics", "tocsin_http_requests_in_flight{door=\"device\"} 1\n").await;
+        server.signal(Signal::SIGTERM);
+        until_ops(&server, "/readyz", "\"draining\":true").await;
+        let begun = Instant::now();
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.end().code(), Some(1), "{}", server.log());
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    });
+}
+
+#[test]
+fn a_failed_write_ends_the_process_with_74_and_nothing_is_acknowledged_after_it() {
+    actix_rt::System::new().block_on(async {
+        let (folder, secret) = configured(None);
+        let mut server = Server::start_with_files_up_to(folder.path(), FILE_KIB_MAX);
+        let portal = Portal { server: &server, secret: &secret };
+        let mut acknowledged = Vec::new();
+        let refused = loop {
+            let body = json!({"user": "u".repeat(250), "app": "bank"});
+            let reply = portal.send("POST", "/v1/enrollments", Some(&body)).await;
+            if reply.status != 201 {
+                break reply;
+            }
+            acknowledged.push(reply.body()["id"].as_str().expect("an id").to_owned());
+            assert!(acknowledged.len() < 20_000, "the limit was never met");
+        };
+        refused.expect_problem(503, "storage_unavailable", None);
+        assert_eq!(server.end().code(), Some(74), "{}", server.log());
+
+        let server = Server::start(folder.path());
+        let portal = Portal { server: &server, secret: &secret };
+        for id in acknowledged.iter().rev().take(20) {
+            let path = format!("/v1/enrollments/{id}");
+            assert_eq!(portal.send("GET", &path, None).await.expect(200)["state"], "pending");
+        }
+    });
+}
