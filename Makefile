@@ -21,9 +21,8 @@ CXX = $(if $(shell command -v ccache),$(if $(shell command -v clang++),ccache cl
 endif
 export CC CXX
 
-# Where the Python environment of the set-up lives, for the test that runs the phone in docs/device-protocol.
-CACHE_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tocsin
-export PHONE_PYTHON ?= $(CACHE_DIR)/python/bin/python
+# The Python of the set-up's environment, also for tests that run the phone in docs/device-protocol.
+export PHONE_PYTHON ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tocsin/python/bin/python
 
 # A folder named by CARGO_TARGET_DIR is honoured, as Cargo itself does.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -33,7 +32,7 @@ KILLS ?= 200
 
 # Steps run in the order in which they are named; Cargo uses all processors by itself.
 .NOTPARALLEL:
-.PHONY: help setup setup-tests demo run test format lint docs unit deny bench verify
+.PHONY: help setup setup-tests demo run test format lint docs unit phone deny audit bench verify
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,11 +48,11 @@ demo: setup ## Watch real logins go through, against doubles of Apple and Google
 	$(TARGET_DIR)/release/tocsin-loadtest demo
 
 run: setup ## Serve a trial on loopback, with doubles of Apple and Google. CONFIG=FILE serves that one.
-	$(CARGO) build $(LOCKED) --release -p tocsin-api
+	$(CARGO) build $(LOCKED) --release -p tocsin-api -p tocsin-loadtest
 	$(CARGO) build $(LOCKED) --release -p tocsin-mock --example world
 	scripts/run $(TARGET_DIR)/release
 
-test: setup-tests lint docs unit ## Check everything: formatting, lints, documentation, all tests.
+test: setup-tests lint docs phone unit ## Check everything: formatting, lints, documentation, all tests.
 
 format:
 	$(CARGO) fmt --all --check
@@ -64,15 +63,23 @@ lint: format deny ## Check formatting, lints and, where cargo-deny is installed,
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps --all-features
 
+# The phone that was written from the protocol's page alone, against the values that our tests made.
+phone:
+	cd docs/device-protocol && $(PHONE_PYTHON) -B phone.py vectors vectors.json
+
 unit:
 	$(CARGO) test $(LOCKED) --workspace --all-features --no-fail-fast
 
+# Needs no network; `make audit` asks the public list of known faults, which changes by itself.
 deny:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
-	    $(CARGO) deny --all-features check; \
+	    $(CARGO) deny check --hide-inclusion-graph bans licenses sources; \
 	else \
-	    echo "cargo-deny is not installed: licences, bans and advisories go unchecked (cargo install cargo-deny)"; \
+	    echo "cargo-deny is not installed: licences and bans go unchecked (cargo install --locked cargo-deny)"; \
 	fi
+
+audit: ## Check dependencies against the public list of known faults. Needs cargo-deny and the network.
+	$(CARGO) deny check advisories
 
 bench: setup ## Measure ours beside the bare libraries.
 	$(CARGO) bench $(LOCKED) -p tocsin-bench
