@@ -1,7 +1,7 @@
 //! The doors of Tocsin and its binary.
 //!
 //! Three HTTP servers stand in front of one engine: [`door`] is what they share, `portal`, `device` and `ops` are
-//! what each is asked for, [`serve`] puts the process together. All logic is the engine's: the doors parse strictly,
+//! what each is asked for, `serve` puts the process together. All logic is the engine's: the doors parse strictly,
 //! authenticate portals, ask the engine's [`Handle`](tocsin_engine::Handle) and write its answers down. The engine
 //! knows nothing of HTTP, and only this package knows which storage there is.
 

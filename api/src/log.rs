@@ -6,6 +6,9 @@ use tocsin_config::{Log, LogFormat};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
+/// What the server library says of its threads at every start is of use to nobody; the filter may ask for it.
+const QUIET: &str = "actix_server=warn";
+
 /// A log filter that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("log.filter: {0}")]
@@ -13,7 +16,7 @@ pub(crate) struct LogError(String);
 
 /// Whether the filter of the configuration can be read.
 pub(crate) fn check(log: &Log) -> Result<EnvFilter, LogError> {
-    EnvFilter::builder().parse(&log.filter).map_err(|error| LogError(error.to_string()))
+    EnvFilter::builder().parse(format!("{QUIET},{}", log.filter)).map_err(|error| LogError(error.to_string()))
 }
 
 /// Starts the log, once in the life of the process.

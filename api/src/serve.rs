@@ -15,7 +15,7 @@ use tocsin_engine::metrics::Metrics;
 use tocsin_engine::provider::{ProviderSetupError, build_drivers};
 use tocsin_engine::{Drained, Engine, EngineParts, EngineStartError};
 use tocsin_storage::rocks::RocksStore;
-use tocsin_storage::{Store, StoreError, StoreErrorKind};
+use tocsin_storage::{Store, StoreError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::announce::announce;
@@ -30,7 +30,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 enum ServeError {
     #[error("{0}")]
     Bind(#[from] BindError),
-    #[error("{}", storage_text(.0))]
+    #[error("the storage cannot be opened: {0}")]
     Storage(#[from] StoreError),
     #[error("the server's key file cannot be used: {0}")]
     ServerKeys(#[from] ServerKeyError),
@@ -59,26 +59,6 @@ impl ServeError {
             Self::ReadyFile(_) | Self::Machine(_) => Exit::Failed,
         }
     }
-}
-
-/// Says what to do.
-fn storage_text(error: &StoreError) -> String {
-    let advice = match error.kind() {
-        StoreErrorKind::Locked => {
-            "a server is running on this folder; stop it first, or give this one its own storage.path"
-        }
-        StoreErrorKind::Corrupt => {
-            "nothing was changed; move the folder aside and put a backup in its place, or start with an empty one, \
-             to which every phone must be enrolled again"
-        }
-        StoreErrorKind::NewerFormat => "start the version that wrote it, or a later one",
-        StoreErrorKind::Io => "look at storage.path, its owner and the disk",
-        StoreErrorKind::Busy
-        | StoreErrorKind::DiskFull
-        | StoreErrorKind::Stopped
-        | StoreErrorKind::Unknown => "look at the disk and start again",
-    };
-    format!("the storage cannot be opened: {error}: {advice}")
 }
 
 fn lines(faults: &[ProviderSetupError]) -> String {

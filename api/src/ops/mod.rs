@@ -31,8 +31,12 @@ fn get_or_head() -> Route {
 }
 
 fn report(is_good: bool, body: &impl Serialize) -> HttpResponse {
-    let status = if is_good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+    let mut reply =
+        HttpResponse::build(if is_good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE });
+    if !is_good {
+        reply.insert_header((header::RETRY_AFTER, 1));
+    }
+    reply.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }
 
 #[derive(Serialize)]

@@ -158,7 +158,7 @@ fn a_locked_database_says_that_the_server_runs_and_exits_74() {
     let output = run(&mut tocsin(&["--config", config.to_str().expect("UTF-8"), "serve"]));
     assert_eq!(output.status.code(), Some(74));
     let log = text(&output.stderr);
-    assert!(log.contains("a server is running on this folder"), "{log}");
+    assert!(log.contains("the server is running; stop it first"), "{log}");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_corrupt_database_says_what_to_do_and_exits_74() {
     let output = run(&mut tocsin(&["--config", config.to_str().expect("UTF-8"), "serve"]));
     assert_eq!(output.status.code(), Some(74), "{}", text(&output.stderr));
     let log = text(&output.stderr);
-    assert!(log.contains("backup"), "{log}");
+    assert!(log.contains("restore the last backup"), "{log}");
 }
 
 fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
