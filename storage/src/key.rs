@@ -168,11 +168,11 @@ impl Key {
         Self::new(Kind::Transaction, &[])
     }
 
-    /// The first key behind every transaction's.
+    /// The transactions up to `last`, as a range without its end.
     #[cfg(feature = "rocks")]
-    pub(crate) fn behind_transactions() -> Self {
-        let bytes = (Kind::Transaction as u16 + 1).to_be_bytes().to_vec();
-        Self { family: Kind::Transaction.family(), bytes }
+    pub(crate) fn transactions_up_to(last: &TransactionId) -> (Self, Self) {
+        // No key stands between one and the same with a zero byte behind it.
+        (Self::transactions(), Self::new(Kind::Transaction, &[last.as_bytes(), &[0]]))
     }
 
     /// A place among the open transactions.

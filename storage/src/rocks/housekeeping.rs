@@ -7,14 +7,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::statvfs;
-use tocsin_model::UnixMs;
+use tocsin_model::{TransactionId, UnixMs};
 
 use super::database::Database;
 use super::writer::Submission;
 use crate::StoreError;
 use crate::clock::Clock;
 use crate::envelope;
-use crate::key::{Family, Key};
+use crate::key::Key;
 
 /// How often the free space is looked at.
 const DISK_SAMPLED_EVERY: Duration = Duration::from_secs(1);
@@ -94,28 +94,26 @@ impl Housekeeper {
 
 /// Asks the writer to drop the oldest transactions, as far as each has expired; answers with how many those are.
 ///
-/// Ids are ordered by time and each row in the range was seen to be over, so no row can appear in it: that
-/// would need an id made a whole retention ago. The deletion needs no sync, as losing it loses nothing.
+/// The range ends with the last row that was seen to be over. Ids are ordered by time, so no row can appear in it:
+/// that would need an id made a whole retention ago. The deletion needs no sync, as losing it loses nothing.
 pub(super) fn sweep(
     database: &Database,
     now: UnixMs,
     writer: &SyncSender<Submission>,
 ) -> Result<usize, StoreError> {
     let mut swept = 0;
-    let mut end = None;
+    let mut last = None;
     database.visit(&Key::transactions(), |key, row| {
         let is_over = envelope::expiry(row).is_some_and(|expiry| expiry.is_over(now));
         if is_over {
             swept += 1;
-        } else {
-            end = Some(key.to_vec());
+            last = key.last_chunk::<16>().copied().map(TransactionId::from_bytes);
         }
         is_over && swept < ROWS_PER_SWEEP_MAX
     })?;
-    let end = end.map_or_else(Key::behind_transactions, |key| Key::from_stored(Family::Transaction, &key));
-    if swept > 0 {
+    if let Some((from, to)) = last.as_ref().map(Key::transactions_up_to) {
         // A full queue is no fault: the next sweep finds the same rows.
-        drop(writer.try_send(Submission::Sweep(Key::transactions(), end)));
+        drop(writer.try_send(Submission::Sweep(from, to)));
     }
     Ok(swept)
 }

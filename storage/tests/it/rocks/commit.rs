@@ -136,6 +136,32 @@ async fn a_mark_alone_is_not_synced() {
 }
 
 #[tokio::test]
+async fn a_sweep_spares_what_was_created_behind_its_look() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (gate, clock) = (Arc::new(Gate::default()), TestClock::new());
+    let observer: Arc<dyn StoreObserver> = gate.clone();
+    let store =
+        RocksStore::open(&storage(folder.path()), clock.as_clock(), observer).expect("a new database");
+    let _ = store.create(new_transaction(1)).await.expect("stored");
+    let _ = store.end(ended(transaction(1), State::Timeout)).await.expect("stored");
+    clock.advance(RETENTION.transaction);
+    gate.shut();
+    let first = store.open_enrollment(new_enrollment(1));
+    gate.wait_for_the_writer();
+    let created = store.create(new_transaction(2));
+    assert_eq!(store.sweep().expect("read"), 1);
+    gate.open();
+    let _ = first.await.expect("answered");
+    assert_eq!(created.await.expect("answered"), Created::New);
+    // A verb behind the sweep is answered when the sweep is done, or in the same turn before it.
+    for salt in 3..=4 {
+        let _ = store.create(new_transaction(salt)).await.expect("stored");
+    }
+    assert_eq!(store.transaction(transaction_id(2)).await.expect("read"), Some(transaction(2)));
+    assert_eq!(store.sweep().expect("read"), 0, "the old one is gone");
+}
+
+#[tokio::test]
 async fn with_durability_os_nothing_is_synced() {
     let (_folder, gate, store) = gated(16, Durability::Os);
     let syncs = store.wal_syncs();
