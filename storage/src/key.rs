@@ -18,7 +18,7 @@ use crate::MetaKey;
 /// A set of rows with one way of being kept. Adding one does not raise the format number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Family {
-    /// Transactions by id, that is by time.
+    /// Transactions by id, that is by time, and the marks of pending ones.
     Transaction,
     /// Open transactions by deadline.
     Open,
@@ -73,6 +73,7 @@ impl Family {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Transaction = 0x0101,
+    TransactionMarks = 0x0102,
     Open = 0x0201,
     IdempotencyOfTransaction = 0x0301,
     IdempotencyOfEnrollment = 0x0302,
@@ -93,7 +94,7 @@ enum Kind {
 impl Kind {
     const fn family(self) -> Family {
         match self {
-            Self::Transaction => Family::Transaction,
+            Self::Transaction | Self::TransactionMarks => Family::Transaction,
             Self::Open => Family::Open,
             Self::IdempotencyOfTransaction | Self::IdempotencyOfEnrollment => Family::Idempotency,
             Self::Device | Self::DeviceUsed => Family::Device,
@@ -168,11 +169,17 @@ impl Key {
         Self::new(Kind::Transaction, &[])
     }
 
-    /// The transactions up to `last`, as a range without its end.
+    /// The marks of a transaction.
+    pub(crate) fn transaction_marks(id: &TransactionId) -> Self {
+        Self::new(Kind::TransactionMarks, &[id.as_bytes()])
+    }
+
+    /// The transactions up to `last` and their marks, as ranges without their ends.
     #[cfg(feature = "rocks")]
-    pub(crate) fn transactions_up_to(last: &TransactionId) -> (Self, Self) {
+    pub(crate) fn transactions_up_to(last: &TransactionId) -> [(Self, Self); 2] {
         // No key stands between one and the same with a zero byte behind it.
-        (Self::transactions(), Self::new(Kind::Transaction, &[last.as_bytes(), &[0]]))
+        let range = |kind| (Self::new(kind, &[]), Self::new(kind, &[last.as_bytes(), &[0]]));
+        [Kind::Transaction, Kind::TransactionMarks].map(range)
     }
 
     /// A place among the open transactions.

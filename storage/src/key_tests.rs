@@ -28,6 +28,7 @@ fn keys_have_these_bytes() {
     let promised = "a44c21903ac695a9c0bb97bcdb62baa7394896582d3300468f0ba96b8cfb41e1";
     let golden = [
         (Key::transaction(&transaction), format!("transaction/0101{id}")),
+        (Key::transaction_marks(&transaction), format!("transaction/0102{id}")),
         (Key::open(UnixMs::new(0x0102), &transaction), format!("open/02010000000000000102{id}")),
         (Key::device(&device()), format!("device/0401{id}")),
         (Key::device_used(&device()), format!("device/0402{id}")),

@@ -228,8 +228,9 @@ pub trait Store: Send + Sync + 'static {
     /// Stores the final state of a transaction, if it is still `pending`.
     fn end(&self, ended: Transaction) -> Pending<Ended>;
 
-    /// Stores how far the pushes of a pending transaction came; rides in a batch without a sync of its own and
-    /// is dropped when the stored record is final or not older.
+    /// Stores how far the pushes of a pending transaction came: the revision, and status and reason of each
+    /// delivery; nothing else of `marked` is looked at. Rides in a batch without a sync of its own and is dropped
+    /// when what is stored is final or not older.
     fn mark(&self, marked: Transaction) -> Pending<()>;
 
     /// Stores a wrong try: `tried` carries the raised counter, `used_before` the one it was raised from. When

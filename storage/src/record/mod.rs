@@ -8,6 +8,7 @@
 mod code;
 mod device;
 mod enrollment;
+mod marks;
 mod small;
 mod transaction;
 
@@ -19,6 +20,7 @@ use crate::envelope::{self, Expiry};
 
 pub(crate) use device::DeviceRecord;
 pub(crate) use enrollment::EnrollmentRecord;
+pub(crate) use marks::MarksRecord;
 #[cfg(feature = "rocks")]
 pub(crate) use small::FormatRecord;
 pub(crate) use small::{EmptyRecord, IdempotencyRecord, LinkRecord, MetaRecord, UsedRecord};

@@ -11,9 +11,9 @@ use tocsin_model::{
 use super::*;
 
 const BARE_BYTES: &str = "\
-    b10002010003080409050a060b070308040a61630b61720c61750d61740e000fa400615401614d038004801082637069\
-    6e68637573746f6d3a781181a50050060606060606060606060606060606060161440201036161045007070707070707\
-    07070707070707070713f5";
+    b10002010003080409050a060b070308040a61630b61720c61750d61740e000fa200615401614d108263706\
+    96e68637573746f6d3a781181a5005006060606060606060606060606060606016144020103616104500707070707\
+    070707070707070707070713f5";
 
 const DEVICE_BYTES: &str = "\
     ac0002016172026175036161045003030303030303030303030303030303050306a700614e010002613403614f04614d\
@@ -170,6 +170,49 @@ fn a_bare_transaction_has_these_bytes() {
     assert_eq!(transaction_of(&written), Ok(bare));
 }
 
+/// A login as most are: default texts, one iPhone, the `device` key.
+fn typical() -> Transaction {
+    let mut login = transaction();
+    login.client = "portal".parse().expect("valid");
+    login.user = User { realm: "customers".parse().expect("valid"), id: UserId::from_stored("user-0012345") };
+    login.type_name = "login".parse().expect("valid");
+    login.state = State::Pending;
+    login.created_at = UnixMs::new(1_800_000_000_000);
+    login.expires_at = UnixMs::new(1_800_000_120_000);
+    login.ended_at = None;
+    login.content = Content {
+        title: "Please confirm".into(),
+        message: "Open the app to approve or refuse.".into(),
+        ..Content::default()
+    };
+    login.accepted_keys = vec![KeyUse::Device];
+    login.recipients = vec![Recipient {
+        device_name: "iPhone".into(),
+        platform: Platform::Ios,
+        app: "bank".parse().expect("valid"),
+        delivery: Some(Delivery {
+            provider: "apns".parse().expect("valid"),
+            status: DeliveryStatus::Queued,
+            reason: None,
+        }),
+        ..login.recipients.remove(0)
+    }];
+    login.attempts = Counter::new(3);
+    login.resends = Counter::new(3);
+    login.answer = None;
+    login.keep_for_polling = false;
+    login
+}
+
+#[test]
+fn a_typical_transaction_is_small() {
+    let login = typical();
+    let record = payload(&TransactionRecord::new(&login));
+    let marks = payload(&MarksRecord::new(&login));
+    assert_eq!((record.len(), marks.len()), (204, 26));
+    assert_eq!(transaction_of(&record), Ok(login));
+}
+
 #[test]
 fn a_device_has_these_bytes() {
     let device = device();
@@ -177,6 +220,50 @@ fn a_device_has_these_bytes() {
     assert_eq!(hex(&written), DEVICE_BYTES);
     let read = from_payload::<DeviceRecord<'_>>(&written).expect("well-formed").into_model(device.id);
     assert_eq!(read, Ok(device));
+}
+
+#[test]
+fn marks_have_these_bytes() {
+    let mut marked = transaction();
+    let unpushed = Recipient { delivery: None, ..marked.recipients[0].clone() };
+    marked.recipients.push(unpushed);
+    let written = payload(&MarksRecord::new(&marked));
+    assert_eq!(hex(&written), format!("a200020181a30050{}01040201", "06".repeat(16)));
+    assert_eq!(from_payload(&written), Ok(MarksRecord::new(&marked)));
+}
+
+#[test]
+fn marks_change_only_pushes_that_both_know() {
+    let mut marked = transaction();
+    marked.revision = 9;
+    let delivery = marked.recipients[0].delivery.as_mut().expect("it is pushed");
+    (delivery.status, delivery.reason) = (DeliveryStatus::Relayed, None);
+    delivery.provider = "other".parse().expect("valid");
+    let stranger = Recipient { device_id: DeviceId::from_bytes([9; 16]), ..marked.recipients[0].clone() };
+    marked.recipients.push(stranger);
+
+    let mut whole = transaction();
+    MarksRecord::new(&marked).lay_on(&mut whole).expect("known words");
+    let mut expected = transaction();
+    expected.revision = 9;
+    let delivery = expected.recipients[0].delivery.as_mut().expect("it is pushed");
+    (delivery.status, delivery.reason) = (DeliveryStatus::Relayed, None);
+    assert_eq!(whole, expected);
+
+    let mut unpushed = transaction();
+    unpushed.recipients[0].delivery = None;
+    MarksRecord::new(&marked).lay_on(&mut unpushed).expect("known words");
+    assert_eq!(unpushed.recipients[0].delivery, None);
+}
+
+#[test]
+fn an_unknown_word_of_a_mark_is_refused() {
+    let mut written = payload(&MarksRecord::new(&transaction()));
+    let status = written.len() - 3;
+    assert_eq!(written[status - 1..], [0x01, 0x04, 0x02, 0x01]);
+    written[status] = 0x17;
+    let marks: MarksRecord = from_payload(&written).expect("well-formed");
+    assert!(marks.lay_on(&mut transaction()).is_err());
 }
 
 #[test]
@@ -243,6 +330,8 @@ fn with_a_field_of_the_future(mut written: Vec<u8>) -> Vec<u8> {
 fn fields_of_the_future_are_skipped() {
     let written = payload(&UsedRecord { at_ms: 256 });
     assert_eq!(from_payload(&with_a_field_of_the_future(written)), Ok(UsedRecord { at_ms: 256 }));
+    let marks = MarksRecord::new(&transaction());
+    assert_eq!(from_payload(&with_a_field_of_the_future(payload(&marks))), Ok(marks));
     let written = payload(&TransactionRecord::new(&transaction()));
     assert_eq!(transaction_of(&with_a_field_of_the_future(written)), Ok(transaction()));
 }

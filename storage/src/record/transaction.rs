@@ -58,7 +58,7 @@ pub(crate) struct TransactionRecord<'a> {
     recipients: Vec<RecipientRecord<'a>>,
     #[b(18)]
     answer: Option<AnswerRecord<'a>>,
-    #[n(19)]
+    #[cbor(n(19), skip_if = "is_unset")]
     keep_for_polling: bool,
 }
 
@@ -87,9 +87,9 @@ struct ContentRecord<'a> {
     message: &'a str,
     #[b(2)]
     secure_message: Option<&'a str>,
-    #[b(3)]
+    #[cbor(b(3), skip_if = "Vec::is_empty")]
     details: Vec<DetailRecord<'a>>,
-    #[b(4)]
+    #[cbor(b(4), skip_if = "Vec::is_empty")]
     hidden_details: Vec<DetailRecord<'a>>,
     #[b(5)]
     context: Option<&'a str>,
@@ -214,6 +214,12 @@ impl TransactionHead {
     pub(crate) const fn expires_at(&self) -> UnixMs {
         UnixMs::new(self.expires_at_ms)
     }
+}
+
+/// Whether a flag is as it mostly is, so that it takes no byte. Counters and states are always written: one that is
+/// missing must make the row unreadable, not give a try back.
+const fn is_unset(flag: &bool) -> bool {
+    !*flag
 }
 
 const fn from_state(state: State) -> (u8, Option<u8>) {

@@ -92,7 +92,8 @@ impl Housekeeper {
     }
 }
 
-/// Asks the writer to drop the oldest transactions, as far as each has expired; answers with how many those are.
+/// Asks the writer to drop the oldest transactions with their marks, as far as each has expired; answers with how
+/// many those are.
 ///
 /// The range ends with the last row that was seen to be over. Ids are ordered by time, so no row can appear in it:
 /// that would need an id made a whole retention ago. The deletion needs no sync, as losing it loses nothing.
@@ -111,8 +112,8 @@ pub(super) fn sweep(
         }
         is_over && swept < ROWS_PER_SWEEP_MAX
     })?;
-    if let Some((from, to)) = last.as_ref().map(Key::transactions_up_to) {
-        // A full queue is no fault: the next sweep finds the same rows.
+    for (from, to) in last.iter().flat_map(Key::transactions_up_to) {
+        // A full queue is no fault: the next sweep finds the same rows, and marks without a record expire.
         drop(writer.try_send(Submission::Sweep(from, to)));
     }
     Ok(swept)

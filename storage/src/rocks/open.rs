@@ -40,6 +40,10 @@ const OPEN_FILES_MAX: i32 = 1_024;
 /// Threads that flush and compact.
 const BACKGROUND_JOBS_MAX: i32 = 2;
 
+/// Blocks that a write buffer grows by. A block counts whole against the limit that all families share; with
+/// RocksDB's own choice, up to a megabyte, the seldom used families would take a good part of a small limit.
+const BUFFER_BLOCK_BYTES: usize = 64 * 1024;
+
 /// Bits of the bloom filter for each key: about one false look in a hundred.
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 
@@ -175,6 +179,7 @@ fn family_options(storage: &Storage, cache: &Cache, clock: Clock) -> Options {
     let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);
     options.set_write_buffer_size(storage.write_buffer_bytes / 2);
+    options.set_arena_block_size(BUFFER_BLOCK_BYTES);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_periodic_compaction_seconds(PERIODIC_COMPACTION_S);
     options.set_compaction_filter("tocsin.expiry", move |_level, _key: &[u8], row: &[u8]| {

@@ -10,8 +10,8 @@ use super::rows::{RowResult, Rows};
 use crate::envelope;
 use crate::key::Key;
 use crate::record::{
-    DeviceRecord, EnrollmentRecord, LinkRecord, Malformed, TransactionHead, TransactionRecord, UsedRecord,
-    from_payload,
+    DeviceRecord, EnrollmentRecord, LinkRecord, Malformed, MarksRecord, TransactionHead, TransactionRecord,
+    UsedRecord, from_payload,
 };
 use crate::{StoreError, StoreErrorKind};
 
@@ -100,10 +100,29 @@ impl<'r> Table<'r> {
         Ok((keys, may_have_more))
     }
 
+    /// A transaction, while it is pending with the marks of its pushes, which stand in a row of their own.
     pub(crate) fn transaction(&self, id: &TransactionId) -> RowResult<Option<Transaction>> {
-        self.read(&Key::transaction(id), |payload| {
+        let found = self.read(&Key::transaction(id), |payload| {
             from_payload::<TransactionRecord<'_>>(payload)?.into_model(*id)
-        })
+        })?;
+        match found {
+            Some(pending) if !pending.state.is_final() => self.with_marks(pending).map(Some),
+            found => Ok(found),
+        }
+    }
+
+    fn with_marks(&self, mut pending: Transaction) -> RowResult<Transaction> {
+        let Some(marks) = self.transaction_marks(&pending.id)? else { return Ok(pending) };
+        if pending.revision < marks.revision {
+            let key = Key::transaction_marks(&pending.id);
+            marks.lay_on(&mut pending).map_err(|Malformed(what)| corrupt(&key, what))?;
+        }
+        Ok(pending)
+    }
+
+    /// The stored marks of a transaction; they may be older than its record.
+    pub(crate) fn transaction_marks(&self, id: &TransactionId) -> RowResult<Option<MarksRecord>> {
+        self.record(&Key::transaction_marks(id))
     }
 
     pub(crate) fn transaction_head(&self, id: &TransactionId) -> RowResult<Option<TransactionHead>> {

@@ -8,7 +8,7 @@ use super::rows::RowResult;
 use super::table::{Retention, Table};
 use crate::envelope::Expiry;
 use crate::key::{IdempotencySpace, Key};
-use crate::record::{EmptyRecord, TransactionHead, TransactionRecord, UsedRecord};
+use crate::record::{EmptyRecord, MarksRecord, TransactionHead, TransactionRecord, UsedRecord};
 use crate::store::{Attempted, Created, Ended, NewTransaction};
 
 /// Stores a new transaction. An id that is taken is never overwritten: it counts as the same call again.
@@ -44,12 +44,18 @@ pub(crate) fn end(table: &Table<'_>, ended: &Transaction, batch: &mut Batch) -> 
     Ok(Ended::Stored)
 }
 
-/// Stores how far the pushes came, if the record is still pending and older.
+/// Stores how far the pushes came, if the record is still pending and all that is stored is older. The marks are
+/// of no use once the transaction is final, so they may go when its record could go.
 pub(crate) fn mark(table: &Table<'_>, marked: &Transaction, batch: &mut Batch) -> RowResult<()> {
     let Some(stored) = table.transaction_head(&marked.id)? else { return Ok(()) };
-    if !stored.is_final() && !marked.state.is_final() && stored.revision < marked.revision {
-        put(batch, &with_counters_kept(marked, &stored), table.retention);
+    if stored.is_final() || marked.state.is_final() || marked.revision <= stored.revision {
+        return Ok(());
     }
+    if table.transaction_marks(&marked.id)?.is_some_and(|marks| marked.revision <= marks.revision) {
+        return Ok(());
+    }
+    let expiry = Expiry::At(stored.expires_at().plus(table.retention.transaction));
+    batch.put(Key::transaction_marks(&marked.id), expiry, &MarksRecord::new(marked));
     Ok(())
 }
 

@@ -151,6 +151,13 @@ pub fn tried(mut transaction: Transaction) -> Transaction {
     transaction
 }
 
+/// The transaction after its push came this far.
+pub fn marked(mut transaction: Transaction, revision: u32, status: DeliveryStatus) -> Transaction {
+    transaction.revision = revision;
+    transaction.recipients[0].delivery.as_mut().expect("it is pushed").status = status;
+    transaction
+}
+
 pub fn promise(key: &str, fingerprint: u64) -> Idempotency {
     Idempotency {
         key: IdempotencyKey::new(key).expect("valid"),

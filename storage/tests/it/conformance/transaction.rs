@@ -1,6 +1,6 @@
 //! Transactions.
 
-use tocsin_model::{FailureReason, State};
+use tocsin_model::{DeliveryStatus, FailureReason, State};
 use tocsin_storage::{Attempted, Created, Ended};
 
 use super::Bench;
@@ -53,22 +53,53 @@ pub async fn an_unknown_transaction_is_absent_to_every_verb(bench: Bench) {
 
 pub async fn a_mark_is_stored_only_over_an_older_pending_record(bench: Bench) {
     let _ = bench.store.create(new_transaction(1)).await.expect("stored");
-    let mut newer = transaction(1);
-    newer.revision = 3;
-    newer.keep_for_polling = false;
-    let mut same_age = newer.clone();
-    same_age.keep_for_polling = true;
+    let newer = marked(transaction(1), 3, DeliveryStatus::Relayed);
     bench.store.mark(newer.clone()).await.expect("answered");
-    bench.store.mark(same_age).await.expect("answered");
+    for (revision, status) in [(3, DeliveryStatus::Failed), (2, DeliveryStatus::Sent)] {
+        bench.store.mark(marked(transaction(1), revision, status)).await.expect("answered");
+    }
     assert_eq!(bench.store.transaction(newer.id).await.expect("read"), Some(newer.clone()));
+    let open = bench.store.open_transactions(None, 10).await.expect("read").transactions;
+    assert_eq!(open, std::slice::from_ref(&newer));
 
-    let mut declined = ended(newer.clone(), State::Declined);
-    declined.revision = 4;
+    let declined = ended(newer.clone(), State::Declined);
     let _ = bench.store.end(declined.clone()).await.expect("stored");
-    let mut late = newer;
-    late.revision = 9;
-    bench.store.mark(late).await.expect("answered");
+    bench.store.mark(marked(newer, 9, DeliveryStatus::Fetched)).await.expect("answered");
     assert_eq!(bench.store.transaction(declined.id).await.expect("read"), Some(declined));
+}
+
+pub async fn a_mark_stores_deliveries_and_nothing_else(bench: Bench) {
+    let _ = bench.store.create(new_transaction(1)).await.expect("stored");
+    let expected = marked(transaction(1), 2, DeliveryStatus::Failed);
+    let mut changed = expected.clone();
+    changed.keep_for_polling = false;
+    changed.resends.used = 2;
+    changed.content.title = "Another".into();
+    changed.recipients[0].device_name = "Another".into();
+    bench.store.mark(changed).await.expect("answered");
+    assert_eq!(bench.store.transaction(expected.id).await.expect("read"), Some(expected));
+}
+
+pub async fn a_later_record_of_a_pending_transaction_stands_over_its_marks(bench: Bench) {
+    let _ = bench.store.create(new_transaction(1)).await.expect("stored");
+    let relayed = marked(transaction(1), 2, DeliveryStatus::Relayed);
+    bench.store.mark(relayed.clone()).await.expect("answered");
+    let later = marked(tried(relayed), 3, DeliveryStatus::Fetched);
+    assert_eq!(bench.store.attempt(later.clone(), 0).await.expect("answered"), Attempted::Stored);
+    assert_eq!(bench.store.transaction(later.id).await.expect("read"), Some(later.clone()));
+    let latest = marked(later, 4, DeliveryStatus::Unknown);
+    bench.store.mark(latest.clone()).await.expect("answered");
+    assert_eq!(bench.store.transaction(latest.id).await.expect("read"), Some(latest));
+}
+
+pub async fn who_loses_is_told_the_marks_while_the_transaction_is_pending(bench: Bench) {
+    let _ = bench.store.create(new_transaction(1)).await.expect("stored");
+    let relayed = marked(transaction(1), 7, DeliveryStatus::Relayed);
+    bench.store.mark(relayed.clone()).await.expect("answered");
+    let lost = bench.store.attempt(tried(transaction(1)), 1).await.expect("answered");
+    assert_eq!(lost, Attempted::Lost(Box::new(relayed.clone())));
+    let lost = bench.store.end(transaction(1)).await.expect("answered");
+    assert_eq!(lost, Ended::Lost(Box::new(relayed)));
 }
 
 pub async fn a_wrong_try_is_stored_once(bench: Bench) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tocsin_model::{DurationMs, State};
+use tocsin_model::{DeliveryStatus, DurationMs, State};
 use tocsin_storage::rocks::RocksStore;
 use tocsin_storage::{Store, StoreError, StoreErrorKind};
 
@@ -144,4 +144,21 @@ async fn a_sweep_drops_the_oldest_up_to_the_first_that_stays() {
     }
     assert_eq!(store.sweep().expect("read"), 0, "the pending one stands in front");
     assert_eq!(store.transaction(transaction_id(3)).await.expect("read"), Some(transaction(3)));
+}
+
+#[tokio::test]
+async fn a_sweep_drops_the_marks_with_their_transaction() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = TestClock::new();
+    let store = open(&storage(folder.path()), &clock).expect("a new database");
+    let _ = store.create(new_transaction(1)).await.expect("stored");
+    store.mark(marked(transaction(1), 2, DeliveryStatus::Relayed)).await.expect("stored");
+    let _ = store.end(ended(transaction(1), State::Timeout)).await.expect("stored");
+    clock.advance(RETENTION.transaction);
+    assert_eq!(store.sweep().expect("read"), 1);
+    // Marks that were left would show on a new transaction of the same id.
+    for salt in [2, 3, 1] {
+        let _ = store.create(new_transaction(salt)).await.expect("stored");
+    }
+    assert_eq!(store.transaction(transaction_id(1)).await.expect("read"), Some(transaction(1)));
 }

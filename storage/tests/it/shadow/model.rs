@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tocsin_model::{Device, DeviceStatus, Enrollment, EnrollmentState, PushTarget, Transaction, User};
+use tocsin_model::{
+    Device, DeviceStatus, Enrollment, EnrollmentState, PushTarget, Recipient, Transaction, User,
+};
 use tocsin_storage::{
     Attempted, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, PushTargetVerdict, Revoked,
     Store,
@@ -17,6 +19,7 @@ pub struct Model {
     first: u64,
     enrols: u64,
     transactions: BTreeMap<u64, Transaction>,
+    marks: BTreeMap<u64, (u32, Vec<Recipient>)>,
     starts: BTreeMap<u64, (u64, u64)>,
     enrollments: BTreeMap<u64, Enrollment>,
     openings: BTreeMap<u64, (u64, u64)>,
@@ -30,6 +33,7 @@ impl Model {
             first,
             enrols: 0,
             transactions: BTreeMap::new(),
+            marks: BTreeMap::new(),
             starts: BTreeMap::new(),
             enrollments: BTreeMap::new(),
             openings: BTreeMap::new(),
@@ -48,8 +52,8 @@ impl Model {
                 let ended = thing::ended_by(first + *name, *used, *outcome, by.map(|device| first + device));
                 Reply::Ended(self.end(first + *name, ended))
             }
-            Verb::Mark { name, revision, used } => {
-                self.mark(first + *name, thing::marked(first + *name, *revision, *used));
+            Verb::Mark { name, revision, status } => {
+                self.mark(first + *name, &thing::mark(first + *name, *revision, *status));
                 Reply::Marked(())
             }
             Verb::Attempt { name, used_before, last } => {
@@ -93,13 +97,13 @@ impl Model {
     }
 
     fn end(&mut self, name: u64, mut ended: Transaction) -> Ended {
-        let Some(stored) = self.transactions.get_mut(&name) else { return Ended::Absent };
-        if stored.state.is_final() || !ended.state.is_final() {
-            return Ended::Lost(Box::new(stored.clone()));
+        let Some(seen) = self.seen(name) else { return Ended::Absent };
+        if seen.state.is_final() || !ended.state.is_final() {
+            return Ended::Lost(Box::new(seen));
         }
-        ended.attempts.used = ended.attempts.used.max(stored.attempts.used);
-        *stored = ended.clone();
+        ended.attempts.used = ended.attempts.used.max(seen.attempts.used);
         self.mark_used(&ended);
+        self.transactions.insert(name, ended);
         Ended::Stored
     }
 
@@ -111,20 +115,37 @@ impl Model {
         }
     }
 
-    fn mark(&mut self, name: u64, mut marked: Transaction) {
-        let Some(stored) = self.transactions.get_mut(&name) else { return };
-        if !stored.state.is_final() && stored.revision < marked.revision {
-            marked.attempts.used = marked.attempts.used.max(stored.attempts.used);
-            *stored = marked;
+    fn mark(&mut self, name: u64, marked: &Transaction) {
+        let Some(stored) = self.transactions.get(&name) else { return };
+        let newest =
+            self.marks.get(&name).map_or(stored.revision, |(revision, _)| stored.revision.max(*revision));
+        if !stored.state.is_final() && newest < marked.revision {
+            self.marks.insert(name, (marked.revision, marked.recipients.clone()));
         }
     }
 
-    fn attempt(&mut self, name: u64, tried: Transaction, used_before: u32) -> Attempted {
-        let Some(stored) = self.transactions.get_mut(&name) else { return Attempted::Absent };
-        if stored.state.is_final() || stored.attempts.used != used_before {
-            return Attempted::Lost(Box::new(stored.clone()));
+    /// What a reader sees: the record, and on a pending one the marks that are newer.
+    fn seen(&self, name: u64) -> Option<Transaction> {
+        let mut seen = self.transactions.get(&name)?.clone();
+        if let Some((revision, marked)) = self.marks.get(&name)
+            && !seen.state.is_final()
+            && *revision > seen.revision
+        {
+            seen.revision = *revision;
+            // A transaction here has one phone, which every mark that names a phone names.
+            if let (Some(delivery), [marked]) = (&mut seen.recipients[0].delivery, marked.as_slice()) {
+                delivery.status = marked.delivery.as_ref().expect("it is pushed").status;
+            }
         }
-        *stored = tried;
+        Some(seen)
+    }
+
+    fn attempt(&mut self, name: u64, tried: Transaction, used_before: u32) -> Attempted {
+        let Some(seen) = self.seen(name) else { return Attempted::Absent };
+        if seen.state.is_final() || seen.attempts.used != used_before {
+            return Attempted::Lost(Box::new(seen));
+        }
+        self.transactions.insert(name, tried);
         Attempted::Stored
     }
 
@@ -243,7 +264,7 @@ impl Model {
     pub async fn compare(&self, store: &impl Store) {
         for name in (0..NAMES).map(|name| self.first + name) {
             let stored = store.transaction(transaction_id(name)).await.expect("read");
-            assert_eq!(stored.as_ref(), self.transactions.get(&name));
+            assert_eq!(stored, self.seen(name));
             let stored = store.enrollment(enrollment(name).id).await.expect("read");
             assert_eq!(stored.as_ref(), self.enrollments.get(&name));
             assert_eq!(store.enrollment_by_code(code_hash(name)).await.expect("read"), stored);
@@ -267,8 +288,9 @@ impl Model {
     async fn compare_open(&self, store: &impl Store) {
         let all = store.open_transactions(None, 10_000).await.expect("read").transactions;
         let ours = |open: &&Transaction| self.transactions.values().any(|known| known.id == open.id);
-        let listed: Vec<&Transaction> = all.iter().filter(ours).collect();
-        let pending = self.transactions.values().filter(|known| !known.state.is_final());
+        let listed: Vec<Transaction> = all.iter().filter(ours).cloned().collect();
+        let seen = self.transactions.keys().filter_map(|name| self.seen(*name));
+        let pending = seen.filter(|known| !known.state.is_final());
         assert_eq!(listed, pending.collect::<Vec<_>>());
     }
 }

@@ -4,7 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 
 use proptest::prelude::*;
-use tocsin_model::{Device, DeviceId, Enrollment, FailureReason, KeyUse, PushKind, State, Transaction};
+use tocsin_model::{
+    DeliveryStatus, Device, DeviceId, Enrollment, FailureReason, KeyUse, PushKind, State, Transaction,
+};
 use tocsin_storage::{
     Attempted, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, NewEnrollment,
     NewTransaction, Pending, PushTargetVerdict, Revoked, Store,
@@ -12,6 +14,10 @@ use tocsin_storage::{
 
 use super::NAMES;
 use crate::fixture::*;
+
+/// How far a push comes here.
+const STATUSES: &[DeliveryStatus] =
+    &[DeliveryStatus::Relayed, DeliveryStatus::Fetched, DeliveryStatus::Failed];
 
 /// A verb. Numbers are names inside the case; a promise is a key and a fingerprint.
 #[derive(Clone, Debug)]
@@ -29,7 +35,8 @@ pub enum Verb {
     Mark {
         name: u64,
         revision: u32,
-        used: u32,
+        /// `None` names no phone.
+        status: Option<DeliveryStatus>,
     },
     Attempt {
         name: u64,
@@ -94,7 +101,8 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
         4 => (name(), promise()).prop_map(|(name, promise)| Verb::Create { name, promise }),
         3 => (name(), 0..3_u32, outcome, proptest::option::of(name()))
             .prop_map(|(name, used, outcome, by)| Verb::End { name, used, outcome, by }),
-        2 => (name(), 1..6_u32, 0..3_u32).prop_map(|(name, revision, used)| Verb::Mark { name, revision, used }),
+        2 => (name(), 1..16_u32, proptest::option::of(proptest::sample::select(STATUSES)))
+            .prop_map(|(name, revision, status)| Verb::Mark { name, revision, status }),
         3 => (name(), 0..3_u32, any::<bool>())
             .prop_map(|(name, used_before, last)| Verb::Attempt { name, used_before, last }),
         3 => (name(), 0..2_u64, promise())
@@ -121,12 +129,13 @@ pub mod thing {
         }
     }
 
-    pub fn marked(name: u64, revision: u32, used: u32) -> Transaction {
-        let mut marked = transaction(name);
-        marked.revision = revision;
-        marked.attempts.used = used;
-        marked.recipients.clear();
-        marked
+    /// Apart from revision and deliveries it is another transaction, of which nothing may be stored.
+    pub fn mark(name: u64, revision: u32, status: Option<DeliveryStatus>) -> Transaction {
+        let known = marked(transaction(name), revision, status.unwrap_or(DeliveryStatus::Queued));
+        let mut mark = Transaction { id: known.id, revision, ..transaction(name + 1) };
+        mark.attempts.used = 1;
+        mark.recipients = if status.is_some() { known.recipients } else { Vec::new() };
+        mark
     }
 
     pub fn tried_once(name: u64, used_before: u32, last: bool) -> Transaction {
@@ -170,8 +179,8 @@ impl Verb {
                 let ended = thing::ended_by(first + name, used, outcome, by.map(|device| first + device));
                 answer(store.end(ended), Reply::Ended)
             }
-            Self::Mark { name, revision, used } => {
-                answer(store.mark(thing::marked(first + name, revision, used)), Reply::Marked)
+            Self::Mark { name, revision, status } => {
+                answer(store.mark(thing::mark(first + name, revision, status)), Reply::Marked)
             }
             Self::Attempt { name, used_before, last } => {
                 let tried = thing::tried_once(first + name, used_before, last);
