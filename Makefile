@@ -32,7 +32,7 @@ KILLS ?= 200
 
 # Steps run in the order in which they are named; Cargo uses all processors by itself.
 .NOTPARALLEL:
-.PHONY: help setup setup-tests demo run test format lint docs unit phone deny audit bench verify
+.PHONY: help setup setup-tests demo run test format lint docs unit deny audit bench verify
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,7 +52,7 @@ run: setup ## Serve a trial on loopback, with doubles of Apple and Google. CONFI
 	$(CARGO) build $(LOCKED) --release -p tocsin-mock --example world
 	scripts/run $(TARGET_DIR)/release
 
-test: setup-tests lint docs phone unit ## Check everything: formatting, lints, documentation, all tests.
+test: setup-tests lint docs unit ## Check everything: formatting, lints, documentation, all tests.
 
 format:
 	$(CARGO) fmt --all --check
@@ -62,10 +62,6 @@ lint: format deny ## Check formatting, lints and, where cargo-deny is installed,
 
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps --all-features
-
-# The phone that was written from the protocol's page alone, against the values that our tests made.
-phone:
-	cd docs/device-protocol && $(PHONE_PYTHON) -B phone.py vectors vectors.json
 
 unit:
 	$(CARGO) test $(LOCKED) --workspace --all-features --no-fail-fast
