@@ -18,7 +18,9 @@ use crate::portal::PortalCredentials;
 
 /// The app of the configuration.
 pub const APP: &str = "bank";
-/// Its bundle id and package name.
+/// An app of its own, so that a user may have a second phone.
+pub const OTHER_APP: &str = "desk";
+/// The bundle id and package name of both.
 pub const BUNDLE_ID: &str = "com.example.bank";
 /// The type with a minute to live.
 pub const TYPE_LOGIN: &str = "login";
@@ -39,6 +41,8 @@ pub struct ServerOptions {
     pub transactions_per_user_max: u32,
     /// Memory for changes not yet in tables.
     pub write_buffer_bytes: u64,
+    /// How long a final transaction stays in memory, in milliseconds.
+    pub linger_ms: u64,
     /// What is logged.
     pub log_filter: &'static str,
 }
@@ -50,6 +54,7 @@ impl Default for ServerOptions {
             brief_ttl_s: 2,
             transactions_per_user_max: 10,
             write_buffer_bytes: 128 * 1_024 * 1_024,
+            linger_ms: 5_000,
             log_filter: "info",
         }
     }
@@ -178,15 +183,16 @@ fn doors(addresses: &[(&str, String)]) -> String {
 }
 
 fn bounds(options: &ServerOptions) -> String {
-    let ServerOptions { transactions_per_user_max, write_buffer_bytes, log_filter, .. } = options;
+    let ServerOptions { transactions_per_user_max, write_buffer_bytes, linger_ms, log_filter, .. } = options;
     format!(
         "[log]\nfilter = \"{log_filter}\"\nformat = \"text\"\n\n\
          [storage]\npath = \"data\"\nwrite_buffer_bytes = {write_buffer_bytes}\n\n\
-         [engine]\ntransactions_per_user_max = {transactions_per_user_max}\ndrain_grace_s = 5\n\n"
+         [engine]\ntransactions_per_user_max = {transactions_per_user_max}\n\
+         linger_ms = {linger_ms}\ndrain_grace_s = 5\n\n"
     )
 }
 
-/// The realm, the types and the app.
+/// The realm, the types and the apps.
 fn catalogue(options: &ServerOptions) -> String {
     let ServerOptions { login_ttl_s, brief_ttl_s, .. } = options;
     format!(
@@ -196,7 +202,8 @@ fn catalogue(options: &ServerOptions) -> String {
          [types.{TYPE_BRIEF}]\ndefault_title = \"Log in\"\n\
          default_message = \"Do you want to log in to your bank? Be quick.\"\nttl_s = {brief_ttl_s}\n\n\
          [apps.{APP}.ios]\nbundle_id = \"{BUNDLE_ID}\"\n\n\
-         [apps.{APP}.android]\npackage = \"{BUNDLE_ID}\"\n\n"
+         [apps.{APP}.android]\npackage = \"{BUNDLE_ID}\"\n\n\
+         [apps.{OTHER_APP}.ios]\nbundle_id = \"{BUNDLE_ID}\"\n\n"
     )
 }
 
@@ -220,7 +227,7 @@ fn client(credentials: &PortalCredentials) -> String {
     format!(
         "[clients.{}]\nsecret_sha256 = \"{hash}\"\n\
          rights = [\"transactions\", \"enrollments\", \"devices\"]\nrealms = [\"retail\"]\n\
-         apps = [\"{APP}\"]\ntypes = [\"{TYPE_LOGIN}\", \"{TYPE_BRIEF}\"]\n",
+         apps = [\"{APP}\", \"{OTHER_APP}\"]\ntypes = [\"{TYPE_LOGIN}\", \"{TYPE_BRIEF}\"]\n",
         credentials.client_id
     )
 }

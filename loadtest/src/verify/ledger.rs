@@ -32,12 +32,6 @@ pub(super) struct Entry {
     pub(super) answers: Vec<SentAnswer>,
 }
 
-impl Default for Moment {
-    fn default() -> Self {
-        Self(0)
-    }
-}
-
 /// Everything that the server has said.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {

@@ -27,8 +27,8 @@ const START_WORKERS: usize = 64;
 /// Reads at a time.
 const READ_WORKERS: usize = 32;
 
-/// Transactions of the first measure of speed; they are withdrawn again.
-const WARM_UP: usize = 500;
+/// Transactions of the first measure of speed.
+const WARM_UP: usize = 1_000;
 
 /// Shortest and longest life that is given to the transactions, in seconds.
 const TTL_S_RANGE: (u64, u64) = (10, 240);
@@ -38,6 +38,9 @@ const QUIET: Duration = Duration::from_secs(3);
 
 /// How late an end may be stored.
 const LATE_MAX: Duration = Duration::from_millis(500);
+
+/// How long one that is late is watched, in seconds, to say how late.
+const LATE_WAIT_S: u64 = 20;
 
 /// How much earlier than the server's clock this process's may run.
 const CLOCKS_APART_MAX: Duration = Duration::from_millis(20);
@@ -177,6 +180,7 @@ impl Scene {
         let server_options = ServerOptions {
             login_ttl_s: TTL_S_RANGE.1,
             write_buffer_bytes: WRITE_BUFFER_BYTES,
+            linger_ms: 0,
             log_filter: "warn",
             ..ServerOptions::default()
         };
@@ -188,20 +192,23 @@ impl Scene {
         Ok(Self { world, server, portal, members: Arc::new(members) })
     }
 
-    /// Fills what is only filled once, and finds a life that leaves time for all starts on this machine.
+    /// Fills what is only filled once, and finds a life that leaves time for all starts on this machine. Each is
+    /// withdrawn at once, so that no room is left behind into which the pending ones would fit unseen.
     async fn warm_up(&self) -> Result<u64, LoadtestError> {
         let begun = Instant::now();
-        let count = WARM_UP.min(self.members.len() * PER_USER);
-        let started = self.start_all(count, TTL_S_RANGE.1).await?;
-        let each = begun.elapsed() / u32::try_from(count).unwrap_or(u32::MAX).max(1);
-        let portal = self.portal.clone();
-        in_parallel(READ_WORKERS, count, move |index| {
-            let (portal, id) = (portal.clone(), started[index].id);
-            async move { portal.cancel(id).await }
+        let (portal, members) = (self.portal.clone(), Arc::clone(&self.members));
+        in_parallel(START_WORKERS, WARM_UP, move |index| {
+            let (portal, members) = (portal.clone(), Arc::clone(&members));
+            async move {
+                let fields = StartFields::new(TYPE_LOGIN, &members[index % members.len()].user);
+                let id = portal.start(&fields, None).await?.view.id;
+                portal.cancel(id).await
+            }
         })
         .await?;
-        let all = each * u32::try_from(self.members.len() * PER_USER).unwrap_or(u32::MAX);
-        Ok(((all * 2).as_secs() + 2 * QUIET.as_secs()).clamp(TTL_S_RANGE.0, TTL_S_RANGE.1))
+        let seconds_each = begun.elapsed().as_secs_f64() / WARM_UP as f64;
+        let all_s = (seconds_each * (self.members.len() * PER_USER) as f64).ceil() as u64;
+        Ok((2 * all_s + 2 * QUIET.as_secs()).clamp(TTL_S_RANGE.0, TTL_S_RANGE.1))
     }
 
     async fn start_all(&self, count: usize, ttl_s: u64) -> Result<Arc<Vec<Pending>>, LoadtestError> {
@@ -259,13 +266,12 @@ impl Scene {
                 let due = expires_at.plus(LATE_MAX.into());
                 tokio::time::sleep(due.since(now()).to_std()).await;
                 let view = portal.transaction(id).await?;
+                if view.state == State::Pending {
+                    return Err(too_late(&portal, id, expires_at).await);
+                }
                 let ended_at = view.ended_at.filter(|_| view.state == State::Timeout);
-                let ended_at = ended_at.ok_or_else(|| {
-                    LoadtestError::Unexpected(format!(
-                        "{id} is {} {LATE_MAX:?} after its deadline",
-                        view.state
-                    ))
-                })?;
+                let ended_at =
+                    ended_at.ok_or_else(|| LoadtestError::Unexpected(format!("not a time-out: {view:?}")))?;
                 let late = ended_at.since(expires_at).to_std();
                 ensure(ended_at >= expires_at && late <= LATE_MAX, || {
                     format!("{id} ended at {ended_at:?}, its deadline was {expires_at:?}")
@@ -274,6 +280,18 @@ impl Scene {
             }
         })
         .await
+    }
+}
+
+/// Says how late one was that should have ended.
+async fn too_late(portal: &Portal, id: TransactionId, expires_at: UnixMs) -> LoadtestError {
+    let seen_at = now();
+    match portal.wait(id, LATE_WAIT_S, None).await {
+        Ok(view) => LoadtestError::Unexpected(format!(
+            "{id} was pending at {seen_at:?}, its deadline was {expires_at:?}; now it is {} since {:?}",
+            view.state, view.ended_at
+        )),
+        Err(error) => error,
     }
 }
 
