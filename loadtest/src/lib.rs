@@ -23,4 +23,6 @@ pub use portal::{
     AnswerView, DeliveryView, DeviceList, DeviceView, EnrollmentView, Portal, PortalCredentials,
     ProblemDocument, StartFields, Started, TransactionView,
 };
-pub use server::{APP, BUNDLE_ID, Installation, OTHER_APP, Server, ServerOptions, TYPE_BRIEF, TYPE_LOGIN};
+pub use server::{
+    APP, BUNDLE_ID, Installation, OTHER_APP, Server, ServerOptions, TYPE_BRIEF, TYPE_LOGIN, find_server,
+};

@@ -19,7 +19,9 @@ use crate::LoadtestError;
 use crate::error::ensure;
 use crate::http_client::HttpClient;
 
-pub use installation::{APP, BUNDLE_ID, Installation, OTHER_APP, ServerOptions, TYPE_BRIEF, TYPE_LOGIN};
+pub use installation::{
+    APP, BUNDLE_ID, Installation, OTHER_APP, ServerOptions, TYPE_BRIEF, TYPE_LOGIN, find_server,
+};
 
 /// Longest time from the start of the process to its readiness; a debug build on a busy machine fits in.
 const START_DEADLINE: Duration = Duration::from_secs(60);

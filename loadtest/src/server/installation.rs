@@ -45,6 +45,8 @@ pub struct ServerOptions {
     pub linger_ms: u64,
     /// What is logged.
     pub log_filter: &'static str,
+    /// A server in place of [`find_server`]'s.
+    pub binary: Option<PathBuf>,
 }
 
 impl Default for ServerOptions {
@@ -56,6 +58,7 @@ impl Default for ServerOptions {
             write_buffer_bytes: 128 * 1_024 * 1_024,
             linger_ms: 5_000,
             log_filter: "info",
+            binary: None,
         }
     }
 }
@@ -76,7 +79,7 @@ impl Installation {
     pub fn prepare(folder: &Path, world: &World, options: &ServerOptions) -> Result<Self, LoadtestError> {
         let [portal, device, ops] = free_ports()?.map(|port| format!("127.0.0.1:{port}"));
         let installation = Self {
-            binary: find_binary()?,
+            binary: options.binary.clone().map_or_else(find_server, Ok)?,
             folder: folder.to_owned(),
             credentials: PortalCredentials { client_id: "portal".to_owned(), secret: new_secret()? },
             portal_url: format!("http://{portal}"),
@@ -157,8 +160,8 @@ impl Installation {
     }
 }
 
-/// `TOCSIN_BIN`, or `tocsin` beside this executable; test executables lie one folder deeper.
-fn find_binary() -> Result<PathBuf, LoadtestError> {
+/// The server: `TOCSIN_BIN`, or `tocsin` beside this executable; test executables lie one folder deeper.
+pub fn find_server() -> Result<PathBuf, LoadtestError> {
     if let Some(named) = env::var_os("TOCSIN_BIN") {
         let named = PathBuf::from(named);
         let absolute = named.canonicalize();

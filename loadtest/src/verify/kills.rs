@@ -4,16 +4,15 @@
 //! contradicts an earlier one fails the whole. A kill counts as a hit when it left calls unanswered that a living
 //! server had been sent.
 
-use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tocsin_mock::{World, WorldOptions};
-use tocsin_model::State;
 
 use super::crowd::enrol_crowd;
+use super::kill_report::KillReport;
 use super::random::Random;
 use super::recheck::{PushBook, cancel_all, read_all, recheck};
 use super::traffic::Traffic;
@@ -45,83 +44,26 @@ const EARLY_KILL_PERCENT: u64 = 12;
 const HIT_PERCENT_MIN: u32 = 75;
 
 /// How often and in which order to kill.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct KillOptions {
     /// Kills under load.
     pub kills: u32,
     /// Decides what is done and when; the same seed makes the same plan, not the same race.
     pub seed: u64,
-}
-
-/// What happened.
-#[derive(Clone, Debug)]
-pub struct KillReport {
-    /// The seed.
-    pub seed: u64,
-    /// Kills under load.
-    pub kills: u32,
-    /// Those that left calls unanswered.
-    pub hits: u32,
-    /// Kills of a restart before it was ready, which are not counted above.
-    pub early_kills: u32,
-    /// Calls that were never answered, all kills together.
-    pub unanswered: usize,
-    /// Fewest calls in flight at a kill.
-    pub in_flight_min: usize,
-    /// Most calls in flight at a kill.
-    pub in_flight_max: usize,
-    /// Calls all together.
-    pub calls: u64,
-    /// Starts, answers and cancels among them.
-    pub starts: u64,
-    /// Answers among them.
-    pub answers: u64,
-    /// Cancels among them.
-    pub cancels: u64,
-    /// Calls that the server was too busy for.
-    pub busy: u64,
-    /// Transactions that were looked at in the end.
-    pub transactions: usize,
-    /// Those of them that ended as accepted, declined or reported, cancelled, and by time-out.
-    pub ends: [usize; 3],
-    /// Slowest restart.
-    pub restart_max: Duration,
-    /// The whole.
-    pub took: Duration,
-}
-
-impl fmt::Display for KillReport {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, kills, hits, early_kills, unanswered, in_flight_min, in_flight_max, .. } = self;
-        let Self { calls, starts, answers, cancels, busy, transactions, ends, .. } = self;
-        let [answered, cancelled, timed_out] = ends;
-        let (restart, took) = (self.restart_max.as_millis(), self.took.as_secs_f32());
-        writeln!(formatter, "kills under load: {kills} (TOCSIN_SEED={seed}), {took:.1} s in all")?;
-        writeln!(formatter, "  hit unanswered calls: {hits} of {kills}; never answered: {unanswered} calls")?;
-        writeln!(
-            formatter,
-            "  in flight at a kill: {in_flight_min} to {in_flight_max} calls, long polls beside"
-        )?;
-        writeln!(formatter, "  killed before they were ready, beside these: {early_kills} restarts")?;
-        writeln!(
-            formatter,
-            "  calls: {calls} ({starts} starts, {answers} answers, {cancels} cancels, {busy} busy)"
-        )?;
-        write!(formatter, "  transactions: {transactions}, of them answered {answered}, ")?;
-        writeln!(formatter, "cancelled {cancelled}, timed out {timed_out}; all found, each with one end")?;
-        write!(formatter, "  slowest restart: {restart} ms")
-    }
+    /// A server in place of the one beside this executable.
+    pub binary: Option<PathBuf>,
 }
 
 /// Kills the server again and again. Fails with everything that was found wrong; the folder of the server is then
 /// kept, and its path told.
 pub async fn survive_kills(options: KillOptions) -> Result<KillReport, LoadtestError> {
+    let seed = options.seed;
     let folder = TempDir::with_prefix("tocsin-kills-").map_err(LoadtestError::io("make a folder"))?;
     match Killing::prepare(options, &folder).await?.run().await {
         Ok(report) => Ok(report),
         Err(error) => {
             let kept = folder.keep();
-            let text = format!("TOCSIN_SEED={}: {error}\nkept: {}", options.seed, kept.display());
+            let text = format!("TOCSIN_SEED={seed}: {error}\nkept: {}", kept.display());
             Err(LoadtestError::Unexpected(text))
         }
     }
@@ -145,6 +87,7 @@ impl Killing {
         let server_options = ServerOptions {
             transactions_per_user_max: 10_000,
             log_filter: "warn",
+            binary: options.binary.clone(),
             ..ServerOptions::default()
         };
         let installation = Installation::prepare(folder.path(), &world, &server_options)?;
@@ -153,7 +96,7 @@ impl Killing {
         let members = enrol_crowd(MEMBERS, &world, &portal, &installation).await?;
         let traffic = Arc::new(Traffic::new(portal, members));
         let random = Random::new(options.seed);
-        let report = KillReport::empty(options);
+        let report = KillReport::empty(options.seed);
         let (book, begun) = (PushBook::default(), Instant::now());
         Ok(Self { options, world, installation, server, traffic, book, random, begun, report })
     }
@@ -161,8 +104,10 @@ impl Killing {
     async fn run(mut self) -> Result<KillReport, LoadtestError> {
         for round in 0..self.options.kills {
             self = self.kill_under_load(round).await?;
-            recheck(&self.traffic, &self.world, &mut self.book, &mut self.random).await?;
+            let checked = recheck(&self.traffic, &self.world, &mut self.book, &mut self.random).await;
+            // What contradicts an earlier reply explains why a check could not go on.
             self.check_contradictions()?;
+            checked?;
         }
         self.end().await
     }
@@ -243,43 +188,5 @@ impl Killing {
         let KillReport { hits, kills, .. } = self.report;
         ensure(hits * 100 >= kills * HIT_PERCENT_MIN, || format!("only {hits} of {kills} kills hit calls"))?;
         Ok(self.report)
-    }
-}
-
-impl KillReport {
-    fn empty(options: KillOptions) -> Self {
-        Self {
-            seed: options.seed,
-            kills: 0,
-            hits: 0,
-            early_kills: 0,
-            unanswered: 0,
-            in_flight_min: usize::MAX,
-            in_flight_max: 0,
-            calls: 0,
-            starts: 0,
-            answers: 0,
-            cancels: 0,
-            busy: 0,
-            transactions: 0,
-            ends: [0; 3],
-            restart_max: Duration::ZERO,
-            took: Duration::ZERO,
-        }
-    }
-
-    fn enter(&mut self, traffic: &Traffic) {
-        let counted = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let counts = &traffic.counts;
-        self.calls = counted(&counts.calls);
-        self.starts = counted(&counts.starts);
-        self.answers = counted(&counts.answers);
-        self.cancels = counted(&counts.cancels);
-        self.busy = counted(&counts.busy);
-        let ledger = traffic.ledger();
-        self.transactions = ledger.len();
-        let decided = [State::Accepted, State::Declined, State::Reported];
-        let answered = decided.into_iter().map(|state| ledger.ended(state)).sum();
-        self.ends = [answered, ledger.ended(State::Cancelled), ledger.ended(State::Timeout)];
     }
 }

@@ -6,14 +6,19 @@
 //!
 //! Both drive the server through its doors only, and both fail with everything that they found wrong.
 
+mod calls;
 mod crowd;
+mod kill_report;
 mod kills;
 mod ledger;
 mod parallel;
 mod random;
 mod recheck;
+mod timeout_report;
 mod timeouts;
 mod traffic;
 
-pub use kills::{KillOptions, KillReport, survive_kills};
-pub use timeouts::{TimeoutOptions, TimeoutReport, meet_deadlines};
+pub use kill_report::KillReport;
+pub use kills::{KillOptions, survive_kills};
+pub use timeout_report::{Percentiles, TimeoutReport};
+pub use timeouts::{TimeoutOptions, meet_deadlines};

@@ -4,7 +4,6 @@
 //! allowed moment has passed (for each), and by the end that the view then tells (for each). Beside it the memory
 //! that a pending transaction takes.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::crowd::{Member, enrol_crowd};
 use super::parallel::in_parallel;
+use super::timeout_report::{Percentiles, TimeoutReport};
 use crate::error::ensure;
 use crate::{Installation, LoadtestError, Portal, Server, ServerOptions, StartFields, TYPE_LOGIN};
 
@@ -63,71 +63,6 @@ pub struct TimeoutOptions {
     pub long_polls: usize,
 }
 
-/// What was seen.
-#[derive(Clone, Copy, Debug)]
-pub struct TimeoutReport {
-    /// Pending transactions.
-    pub transactions: usize,
-    /// Their life.
-    pub ttl_s: u64,
-    /// The time that their starts took.
-    pub starts_took: Duration,
-    /// Memory before them and with all of them pending, in bytes.
-    pub resident_bytes: (u64, u64),
-    /// From the deadline to the end that the view tells: half, 99 of 100 and all of them are no later.
-    pub stored_late: Percentiles,
-    /// From the deadline to the return of a long poll.
-    pub polled_late: Percentiles,
-    /// Long polls.
-    pub long_polls: usize,
-    /// The whole.
-    pub took: Duration,
-}
-
-/// Latenesses in milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub struct Percentiles {
-    /// Half are no later.
-    pub p50_ms: u64,
-    /// 99 of 100 are no later.
-    pub p99_ms: u64,
-    /// None is later.
-    pub max_ms: u64,
-}
-
-impl TimeoutReport {
-    /// Growth of the server's memory for each pending transaction.
-    pub fn bytes_per_pending(&self) -> u64 {
-        let (before, with_all) = self.resident_bytes;
-        with_all.saturating_sub(before) / u64::try_from(self.transactions).unwrap_or(u64::MAX).max(1)
-    }
-}
-
-impl fmt::Display for Percentiles {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { p50_ms, p99_ms, max_ms } = self;
-        write!(formatter, "p50 {p50_ms} ms, p99 {p99_ms} ms, latest {max_ms} ms")
-    }
-}
-
-impl fmt::Display for TimeoutReport {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { transactions, ttl_s, starts_took, stored_late, polled_late, long_polls, took, .. } = self;
-        let rate = *transactions as f64 / starts_took.as_secs_f64();
-        let (before, with_all) = (self.resident_bytes.0 / 1_024, self.resident_bytes.1 / 1_024);
-        writeln!(formatter, "time-outs: {transactions} pending, {:.1} s in all", took.as_secs_f32())?;
-        writeln!(
-            formatter,
-            "  started in {:.1} s ({rate:.0}/s), {ttl_s} s to live",
-            starts_took.as_secs_f32()
-        )?;
-        writeln!(formatter, "  none before its deadline; stored after it: {stored_late}")?;
-        writeln!(formatter, "  {long_polls} long polls returned after it: {polled_late}")?;
-        write!(formatter, "  memory: {before} KiB before, {with_all} KiB with all pending: ")?;
-        write!(formatter, "{} bytes for each", self.bytes_per_pending())
-    }
-}
-
 /// Lets them run out. Fails when one ended too early, too late, or not by time-out, and when they took too much memory.
 pub async fn meet_deadlines(options: TimeoutOptions) -> Result<TimeoutReport, LoadtestError> {
     let begun = Instant::now();
@@ -135,10 +70,11 @@ pub async fn meet_deadlines(options: TimeoutOptions) -> Result<TimeoutReport, Lo
     let scene = Scene::set(options, &folder).await?;
     let ttl_s = scene.warm_up().await?;
     let before = scene.server.resident_bytes()?;
+    let pushed_before = scene.pushes();
     let started = Instant::now();
     let pending = scene.start_all(options.transactions, ttl_s).await?;
     let starts_took = started.elapsed();
-    scene.wait_for_pushes().await?;
+    scene.wait_for_pushes(pushed_before + pending.len() as u64).await?;
     let with_all = scene.server.resident_bytes()?;
     let polls = scene.hold_long_polls(&pending, options.long_polls);
     check_quiet(&pending, starts_took)?;
@@ -151,9 +87,9 @@ pub async fn meet_deadlines(options: TimeoutOptions) -> Result<TimeoutReport, Lo
         ttl_s,
         starts_took,
         resident_bytes: (before, with_all),
-        stored_late: percentiles(stored_late),
+        stored_late: Percentiles::of(stored_late),
         long_polls: polled_late.len(),
-        polled_late: percentiles(polled_late),
+        polled_late: Percentiles::of(polled_late),
         took: begun.elapsed(),
     };
     ensure(report.bytes_per_pending() <= BYTES_PER_PENDING_MAX, || format!("too much memory\n{report}"))?;
@@ -208,7 +144,7 @@ impl Scene {
         .await?;
         let seconds_each = begun.elapsed().as_secs_f64() / WARM_UP as f64;
         let all_s = (seconds_each * (self.members.len() * PER_USER) as f64).ceil() as u64;
-        Ok((2 * all_s + 2 * QUIET.as_secs()).clamp(TTL_S_RANGE.0, TTL_S_RANGE.1))
+        Ok((all_s + all_s / 2 + 2 * QUIET.as_secs()).clamp(TTL_S_RANGE.0, TTL_S_RANGE.1))
     }
 
     async fn start_all(&self, count: usize, ttl_s: u64) -> Result<Arc<Vec<Pending>>, LoadtestError> {
@@ -227,11 +163,15 @@ impl Scene {
         Ok(Arc::new(pending.await?))
     }
 
+    /// Pushes that both networks have taken.
+    fn pushes(&self) -> u64 {
+        self.world.apns.pushes().accepted() + self.world.fcm.pushes().accepted()
+    }
+
     /// Each network has taken every push, so that nothing else is under way.
-    async fn wait_for_pushes(&self) -> Result<(), LoadtestError> {
-        let wanted = u64::try_from(self.members.len() * PER_USER).unwrap_or(u64::MAX);
+    async fn wait_for_pushes(&self, wanted: u64) -> Result<(), LoadtestError> {
         let begun = Instant::now();
-        while self.world.apns.pushes().accepted() + self.world.fcm.pushes().accepted() < wanted {
+        while self.pushes() < wanted {
             ensure(begun.elapsed() < PUSHES_DEADLINE, || "the pushes were not all taken".to_owned())?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -328,26 +268,9 @@ fn now() -> UnixMs {
     UnixMs::new(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn percentiles(mut late: Vec<Duration>) -> Percentiles {
-    late.sort_unstable();
-    let at = |percent: usize| {
-        let index = (late.len() * percent / 100).min(late.len().saturating_sub(1));
-        late.get(index).map_or(0, |late| u64::try_from(late.as_millis()).unwrap_or(u64::MAX))
-    };
-    Percentiles { p50_ms: at(50), p99_ms: at(99), max_ms: at(100) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn percentiles_are_of_the_sorted_values() {
-        let late = (0..200).rev().map(Duration::from_millis).collect();
-        let Percentiles { p50_ms, p99_ms, max_ms } = percentiles(late);
-        assert_eq!((p50_ms, p99_ms, max_ms), (100, 198, 199));
-        assert_eq!(percentiles(Vec::new()).max_ms, 0);
-    }
 
     #[test]
     fn a_time_ahead_has_not_come() {

@@ -2,8 +2,11 @@
 
 use std::process::Command;
 
+use super::ALONE;
+
 #[test]
 fn every_step_of_the_demo_goes_as_told() {
+    let _alone = ALONE.blocking_lock();
     let output = Command::new(env!("CARGO_BIN_EXE_tocsin-loadtest"))
         .arg("demo")
         .env_remove("KEEP")

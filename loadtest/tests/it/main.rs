@@ -11,6 +11,11 @@ mod python_phone;
 use std::fmt::Debug;
 use std::str::FromStr;
 
+use tokio::sync::Mutex;
+
+/// Held by each test that loads the machine or watches a clock, so that they do not disturb each other.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 /// The number that this variable holds, or `default`.
 fn number<T: FromStr<Err: Debug>>(variable: &str, default: T) -> T {
     match std::env::var(variable) {

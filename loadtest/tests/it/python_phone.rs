@@ -7,10 +7,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tocsin_loadtest::phone::PhoneNetwork;
 use tocsin_loadtest::{
-    APP, Handset, Installation, OTHER_APP, PhoneKind, Portal, Server, ServerOptions, StartFields, TYPE_LOGIN,
+    Handset, Installation, OTHER_APP, PhoneKind, Portal, Server, ServerOptions, StartFields, TYPE_LOGIN,
 };
 use tocsin_mock::{World, WorldOptions};
 use tocsin_model::State;
+
+use super::ALONE;
 
 const USER: &str = "alice";
 
@@ -19,6 +21,7 @@ const PHONE_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/device-
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_phone_in_python_enrols_lists_fetches_and_approves() {
+    let _alone = ALONE.lock().await;
     let folder = TempDir::new().expect("a folder");
     let python = PythonPhone::new(folder.path());
     let world = World::start(WorldOptions::default()).await.expect("a world");
@@ -51,7 +54,6 @@ async fn the_phone_in_python_enrols_lists_fetches_and_approves() {
     let view = portal.wait(id, 10, None).await.expect("the outcome");
     assert_eq!(view.state, State::Accepted);
     assert_eq!(view.answer.map(|answer| answer.device_id), Some(device_id));
-    assert_ne!(APP, OTHER_APP);
     assert!(server.stop().await.expect("the end of the server").success());
 }
 
