@@ -199,11 +199,7 @@ fn revive_through(registry: &Arc<Registry>) -> Revive {
     let registry = Arc::clone(registry);
     Arc::new(move |id| {
         let registry = Arc::clone(&registry);
-        actix_rt::spawn(async move {
-            if let Err(error) = registry.revive_if_pending(id).await {
-                tracing::error!(transaction = %id, ?error, "a fallen transaction cannot be revived yet");
-            }
-        });
+        actix_rt::spawn(async move { registry.revive_fallen(id).await });
     })
 }
 

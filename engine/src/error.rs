@@ -8,9 +8,8 @@ use crate::transaction::StoreFailure;
 /// What a failed storage call means to a transaction.
 pub(crate) fn store_failure(error: &StoreError) -> StoreFailure {
     match error.kind() {
-        StoreErrorKind::Busy | StoreErrorKind::DiskFull | StoreErrorKind::Io | StoreErrorKind::Corrupt => {
-            StoreFailure::Refused
-        }
+        StoreErrorKind::Busy => StoreFailure::Refused,
+        StoreErrorKind::DiskFull | StoreErrorKind::Io | StoreErrorKind::Corrupt => StoreFailure::Unavailable,
         StoreErrorKind::Unknown => StoreFailure::Unknown,
         StoreErrorKind::Stopped | StoreErrorKind::Locked | StoreErrorKind::NewerFormat => {
             StoreFailure::Stopped

@@ -17,6 +17,15 @@ pub(crate) const READ_BACK_DELAY: Duration = Duration::from_millis(50);
 /// Faults of one transaction after which it is revived only when it is asked for.
 pub(crate) const REVIVALS_MAX: u32 = 5;
 
+/// How often a fallen transaction is looked for in the storage before it counts as never stored.
+pub(crate) const REVIVAL_LOOKS_MAX: usize = 30;
+
+/// Longest wait between two such looks; all of them together come to more than half a minute.
+pub(crate) const REVIVAL_WAIT_MAX: Duration = Duration::from_millis(1_500);
+
+/// Final transactions whose actors stay for repeated calls; one more stops at once and is read from the storage.
+pub(crate) const LINGERING_MAX: usize = 50_000;
+
 /// Wait before the first revival after a fault; doubles with each further one.
 pub(crate) const REVIVAL_BACKOFF: Duration = Duration::from_millis(20);
 

@@ -1,6 +1,7 @@
 //! What every transaction of a process shares.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
@@ -9,6 +10,7 @@ use tocsin_model::Transaction;
 use tocsin_storage::Store;
 
 use crate::clock::Clock;
+use crate::limits::LINGERING_MAX;
 use crate::metrics::Metrics;
 use crate::protocol::ProviderTable;
 use crate::registry::Waiters;
@@ -24,6 +26,16 @@ pub(crate) struct Surroundings {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) linger: Duration,
     providers: ArcSwap<ProviderTable>,
+    lingering: Arc<AtomicUsize>,
+}
+
+/// A place among the final transactions whose actors stay a moment; given back when dropped.
+pub(crate) struct LingerPlace(Arc<AtomicUsize>);
+
+impl Drop for LingerPlace {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Surroundings {
@@ -43,7 +55,15 @@ impl Surroundings {
             linger: config.engine.linger.to_std(),
             config,
             providers: ArcSwap::from_pointee(ProviderTable::default()),
+            lingering: Arc::default(),
         }
+    }
+
+    /// A place for one more lingering actor; `None` when there are too many.
+    pub(crate) fn linger_place(&self) -> Option<LingerPlace> {
+        let before = self.lingering.fetch_add(1, Ordering::Relaxed);
+        let place = LingerPlace(Arc::clone(&self.lingering));
+        (before < LINGERING_MAX).then_some(place)
     }
 
     /// Providers are started after the registry that they revive transactions through.

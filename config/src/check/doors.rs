@@ -48,8 +48,8 @@ fn check_reachable(settings: &Settings, door: &str, findings: &mut Findings) {
         findings.absence(place.clone(), &address, message);
     }
     if door == "ops" {
-        let message =
-            "whoever reaches this address reads the metrics, because this version asks for no token";
+        let message = "off loopback /metrics is refused to everybody, because this version has no tokens yet; health and \
+             readiness stay open";
         findings.warn(place, &address, message);
     }
 }

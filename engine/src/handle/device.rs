@@ -49,7 +49,10 @@ impl Handle {
     /// The open challenges of this phone, newest first.
     pub async fn challenges(&self, device: &Device) -> Result<Vec<Challenge>, Problem> {
         let mut challenges = Vec::new();
-        for id in self.0.registry.admission().open_of(&device.user).into_iter().rev() {
+        let mut open = self.0.registry.admission().open_of(&device.user);
+        // Ids begin with the time.
+        open.sort_unstable_by(|left, right| right.cmp(left));
+        for id in open {
             match self.challenge(device, id).await {
                 Ok(challenge) => challenges.push(challenge),
                 // It ended meanwhile, is not stored yet, or is not for this phone.

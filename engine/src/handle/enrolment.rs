@@ -149,7 +149,11 @@ impl Handle {
             self.store().enrollment_by_code(code_hash).await.map_err(|error| store_problem(&error))?;
         let enrollment = found.ok_or_else(bad_activation_code)?;
         let id = DeviceId::from_random(random_bytes()?);
-        let device = request.into_device(&enrollment, id, KeyId::from_bytes(random_bytes()?), now)?;
+        // Only who has a code that can still be used is told that the app is another.
+        let usable = enrollment.state == EnrollmentState::Pending && now < enrollment.expires_at;
+        let device = request
+            .into_device(&enrollment, id, KeyId::from_bytes(random_bytes()?), now)
+            .map_err(|problem| if usable { problem } else { bad_activation_code() })?;
         let enrolled = self.store().enrol(code_hash, device.clone(), now).await;
         let device = match enrolled.map_err(|error| store_problem(&error))? {
             Enrolled::Stored => device,

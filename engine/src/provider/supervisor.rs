@@ -6,6 +6,7 @@
 //! takes the same mailbox, and every transaction hears `Up`. Table and driver outlive the fall: they are shared
 //! state behind one-call interfaces, not part of the value that panicked.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use dashmap::DashMap;
+use futures_util::FutureExt as _;
 use tocsin_config::ProviderLimits;
 use tocsin_model::{DeliveryReason, DurationMs, ProviderName, PushKind, PushToken, TransactionId, UnixMs};
 use tocsin_storage::{PushTargetVerdict, Store};
@@ -105,6 +107,14 @@ impl Shared {
         self.tell_all(&ProviderEvent::Down { provider: name.clone() });
         let doubled = PROVIDER_RESTART_MIN.saturating_mul(1 << faults.saturating_sub(1).min(16));
         doubled.min(PROVIDER_RESTART_MAX)
+    }
+
+    /// A push whose driver panicked may have left the house.
+    fn driver_fell(&self) -> DriverReport {
+        self.parts.metrics.actor_fault("driver");
+        tracing::error!(provider = %self.parts.name, "a push fell on its way; it may have been sent");
+        let outcome = DeliveryOutcome::Unknown(DeliveryReason::Cut);
+        DriverReport { outcome, verdict: None, healthy: None }
     }
 
     /// The mailboxes are copied first: nothing is sent while the table is held.
@@ -242,7 +252,8 @@ async fn carry(shared: &Shared, push: &Push, reply_to: &Recipient<ProviderEvent>
     let written = || {
         let _ = reply_to.try_send(ProviderEvent::Written { device_id });
     };
-    let report = shared.parts.driver.deliver(push, &written).await;
+    let delivering = AssertUnwindSafe(shared.parts.driver.deliver(push, &written)).catch_unwind();
+    let report = delivering.await.unwrap_or_else(|_| shared.driver_fell());
     shared.parts.metrics.pushed(&shared.parts.name, report.outcome);
     if report.outcome == DeliveryOutcome::Relayed {
         shared.last_relayed_ms.store(shared.parts.clock.now().get(), Ordering::Relaxed);

@@ -14,7 +14,9 @@ use tokio::sync::oneshot;
 
 use super::{Admission, Permit};
 use crate::error::store_problem;
-use crate::limits::{ASK_AGAIN_MAX, TRANSACTION_MAILBOX_MAX};
+use crate::limits::{
+    ASK_AGAIN_MAX, REVIVAL_BACKOFF, REVIVAL_LOOKS_MAX, REVIVAL_WAIT_MAX, TRANSACTION_MAILBOX_MAX,
+};
 use crate::protocol::Faulted;
 use crate::supervise::{self, ExitStatus};
 use crate::surroundings::Surroundings;
@@ -70,8 +72,9 @@ impl Registry {
     ) -> oneshot::Receiver<Reply> {
         let (reply, replied) = oneshot::channel();
         let id = transaction.id;
-        let address = self.spawn(transaction, permit, Beginning::Start { idempotency, targets, reply });
-        self.actors.insert(id, address);
+        // Entered while the map is held, so that neither its end nor a revival can come before.
+        let entry = self.actors.entry(id);
+        entry.insert(self.spawn(transaction, permit, Beginning::Start { idempotency, targets, reply }));
         replied
     }
 
@@ -117,9 +120,19 @@ impl Registry {
         address.is_some_and(|address| address.try_send(crate::protocol::InjectFault).is_ok())
     }
 
-    /// Brings a transaction back from its record if it is pending and has no actor.
-    pub(crate) async fn revive_if_pending(self: &Arc<Self>, id: TransactionId) -> Result<(), AskError> {
-        self.find(id).await.map(|_| ())
+    /// Brings a fallen transaction back from its record. Its create may still be on the way to the disk, so one
+    /// that is not there yet is looked for again, with growing waits, until the last of them.
+    pub(crate) async fn revive_fallen(self: &Arc<Self>, id: TransactionId) {
+        let mut wait = REVIVAL_BACKOFF;
+        for _ in 0..REVIVAL_LOOKS_MAX {
+            match self.find(id).await {
+                Ok(Found::Open(_) | Found::Ended(_)) => return,
+                Ok(Found::Absent) | Err(_) => {}
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(REVIVAL_WAIT_MAX);
+        }
+        tracing::warn!(transaction = %id, "a fallen transaction was not found in the storage: it was never stored");
     }
 
     /// Gives a pending record an actor, unless it has one.
@@ -181,7 +194,7 @@ impl Registry {
         &self.arbiters[usize::from(u16::from_be_bytes([low, high])) % self.arbiters.len()]
     }
 
-    fn exited(&self, id: TransactionId, supervisor: Option<&ProviderName>, exit: ExitStatus) {
+    fn exited(self: &Arc<Self>, id: TransactionId, supervisor: Option<&ProviderName>, exit: ExitStatus) {
         // A revival may have put a living address in its place already.
         self.actors.remove_if(&id, |_, address| !address.connected());
         if exit == ExitStatus::Fault {
@@ -192,7 +205,8 @@ impl Registry {
                     provider.faulted.try_send(Faulted { transaction_id: id }).is_ok()
                 });
             if !told {
-                tracing::error!(transaction = %id, "its supervisor is busy; it comes back when it is asked for");
+                let registry = Arc::clone(self);
+                actix_rt::spawn(async move { registry.revive_fallen(id).await });
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::error::store_failure;
 use crate::limits::READ_BACK_DELAY;
 use crate::protocol::{Deliver, DeliveryOutcome, ProviderEvent, Release};
 use crate::registry::Permit;
-use crate::surroundings::Surroundings;
+use crate::surroundings::{LingerPlace, Surroundings};
 
 /// The actor of one transaction.
 pub(crate) struct TransactionActor {
@@ -29,6 +29,7 @@ pub(crate) struct TransactionActor {
     callers: Vec<(CallerId, oneshot::Sender<Reply>)>,
     next_caller: u32,
     timer: Option<SpawnHandle>,
+    lingering: Option<LingerPlace>,
 }
 
 /// How an actor begins.
@@ -67,6 +68,7 @@ impl TransactionActor {
             callers: Vec::new(),
             next_caller: 0,
             timer: None,
+            lingering: None,
         }
     }
 
@@ -242,7 +244,13 @@ impl TransactionActor {
         if told.is_empty() {
             self.release(None);
         }
-        context.run_later(self.surroundings.linger, |_, context| context.stop());
+        self.lingering = self.surroundings.linger_place();
+        match self.lingering {
+            Some(_) => {
+                context.run_later(self.surroundings.linger, |_, context| context.stop());
+            }
+            None => context.stop(),
+        }
     }
 
     /// A full mailbox may lose this word; the provider then finds out when it next speaks to the transaction.

@@ -11,8 +11,10 @@ pub struct CallerId(pub u32);
 /// Why a write brought no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreFailure {
-    /// Nothing was written; it may be tried again.
+    /// Nothing was written, because too much waits; it may be tried again.
     Refused,
+    /// Nothing was written, because the disk or a row is at fault.
+    Unavailable,
     /// It may or may not be written.
     Unknown,
     /// The store has stopped for good.

@@ -152,6 +152,10 @@ impl Machine {
             return;
         }
         self.open(now, effects);
+        // Whether they had left before the fall, nobody knows: only `sent` in memory would have told.
+        for device_id in self.devices_whose_push(is_unfinished).collect::<Vec<_>>() {
+            self.note_delivery(device_id, DeliveryStatus::Unknown, Some(DeliveryReason::Cut));
+        }
     }
 
     /// Pushes what is not known to be with the network, and arms the timer.
@@ -159,8 +163,7 @@ impl Machine {
         self.phase = Phase::Open;
         effects.push(Effect::ArmTimer(self.transaction.expires_at));
         if now < self.transaction.expires_at {
-            let unfinished = |status| matches!(status, DeliveryStatus::Queued | DeliveryStatus::Sent);
-            effects.extend(self.devices_whose_push(unfinished).map(Effect::Push));
+            effects.extend(self.devices_whose_push(is_unfinished).map(Effect::Push));
         }
     }
 
@@ -355,6 +358,11 @@ impl Machine {
     }
 
     fn judge_answer(&mut self, caller: CallerId, answer: Answer, now: UnixMs, effects: &mut Vec<Effect>) {
+        if self.is_open_at(now) && self.transaction.recipient(&answer.device_id).is_none() {
+            // It was removed while its answer was on the way here.
+            let problem = Problem::new(ErrorCode::DeviceRevoked, "the device was removed; enrol it again");
+            return effects.push(Effect::Reply(caller, Reply::Refused(problem)));
+        }
         if !self.is_open_at(now) {
             let repeated =
                 self.transaction.answer.as_ref().is_some_and(|winner| is_same_answer(winner, &answer));
@@ -488,7 +496,7 @@ impl Machine {
             else {
                 return false;
             };
-            if delivery.status == DeliveryStatus::Fetched || delivery.status == status {
+            if !is_news(delivery.status, status, reason) {
                 return false;
             }
             delivery.status = status;
@@ -523,9 +531,7 @@ impl Machine {
 
     /// What was in the provider's hands may or may not have left the house.
     fn on_provider_down(&mut self, provider: &ProviderName, effects: &mut Vec<Effect>) {
-        let in_hand: Vec<DeviceId> = self.devices_of_provider(provider, |status| {
-            matches!(status, DeliveryStatus::Queued | DeliveryStatus::Sent)
-        });
+        let in_hand: Vec<DeviceId> = self.devices_of_provider(provider, is_unfinished);
         let mut noted = false;
         for device_id in in_hand {
             noted |= self.note_delivery(device_id, DeliveryStatus::Unknown, Some(DeliveryReason::Cut));
@@ -636,6 +642,24 @@ impl Cause {
     }
 }
 
+/// Whether somebody may still be working on a push.
+const fn is_unfinished(status: DeliveryStatus) -> bool {
+    matches!(status, DeliveryStatus::Queued | DeliveryStatus::Sent)
+}
+
+/// Whether a word about a push changes what is known. A phone that fetched the challenge has it, whatever the
+/// network says later; and a push that may have arrived stays so when its repetition could not be sent.
+fn is_news(known: DeliveryStatus, status: DeliveryStatus, reason: Option<DeliveryReason>) -> bool {
+    match (known, status) {
+        (DeliveryStatus::Fetched, _) => false,
+        (DeliveryStatus::Unknown, DeliveryStatus::Sent) => false,
+        (DeliveryStatus::Unknown, DeliveryStatus::Failed) => {
+            !reason.is_some_and(DeliveryReason::is_unavailable)
+        }
+        (_, _) => known != status,
+    }
+}
+
 /// Whether an answer repeats the winning one: device and decision; the nonce was checked before, and is one
 /// per transaction and device.
 fn is_same_answer(winner: &Answer, answer: &Answer) -> bool {
@@ -681,7 +705,7 @@ const fn caller_of(event: &Event) -> Option<CallerId> {
 fn store_problem(failure: StoreFailure) -> Problem {
     match failure {
         StoreFailure::Refused => Problem::new(ErrorCode::Busy, "the storage is busy; nothing was stored"),
-        StoreFailure::Unknown | StoreFailure::Stopped => Problem::new(
+        StoreFailure::Unavailable | StoreFailure::Unknown | StoreFailure::Stopped => Problem::new(
             ErrorCode::StorageUnavailable,
             "the storage takes no writes; ask again for the state",
         ),

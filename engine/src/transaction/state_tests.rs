@@ -323,6 +323,39 @@ fn what_a_fallen_provider_had_in_hand_is_repeated_once() {
 }
 
 #[test]
+fn a_repetition_that_cannot_be_sent_does_not_undo_a_push_that_may_have_arrived() {
+    let provider = || "apns-main".parse().expect("valid");
+    let failed = |reason| Event::PushEnded { device_id: device(1), outcome: DeliveryOutcome::Failed(reason) };
+    let mut fallen = open_machine(1);
+    fallen.step(Event::PushWritten { device_id: device(1) }, CREATED);
+    fallen.step(Event::ProviderDown(provider()), CREATED);
+    fallen.step(Event::ProviderUp(provider()), CREATED);
+    let mut restarted = Machine::new(transaction(1));
+    restarted.step(Event::Revived, CREATED);
+    for mut machine in [fallen, restarted] {
+        machine.step(Event::PushWritten { device_id: device(1) }, CREATED);
+        assert_eq!(ended_as(&machine.step(failed(DeliveryReason::Unavailable), CREATED)), None);
+        let delivery = machine.transaction().recipients[0].delivery.clone().expect("one");
+        assert_eq!((delivery.status, delivery.reason), (DeliveryStatus::Unknown, Some(DeliveryReason::Cut)));
+        let refused = ended_as(&machine.step(failed(DeliveryReason::TokenDead), CREATED));
+        assert_eq!(refused, Some(State::Failed(FailureReason::ProviderRejected)), "a definite no is one");
+    }
+}
+
+#[test]
+fn a_removed_phones_answer_on_the_way_is_refused() {
+    let mut machine = open_machine(2);
+    machine.step(Event::DeviceRevoked { device_id: device(1) }, CREATED);
+    let late =
+        machine.step(Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Accept) }, CREATED);
+    assert_eq!(refusal(&late), Some((ErrorCode::DeviceRevoked, None)));
+    assert_eq!(ended_as(&late), None);
+    let other =
+        machine.step(Event::Answered { caller: CallerId(3), answer: answer(2, Decision::Accept) }, CREATED);
+    assert_eq!(ended_as(&other), Some(State::Accepted));
+}
+
+#[test]
 fn the_last_wrong_try_fails_it() {
     let mut machine = open_machine(1);
     for left in [2, 1, 0] {

@@ -108,7 +108,10 @@ fn an_actor_that_falls_before_its_create_is_answered_still_tells_its_caller() {
             tokio::task::yield_now().await;
         }
         until_faults(&bank, "transaction", 1).await;
+        // Longer than the first looks of the revival.
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
         bank.store.release_writes();
+        bank.until_pushed(1).await;
         match starting.await.expect("ended") {
             Ok(started) => assert_eq!(bank.view(started.transaction.id).await.state, State::Pending),
             Err(problem) => assert_eq!(problem.code, ErrorCode::Busy, "unknown: read first, then try again"),
@@ -135,6 +138,19 @@ fn a_fallen_provider_comes_back_and_its_transactions_hear_of_both() {
         assert_eq!(phone.answer(&bank, id, "accept").await, Ok(State::Accepted));
         let next = bank.start_login("alice").await.id;
         bank.until(next, |view| status(view) == Some(DeliveryStatus::Relayed)).await;
+    });
+}
+
+#[test]
+fn a_driver_that_panics_leaves_the_push_unknown_and_the_transaction_answerable() {
+    run(async {
+        let bank = Bank::open("").await;
+        let phone = bank.enrol("alice").await;
+        bank.network.set(Script::Panic);
+        let id = bank.start_login("alice").await.id;
+        bank.until(id, |view| status(view) == Some(DeliveryStatus::Unknown)).await;
+        until_faults(&bank, "driver", 1).await;
+        assert_eq!(phone.answer(&bank, id, "accept").await, Ok(State::Accepted));
     });
 }
 

@@ -64,6 +64,8 @@ pub enum Script {
     End(DeliveryOutcome, Option<bool>),
     /// Is written, and never ends.
     Hang,
+    /// Is written, and its driver panics.
+    Panic,
 }
 
 /// A network that does as it is told and remembers every push.
@@ -95,6 +97,7 @@ impl Driver for ScriptedNetwork {
             match script {
                 Script::End(outcome, healthy) => DriverReport { outcome, verdict: None, healthy },
                 Script::Hang => std::future::pending().await,
+                Script::Panic => std::panic::panic_any("a fault of the scripted network"),
             }
         })
     }
