@@ -13,7 +13,6 @@ use tocsin_model::{
 };
 
 use super::body::{Fields, parse_body, spoils_a_line};
-use super::encoding::base64url;
 use super::jwk::{parse_jwk, sha256, thumbprint};
 
 /// The bounds of an enrolment's texts, in characters unless the name says bytes.
@@ -43,14 +42,15 @@ impl EnrolmentLimits {
     pub const KEYS_MAX: usize = 8;
 }
 
-/// An activation code: 192 unpredictable bits in base64url, told to the portal and never stored.
+/// An activation code: 192 unpredictable bits in hexadecimal, told to the portal and never stored.
 #[derive(Clone, Debug)]
 pub struct ActivationCode(Secret<String>);
 
 impl ActivationCode {
-    /// The code of these 192 unpredictable bits.
+    /// The code of these 192 unpredictable bits, in hexadecimal: people paste it into command lines, where a
+    /// leading hyphen would be taken for an option.
     pub fn from_bits(bits: &[u8; 24]) -> Self {
-        Self(Secret::new(base64url(bits)))
+        Self(Secret::new(bits.iter().map(|byte| format!("{byte:02x}")).collect()))
     }
 
     /// The code itself; call it only where it is told to the portal.
