@@ -8,12 +8,14 @@
 
 mod calls;
 mod crowd;
+mod disk_probe;
 mod kill_report;
 mod kills;
 mod ledger;
 mod parallel;
 mod random;
 mod recheck;
+mod seen_end;
 mod timeout_report;
 mod timeouts;
 mod traffic;

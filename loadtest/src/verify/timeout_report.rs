@@ -20,6 +20,8 @@ pub struct TimeoutReport {
     pub polled_late: Percentiles,
     /// Long polls.
     pub long_polls: usize,
+    /// Slowest sync of the disk beside the server, zero below 100 ms; it excuses ends that were to be stored then.
+    pub slowest_sync: Duration,
     /// The whole.
     pub took: Duration,
 }
@@ -75,6 +77,9 @@ impl fmt::Display for TimeoutReport {
         )?;
         writeln!(formatter, "  none before its deadline; stored after it: {stored_late}")?;
         writeln!(formatter, "  {long_polls} long polls returned after it: {polled_late}")?;
+        if !self.slowest_sync.is_zero() {
+            writeln!(formatter, "  slowest sync of the disk itself: {} ms", self.slowest_sync.as_millis())?;
+        }
         write!(formatter, "  memory: {before} KiB before, {with_all} KiB with all pending: ")?;
         write!(formatter, "{} bytes for each", self.bytes_per_pending())
     }

@@ -5,15 +5,17 @@
 //! that a pending transaction takes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tocsin_mock::{World, WorldOptions};
-use tocsin_model::{DurationMs, State, TransactionId, UnixMs};
+use tocsin_model::{DurationMs, State};
 use tokio::task::JoinSet;
 
 use super::crowd::{Member, enrol_crowd};
+use super::disk_probe::{DiskProbe, now};
 use super::parallel::in_parallel;
+use super::seen_end::{LATE_MAX, Pending, SeenEnd};
 use super::timeout_report::{Percentiles, TimeoutReport};
 use crate::error::ensure;
 use crate::{Installation, LoadtestError, Portal, Server, ServerOptions, StartFields, TYPE_LOGIN};
@@ -35,9 +37,6 @@ const TTL_S_RANGE: (u64, u64) = (10, 240);
 
 /// How long after the last start nothing may have ended yet.
 const QUIET: Duration = Duration::from_secs(3);
-
-/// How late an end may be stored.
-const LATE_MAX: Duration = Duration::from_millis(500);
 
 /// How long one that is late is watched, in seconds, to say how late.
 const LATE_WAIT_S: u64 = 20;
@@ -68,6 +67,7 @@ pub async fn meet_deadlines(options: TimeoutOptions) -> Result<TimeoutReport, Lo
     let begun = Instant::now();
     let folder = TempDir::with_prefix("tocsin-timeouts-").map_err(LoadtestError::io("make a folder"))?;
     let scene = Scene::set(options, &folder).await?;
+    let probe = DiskProbe::start(folder.path())?;
     let ttl_s = scene.warm_up().await?;
     let before = scene.server.resident_bytes()?;
     let pushed_before = scene.pushes();
@@ -78,10 +78,12 @@ pub async fn meet_deadlines(options: TimeoutOptions) -> Result<TimeoutReport, Lo
     let with_all = scene.server.resident_bytes()?;
     let polls = scene.hold_long_polls(&pending, options.long_polls);
     check_quiet(&pending, starts_took)?;
-    let stored_late = scene.read_each_when_due(pending).await?;
-    let polled_late = returned(polls).await?;
+    let read = scene.read_each_when_due(pending).await?;
+    let polled = returned(polls).await?;
     let status = scene.server.stop().await?;
     ensure(status.success(), || format!("after SIGTERM the server ended with {status}"))?;
+    let stored_late = check_all(&read, &probe)?;
+    let polled_late = check_all(&polled, &probe)?;
     let report = TimeoutReport {
         transactions: options.transactions,
         ttl_s,
@@ -90,17 +92,11 @@ pub async fn meet_deadlines(options: TimeoutOptions) -> Result<TimeoutReport, Lo
         stored_late: Percentiles::of(stored_late),
         long_polls: polled_late.len(),
         polled_late: Percentiles::of(polled_late),
+        slowest_sync: probe.slowest(),
         took: begun.elapsed(),
     };
     ensure(report.bytes_per_pending() <= BYTES_PER_PENDING_MAX, || format!("too much memory\n{report}"))?;
     Ok(report)
-}
-
-/// A transaction that waits for its end.
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    id: TransactionId,
-    expires_at: UnixMs,
 }
 
 struct Scene {
@@ -179,59 +175,40 @@ impl Scene {
     }
 
     /// Holds long polls over the ends of transactions that lie evenly among all; each gives its lateness.
-    fn hold_long_polls(&self, pending: &[Pending], count: usize) -> JoinSet<Result<Duration, LoadtestError>> {
+    fn hold_long_polls(&self, all: &[Pending], count: usize) -> JoinSet<Result<SeenEnd, LoadtestError>> {
         let mut polls = JoinSet::new();
-        for index in 0..count.min(pending.len()) {
-            let Pending { id, expires_at } = pending[index * pending.len() / count];
+        for index in 0..count.min(all.len()) {
+            let pending = all[index * all.len() / count];
             let portal = self.portal.clone();
             polls.spawn(async move {
-                let view = portal.wait(id, TTL_S_RANGE.1, None).await?;
-                let late = since(expires_at);
-                ensure(view.state == State::Timeout, || format!("{id} is {} at its end", view.state))?;
-                late.ok_or_else(|| {
-                    LoadtestError::Unexpected(format!("a long poll of {id} returned too early"))
-                })
+                let view = portal.wait(pending.id, TTL_S_RANGE.1, None).await?;
+                let seen_at = now();
+                let early = pending.expires_at.since(seen_at).to_std();
+                ensure(early <= CLOCKS_APART_MAX, || format!("a long poll returned {early:?} too early"))?;
+                SeenEnd::of(pending, &view, Some(seen_at))
             });
         }
         polls
     }
 
-    /// Reads each as soon as its end must have been stored; answers with how late that was by the view.
-    async fn read_each_when_due(&self, pending: Arc<Vec<Pending>>) -> Result<Vec<Duration>, LoadtestError> {
+    /// Reads each as soon as its end must have been stored. One that is late is watched to its end.
+    async fn read_each_when_due(&self, all: Arc<Vec<Pending>>) -> Result<Vec<SeenEnd>, LoadtestError> {
         let portal = self.portal.clone();
-        let count = pending.len();
+        let count = all.len();
         in_parallel(READ_WORKERS, count, move |index| {
-            let (portal, Pending { id, expires_at }) = (portal.clone(), pending[index]);
+            let (portal, pending) = (portal.clone(), all[index]);
             async move {
-                let due = expires_at.plus(LATE_MAX.into());
+                let due = pending.expires_at.plus(LATE_MAX.into());
                 tokio::time::sleep(due.since(now()).to_std()).await;
-                let view = portal.transaction(id).await?;
-                if view.state == State::Pending {
-                    return Err(too_late(&portal, id, expires_at).await);
+                let view = portal.transaction(pending.id).await?;
+                if view.state != State::Pending {
+                    return SeenEnd::of(pending, &view, None);
                 }
-                let ended_at = view.ended_at.filter(|_| view.state == State::Timeout);
-                let ended_at =
-                    ended_at.ok_or_else(|| LoadtestError::Unexpected(format!("not a time-out: {view:?}")))?;
-                let late = ended_at.since(expires_at).to_std();
-                ensure(ended_at >= expires_at && late <= LATE_MAX, || {
-                    format!("{id} ended at {ended_at:?}, its deadline was {expires_at:?}")
-                })?;
-                Ok(late)
+                let view = portal.wait(pending.id, LATE_WAIT_S, None).await?;
+                SeenEnd::of(pending, &view, Some(now()))
             }
         })
         .await
-    }
-}
-
-/// Says how late one was that should have ended.
-async fn too_late(portal: &Portal, id: TransactionId, expires_at: UnixMs) -> LoadtestError {
-    let seen_at = now();
-    match portal.wait(id, LATE_WAIT_S, None).await {
-        Ok(view) => LoadtestError::Unexpected(format!(
-            "{id} was pending at {seen_at:?}, its deadline was {expires_at:?}; now it is {} since {:?}",
-            view.state, view.ended_at
-        )),
-        Err(error) => error,
     }
 }
 
@@ -244,37 +221,14 @@ fn check_quiet(pending: &[Pending], starts_took: Duration) -> Result<(), Loadtes
     })
 }
 
-async fn returned(
-    mut polls: JoinSet<Result<Duration, LoadtestError>>,
-) -> Result<Vec<Duration>, LoadtestError> {
-    let mut late = Vec::new();
+fn check_all(ends: &[SeenEnd], probe: &DiskProbe) -> Result<Vec<Duration>, LoadtestError> {
+    ends.iter().map(|end| end.check(|from, to| probe.slowest_between(from, to))).collect()
+}
+
+async fn returned(mut polls: JoinSet<Result<SeenEnd, LoadtestError>>) -> Result<Vec<SeenEnd>, LoadtestError> {
+    let mut ends = Vec::new();
     while let Some(ended) = polls.join_next().await {
-        let of_one =
-            ended.map_err(|error| LoadtestError::Unexpected(format!("a long poll ended: {error}")))??;
-        ensure(of_one <= LATE_MAX, || format!("a long poll returned {of_one:?} after the deadline"))?;
-        late.push(of_one);
+        ends.push(ended.map_err(|error| LoadtestError::Unexpected(format!("a long poll ended: {error}")))??);
     }
-    Ok(late)
-}
-
-/// The time since `then`; `None` when it lies ahead by more than two clocks of one machine may differ.
-fn since(then: UnixMs) -> Option<Duration> {
-    let now = now();
-    (then.since(now).to_std() <= CLOCKS_APART_MAX).then(|| now.since(then).to_std())
-}
-
-fn now() -> UnixMs {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMs::new(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_ahead_has_not_come() {
-        assert!(since(now().plus(DurationMs::from_seconds(60))).is_none());
-        assert!(since(now()).is_some());
-    }
+    Ok(ends)
 }

@@ -1,0 +1,88 @@
+//! When a transaction ended, as seen from outside, and whether that was in time. Pure.
+
+use std::time::Duration;
+
+use tocsin_model::{State, TransactionId, UnixMs};
+
+use crate::error::ensure;
+use crate::{LoadtestError, TransactionView};
+
+/// How late an end may be stored.
+pub(super) const LATE_MAX: Duration = Duration::from_millis(500);
+
+/// A transaction that waits for its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    pub(super) id: TransactionId,
+    pub(super) expires_at: UnixMs,
+}
+
+/// An end as it was seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SeenEnd {
+    pending: Pending,
+    /// The end that the view tells.
+    ended_at: UnixMs,
+    /// When it was seen to be stored; without that it was stored by the latest allowed moment.
+    seen_at: Option<UnixMs>,
+}
+
+impl SeenEnd {
+    /// The end that a view tells, which must be a time-out.
+    pub(super) fn of(
+        pending: Pending,
+        view: &TransactionView,
+        seen_at: Option<UnixMs>,
+    ) -> Result<Self, LoadtestError> {
+        let ended_at = view.ended_at.filter(|_| view.state == State::Timeout);
+        let not_timed_out = || LoadtestError::Unexpected(format!("not a time-out: {view:?}"));
+        Ok(Self { pending, ended_at: ended_at.ok_or_else(not_timed_out)?, seen_at })
+    }
+
+    /// How late it was: never before the deadline, and no later than allowed, unless the disk stood still at that
+    /// moment; `slowest_sync` tells how long in a span of time. A write waits for the sync under way and for its own.
+    pub(super) fn check(
+        &self,
+        slowest_sync: impl Fn(UnixMs, UnixMs) -> Duration,
+    ) -> Result<Duration, LoadtestError> {
+        let Pending { id, expires_at } = self.pending;
+        let stored_at = self.seen_at.unwrap_or(self.ended_at).max(self.ended_at);
+        let late = stored_at.since(expires_at).to_std();
+        let in_time = late <= LATE_MAX || late <= LATE_MAX + 2 * slowest_sync(expires_at, stored_at);
+        ensure(self.ended_at >= expires_at && in_time, || {
+            let (end, seen) = (self.ended_at.get(), self.seen_at.map(UnixMs::get));
+            format!("{id} was due at {}, ended at {end} and was seen at {seen:?}", expires_at.get())
+        })?;
+        Ok(late)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(ended_at: u64, seen_at: Option<u64>, sync_ms: u64) -> Option<u128> {
+        let pending = Pending { id: TransactionId::from_bytes([1; 16]), expires_at: UnixMs::new(10_000) };
+        let end = SeenEnd { pending, ended_at: UnixMs::new(ended_at), seen_at: seen_at.map(UnixMs::new) };
+        end.check(|_, _| Duration::from_millis(sync_ms)).ok().map(|late| late.as_millis())
+    }
+
+    #[test]
+    fn an_end_before_the_deadline_is_wrong() {
+        assert_eq!(check(10_000, None, 0), Some(0));
+        assert_eq!(check(9_999, None, 0), None);
+    }
+
+    #[test]
+    fn half_a_second_late_is_in_time_and_more_is_not() {
+        assert_eq!(check(10_001, Some(10_500), 0), Some(500));
+        assert_eq!(check(10_001, Some(10_501), 0), None);
+        assert_eq!(check(10_501, None, 0), None);
+    }
+
+    #[test]
+    fn a_disk_that_stood_still_excuses_two_syncs() {
+        assert_eq!(check(10_001, Some(11_900), 700), Some(1_900));
+        assert_eq!(check(10_001, Some(11_901), 700), None);
+    }
+}
