@@ -73,7 +73,7 @@ impl Handle {
             return Err(Problem::transaction_final(transaction.state));
         }
         if now >= transaction.expires_at {
-            return Err(Problem::transaction_final(State::Timeout));
+            return Err(self.overdue(id).await);
         }
         let challenge = self.sign_challenge(&transaction, recipient, now).await?;
         if recipient.delivery.is_some() {
@@ -120,7 +120,13 @@ impl Handle {
             issuer: self.issuer(),
             now: self.clock().now(),
         };
-        let checked = unverified.check(context)?;
+        let checked = match unverified.check(context) {
+            Ok(checked) => checked,
+            Err(problem) if !transaction.state.is_final() && problem.code == ErrorCode::TransactionFinal => {
+                return Err(self.overdue(id).await);
+            }
+            Err(problem) => return Err(problem),
+        };
         let verified: VerifiedAnswer = self.run_signature(move || checked.verify()).await??;
         check_may_call(&device)?;
         if verified.repeats {
@@ -131,6 +137,17 @@ impl Handle {
             Reply::Answered(state) => Ok(state),
             Reply::Refused(problem) => Err(problem),
             Reply::View(_) | Reply::SeenBefore(_) | Reply::TriesLeft(_) => Err(Problem::internal()),
+        }
+    }
+
+    /// What a late phone is told: how the transaction really ended. An answer that came in time may still be on
+    /// its way to the disk, so the deadline alone does not say.
+    async fn overdue(&self, id: TransactionId) -> Problem {
+        match self.ask(id, Request::Settle).await {
+            Ok(Reply::Refused(problem)) | Err(problem) => problem,
+            Ok(Reply::View(_) | Reply::SeenBefore(_) | Reply::Answered(_) | Reply::TriesLeft(_)) => {
+                Problem::internal()
+            }
         }
     }
 

@@ -298,6 +298,8 @@ pub(crate) enum Request {
     TryWrong,
     /// Withdraw it.
     Cancel,
+    /// Say how it ended, since it was seen past its deadline.
+    Settle,
 }
 
 impl Request {
@@ -307,6 +309,7 @@ impl Request {
             Self::Answer(answer) => Event::Answered { caller, answer },
             Self::TryWrong => Event::TriedWrong { caller },
             Self::Cancel => Event::Cancelled { caller },
+            Self::Settle => Event::SeenOverdue { caller },
         }
     }
 }

@@ -96,6 +96,11 @@ pub enum Event {
         /// Who waits for the final view.
         caller: CallerId,
     },
+    /// Somebody saw it pending past its deadline, and wants to know how it ended.
+    SeenOverdue {
+        /// Who.
+        caller: CallerId,
+    },
     /// A phone was removed.
     DeviceRevoked {
         /// Which.

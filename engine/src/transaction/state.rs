@@ -63,6 +63,8 @@ enum Phase {
 enum Cause {
     Answer(CallerId),
     Cancel(CallerId),
+    /// A call that came past the deadline.
+    Late(CallerId),
     Engine,
 }
 
@@ -111,7 +113,10 @@ impl Machine {
                 self.on_call(event, now, effects);
             }
             Event::Viewed { caller } => effects.push(Effect::Reply(caller, self.view())),
-            Event::Answered { .. } | Event::TriedWrong { .. } | Event::Cancelled { .. } => {
+            Event::Answered { .. }
+            | Event::TriedWrong { .. }
+            | Event::Cancelled { .. }
+            | Event::SeenOverdue { .. } => {
                 self.on_call(event, now, effects);
             }
         }
@@ -294,7 +299,9 @@ impl Machine {
         }
         let again = match cause {
             Cause::Engine => now.plus(WRITE_RETRY),
-            Cause::Answer(_) | Cause::Cancel(_) => self.transaction.expires_at.max(now.plus(WRITE_RETRY)),
+            Cause::Answer(_) | Cause::Cancel(_) | Cause::Late(_) => {
+                self.transaction.expires_at.max(now.plus(WRITE_RETRY))
+            }
         };
         effects.push(Effect::ArmTimer(again));
     }
@@ -353,6 +360,7 @@ impl Machine {
             Event::Answered { caller, answer } => self.judge_answer(caller, *answer, now, effects),
             Event::TriedWrong { caller } => self.judge_wrong_try(caller, now, effects),
             Event::Cancelled { caller } => self.judge_cancel(caller, now, effects),
+            Event::SeenOverdue { caller } => self.judge_overdue(caller, now, effects),
             other => debug_assert!(false, "not a call: {other:?}"),
         }
     }
@@ -385,15 +393,26 @@ impl Machine {
         self.end(ended, Cause::Answer(caller), effects);
     }
 
-    /// Past its end nothing is taken; past its deadline it ends now, if it has not.
+    /// Past its end nothing is taken; past its deadline it ends now, and the caller is told once that is stored.
     fn refuse_late(&mut self, caller: CallerId, now: UnixMs, effects: &mut Vec<Effect>) {
         let problem = match self.phase {
+            Phase::Open => {
+                let ended = self.changed(now, |transaction| transaction.state = State::Timeout);
+                return self.end(ended, Cause::Late(caller), effects);
+            }
             Phase::Gone => Problem::not_found(),
-            _ if self.transaction.state.is_final() => Problem::transaction_final(self.transaction.state),
-            _ => Problem::transaction_final(State::Timeout),
+            _ => Problem::transaction_final(self.transaction.state),
         };
         effects.push(Effect::Reply(caller, Reply::Refused(problem)));
-        self.on_timer(now, effects);
+    }
+
+    /// Somebody saw it past its deadline. A clock that was set back since then has given it time again.
+    fn judge_overdue(&mut self, caller: CallerId, now: UnixMs, effects: &mut Vec<Effect>) {
+        if self.is_open_at(now) {
+            let problem = Problem::new(ErrorCode::Busy, "the server's clock was set; ask again");
+            return effects.push(Effect::Reply(caller, Reply::Refused(problem)));
+        }
+        self.refuse_late(caller, now, effects);
     }
 
     fn judge_wrong_try(&mut self, caller: CallerId, now: UnixMs, effects: &mut Vec<Effect>) {
@@ -427,8 +446,14 @@ impl Machine {
             Cause::Cancel(caller) => {
                 effects.push(Effect::Reply(caller, Reply::View(Arc::clone(&self.transaction))));
             }
+            Cause::Late(caller) => self.tell_final(caller, effects),
             Cause::Engine => {}
         }
+    }
+
+    fn tell_final(&self, caller: CallerId, effects: &mut Vec<Effect>) {
+        let problem = Problem::transaction_final(self.transaction.state);
+        effects.push(Effect::Reply(caller, Reply::Refused(problem)));
     }
 
     fn judge_loser(&mut self, cause: Cause, answer: Option<Answer>, now: UnixMs, effects: &mut Vec<Effect>) {
@@ -438,6 +463,7 @@ impl Machine {
                 effects.push(Effect::Reply(caller, Reply::Refused(Problem::internal())));
             }
             (Cause::Cancel(caller), _) => self.judge_cancel(caller, now, effects),
+            (Cause::Late(caller), _) => self.tell_final(caller, effects),
             (Cause::Engine, _) => {}
         }
     }
@@ -636,7 +662,7 @@ impl Machine {
 impl Cause {
     const fn caller(self) -> Option<CallerId> {
         match self {
-            Self::Answer(caller) | Self::Cancel(caller) => Some(caller),
+            Self::Answer(caller) | Self::Cancel(caller) | Self::Late(caller) => Some(caller),
             Self::Engine => None,
         }
     }
@@ -685,6 +711,7 @@ const fn caller_of(event: &Event) -> Option<CallerId> {
     match event {
         Event::Started { caller }
         | Event::Viewed { caller }
+        | Event::SeenOverdue { caller }
         | Event::Answered { caller, .. }
         | Event::TriedWrong { caller }
         | Event::Cancelled { caller } => Some(*caller),

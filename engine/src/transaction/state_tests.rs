@@ -156,14 +156,25 @@ fn an_answer_counts_until_the_last_millisecond() {
             assert_eq!(ended_as(&effects), Some(State::Accepted), "at {now}");
             assert!(replies(&effects).is_empty(), "nobody is told before it is stored");
         } else {
-            assert_eq!(
-                refusal(&effects),
-                Some((ErrorCode::TransactionFinal, Some(State::Timeout))),
-                "at {now}"
-            );
             assert_eq!(ended_as(&effects), Some(State::Timeout), "at {now}");
+            assert!(replies(&effects).is_empty(), "nobody is told before it is stored");
+            let effects = machine.step(Event::Written(WriteOutcome::Stored), UnixMs::new(now));
+            assert_eq!(refusal(&effects), Some((ErrorCode::TransactionFinal, Some(State::Timeout))));
         }
     }
+}
+
+#[test]
+fn who_sees_it_overdue_is_told_of_the_answer_that_came_in_time() {
+    let mut machine = open_machine(1);
+    let in_time = UnixMs::new(EXPIRES.get() - 1);
+    machine.step(Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Decline) }, in_time);
+    assert!(
+        machine.step(Event::SeenOverdue { caller: CallerId(3) }, EXPIRES).is_empty(),
+        "it waits for the write"
+    );
+    let effects = machine.step(Event::Written(WriteOutcome::Stored), EXPIRES);
+    assert_eq!(refusal(&effects), Some((ErrorCode::TransactionFinal, Some(State::Declined))));
 }
 
 #[test]
@@ -399,6 +410,7 @@ enum Move {
     TryWrong,
     Cancel,
     View,
+    SeeOverdue,
     Timer,
     Revoke(u8),
     Push(u8, u8),
@@ -417,6 +429,7 @@ fn any_move() -> impl Strategy<Value = Move> {
         Just(Move::TryWrong),
         Just(Move::Cancel),
         Just(Move::View),
+        Just(Move::SeeOverdue),
         Just(Move::Timer),
         (1..=2_u8).prop_map(Move::Revoke),
         (1..=2_u8, 0..3_u8).prop_map(|(number, outcome)| Move::Push(number, outcome)),
@@ -502,6 +515,9 @@ impl World {
                 let truth = self.stored.as_ref().map(|stored| stored.attempts.left());
                 assert!(truth.is_some_and(|truth| truth <= *left), "more tries left than told");
             }
+            Reply::Refused(problem) if problem.code == ErrorCode::TransactionFinal => {
+                assert_eq!(stored, problem.state, "told before stored");
+            }
             Reply::View(_) | Reply::SeenBefore(_) | Reply::Refused(_) => {}
         }
     }
@@ -569,6 +585,10 @@ impl World {
             Move::View => {
                 let caller = self.caller();
                 self.step(Event::Viewed { caller });
+            }
+            Move::SeeOverdue => {
+                let caller = self.caller();
+                self.step(Event::SeenOverdue { caller });
             }
             Move::Timer => self.step(Event::TimerFired),
             Move::Revoke(number) => self.step(Event::DeviceRevoked { device_id: device(number) }),
