@@ -9,7 +9,7 @@ use tocsin_model::TransactionId;
 
 use super::parallel::in_parallel;
 use super::random::Random;
-use super::traffic::Traffic;
+use super::traffic::{Traffic, is_cut};
 use crate::handset::pushed_transaction;
 use crate::{LoadtestError, PhoneKind};
 
@@ -19,6 +19,10 @@ const WORKERS: usize = 64;
 /// Transactions of earlier rounds that ended, of which this many are looked at again after each restart; at the very
 /// end all are.
 const OLD_SAMPLE: usize = 100;
+
+/// How often a call is sent again whose connection ended: it may have been one of the killed server that nobody had
+/// noticed to be dead. Whatever is sent here may be sent again.
+const AGAIN_MAX: usize = 2;
 
 /// Answers and keys of the round that are repeated.
 const REPEATED_MAX: usize = 200;
@@ -134,10 +138,15 @@ where
         let (traffic, item) = (Arc::clone(&traffic), items.get(index).cloned());
         let work = work.clone();
         async move {
-            match item {
-                Some(item) => work(traffic, item).await,
-                None => Ok(()),
+            let Some(item) = item else { return Ok(()) };
+            let mut done = work(Arc::clone(&traffic), item.clone()).await;
+            for _ in 0..AGAIN_MAX {
+                if !done.as_ref().is_err_and(is_cut) {
+                    break;
+                }
+                done = work(Arc::clone(&traffic), item.clone()).await;
             }
+            done
         }
     });
     done.await.map(drop)

@@ -249,7 +249,7 @@ fn decision(random: &mut Random) -> Decision {
 }
 
 /// Whether the connection ended, or there was none.
-fn is_cut(error: &LoadtestError) -> bool {
+pub(super) fn is_cut(error: &LoadtestError) -> bool {
     matches!(
         error,
         LoadtestError::Call(CallError::Cut { .. } | CallError::NotConnected { .. })
