@@ -8,6 +8,9 @@ use tocsin_model::{
 /// When all of them are started.
 const STARTED_AT: UnixMs = UnixMs::new(1_800_000_000_000);
 
+/// How many are started in one millisecond; ids begin with the time, so the store sees them in that order.
+const STARTED_PER_MS: u64 = 100;
+
 /// How long they live.
 const TIME_TO_LIVE: DurationMs = DurationMs::from_seconds(60);
 
@@ -32,8 +35,9 @@ impl Samples {
     /// The next one.
     pub fn next_transaction(&mut self) -> Transaction {
         self.made += 1;
+        let started_at = UnixMs::new(STARTED_AT.get() + self.made / STARTED_PER_MS);
         Transaction {
-            id: TransactionId::compose(STARTED_AT, Partition::default(), spread(self.made)),
+            id: TransactionId::compose(started_at, Partition::default(), spread(self.made)),
             ..self.template.clone()
         }
     }
