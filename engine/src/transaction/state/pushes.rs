@@ -1,0 +1,213 @@
+//! Pushes and how far they came, providers that fall, phones that are removed, and the deadline.
+
+use std::sync::Arc;
+
+use tocsin_model::{
+    DeliveryReason, DeliveryStatus, DeviceId, FailureReason, ProviderName, State, Transaction, UnixMs,
+};
+
+use super::{Cause, Machine, Phase, REPEATS_MAX, WAITING_MAX, WRITE_RETRY, is_unfinished};
+use crate::protocol::DeliveryOutcome;
+use crate::transaction::{Effect, Event};
+
+impl Machine {
+    pub(super) fn on_push_ended(
+        &mut self,
+        device_id: DeviceId,
+        outcome: DeliveryOutcome,
+        now: UnixMs,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (status, reason) = match outcome {
+            DeliveryOutcome::Relayed => (DeliveryStatus::Relayed, None),
+            DeliveryOutcome::Failed(reason) => (DeliveryStatus::Failed, Some(reason)),
+            DeliveryOutcome::Unknown(reason) => (DeliveryStatus::Unknown, Some(reason)),
+        };
+        self.on_push(device_id, status, reason, now, effects);
+    }
+
+    /// Notes how far a push came. A phone that fetched the challenge has it, whatever the network says later.
+    pub(super) fn on_push(
+        &mut self,
+        device_id: DeviceId,
+        status: DeliveryStatus,
+        reason: Option<DeliveryReason>,
+        now: UnixMs,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !matches!(self.phase, Phase::Open | Phase::Counting { .. }) {
+            return;
+        }
+        if !self.note_delivery(device_id, status, reason) {
+            return;
+        }
+        effects.push(Effect::Publish(Arc::clone(&self.transaction)));
+        // A mark beside a try in flight would carry the old counter; the try's own record carries the mark.
+        // `sent` is worth no write: after a restart it is pushed again under the same ids either way.
+        if matches!(self.phase, Phase::Open) && status != DeliveryStatus::Sent {
+            effects.push(Effect::Mark(Arc::clone(&self.transaction)));
+            self.end_if_no_push_is_left(now, effects);
+        }
+    }
+
+    pub(super) fn note_delivery(
+        &mut self,
+        device_id: DeviceId,
+        status: DeliveryStatus,
+        reason: Option<DeliveryReason>,
+    ) -> bool {
+        let advance = |transaction: &mut Transaction| {
+            let Some(delivery) =
+                transaction.recipient_mut(&device_id).and_then(|found| found.delivery.as_mut())
+            else {
+                return false;
+            };
+            if !is_news(delivery.status, status, reason) {
+                return false;
+            }
+            delivery.status = status;
+            delivery.reason = reason;
+            transaction.revision += 1;
+            true
+        };
+        let noted = advance(Arc::make_mut(&mut self.transaction));
+        if let Phase::Counting { tried, .. } = &mut self.phase {
+            advance(Arc::make_mut(tried));
+        }
+        noted
+    }
+
+    pub(super) fn end_if_no_push_is_left(&mut self, now: UnixMs, effects: &mut Vec<Effect>) {
+        if self.transaction.keep_for_polling || !self.is_open_at(now) {
+            return;
+        }
+        let deliveries =
+            || self.transaction.recipients.iter().filter_map(|recipient| recipient.delivery.as_ref());
+        let all_failed = deliveries().all(|delivery| delivery.status == DeliveryStatus::Failed);
+        if !all_failed || deliveries().next().is_none() {
+            return;
+        }
+        let unavailable =
+            deliveries().any(|delivery| delivery.reason.is_some_and(DeliveryReason::is_unavailable));
+        let reason =
+            if unavailable { FailureReason::ProviderUnavailable } else { FailureReason::ProviderRejected };
+        let ended = self.changed(now, |transaction| transaction.state = State::Failed(reason));
+        self.end(ended, Cause::Engine, effects);
+    }
+
+    /// What was in the provider's hands may or may not have left the house.
+    pub(super) fn on_provider_down(&mut self, provider: &ProviderName, effects: &mut Vec<Effect>) {
+        let in_hand: Vec<DeviceId> = self.devices_of_provider(provider, is_unfinished);
+        let mut noted = false;
+        for device_id in in_hand {
+            noted |= self.note_delivery(device_id, DeliveryStatus::Unknown, Some(DeliveryReason::Cut));
+        }
+        if noted && !self.transaction.state.is_final() {
+            effects.push(Effect::Publish(Arc::clone(&self.transaction)));
+        }
+    }
+
+    /// Repeats, under the same ids and at most once, what was cut when the provider broke down.
+    pub(super) fn on_provider_up(&mut self, provider: &ProviderName, now: UnixMs, effects: &mut Vec<Effect>) {
+        if !self.is_open_at(now) || self.repeats >= REPEATS_MAX {
+            return;
+        }
+        let cut = self.devices_of_provider(provider, |status| status == DeliveryStatus::Unknown);
+        if !cut.is_empty() {
+            self.repeats += 1;
+            effects.extend(cut.into_iter().map(Effect::Push));
+        }
+    }
+
+    pub(super) fn devices_of_provider(
+        &self,
+        provider: &ProviderName,
+        chosen: impl Fn(DeliveryStatus) -> bool,
+    ) -> Vec<DeviceId> {
+        if !matches!(self.phase, Phase::Open | Phase::Counting { .. }) {
+            return Vec::new();
+        }
+        let by_provider = |device_id: &DeviceId| {
+            let delivery = self.transaction.recipient(device_id).and_then(|found| found.delivery.as_ref());
+            delivery.is_some_and(|delivery| delivery.provider == *provider)
+        };
+        self.devices_whose_push(chosen).filter(by_provider).collect()
+    }
+
+    pub(super) fn on_device_revoked(&mut self, device_id: DeviceId, now: UnixMs, effects: &mut Vec<Effect>) {
+        if self.is_writing() {
+            // Judged again when the write has ended; beyond the bound the deadline still ends it.
+            if self.waiting.len() < WAITING_MAX {
+                self.waiting.push(Event::DeviceRevoked { device_id });
+            }
+            return;
+        }
+        if !self.is_open_at(now) || self.transaction.recipient(&device_id).is_none() {
+            return;
+        }
+        let changed = self.changed(now, |transaction| {
+            transaction.recipients.retain(|recipient| recipient.device_id != device_id);
+        });
+        if changed.recipients.is_empty() {
+            let ended = self.changed(now, |transaction| {
+                transaction.state = State::Failed(FailureReason::DeviceRevoked);
+            });
+            return self.end(ended, Cause::Engine, effects);
+        }
+        self.transaction = changed;
+        effects.push(Effect::Mark(Arc::clone(&self.transaction)));
+        effects.push(Effect::Publish(Arc::clone(&self.transaction)));
+        self.end_if_no_push_is_left(now, effects);
+    }
+
+    pub(super) fn on_timer(&mut self, now: UnixMs, effects: &mut Vec<Effect>) {
+        match self.phase {
+            Phase::Open if now < self.transaction.expires_at => {
+                effects.push(Effect::ArmTimer(self.transaction.expires_at));
+                // The timer is also what retries a final write that was refused.
+                self.end_if_no_push_is_left(now, effects);
+            }
+            Phase::Open => {
+                let ended = self.changed(now, |transaction| transaction.state = State::Timeout);
+                self.end(ended, Cause::Engine, effects);
+            }
+            Phase::Creating { .. } | Phase::Counting { .. } | Phase::Ending { .. } => {
+                effects.push(Effect::ArmTimer(now.plus(WRITE_RETRY)));
+            }
+            Phase::New | Phase::Final | Phase::Gone => {}
+        }
+    }
+
+    pub(super) fn end(&mut self, ended: Arc<Transaction>, cause: Cause, effects: &mut Vec<Effect>) {
+        effects.push(Effect::End(Arc::clone(&ended)));
+        self.phase = Phase::Ending { ended, cause };
+    }
+
+    /// The next revision of the record; when the change makes it final, `now` is its end.
+    pub(super) fn changed(&self, now: UnixMs, change: impl FnOnce(&mut Transaction)) -> Arc<Transaction> {
+        let mut next = Transaction::clone(&self.transaction);
+        change(&mut next);
+        next.revision += 1;
+        if next.state.is_final() {
+            next.ended_at = Some(now);
+        }
+        Arc::new(next)
+    }
+
+    pub(super) fn is_open_at(&self, now: UnixMs) -> bool {
+        matches!(self.phase, Phase::Open) && now < self.transaction.expires_at
+    }
+}
+
+/// Whether a word about a push changes what is known. A phone that fetched the challenge has it, whatever the
+/// network says later; and a push that may have arrived stays so when its repetition could not be sent.
+fn is_news(known: DeliveryStatus, status: DeliveryStatus, reason: Option<DeliveryReason>) -> bool {
+    match (known, status) {
+        (DeliveryStatus::Fetched, _) => false,
+        (DeliveryStatus::Unknown, DeliveryStatus::Sent) => false,
+        (DeliveryStatus::Unknown, DeliveryStatus::Failed) => {
+            !reason.is_some_and(DeliveryReason::is_unavailable)
+        }
+        (_, _) => known != status,
+    }
+}
