@@ -1,7 +1,7 @@
 //! How long the disk itself takes for a sync, measured beside the server on the same disk.
 //!
-//! An end is stored with a sync, so a disk that stands still holds it up whatever the server does. Only so much
-//! lateness is excused as this saw at that moment.
+//! An end is stored with a sync, so a disk that stands still holds it up whatever the server does. This tells such
+//! a failure from one of the server; it excuses none.
 
 use std::fs::File;
 use std::io::{self, Write as _};

@@ -20,7 +20,7 @@ pub struct TimeoutReport {
     pub polled_late: Percentiles,
     /// Long polls.
     pub long_polls: usize,
-    /// Slowest sync of the disk beside the server, zero below 100 ms; it excuses ends that were to be stored then.
+    /// Slowest sync of the disk beside the server, zero below 100 ms.
     pub slowest_sync: Duration,
     /// The whole.
     pub took: Duration,
