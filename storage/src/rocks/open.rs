@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use rocksdb::compaction_filter::Decision;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, LogLevel,
-    Options, WriteBufferManager,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DBRecoveryMode, LogLevel, Options, WriteBufferManager,
 };
 use tocsin_config::Storage;
 
@@ -46,6 +46,9 @@ const BUFFER_BLOCK_BYTES: usize = 64 * 1024;
 
 /// Bits of the bloom filter for each key: about one false look in a hundred.
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
+
+/// The size of one piece of a table's filter or index; the cache holds and drops them piece by piece.
+const FILTER_BLOCK_BYTES: usize = 4 * 1_024;
 
 /// Every row passes a compaction, and so the expiry filter, at least this often.
 const PERIODIC_COMPACTION_S: u64 = 12 * 60 * 60;
@@ -176,6 +179,11 @@ fn family_options(storage: &Storage, cache: &Cache, clock: Clock) -> Options {
     blocks.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
     blocks.set_cache_index_and_filter_blocks(true);
     blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    // A large table's filter in one piece does not fit a shard of the cache and would be read anew for each look.
+    blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    blocks.set_partition_filters(true);
+    blocks.set_metadata_block_size(FILTER_BLOCK_BYTES);
+    blocks.set_pin_top_level_index_and_filter(true);
     let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);
     options.set_write_buffer_size(storage.write_buffer_bytes / 2);
