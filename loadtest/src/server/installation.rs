@@ -39,8 +39,6 @@ pub struct ServerOptions {
     pub brief_ttl_s: u64,
     /// Pending transactions of one user.
     pub transactions_per_user_max: u32,
-    /// Memory for changes not yet in tables.
-    pub write_buffer_bytes: u64,
     /// How long a final transaction stays in memory, in milliseconds.
     pub linger_ms: u64,
     /// What is logged.
@@ -55,7 +53,6 @@ impl Default for ServerOptions {
             login_ttl_s: 60,
             brief_ttl_s: 2,
             transactions_per_user_max: 10,
-            write_buffer_bytes: 128 * 1_024 * 1_024,
             linger_ms: 5_000,
             log_filter: "info",
             binary: None,
@@ -186,10 +183,10 @@ fn doors(addresses: &[(&str, String)]) -> String {
 }
 
 fn bounds(options: &ServerOptions) -> String {
-    let ServerOptions { transactions_per_user_max, write_buffer_bytes, linger_ms, log_filter, .. } = options;
+    let ServerOptions { transactions_per_user_max, linger_ms, log_filter, .. } = options;
     format!(
         "[log]\nfilter = \"{log_filter}\"\nformat = \"text\"\n\n\
-         [storage]\npath = \"data\"\nwrite_buffer_bytes = {write_buffer_bytes}\n\n\
+         [storage]\npath = \"data\"\n\n\
          [engine]\ntransactions_per_user_max = {transactions_per_user_max}\n\
          linger_ms = {linger_ms}\ndrain_grace_s = 5\n\n"
     )

@@ -50,9 +50,6 @@ const BYTES_PER_PENDING_MAX: u64 = 3 * 1_024;
 /// Longest wait for the last push to be taken.
 const PUSHES_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Memory for changes not yet in tables, so small that the pending transactions are not what fills it.
-const WRITE_BUFFER_BYTES: u64 = 4 * 1_024 * 1_024;
-
 /// How many to let run out.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeoutOptions {
@@ -111,7 +108,6 @@ impl Scene {
         let world = Arc::new(World::start(WorldOptions::default()).await?);
         let server_options = ServerOptions {
             login_ttl_s: TTL_S_RANGE.1,
-            write_buffer_bytes: WRITE_BUFFER_BYTES,
             linger_ms: 0,
             log_filter: "warn",
             ..ServerOptions::default()
