@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use tocsin_model::{DurationMs, KeyUse, PushEnvironment};
 
@@ -35,7 +36,7 @@ pub(crate) fn assemble(settings: &Settings) -> Result<Config, Unfit> {
         types: named(settings, "types", authentication_type)?,
         apps: named(settings, "apps", app)?,
         providers: named(settings, "providers", provider)?,
-        clients: named(settings, "clients", client)?,
+        clients: named(settings, "clients", |table| client(table).map(Arc::new))?,
     })
 }
 

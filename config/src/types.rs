@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tocsin_model::{
     AppName, ClientId, DurationMs, KeyUse, ProviderName, PushEnvironment, RealmName, TypeName, UserIdRule,
@@ -35,7 +36,7 @@ pub struct Config {
     /// `[providers.NAME]`.
     pub providers: BTreeMap<ProviderName, Provider>,
     /// `[clients.NAME]`.
-    pub clients: BTreeMap<ClientId, Client>,
+    pub clients: BTreeMap<ClientId, Arc<Client>>,
 }
 
 /// One of the three doors.

@@ -20,7 +20,7 @@ use crate::transaction::PushIds;
 pub(crate) struct Surroundings {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
-    pub(crate) config: Arc<Config>,
+    config: ArcSwap<Config>,
     pub(crate) push_ids: PushIds,
     pub(crate) waiters: Waiters,
     pub(crate) metrics: Arc<Metrics>,
@@ -53,10 +53,16 @@ impl Surroundings {
             waiters: Waiters::new(&config.engine),
             metrics,
             linger: config.engine.linger.to_std(),
-            config,
+            config: ArcSwap::new(config),
             providers: ArcSwap::from_pointee(ProviderTable::default()),
             lingering: Arc::default(),
         }
+    }
+
+    /// The configuration as it is now. Take it once for each piece of work, so that a reload in its midst does not
+    /// mix two.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.load_full()
     }
 
     /// A place for one more lingering actor; `None` when there are too many.

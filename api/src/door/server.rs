@@ -175,7 +175,8 @@ struct Opening {
 
 impl Opening {
     fn open(&self, name: DoorName, listener: TcpListener, address: SocketAddr) -> io::Result<OpenDoor> {
-        let settings = name.settings(self.handle.config());
+        let config = self.handle.config();
+        let settings = name.settings(&config);
         let in_flight = Arc::new(AtomicUsize::new(0));
         let state = web::Data::new(self.state(name, address, Arc::clone(&in_flight)));
         let app = move || {
@@ -210,7 +211,8 @@ impl Opening {
     }
 
     fn state(&self, name: DoorName, address: SocketAddr, in_flight: Arc<AtomicUsize>) -> DoorState {
-        let settings = name.settings(self.handle.config());
+        let config = self.handle.config();
+        let settings = name.settings(&config);
         DoorState {
             name,
             is_loopback: address.ip().is_loopback(),

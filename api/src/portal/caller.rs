@@ -3,6 +3,8 @@
 //! Only the SHA-256 of a secret is known. It is compared in constant time, also for an unknown client, against a
 //! hash that nothing has, so that a reply's time tells neither a secret nor which clients there are.
 
+use std::sync::Arc;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -19,11 +21,13 @@ use crate::door::DoorState;
 const AUTHORIZATION_BYTES_MAX: usize = 1_024;
 
 /// A client that has proved itself.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Caller<'a> {
-    pub(super) id: &'a ClientId,
-    pub(super) client: &'a Client,
-    pub(super) config: &'a Config,
+///
+/// It keeps the configuration that it was judged by, so that a reload in the midst of a call changes nothing for it.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) id: ClientId,
+    pub(super) client: Arc<Client>,
+    pub(super) config: Arc<Config>,
 }
 
 /// What a client says of itself.
@@ -33,10 +37,10 @@ struct Credentials {
     secret: Secret<String>,
 }
 
-impl<'a> Caller<'a> {
+impl Caller {
     /// The client that makes this call, if it has `right`: 401 `invalid_client`, 403 `not_permitted`.
     pub(super) fn with_right(
-        state: &'a DoorState,
+        state: &DoorState,
         request: &HttpRequest,
         right: Right,
     ) -> Result<Self, Problem> {
@@ -52,7 +56,7 @@ impl<'a> Caller<'a> {
         Err(Problem::new(ErrorCode::NotPermitted, "the client does not have the right for this call"))
     }
 
-    fn authenticate(config: &'a Config, credentials: Option<Credentials>) -> Option<Self> {
+    fn authenticate(config: Arc<Config>, credentials: Option<Credentials>) -> Option<Self> {
         let Credentials { id, secret } = credentials?;
         let known = id.parse::<ClientId>().ok().and_then(|id| config.clients.get_key_value(&id));
         // No text has the hash of zeros, as far as anybody knows.
@@ -60,6 +64,7 @@ impl<'a> Caller<'a> {
         let sent = digest(&SHA256, secret.expose().as_bytes());
         let fits = verify_slices_are_equal(sent.as_ref(), &expected).is_ok();
         let (id, client) = known?;
+        let (id, client) = (id.clone(), Arc::clone(client));
         fits.then_some(Self { id, client, config })
     }
 

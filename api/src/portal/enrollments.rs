@@ -91,7 +91,7 @@ pub(super) async fn open(state: Data<DoorState>, request: HttpRequest, payload: 
 }
 
 fn enrollment_request(
-    caller: &Caller<'_>,
+    caller: &Caller,
     request: &HttpRequest,
     body: &[u8],
 ) -> Result<EnrollmentRequest, Problem> {
@@ -105,7 +105,7 @@ fn enrollment_request(
     if let Some(length) = time_to_live {
         body["ttl_ms"] = DurationMs::get(length).into();
     }
-    let meaning = Meaning { client: caller.id, method: "POST", path: "/v1/enrollments", body };
+    let meaning = Meaning { client: &caller.id, method: "POST", path: "/v1/enrollments", body };
     let idempotency = idempotency(request, &meaning)?;
     Ok(EnrollmentRequest { client: caller.id.clone(), user, app, time_to_live, idempotency })
 }
@@ -115,7 +115,7 @@ pub(super) async fn read(state: Data<DoorState>, request: HttpRequest) -> Reply 
     let caller = Caller::with_right(&state, &request, Right::Enrollments)?;
     let id = enrollment_id(&request)?;
     Query::parse(request.query_string(), &[])?;
-    let enrollment = state.handle.enrollment(caller.id, id).await?;
+    let enrollment = state.handle.enrollment(&caller.id, id).await?;
     let mut view = EnrollmentView::of(&enrollment, state.handle.clock().now());
     let device = enrolled_device(&state, &enrollment).await?;
     view.device = device.as_ref().map(|device| DeviceSummary {

@@ -42,7 +42,7 @@ pub(super) struct StartBody {
 
 impl StartBody {
     /// Reads the members of a body.
-    pub(super) fn read(caller: &Caller<'_>, members: &Map<String, Value>) -> Result<Self, Problem> {
+    pub(super) fn read(caller: &Caller, members: &Map<String, Value>) -> Result<Self, Problem> {
         let fields = Fields::of(members);
         fields.only(FIELDS)?;
         let type_name = caller.permitted_type(fields.required_text("type")?)?;
@@ -58,7 +58,7 @@ impl StartBody {
     }
 
     /// The engine's request.
-    pub(super) fn into_request(self, caller: &Caller<'_>, idempotency: Option<Idempotency>) -> StartRequest {
+    pub(super) fn into_request(self, caller: &Caller, idempotency: Option<Idempotency>) -> StartRequest {
         let Self { type_name, user, content, device_id, app, time_to_live } = self;
         let client = caller.id.clone();
         StartRequest { client, type_name, user, content, device_id, app, time_to_live, idempotency }

@@ -44,10 +44,10 @@ pub(super) async fn start(state: Data<DoorState>, request: HttpRequest, payload:
     Ok(reply)
 }
 
-fn start_request(caller: &Caller<'_>, request: &HttpRequest, body: &[u8]) -> Result<StartRequest, Problem> {
+fn start_request(caller: &Caller, request: &HttpRequest, body: &[u8]) -> Result<StartRequest, Problem> {
     let start = StartBody::read(caller, &parse_object(body)?)?;
     let meaning =
-        Meaning { client: caller.id, method: "POST", path: "/v1/transactions", body: start_meaning(&start) };
+        Meaning { client: &caller.id, method: "POST", path: "/v1/transactions", body: start_meaning(&start) };
     let idempotency = idempotency(request, &meaning)?;
     Ok(start.into_request(caller, idempotency))
 }
@@ -61,13 +61,13 @@ pub(super) async fn read(state: Data<DoorState>, request: HttpRequest) -> Reply 
     let transaction = match query.number("wait_s", WAIT_S_MAX)? {
         Some(seconds) => {
             let longest = DurationMs::from_seconds(seconds.into());
-            wait(&state, caller.id, id, after, longest).await?
+            wait(&state, &caller.id, id, after, longest).await?
         }
         None if after.is_some() => {
             let detail = "a revision is only waited for with wait_s";
             return Err(Problem::new(ErrorCode::FieldRequired, detail).with_field("wait_s").into());
         }
-        None => state.handle.transaction(caller.id, id).await?,
+        None => state.handle.transaction(&caller.id, id).await?,
     };
     Ok(private_json(StatusCode::OK, &TransactionView::of(&transaction, &state.public_url)))
 }

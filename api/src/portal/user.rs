@@ -10,7 +10,7 @@ use crate::door::Fields;
 const USER: &str = "user";
 
 /// The user that a body names.
-pub(super) fn user_of_body(caller: &Caller<'_>, fields: &Fields<'_>) -> Result<User, Problem> {
+pub(super) fn user_of_body(caller: &Caller, fields: &Fields<'_>) -> Result<User, Problem> {
     match fields.value(USER) {
         None => Err(fields.missing(USER)),
         Some(Value::String(text)) => user_of_text(caller, text),
@@ -22,7 +22,7 @@ pub(super) fn user_of_body(caller: &Caller<'_>, fields: &Fields<'_>) -> Result<U
 }
 
 /// The user that a path names, with `realm` from the query.
-pub(super) fn user_of_path(caller: &Caller<'_>, text: &str, realm: Option<&str>) -> Result<User, Problem> {
+pub(super) fn user_of_path(caller: &Caller, text: &str, realm: Option<&str>) -> Result<User, Problem> {
     let Some(realm) = realm else { return user_of_text(caller, text) };
     let realm = visible_realm(caller, realm)?;
     match split(caller, text) {
@@ -35,14 +35,14 @@ pub(super) fn user_of_path(caller: &Caller<'_>, text: &str, realm: Option<&str>)
     }
 }
 
-fn user_of_text(caller: &Caller<'_>, text: &str) -> Result<User, Problem> {
+fn user_of_text(caller: &Caller, text: &str) -> Result<User, Problem> {
     match split(caller, text) {
         (id, Some(realm)) => user(caller, id, realm),
         (id, None) => user(caller, id, caller.client.default_realm.clone()),
     }
 }
 
-fn user_of_object(caller: &Caller<'_>, fields: &Fields<'_>) -> Result<User, Problem> {
+fn user_of_object(caller: &Caller, fields: &Fields<'_>) -> Result<User, Problem> {
     let Some(object) = fields.object(USER)? else { return Err(fields.missing(USER)) };
     object.only(&["id", "realm"])?;
     let id = object.required_text("id")?;
@@ -54,7 +54,7 @@ fn user_of_object(caller: &Caller<'_>, fields: &Fields<'_>) -> Result<User, Prob
 }
 
 /// What follows the last `@` is a realm only if it is one that the client sees; any other `@` belongs to the id.
-fn split<'t>(caller: &Caller<'_>, text: &'t str) -> (&'t str, Option<RealmName>) {
+fn split<'t>(caller: &Caller, text: &'t str) -> (&'t str, Option<RealmName>) {
     let parts = text.rsplit_once('@').and_then(|(id, realm)| Some((id, realm.parse::<RealmName>().ok()?)));
     match parts {
         Some((id, realm)) if caller.sees_realm(&realm) => (id, Some(realm)),
@@ -63,11 +63,11 @@ fn split<'t>(caller: &Caller<'_>, text: &'t str) -> (&'t str, Option<RealmName>)
 }
 
 /// A realm that is foreign or not there is 404, as all that is foreign.
-fn visible_realm(caller: &Caller<'_>, name: &str) -> Result<RealmName, Problem> {
+fn visible_realm(caller: &Caller, name: &str) -> Result<RealmName, Problem> {
     name.parse().ok().filter(|realm| caller.sees_realm(realm)).ok_or_else(Problem::not_found)
 }
 
-fn user(caller: &Caller<'_>, id: &str, realm: RealmName) -> Result<User, Problem> {
+fn user(caller: &Caller, id: &str, realm: RealmName) -> Result<User, Problem> {
     let configured = caller.config.realms.get(&realm).filter(|_| caller.sees_realm(&realm));
     let rule = configured.ok_or_else(Problem::not_found)?.user_id_rule;
     let id = UserId::new(id, rule)

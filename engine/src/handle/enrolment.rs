@@ -85,7 +85,8 @@ impl Handle {
     }
 
     fn compose_enrollment(&self, request: &EnrollmentRequest, now: UnixMs) -> Result<Enrollment, Problem> {
-        let app = self.config().apps.get(&request.app).ok_or_else(Problem::internal)?;
+        let config = self.config();
+        let app = config.apps.get(&request.app).ok_or_else(Problem::internal)?;
         let longest = app.activation_time_to_live;
         let time_to_live = match request.time_to_live {
             None => longest,

@@ -47,9 +47,10 @@ pub(crate) struct Core {
 }
 
 impl Handle {
-    /// The configuration that the engine runs by.
-    pub fn config(&self) -> &Config {
-        &self.0.surroundings.config
+    /// The configuration that the engine runs by at this moment. Take it once for each call: a reload puts another
+    /// one in its place, and a call that began with one ends with it.
+    pub fn config(&self) -> Arc<Config> {
+        self.0.surroundings.config()
     }
 
     /// The issuer of the device protocol.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tocsin_config::AuthenticationType;
+use tocsin_config::{AuthenticationType, Config};
 use tocsin_model::{
     AppName, Content, Counter, Delivery, DeliveryStatus, Device, DeviceId, DurationMs, ErrorCode, Method,
     Nonce, Partition, Problem, ProviderName, PushKind, Recipient, StartRequest, State, Transaction,
@@ -47,12 +47,12 @@ impl Handle {
         if let Some(earlier) = self.seen_before(&request).await? {
             return Ok(earlier);
         }
-        let (type_name, kind) =
-            self.config().types.get_key_value(&request.type_name).ok_or_else(unknown_type)?;
+        let config = self.config();
+        let (type_name, kind) = config.types.get_key_value(&request.type_name).ok_or_else(unknown_type)?;
         // Open transactions share the configuration's copy of the name.
         let request = StartRequest { type_name: type_name.clone(), ..request };
-        let eligible = self.eligible_devices(&request, kind).await?;
-        let transaction = self.compose(&request, kind, &eligible, called_at)?;
+        let eligible = self.eligible_devices(&config, &request, kind).await?;
+        let transaction = compose(&config, &request, kind, &eligible, called_at)?;
         check_challenge_size(&transaction, self.issuer())?;
         let permit = self.0.registry.admission().admit(transaction.id, &request.client, &request.user)?;
         let targets: Vec<(DeviceId, Target)> = eligible
@@ -102,15 +102,16 @@ impl Handle {
     /// The user's phones that can take part; refused when none of them can be pushed to at the moment.
     async fn eligible_devices(
         &self,
+        config: &Config,
         request: &StartRequest,
         kind: &AuthenticationType,
     ) -> Result<Vec<Eligible>, Problem> {
         let devices = self.store().devices_of(&request.user).await.map_err(|error| store_problem(&error))?;
         let eligible: Vec<Eligible> = devices
             .into_iter()
-            .filter(|device| self.may_take_part(device, request, kind))
-            .map(|device| self.with_shared_names(device))
-            .map(|device| Eligible { provider: self.provider_of(&device), device })
+            .filter(|device| may_take_part(config, device, request, kind))
+            .map(|device| with_shared_names(config, device))
+            .map(|device| Eligible { provider: provider_of(config, &device), device })
             .collect();
         if eligible.is_empty() && request.device_id.is_some() {
             let problem = Problem::new(ErrorCode::NoDevice, "this device cannot take the transaction");
@@ -133,81 +134,90 @@ impl Handle {
         }
         Ok(eligible)
     }
+}
 
-    fn may_take_part(&self, device: &Device, request: &StartRequest, kind: &AuthenticationType) -> bool {
-        let client_may =
-            self.config().clients.get(&request.client).is_some_and(|client| client.apps.covers(&device.app));
-        device.status.may_answer()
-            && client_may
-            && (kind.apps.is_empty() || kind.apps.contains(&device.app))
-            && kind.keys.iter().any(|key_use| device.key(key_use).is_some())
-            && request.device_id.is_none_or(|wanted| device.id == wanted)
-            && request.app.as_ref().is_none_or(|wanted| device.app == *wanted)
+fn may_take_part(
+    config: &Config,
+    device: &Device,
+    request: &StartRequest,
+    kind: &AuthenticationType,
+) -> bool {
+    let client_may =
+        config.clients.get(&request.client).is_some_and(|client| client.apps.covers(&device.app));
+    device.status.may_answer()
+        && client_may
+        && (kind.apps.is_empty() || kind.apps.contains(&device.app))
+        && kind.keys.iter().any(|key_use| device.key(key_use).is_some())
+        && request.device_id.is_none_or(|wanted| device.id == wanted)
+        && request.app.as_ref().is_none_or(|wanted| device.app == *wanted)
+}
+
+/// Open transactions share the configuration's copy of an app's name.
+fn with_shared_names(config: &Config, device: Device) -> Device {
+    match config.apps.get_key_value(&device.app) {
+        Some((app, _)) => Device { app: app.clone(), ..device },
+        None => device,
     }
+}
 
-    /// Open transactions share the configuration's copy of an app's name.
-    fn with_shared_names(&self, device: Device) -> Device {
-        match self.config().apps.get_key_value(&device.app) {
-            Some((app, _)) => Device { app: app.clone(), ..device },
-            None => device,
-        }
-    }
+/// By which provider a phone is pushed; `None` when it cannot be.
+fn provider_of(config: &Config, device: &Device) -> Option<ProviderName> {
+    device.can_be_pushed().then(|| platform_provider(config, &device.app, device.push.kind)).flatten()
+}
 
-    /// By which provider a phone is pushed; `None` when it cannot be.
-    fn provider_of(&self, device: &Device) -> Option<ProviderName> {
-        device.can_be_pushed().then(|| self.platform_provider(&device.app, device.push.kind)).flatten()
-    }
+fn platform_provider(config: &Config, app: &AppName, kind: PushKind) -> Option<ProviderName> {
+    let app = config.apps.get(app)?;
+    let platform = match kind {
+        PushKind::Apns => app.ios.as_ref(),
+        PushKind::FcmToken | PushKind::FcmFid => app.android.as_ref(),
+        PushKind::None => None,
+    };
+    platform.map(|platform| platform.provider.clone())
+}
 
-    fn platform_provider(&self, app: &AppName, kind: PushKind) -> Option<ProviderName> {
-        let app = self.config().apps.get(app)?;
-        let platform = match kind {
-            PushKind::Apns => app.ios.as_ref(),
-            PushKind::FcmToken | PushKind::FcmFid => app.android.as_ref(),
-            PushKind::None => None,
-        };
-        platform.map(|platform| platform.provider.clone())
-    }
+fn compose(
+    config: &Config,
+    request: &StartRequest,
+    kind: &AuthenticationType,
+    eligible: &[Eligible],
+    called_at: UnixMs,
+) -> Result<Transaction, Problem> {
+    let recipients = eligible.iter().map(recipient).collect::<Result<Vec<_>, Problem>>()?;
+    Ok(Transaction {
+        id: TransactionId::compose(called_at, Partition::default(), random_bytes()?),
+        revision: 1,
+        client: request.client.clone(),
+        user: request.user.clone(),
+        type_name: request.type_name.clone(),
+        method: Method::Push,
+        state: State::Pending,
+        created_at: called_at,
+        expires_at: called_at.plus(time_to_live(config, request, kind)?),
+        ended_at: None,
+        content: content(request, kind),
+        accepted_keys: kind.keys.clone(),
+        recipients,
+        attempts: Counter::new(kind.attempts_max),
+        resends: Counter::new(kind.resends_max),
+        answer: None,
+        keep_for_polling: kind.keep_for_polling,
+    })
+}
 
-    fn compose(
-        &self,
-        request: &StartRequest,
-        kind: &AuthenticationType,
-        eligible: &[Eligible],
-        called_at: UnixMs,
-    ) -> Result<Transaction, Problem> {
-        let recipients = eligible.iter().map(recipient).collect::<Result<Vec<_>, Problem>>()?;
-        Ok(Transaction {
-            id: TransactionId::compose(called_at, Partition::default(), random_bytes()?),
-            revision: 1,
-            client: request.client.clone(),
-            user: request.user.clone(),
-            type_name: request.type_name.clone(),
-            method: Method::Push,
-            state: State::Pending,
-            created_at: called_at,
-            expires_at: called_at.plus(self.time_to_live(request, kind)?),
-            ended_at: None,
-            content: content(request, kind),
-            accepted_keys: kind.keys.clone(),
-            recipients,
-            attempts: Counter::new(kind.attempts_max),
-            resends: Counter::new(kind.resends_max),
-            answer: None,
-            keep_for_polling: kind.keep_for_polling,
-        })
-    }
-
-    /// The type's life, else the realm's; the caller may shorten it, never lengthen it.
-    fn time_to_live(&self, request: &StartRequest, kind: &AuthenticationType) -> Result<DurationMs, Problem> {
-        let realm = self.config().realms.get(&request.user.realm).map(|realm| realm.time_to_live);
-        let longest = kind.time_to_live.or(realm).ok_or_else(Problem::internal)?;
-        match request.time_to_live {
-            None => Ok(longest),
-            Some(shorter) if shorter.get() > 0 && shorter <= longest => Ok(shorter),
-            Some(_) => {
-                let detail = format!("this must be 1 to {} seconds", longest.get() / 1_000);
-                Err(Problem::new(ErrorCode::InvalidField, detail).with_field("ttl_s"))
-            }
+/// The type's life, else the realm's; the caller may shorten it, never lengthen it.
+fn time_to_live(
+    config: &Config,
+    request: &StartRequest,
+    kind: &AuthenticationType,
+) -> Result<DurationMs, Problem> {
+    let realm = config.realms.get(&request.user.realm).map(|realm| realm.time_to_live);
+    let longest = kind.time_to_live.or(realm).ok_or_else(Problem::internal)?;
+    match request.time_to_live {
+        None => Ok(longest),
+        Some(shorter) if shorter.get() > 0 && shorter <= longest => Ok(shorter),
+        Some(_) => {
+            let detail = format!("this must be 1 to {} seconds", longest.get() / 1_000);
+            Err(Problem::new(ErrorCode::InvalidField, detail).with_field("ttl_s"))
         }
     }
 }

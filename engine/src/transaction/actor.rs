@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
+use tocsin_config::Config;
 use tocsin_model::{Answer, DeviceId, Idempotency, Problem, ProviderName, Transaction, UnixMs};
 use tocsin_storage::{Attempted, Created, Ended, NewTransaction, Pending, StoreError};
 use tokio::sync::oneshot;
@@ -19,6 +20,8 @@ use crate::surroundings::{LingerPlace, Surroundings};
 pub(crate) struct TransactionActor {
     machine: Machine,
     surroundings: Arc<Surroundings>,
+    /// As it was when this actor began; a reload does not change what runs.
+    config: Arc<Config>,
     /// Its place among the open transactions; given back when it is final.
     permit: Option<Permit>,
     /// Who waits for it to be stored; `None` for one that was read from its record.
@@ -60,6 +63,7 @@ impl TransactionActor {
         };
         Self {
             machine: Machine::new(transaction),
+            config: surroundings.config(),
             surroundings,
             permit: Some(permit),
             starter,
@@ -190,7 +194,7 @@ impl TransactionActor {
         let provider = recipient.delivery.as_ref().map(|delivery| &delivery.provider).ok_or(TokenDead)?;
         let target = target.ok_or(TokenDead)?;
         let surroundings = &self.surroundings;
-        let push = push::ask(transaction, recipient, &target, &surroundings.config, &surroundings.push_ids)
+        let push = push::ask(transaction, recipient, &target, &self.config, &surroundings.push_ids)
             .ok_or(RequestRefused)?;
         let providers = surroundings.providers();
         let address = providers.supervisor(Some(provider)).ok_or(Unavailable)?;
