@@ -13,6 +13,7 @@ mod exit;
 mod log;
 mod ops;
 mod portal;
+pub mod qr;
 mod serve;
 
 pub use exit::Exit;
