@@ -36,5 +36,5 @@ pub use proof::{
     CheckedProof, Jti, ProofError, ProofRequest, UnverifiedProof, VerifiedProof, check_may_call,
 };
 pub use replay::{ReplayLimits, ReplayMemory};
-pub use server_keys::{ServerJwk, ServerKey, ServerKeyError, ServerKeys};
+pub use server_keys::{ServerJwk, ServerKey, ServerKeyError, ServerKeys, key_set_hash};
 pub use signature_pool::{SignaturePool, SignaturePoolError};

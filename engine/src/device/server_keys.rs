@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::encoding::{base64url, decode_array, key_id_text, parse_key_id};
 use super::jose::TokenType;
-use super::jwk::{parse_jwk, uncompressed_point};
+use super::jwk::{parse_jwk, sha256, thumbprint, uncompressed_point};
 
 /// The name of the file in the data folder.
 const FILE_NAME: &str = "server-keys.json";
@@ -113,6 +113,11 @@ impl ServerKeys {
     pub fn jwks(&self) -> Vec<ServerJwk> {
         self.0.iter().map(ServerKey::jwk).collect()
     }
+
+    /// The hash `k` of [`ServerKeys::jwks`].
+    pub fn key_set_hash(&self) -> String {
+        key_set_hash(self.0.iter().map(ServerKey::public_key))
+    }
 }
 
 impl ServerKey {
@@ -163,6 +168,16 @@ impl fmt::Debug for ServerKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("ServerKey").field("kid", &self.kid).finish_non_exhaustive()
     }
+}
+
+/// The hash `k` of a key set, which an activation link carries and a phone compares: base64url SHA-256 of the
+/// keys' RFC 7638 thumbprints in base64url, sorted as text and joined by `.`. The order of the keys is of no
+/// account; the set is that of one enrolment's reply, without doubles.
+pub fn key_set_hash<'k>(keys: impl IntoIterator<Item = &'k PublicKey>) -> String {
+    let mut thumbprints: Vec<String> =
+        keys.into_iter().map(|key| base64url(thumbprint(key).as_bytes())).collect();
+    thumbprints.sort_unstable();
+    base64url(&sha256(thumbprints.join(".").as_bytes()))
 }
 
 fn public_half(pair: &EcdsaKeyPair) -> PublicKey {

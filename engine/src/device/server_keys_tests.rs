@@ -82,3 +82,19 @@ fn a_debug_print_holds_no_secret() {
     assert!(!printed.contains(secret.0.as_str()), "{printed}");
     assert!(printed.contains("kid"), "{printed}");
 }
+
+#[test]
+fn the_hash_of_a_key_set_is_the_interfaces_whatever_the_order() {
+    // The EC keys of RFC 7515, appendix A.3, and RFC 7517, appendix A.1; the hashes computed apart, in Python.
+    let key = |x: &str, y: &str| PublicKey {
+        x: decode_array(x).expect("32 bytes"),
+        y: decode_array(y).expect("32 bytes"),
+    };
+    let one =
+        key("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
+    let other =
+        key("MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM");
+    assert_eq!(key_set_hash([&one, &other]), "4jA1crOp0o070FkOI3JmpRrJ_gzjYPjKPKGsyKQPDcs");
+    assert_eq!(key_set_hash([&other, &one]), "4jA1crOp0o070FkOI3JmpRrJ_gzjYPjKPKGsyKQPDcs");
+    assert_eq!(key_set_hash([&one]), "qAJNRBhETnh4TFB6obJl6wP9ZdE0Niu4EwRLt3zlrdM");
+}

@@ -36,6 +36,8 @@ pub struct OpenedEnrollment {
     pub activation_code: ActivationCode,
     /// Whether an earlier call opened it.
     pub seen_before: bool,
+    /// The hash `k` of the server keys that the enrolling phone will be told, for the activation link.
+    pub server_key_set_hash: String,
 }
 
 /// What a phone is told when it is enrolled.
@@ -112,7 +114,8 @@ impl Handle {
 
     fn opened(&self, enrollment: Enrollment, seen_before: bool) -> OpenedEnrollment {
         let activation_code = self.0.codes.activation_code(enrollment.id);
-        OpenedEnrollment { enrollment, activation_code, seen_before }
+        let server_key_set_hash = self.0.server_keys.key_set_hash();
+        OpenedEnrollment { enrollment, activation_code, seen_before, server_key_set_hash }
     }
 
     /// The enrolment as it stands.
