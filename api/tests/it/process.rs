@@ -16,13 +16,18 @@ use crate::http::SOON;
 /// A command line of the binary, with nothing of this process's environment that it could mean.
 pub fn tocsin(arguments: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tocsin"));
+    forget_own_variables(&mut command);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The tests' own variables begin as the binary's do, and it refuses those that it does not know.
+fn forget_own_variables(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TOCSIN_") {
             command.env_remove(name);
         }
     }
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
 }
 
 /// The arguments of a server; `--config` and `--ready-file` follow.
@@ -57,6 +62,7 @@ impl Server {
     /// As [`Server::start`], on a system that lets no file grow beyond `kib_max`, as a failing disk would.
     pub fn start_with_files_up_to(folder: &Path, kib_max: u64) -> Self {
         let mut command = Command::new("bash");
+        forget_own_variables(&mut command);
         // A write beyond the limit fails, in place of ending the process by a signal.
         command.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {kib_max}; exec \"$@\"")).arg("bash");
         command.arg(env!("CARGO_BIN_EXE_tocsin")).args(SERVE);

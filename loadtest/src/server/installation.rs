@@ -43,6 +43,12 @@ pub struct ServerOptions {
     pub linger_ms: u64,
     /// What is logged.
     pub log_filter: &'static str,
+    /// Realms, types and apps in place of the demo's.
+    pub catalogue: Option<String>,
+    /// The keys of the client's table beside its secret.
+    pub client: String,
+    /// Tables beside all others.
+    pub more: String,
     /// A server in place of [`find_server`]'s.
     pub binary: Option<PathBuf>,
 }
@@ -55,6 +61,9 @@ impl Default for ServerOptions {
             transactions_per_user_max: 10,
             linger_ms: 5_000,
             log_filter: "info",
+            catalogue: None,
+            client: standard_client(),
+            more: String::new(),
             binary: None,
         }
     }
@@ -87,9 +96,10 @@ impl Installation {
         let text = [
             doors(&[("portal", portal), ("device", device), ("ops", ops)]),
             bounds(options),
-            catalogue(options),
+            options.catalogue.clone().unwrap_or_else(|| catalogue(options)),
             providers(world, &files),
-            client(&installation.credentials),
+            client(&installation.credentials, &options.client),
+            options.more.clone(),
         ];
         fs::write(installation.config_file(), text.concat())
             .map_err(LoadtestError::io("write the configuration"))?;
@@ -221,13 +231,16 @@ fn providers(world: &World, files: &CredentialFiles) -> String {
     )
 }
 
-fn client(credentials: &PortalCredentials) -> String {
+/// What the demo's portal may do.
+fn standard_client() -> String {
+    format!(
+        "rights = [\"transactions\", \"enrollments\", \"devices\"]\nrealms = [\"retail\"]\n\
+         apps = [\"{APP}\", \"{OTHER_APP}\"]\ntypes = [\"{TYPE_LOGIN}\", \"{TYPE_BRIEF}\"]\n"
+    )
+}
+
+fn client(credentials: &PortalCredentials, keys: &str) -> String {
     let hash = digest(&SHA256, credentials.secret.as_bytes());
     let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!(
-        "[clients.{}]\nsecret_sha256 = \"{hash}\"\n\
-         rights = [\"transactions\", \"enrollments\", \"devices\"]\nrealms = [\"retail\"]\n\
-         apps = [\"{APP}\", \"{OTHER_APP}\"]\ntypes = [\"{TYPE_LOGIN}\", \"{TYPE_BRIEF}\"]\n",
-        credentials.client_id
-    )
+    format!("[clients.{}]\nsecret_sha256 = \"{hash}\"\n{keys}", credentials.client_id)
 }

@@ -5,6 +5,7 @@
 
 mod deadlines;
 mod demo;
+mod features;
 mod kills;
 mod python_phone;
 

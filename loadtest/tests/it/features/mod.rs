@@ -1,0 +1,10 @@
+//! Acceptance: each row of the feature table, done and seen through the doors of a real server and the mock world.
+//!
+//! A test is called `row_<number>_<name>` after its row, and does what the row's last column says, in the words of
+//! our own interface. [`Scene`] is what they stand on.
+
+mod delivery;
+#[allow(dead_code, reason = "one fixture for many tests, which come and go")]
+mod scene;
+
+use scene::Scene;
