@@ -9,12 +9,13 @@ use std::sync::Arc;
 use tocsin_model::{DurationMs, KeyUse, PushEnvironment};
 
 use crate::check::{PLATFORMS, defaults};
+use crate::dump::Effective;
 use crate::path::KeyPath;
 use crate::settings::Settings;
 use crate::shape::Value;
 use crate::types::{
     ApnsProvider, App, AppPlatform, AuthenticationType, Client, Config, Door, EngineLimits, FcmProvider,
-    Grant, Log, Provider, ProviderLimits, ProviderNetwork, Realm, Right, Storage,
+    Grant, Log, Operator, Provider, ProviderLimits, ProviderNetwork, Realm, Right, Storage,
 };
 use crate::word::{ProviderKind, Word};
 
@@ -29,6 +30,7 @@ pub(crate) fn assemble(settings: &Settings) -> Result<Config, Unfit> {
         device: door(&section("device"))?,
         device_clock_skew: section("device").seconds("skew_s")?,
         ops: door(&section("ops"))?,
+        operators: made_of(settings, settings.operators(), operator)?,
         log: log(&section("log"))?,
         storage: storage(&section("storage"))?,
         engine: engine(&section("engine"))?,
@@ -37,6 +39,7 @@ pub(crate) fn assemble(settings: &Settings) -> Result<Config, Unfit> {
         apps: named(settings, "apps", app)?,
         providers: named(settings, "providers", provider)?,
         clients: named(settings, "clients", |table| client(table).map(Arc::new))?,
+        effective: Effective::new(settings),
     })
 }
 
@@ -45,8 +48,16 @@ fn named<N: FromStr + Ord, T>(
     section: &str,
     make: fn(&Table<'_>) -> Result<T, Unfit>,
 ) -> Result<BTreeMap<N, T>, Unfit> {
+    made_of(settings, settings.named(section), make)
+}
+
+fn made_of<'s, N: FromStr + Ord, T>(
+    settings: &'s Settings,
+    tables: impl Iterator<Item = (&'s str, KeyPath)>,
+    make: fn(&Table<'_>) -> Result<T, Unfit>,
+) -> Result<BTreeMap<N, T>, Unfit> {
     let mut made = BTreeMap::new();
-    for (name, path) in settings.named(section) {
+    for (name, path) in tables {
         let name = name.parse().map_err(|_| Unfit(path.clone()))?;
         made.insert(name, make(&Table { settings, path })?);
     }
@@ -181,14 +192,14 @@ fn provider_limits(table: &Table<'_>) -> Result<ProviderLimits, Unfit> {
     })
 }
 
+fn operator(table: &Table<'_>) -> Result<Operator, Unfit> {
+    Ok(Operator { token_sha256: table.digest("sha256")?, role: table.word("role")? })
+}
+
 fn client(table: &Table<'_>) -> Result<Client, Unfit> {
-    let secret_sha256 = match table.value("secret_sha256")? {
-        Value::Digest(digest) => *digest,
-        _ => return Err(table.unfit("secret_sha256")),
-    };
     let default_realm = table.text("default_realm")?.parse().map_err(|_| table.unfit("default_realm"))?;
     Ok(Client {
-        secret_sha256,
+        secret_sha256: table.digest("secret_sha256")?,
         default_realm,
         rights: table.list("rights", Right::parse)?,
         realms: table.grant("realms")?,
@@ -250,6 +261,13 @@ impl Table<'_> {
 
     fn word<W: Word>(&self, key: &str) -> Result<W, Unfit> {
         W::parse(&self.text(key)?).ok_or_else(|| self.unfit(key))
+    }
+
+    fn digest(&self, key: &str) -> Result<[u8; 32], Unfit> {
+        match self.value(key)? {
+            Value::Digest(digest) => Ok(*digest),
+            _ => Err(self.unfit(key)),
+        }
     }
 
     fn optional_file(&self, key: &str) -> Option<PathBuf> {

@@ -1,11 +1,10 @@
 //! The effective configuration as TOML, with the source of each value. Hashes of secrets are masked; files are
 //! named, never read.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::path::{KeyPath, quoted};
-use crate::place::Source;
+use crate::place::{Place, Source};
 use crate::schema::{self, KEYS};
 use crate::settings::{Setting, Settings};
 use crate::shape::Value;
@@ -13,70 +12,136 @@ use crate::shape::Value;
 /// What stands in place of the hash of a secret.
 const MASK: &str = "********";
 
-/// What came of all layers, as TOML; its `Display` is what `tocsin config` prints.
+/// What came of all layers; its `Display` is the TOML that `tocsin config` prints.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Effective(String);
+pub struct Effective {
+    tables: Vec<EffectiveTable>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct EffectiveTable {
+    path: KeyPath,
+    keys: Vec<EffectiveKey>,
+}
+
+/// One key that has a value.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EffectiveKey {
+    /// Its path from the top, such as `realms.retail.ttl_s`.
+    pub path: String,
+    /// Its value; secrets are masked.
+    pub value: EffectiveValue,
+    /// Where the value comes from: `default`, `FILE:LINE:COLUMN` or `environment VARIABLE`.
+    pub source: String,
+    leaf: String,
+    order: usize,
+}
+
+/// A value as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EffectiveValue {
+    /// A text, a path, an address, or the mask of a secret.
+    Text(String),
+    /// A whole number.
+    Number(u64),
+    /// `true` or `false`.
+    Flag(bool),
+    /// A list of texts.
+    List(Vec<String>),
+}
 
 impl Effective {
     pub(crate) fn new(settings: &Settings) -> Self {
-        let mut tables: BTreeMap<(usize, KeyPath), Vec<(usize, String)>> = BTreeMap::new();
-        for (path, _) in settings.tables() {
-            tables.entry((schema::order_of(path.segments()), path.clone())).or_default();
-        }
-        for (path, setting) in settings.values() {
-            let table = path.parent();
-            let lines = tables.entry((schema::order_of(path.segments()), table)).or_default();
-            lines.extend(line(path, setting));
-        }
-        let mut text = String::new();
-        for ((_, table), mut lines) in tables {
-            if lines.is_empty() {
-                continue;
+        let mut keys: Vec<(KeyPath, EffectiveKey)> = settings
+            .values()
+            .filter_map(|(path, setting)| Some((path.parent(), EffectiveKey::new(path, setting)?)))
+            .collect();
+        keys.sort_by(|(table, key), (other_table, other)| {
+            let place = |table: &KeyPath| schema::order_of(table.segments());
+            (place(table), table, key.order).cmp(&(place(other_table), other_table, other.order))
+        });
+        let mut tables: Vec<EffectiveTable> = Vec::new();
+        for (path, key) in keys {
+            match tables.last_mut().filter(|table| table.path == path) {
+                Some(table) => table.keys.push(key),
+                None => tables.push(EffectiveTable { path, keys: vec![key] }),
             }
-            lines.sort();
-            let gap = if text.is_empty() { "" } else { "\n" };
-            text.push_str(&format!("{gap}[{table}]\n"));
-            text.extend(lines.into_iter().map(|(_, line)| line));
         }
-        Self(text)
+        Self { tables }
+    }
+
+    /// Every key that has a value, in the order in which they are shown.
+    pub fn keys(&self) -> impl Iterator<Item = &EffectiveKey> {
+        self.tables.iter().flat_map(|table| &table.keys)
     }
 }
 
 impl fmt::Display for Effective {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        for (index, EffectiveTable { path, keys }) in self.tables.iter().enumerate() {
+            let gap = if index == 0 { "" } else { "\n" };
+            writeln!(formatter, "{gap}[{path}]")?;
+            for key in keys {
+                writeln!(formatter, "{} = {} # {}", quoted(&key.leaf), key.value, key.source)?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl fmt::Debug for Effective {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Effective({} bytes)", self.0.len())
+        write!(formatter, "Effective({} keys)", self.keys().count())
     }
 }
 
-/// A key's line, with its place in the schema.
-fn line(path: &KeyPath, setting: &Setting) -> Option<(usize, String)> {
-    let value = written(setting.value.as_ref()?);
-    let order = KEYS.iter().position(|key| key.pattern == setting.key.pattern)?;
-    let whence = match &setting.place.source {
-        Source::Default => Source::Default.to_string(),
-        Source::File(_) | Source::Environment(_) => setting.place.to_string(),
-    };
-    Some((order, format!("{} = {value} # {whence}\n", quoted(path.leaf()))))
+impl EffectiveKey {
+    fn new(path: &KeyPath, setting: &Setting) -> Option<Self> {
+        Some(Self {
+            path: path.to_string(),
+            value: EffectiveValue::of(setting.value.as_ref()?),
+            source: whence(&setting.place),
+            leaf: path.leaf().to_owned(),
+            order: KEYS.iter().position(|key| key.pattern == setting.key.pattern)?,
+        })
+    }
 }
 
-fn written(value: &Value) -> String {
-    let text = |text: &str| toml::Value::String(text.to_owned()).to_string();
-    match value {
-        Value::Address(address) => text(&address.to_string()),
-        Value::Text(value) => text(value),
-        Value::Path(path) => text(&path.to_string_lossy()),
-        Value::Integer(number) => number.to_string(),
-        Value::Flag(flag) => flag.to_string(),
-        Value::List(elements) => {
-            let elements: Vec<String> = elements.iter().map(|element| text(&element.text)).collect();
-            format!("[{}]", elements.join(", "))
+fn whence(place: &Place) -> String {
+    match &place.source {
+        Source::Default => Source::Default.to_string(),
+        Source::File(_) | Source::Environment(_) => place.to_string(),
+    }
+}
+
+impl EffectiveValue {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Address(address) => Self::Text(address.to_string()),
+            Value::Text(text) => Self::Text(text.clone()),
+            Value::Path(path) => Self::Text(path.to_string_lossy().into_owned()),
+            Value::Integer(number) => Self::Number(*number),
+            Value::Flag(flag) => Self::Flag(*flag),
+            Value::List(elements) => {
+                Self::List(elements.iter().map(|element| element.text.clone()).collect())
+            }
+            Value::Digest(_) => Self::Text(MASK.to_owned()),
         }
-        Value::Digest(_) => text(MASK),
+    }
+}
+
+/// As TOML writes it.
+impl fmt::Display for EffectiveValue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted = |text: &String| toml::Value::String(text.clone()).to_string();
+        match self {
+            Self::Text(text) => formatter.write_str(&quoted(text)),
+            Self::Number(number) => write!(formatter, "{number}"),
+            Self::Flag(flag) => write!(formatter, "{flag}"),
+            Self::List(texts) => {
+                let texts: Vec<String> = texts.iter().map(quoted).collect();
+                write!(formatter, "[{}]", texts.join(", "))
+            }
+        }
     }
 }

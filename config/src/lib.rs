@@ -11,8 +11,8 @@
 
 mod assemble;
 mod check;
-mod client;
 mod complete;
+mod credential;
 mod document;
 #[cfg(test)]
 mod documented;
@@ -31,14 +31,14 @@ mod types;
 mod url;
 mod word;
 
-pub use client::{NewClient, NewClientError};
-pub use dump::Effective;
+pub use credential::{NewClient, NewCredentialError, NewToken};
+pub use dump::{Effective, EffectiveKey, EffectiveValue};
 pub use environment::process_environment;
 pub use fault::{Fault, Faults, Warning};
 pub use load::{DEFAULT_TOML, Loaded};
 pub use place::{Place, Source};
 pub use types::{
     ApnsProvider, App, AppPlatform, AuthenticationType, Client, Config, Door, Durability, EngineLimits,
-    EnrolmentMode, FcmProvider, Grant, Log, LogFormat, Provider, ProviderLimits, ProviderNetwork, PushText,
-    Realm, Right, Storage,
+    EnrolmentMode, FcmProvider, Grant, Log, LogFormat, Operator, Provider, ProviderLimits, ProviderNetwork,
+    PushText, Realm, Right, Role, Storage,
 };

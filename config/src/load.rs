@@ -7,7 +7,6 @@ use std::path::Path;
 use crate::assemble::assemble;
 use crate::check::check;
 use crate::complete::complete;
-use crate::dump::Effective;
 use crate::fault::{Fault, Faults, Warning};
 use crate::findings::Findings;
 use crate::path::KeyPath;
@@ -29,8 +28,6 @@ pub struct Loaded {
     pub config: Config,
     /// What is allowed but worth a word, in the order of the sources and their lines.
     pub warnings: Vec<Warning>,
-    /// What came of all layers, to be shown; secrets are masked.
-    pub effective: Effective,
 }
 
 impl Config {
@@ -84,7 +81,7 @@ fn load_layers(
         return Err(Faults::new(faults));
     }
     match assemble(&settings) {
-        Ok(config) => Ok(Loaded { config, warnings, effective: Effective::new(&settings) }),
+        Ok(config) => Ok(Loaded { config, warnings }),
         Err(unfit) => {
             let message = "has no fitting value although none of the checks refused it: a defect of Tocsin";
             Err(Faults::new(vec![Fault::new(settings.place(&unfit.0), &unfit.0, message)]))

@@ -7,7 +7,7 @@
 use tocsin_model::{ContentLimits, PushEnvironment, UserIdRule};
 
 use crate::shape::{Item, Shape};
-use crate::types::{Durability, EnrolmentMode, LogFormat, PushText};
+use crate::types::{Durability, EnrolmentMode, LogFormat, PushText, Role};
 use crate::word::{PLAINTEXT_WORDS, ProviderKind, Word};
 
 /// One key.
@@ -92,6 +92,8 @@ pub(crate) static KEYS: &[Key] = &[
     key("ops.workers", whole(1, THREADS_MAX), Need::Built),
     key("ops.connections_max", whole(1, HELD_MAX), Need::Built),
     key("ops.body_bytes_max", whole(1_024, BODY_BYTES_MAX), Need::Built),
+    key("ops.tokens.*.sha256", Shape::Digest, Need::Required),
+    key("ops.tokens.*.role", Shape::Choice(Role::WORDS), Need::Else("\"read\"")),
     key("log.filter", Shape::Text { characters_max: 500 }, Need::Built),
     key("log.format", Shape::Choice(LogFormat::WORDS), Need::Built),
     key("storage.path", Shape::Folder, Need::Built),

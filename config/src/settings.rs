@@ -64,6 +64,16 @@ impl Settings {
         })
     }
 
+    /// The tables below `[ops.tokens]`, with the names the operator gave them.
+    pub(crate) fn operators(&self) -> impl Iterator<Item = (&str, KeyPath)> {
+        self.tables.keys().filter_map(|path| match path.segments() {
+            [first, second, name] if first == "ops" && second == "tokens" => {
+                Some((name.as_str(), path.clone()))
+            }
+            _ => None,
+        })
+    }
+
     /// Whether the section has a table of this name.
     pub(crate) fn has_named(&self, section: &str, name: &str) -> bool {
         self.has_table(&KeyPath::of(&[section, name]))

@@ -253,7 +253,7 @@ impl fmt::Display for Shape {
             Self::PackageName => formatter.write_str(
                 "2 to 155 characters of letters, digits, '_' and '.', with at least one '.', such as \"com.example.bank\"",
             ),
-            Self::Digest => formatter.write_str("64 hex digits, as `tocsin client new` prints them"),
+            Self::Digest => formatter.write_str("64 hex digits, as `tocsin client new` and `tocsin token new` print them"),
         }
     }
 }

@@ -7,8 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tocsin_model::{
-    AppName, ClientId, DurationMs, KeyUse, ProviderName, PushEnvironment, RealmName, TypeName, UserIdRule,
+    AppName, ClientId, DurationMs, KeyUse, OperatorName, ProviderName, PushEnvironment, RealmName, TypeName,
+    UserIdRule,
 };
+
+use crate::dump::Effective;
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -21,6 +24,8 @@ pub struct Config {
     pub device_clock_skew: DurationMs,
     /// `[ops]`: the door of operators and Prometheus.
     pub ops: Door,
+    /// `[ops.tokens.NAME]`: who may call it.
+    pub operators: BTreeMap<OperatorName, Operator>,
     /// `[log]`.
     pub log: Log,
     /// `[storage]`.
@@ -37,6 +42,8 @@ pub struct Config {
     pub providers: BTreeMap<ProviderName, Provider>,
     /// `[clients.NAME]`.
     pub clients: BTreeMap<ClientId, Arc<Client>>,
+    /// All of this as it is shown, with the source of each value; secrets are masked.
+    pub effective: Effective,
 }
 
 /// One of the three doors.
@@ -304,6 +311,46 @@ impl fmt::Debug for Client {
             .field("apps", apps)
             .field("types", types)
             .finish()
+    }
+}
+
+/// A token of the ops door.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// SHA-256 of the token's text, exactly as it is sent.
+    pub token_sha256: [u8; 32],
+    /// What it may do.
+    pub role: Role,
+}
+
+/// The hash is left out: whoever has it can test guesses against it.
+impl fmt::Debug for Operator {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token_sha256: _, role } = self;
+        formatter
+            .debug_struct("Operator")
+            .field("token_sha256", &format_args!("[redacted]"))
+            .field("role", role)
+            .finish()
+    }
+}
+
+/// What an operator may do; a later role may do all that the earlier ones may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// See everything that the ops door shows.
+    Read,
+    /// Change the running server, too.
+    Operate,
+}
+
+impl Role {
+    /// The word of the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operate => "operate",
+        }
     }
 }
 

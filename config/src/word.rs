@@ -2,7 +2,7 @@
 
 use tocsin_model::{PushEnvironment, UserIdRule};
 
-use crate::types::{Durability, EnrolmentMode, LogFormat, PushText, Right};
+use crate::types::{Durability, EnrolmentMode, LogFormat, PushText, Right, Role};
 
 /// A choice that is spelled by one of a few words.
 pub(crate) trait Word: Sized {
@@ -33,6 +33,7 @@ words!(Durability { "sync" => Self::Sync, "os" => Self::Os });
 words!(UserIdRule { "exact" => Self::Exact, "casefold" => Self::Casefold });
 words!(PushText { "loc-keys" => Self::LocalizationKeys, "message" => Self::Message });
 words!(EnrolmentMode { "single" => Self::Single });
+words!(Role { "read" => Self::Read, "operate" => Self::Operate });
 words!(PushEnvironment { "production" => Self::Production, "sandbox" => Self::Sandbox });
 words!(Right {
     "transactions" => Self::Transactions,

@@ -11,7 +11,7 @@ pub(super) fn print(loaded: &Loaded) -> Exit {
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
-    match write!(std::io::stdout(), "{}", loaded.effective) {
+    match write!(std::io::stdout(), "{}", loaded.config.effective) {
         Ok(()) => Exit::Done,
         Err(error) => {
             eprintln!("cannot print: {error}");

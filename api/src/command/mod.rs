@@ -1,14 +1,15 @@
-//! The command line: `tocsin [--config FILE] serve | check | config | client new NAME`.
+//! The command line: `tocsin [--config FILE] serve | check | config | client new NAME | token new --role ROLE`.
 
 mod check;
 mod client;
 mod config;
+mod token;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use tocsin_config::{Config, Loaded, process_environment};
-use tocsin_model::ClientId;
+use tocsin_model::{ClientId, OperatorName};
 
 use crate::{Exit, serve};
 
@@ -40,6 +41,11 @@ enum Command {
         #[command(subcommand)]
         command: ClientCommand,
     },
+    /// Commands about tokens of the ops door.
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,12 +57,25 @@ enum ClientCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Print the block for the configuration file, and on standard error the token, which is shown only now.
+    New {
+        /// The name in the configuration and in the audit trail: a-z, 0-9, '-', '_' and '.', 64 characters at most.
+        name: Option<OperatorName>,
+        /// What it may do.
+        #[arg(long)]
+        role: token::RoleWord,
+    },
+}
+
 impl Arguments {
     /// Does what was asked.
     pub fn run(self) -> Exit {
         let Self { config, command } = self;
         match command {
             Command::Client { command: ClientCommand::New { name } } => client::new(&name),
+            Command::Token { command: TokenCommand::New { name, role } } => token::new(name, role),
             Command::Serve { ready_file } => {
                 with_config(config, |loaded| serve::run(loaded, ready_file.as_deref()))
             }

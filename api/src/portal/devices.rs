@@ -9,9 +9,8 @@ use tocsin_engine::device::{Jwk, key_id_text};
 use tocsin_model::{Device, DeviceId, DeviceKey, ErrorCode, KeyUse, Problem};
 
 use super::caller::Caller;
-use super::transactions::private_json;
 use super::user::user_of_path;
-use crate::door::{DoorState, Query, Reply, rfc3339, segment, to_the_end};
+use crate::door::{DoorState, Query, Reply, private_json, rfc3339, segment, to_the_end};
 
 /// Items of a list when the caller does not say.
 const LIMIT_DEFAULT: u32 = 100;

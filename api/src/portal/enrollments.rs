@@ -12,11 +12,11 @@ use tocsin_model::{Device, DurationMs, Enrollment, EnrollmentId, EnrollmentState
 use super::caller::Caller;
 use super::fingerprint::{Meaning, idempotency, user_meaning};
 use super::start::time_to_live;
-use super::transactions::private_json;
 use super::user::user_of_body;
 use super::view::UserView;
 use crate::door::{
-    DoorState, Fields, MediaType, Query, Reply, parse_object, read_json_body, rfc3339, segment, to_the_end,
+    DoorState, Fields, MediaType, Query, Reply, parse_object, private_json, read_json_body, rfc3339, segment,
+    to_the_end,
 };
 
 /// An enrolment as portals read it. Members without a value are left out.

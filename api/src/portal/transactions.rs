@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use actix_web::HttpRequest;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
 use tocsin_config::Right;
 use tocsin_model::{ClientId, DurationMs, ErrorCode, Problem, StartRequest, Transaction, TransactionId};
 
@@ -13,15 +12,12 @@ use super::caller::Caller;
 use super::fingerprint::{Meaning, idempotency, start_meaning};
 use super::start::StartBody;
 use super::view::TransactionView;
-use crate::door::{DoorState, MediaType, Query, Reply, parse_object, read_json_body, segment, to_the_end};
+use crate::door::{
+    DoorState, MediaType, Query, Reply, parse_object, private_json, read_json_body, segment, to_the_end,
+};
 
 /// Longest long poll in seconds.
 const WAIT_S_MAX: u32 = 300;
-
-/// A reply that no cache may keep.
-pub(super) fn private_json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
-    HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(body)
-}
 
 /// `POST /v1/transactions`
 pub(super) async fn start(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {

@@ -37,6 +37,11 @@ address = "127.0.0.1:0"
 workers = 1
 [ops]
 address = "127.0.0.1:0"
+[ops.tokens.watcher]
+sha256 = "HASH-OF-watcher"
+[ops.tokens.console]
+sha256 = "HASH-OF-console"
+role = "operate"
 [engine]
 arbiters = 1
 signature_threads = 1
@@ -151,9 +156,11 @@ impl Bank {
         for file in ["key.p8", "account.json"] {
             std::fs::write(folder.path().join(file), "read by the real drivers only").expect("written");
         }
-        let text = ["portal", "other", "reader"].iter().fold(text.to_owned(), |text, client| {
-            text.replace(&format!("HASH-OF-{client}"), &hash_of(client))
-        });
+        let text = ["portal", "other", "reader", "watcher", "console"]
+            .iter()
+            .fold(text.to_owned(), |text, client| {
+                text.replace(&format!("HASH-OF-{client}"), &hash_of(client))
+            });
         let loaded = Config::load_str(&text, folder.path());
         let config = Arc::new(loaded.unwrap_or_else(|faults| panic!("{faults}")).config);
         let clock = Clock::system();
@@ -202,6 +209,11 @@ impl Bank {
 
     pub fn ops(&self, path: &str) -> Call {
         Call::new("GET", self.addresses().ops, path)
+    }
+
+    /// A call by the operator `watcher`, who may read, or `console`, who may operate.
+    pub fn admin(&self, operator: &str, method: &str, path: &str) -> Call {
+        Call::new(method, self.addresses().ops, path).bearer(&secret_of(operator))
     }
 
     pub async fn start(&self, body: &Value) -> Answer {

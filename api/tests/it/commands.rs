@@ -96,6 +96,34 @@ fn client_new_prints_a_block_that_loads_and_the_secret_apart_from_it() {
 }
 
 #[test]
+fn token_new_prints_a_block_that_loads_and_the_token_apart_from_it() {
+    for arguments in
+        [&["token", "new", "--role", "operate"][..], &["token", "new", "console", "--role", "operate"]]
+    {
+        let output = run(&mut tocsin(arguments));
+        assert_eq!(output.status.code(), Some(0));
+        let (block, told) = (text(&output.stdout), text(&output.stderr));
+        let token = told.lines().last().expect("a line");
+        let hash: String =
+            digest(&SHA256, token.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(block.contains(&hash) && block.contains("role = \"operate\""), "{block}");
+        assert!(!block.contains(token));
+        let (_folder, path) = configured(&block);
+        let output = run(&mut tocsin(&["--config", &path, "check"]));
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_token_has_one_of_two_roles() {
+    for arguments in [&["token", "new"][..], &["token", "new", "--role", "admin"]] {
+        let output = run(&mut tocsin(arguments));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stdout).is_empty());
+    }
+}
+
+#[test]
 fn a_bad_client_name_is_refused() {
     let output = run(&mut tocsin(&["client", "new", "No Name"]));
     assert_eq!(output.status.code(), Some(2));

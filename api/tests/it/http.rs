@@ -51,6 +51,10 @@ impl Call {
         self.header(AUTHORIZATION.as_str().to_owned().leak(), &format!("Basic {credentials}"))
     }
 
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
     pub fn json(self, body: &Value) -> Self {
         self.text("application/json", body.to_string())
     }

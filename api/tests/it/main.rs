@@ -1,5 +1,6 @@
 //! The doors over real sockets, and the commands as processes.
 
+mod admin;
 mod bank;
 mod boundaries;
 mod commands;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::bank::{with_bank, with_configured_bank};
+use crate::bank::{secret_of, with_bank, with_configured_bank};
 use crate::http::Call;
 
 #[test]
@@ -52,6 +52,8 @@ fn off_loopback_the_metrics_need_a_token_and_nothing_else_does() {
         let reply = Call::new("GET", address, "/metrics").send().await;
         reply.expect_problem(401, "invalid_token", None);
         assert_eq!(reply.header("www-authenticate"), Some("Bearer realm=\"tocsin\""));
+        let scraped = Call::new("GET", address, "/metrics").bearer(&secret_of("watcher")).send().await;
+        assert!(scraped.text.contains("tocsin_http_requests_total"), "{}", scraped.text);
         Call::new("GET", address, "/healthz").send().await.expect(200);
         Call::new("GET", address, "/readyz").send().await.expect(200);
     });

@@ -2,6 +2,7 @@
 //! there. Every check looks at the merged settings and passes over what was already refused.
 
 mod clients;
+mod credentials;
 mod doors;
 mod files;
 mod providers;
@@ -18,5 +19,6 @@ pub(crate) fn check(settings: &Settings, findings: &mut Findings) {
     types::check(settings, findings);
     providers::check(settings, findings);
     clients::check(settings, findings);
+    credentials::check(settings, findings);
     files::check(settings, findings);
 }

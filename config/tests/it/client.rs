@@ -1,9 +1,9 @@
-//! New clients.
+//! New clients and tokens.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use proptest::prelude::*;
-use tocsin_config::{Config, Grant, NewClient, Right};
-use tocsin_model::ClientId;
+use tocsin_config::{Config, Grant, NewClient, NewToken, Right, Role};
+use tocsin_model::{ClientId, OperatorName};
 
 use crate::fixture::{SMALL, folder, load};
 
@@ -23,6 +23,21 @@ proptest! {
         prop_assert_eq!(&client.secret_sha256[..], hash.as_ref());
         prop_assert_eq!(&client.rights, &[Right::Transactions]);
         prop_assert_eq!(&client.types, &Grant::Only(Vec::new()));
+    }
+}
+
+#[test]
+fn a_token_block_loads_and_fits_its_token() {
+    for (name, role) in [("console", Role::Operate), ("scraper.eu-1", Role::Read)] {
+        let name: OperatorName = name.parse().expect("a name");
+        let new = NewToken::generate(&name, role).expect("random numbers");
+        let loaded = load(&format!("{SMALL}\n{}", new.block));
+        let operator = &loaded.config.operators[&name];
+        assert_eq!(operator.role, role);
+        assert_eq!(&operator.token_sha256[..], digest(&SHA256, new.token.expose().as_bytes()).as_ref());
+        assert_eq!(loaded.warnings.len(), 0, "{:?}", loaded.warnings);
+        assert!(!new.block.contains(new.token.expose()));
+        assert!(!format!("{new:?}").contains(new.token.expose()));
     }
 }
 

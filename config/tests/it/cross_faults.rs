@@ -140,7 +140,7 @@ fn two_clients_never_have_the_same_secret() {
         &text,
         line_of(&text, "[clients.shop]") + 1,
         "clients.shop.secret_sha256",
-        "also the secret of client portal",
+        "also that of client portal",
     );
 }
 
@@ -234,4 +234,31 @@ fn a_credential_that_everybody_may_read_is_a_warning() {
     let warnings = Config::load_str(SMALL, folder.path()).expect("right").warnings;
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert_eq!(warnings[0].key, "providers.apns-main.key_file");
+}
+
+#[test]
+fn a_token_is_nobody_elses_credential() {
+    let taken = "1".repeat(64);
+    let text = format!("{SMALL}[ops.tokens.console]\nsha256 = \"{taken}\"\nrole = \"operate\"\n");
+    let line = line_of(&text, "ops.tokens.console") + 1;
+    assert_only_fault(&text, line, "ops.tokens.console.sha256", "is also that of client portal");
+}
+
+#[test]
+fn a_token_needs_a_hash_and_a_role_that_there_is() {
+    let text = "[ops.tokens.console]\nrole = \"admin\"\n";
+    let found = faults(text);
+    let summary: Vec<_> = found.iter().map(|(line, key, _)| (*line, key.as_str())).collect();
+    assert_eq!(summary, [(Some(1), "ops.tokens.console.sha256"), (Some(2), "ops.tokens.console.role")]);
+}
+
+#[test]
+fn metrics_off_loopback_without_any_token_are_worth_a_warning() {
+    let door = "[ops]\naddress = \"0.0.0.0:9\"\npublic_url = \"https://ops.example.com\"\nplaintext = \"behind-proxy\"\n";
+    let warnings = |text: &str| {
+        load(text).warnings.iter().filter(|warning| warning.message.contains("tocsin token new")).count()
+    };
+    let hash = "2".repeat(64);
+    assert_eq!(warnings(door), 1);
+    assert_eq!(warnings(&format!("{door}[ops.tokens.scraper]\nsha256 = \"{hash}\"\n")), 0);
 }

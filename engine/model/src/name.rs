@@ -79,6 +79,10 @@ name! {
     AppName
 }
 name! {
+    /// A token of the ops door: who an operator, a console or a scraper is.
+    OperatorName
+}
+name! {
     /// A configured provider, such as `apns-main`.
     ProviderName
 }

@@ -1,0 +1,53 @@
+//! The effective configuration.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use serde::Serialize;
+use tocsin_config::{EffectiveKey, EffectiveValue, Role};
+
+use super::operator::require;
+use crate::door::{DoorState, Query, Reply, private_json};
+
+#[derive(Serialize)]
+struct ConfigView<'a> {
+    items: Vec<KeyView<'a>>,
+}
+
+/// One key that has a value.
+#[derive(Serialize)]
+struct KeyView<'a> {
+    key: &'a str,
+    value: ValueView<'a>,
+    source: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ValueView<'a> {
+    Text(&'a str),
+    Number(u64),
+    Flag(bool),
+    List(&'a [String]),
+}
+
+impl<'a> KeyView<'a> {
+    fn of(key: &'a EffectiveKey) -> Self {
+        let value = match &key.value {
+            EffectiveValue::Text(text) => ValueView::Text(text),
+            EffectiveValue::Number(number) => ValueView::Number(*number),
+            EffectiveValue::Flag(flag) => ValueView::Flag(*flag),
+            EffectiveValue::List(texts) => ValueView::List(texts),
+        };
+        Self { key: &key.path, value, source: &key.source }
+    }
+}
+
+/// `GET /v1/admin/config`: every key that has a value, with its source; secrets are masked.
+pub(super) async fn show(state: Data<DoorState>, request: HttpRequest) -> Reply {
+    require(&state, &request, Role::Read)?;
+    Query::parse(request.query_string(), &[])?;
+    let config = state.handle.config();
+    let items = config.effective.keys().map(KeyView::of).collect();
+    Ok(private_json(StatusCode::OK, &ConfigView { items }))
+}

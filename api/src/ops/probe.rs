@@ -1,0 +1,78 @@
+//! What probes and Prometheus ask: health, readiness, metrics.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use tocsin_config::Role;
+use tocsin_engine::ProviderState;
+
+use super::operator::require;
+use crate::door::{DoorState, Reply};
+
+/// The media type of Prometheus' text format.
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+fn report(is_good: bool, body: &impl Serialize) -> HttpResponse {
+    let mut reply =
+        HttpResponse::build(if is_good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE });
+    if !is_good {
+        reply.insert_header((header::RETRY_AFTER, 1));
+    }
+    reply.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+}
+
+#[derive(Serialize)]
+struct HealthView {
+    healthy: bool,
+    writer: bool,
+    arbiters: bool,
+}
+
+/// `GET /healthz`: whether the process lives.
+pub(super) async fn healthz(state: Data<DoorState>) -> HttpResponse {
+    let health = state.handle.health();
+    let healthy = health.is_healthy();
+    report(healthy, &HealthView { healthy, writer: health.writer, arbiters: health.arbiters })
+}
+
+#[derive(Serialize)]
+struct ReadinessView {
+    ready: bool,
+    recovered: bool,
+    storage: bool,
+    draining: bool,
+    providers: Vec<ProviderView>,
+}
+
+#[derive(Serialize)]
+struct ProviderView {
+    name: String,
+    available: bool,
+}
+
+impl ProviderView {
+    fn of(provider: &ProviderState) -> Self {
+        Self { name: provider.name.to_string(), available: provider.available }
+    }
+}
+
+/// `GET /readyz`: whether new work should be sent here.
+pub(super) async fn readyz(state: Data<DoorState>) -> HttpResponse {
+    let readiness = state.handle.readiness();
+    let draining = readiness.draining || state.is_draining();
+    let ready = readiness.is_ready() && !draining;
+    let providers = readiness.providers.iter().map(ProviderView::of).collect();
+    // The doors open after the recovery, so that whoever can ask is told of one that is over.
+    let view = ReadinessView { ready, recovered: true, storage: readiness.storage, draining, providers };
+    report(ready, &view)
+}
+
+/// `GET /metrics`: open on loopback, where only this machine reaches it.
+pub(super) async fn metrics(state: Data<DoorState>, request: HttpRequest) -> Reply {
+    if !state.is_loopback {
+        require(&state, &request, Role::Read)?;
+    }
+    let text = state.handle.metrics_text();
+    Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, PROMETHEUS_TEXT)).body(text))
+}
