@@ -11,9 +11,10 @@ pub(crate) fn store_failure(error: &StoreError) -> StoreFailure {
         StoreErrorKind::Busy => StoreFailure::Refused,
         StoreErrorKind::DiskFull | StoreErrorKind::Io | StoreErrorKind::Corrupt => StoreFailure::Unavailable,
         StoreErrorKind::Unknown => StoreFailure::Unknown,
-        StoreErrorKind::Stopped | StoreErrorKind::Locked | StoreErrorKind::NewerFormat => {
-            StoreFailure::Stopped
-        }
+        StoreErrorKind::Stopped
+        | StoreErrorKind::Locked
+        | StoreErrorKind::NewerFormat
+        | StoreErrorKind::MasterKey => StoreFailure::Stopped,
     }
 }
 
@@ -28,6 +29,7 @@ pub(crate) fn store_problem(error: &StoreError) -> Problem {
         StoreErrorKind::Corrupt
         | StoreErrorKind::Locked
         | StoreErrorKind::NewerFormat
+        | StoreErrorKind::MasterKey
         | StoreErrorKind::Io => {
             tracing::error!(%error, "storage call failed");
             Problem::internal()

@@ -9,9 +9,12 @@
 //! ```
 //!
 //! Numbers are big-endian. `expires_at` stands at a fixed place in clear, so that a compaction can drop a row that
-//! it cannot read. A reader treats an expired row as absent. Sealed rows are refused: nothing here seals yet.
+//! it cannot read. A reader treats an expired row as absent. A sealed payload is nonce, ciphertext and tag, see
+//! `sealing`, which authenticates the header as well.
 
 use tocsin_model::UnixMs;
+
+use crate::sealing::MasterKeyId;
 
 /// The format that this version writes.
 pub(crate) const FORMAT: u8 = 1;
@@ -20,6 +23,9 @@ pub(crate) const FORMAT: u8 = 1;
 pub(crate) const HEADER_BYTES: usize = 12;
 
 const EXPIRES_AT: std::ops::Range<usize> = 4..12;
+
+const PLAIN: u8 = 0;
+const SEALED: u8 = 1;
 
 /// A row until when it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,17 +78,43 @@ pub(crate) fn expiry(row: &[u8]) -> Option<Expiry> {
     Some(Expiry::from_stored(u64::from_be_bytes(stored)))
 }
 
-/// The payload of a row, or what is wrong with its envelope.
-pub(crate) fn payload(row: &[u8]) -> Result<&[u8], &'static str> {
+/// Notes in the header of a row whose payload is about to be sealed which key seals it.
+pub(crate) fn mark_sealed(row: &mut [u8], key: MasterKeyId) {
+    let [key_high, key_low] = key.to_stored();
+    row[1..4].copy_from_slice(&[key_high, key_low, SEALED]);
+}
+
+/// The key that sealed a row, `None` for a plain one, or what is wrong with its envelope.
+pub(crate) fn sealed_by(row: &[u8]) -> Result<Option<MasterKeyId>, &'static str> {
     let [format, key_high, key_low, sealed] =
         row.first_chunk::<4>().copied().ok_or("it is shorter than an envelope")?;
     if format != FORMAT {
         return Err("its envelope has a format that this version does not know");
     }
-    if (key_high, key_low, sealed) != (0, 0, 0) {
-        return Err("it is sealed, and this version has no key for it");
+    if row.len() < HEADER_BYTES {
+        return Err("it is shorter than an envelope");
     }
-    row.get(HEADER_BYTES..).ok_or("it is shorter than an envelope")
+    match (MasterKeyId::from_stored([key_high, key_low]), sealed) {
+        (None, PLAIN) => Ok(None),
+        (Some(key), SEALED) => Ok(Some(key)),
+        _ => Err("its envelope is neither that of a plain row nor that of a sealed one"),
+    }
+}
+
+/// The plain row with the expiry of `sealed` and this payload; `None` when `sealed` is no row.
+#[cfg(feature = "rocks")]
+pub(crate) fn plain(sealed: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
+    let mut row = begin(expiry(sealed)?, payload.len());
+    row.extend_from_slice(payload);
+    Some(row)
+}
+
+/// The payload of a plain row, or what is wrong with its envelope.
+pub(crate) fn payload(row: &[u8]) -> Result<&[u8], &'static str> {
+    match sealed_by(row)? {
+        None => row.get(HEADER_BYTES..).ok_or("it is shorter than an envelope"),
+        Some(_) => Err("it is sealed, which rows of its kind never are"),
+    }
 }
 
 #[cfg(test)]
@@ -106,16 +138,28 @@ mod tests {
     }
 
     #[test]
+    fn a_sealed_row_names_its_key_and_has_no_plain_payload() {
+        let key = MasterKeyId::from_stored([0xab, 0xcd]).expect("not zero");
+        let mut row = begin(Expiry::Never, 0);
+        mark_sealed(&mut row, key);
+        assert_eq!(row[..4], [1, 0xab, 0xcd, 1]);
+        assert_eq!(sealed_by(&row), Ok(Some(key)));
+        assert!(payload(&row).is_err());
+    }
+
+    #[test]
     fn foreign_envelopes_are_refused() {
         let good = begin(Expiry::Never, 0);
         assert_eq!(payload(&good), Ok(&[][..]));
-        for (position, value) in [(0, 0), (0, 2), (1, 1), (2, 1), (3, 1)] {
+        for (position, value) in [(0, 0), (0, 2), (1, 1), (2, 1), (3, 1), (3, 2)] {
             let mut bad = good.clone();
             bad[position] = value;
             assert!(payload(&bad).is_err(), "byte {position} = {value}");
+            assert!(sealed_by(&bad).is_err(), "byte {position} = {value}");
         }
         for length in 0..HEADER_BYTES {
             assert!(payload(&good[..length]).is_err(), "{length} bytes");
+            assert!(sealed_by(&good[..length]).is_err(), "{length} bytes");
         }
     }
 }

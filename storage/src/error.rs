@@ -19,6 +19,8 @@ pub enum StoreErrorKind {
     Locked,
     /// The database was written by a newer version.
     NewerFormat,
+    /// Rows are sealed by a master key that is not configured, or is another one.
+    MasterKey,
     /// The operating system refused a read or the opening.
     Io,
 }
@@ -49,6 +51,7 @@ impl StoreError {
             | StoreErrorKind::Corrupt
             | StoreErrorKind::Locked
             | StoreErrorKind::NewerFormat
+            | StoreErrorKind::MasterKey
             | StoreErrorKind::Io => false,
         }
     }
@@ -64,6 +67,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Corrupt => "a stored row cannot be read",
             StoreErrorKind::Locked => "the database is in use by another process",
             StoreErrorKind::NewerFormat => "the database was written by a newer version",
+            StoreErrorKind::MasterKey => "the database is sealed by another master key",
             StoreErrorKind::Io => "the operating system refused the access",
         };
         write!(formatter, "{what}: {}", self.inner)

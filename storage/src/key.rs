@@ -14,6 +14,8 @@ use tocsin_model::{
 };
 
 use crate::MetaKey;
+#[cfg(feature = "rocks")]
+use crate::sealing::MasterKeyId;
 
 /// A set of rows with one way of being kept. Adding one does not raise the format number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +91,8 @@ enum Kind {
     #[cfg_attr(not(feature = "rocks"), allow(dead_code, reason = "only a disk has a format"))]
     Format = 0x0901,
     Meta = 0x0902,
+    #[cfg_attr(not(feature = "rocks"), allow(dead_code, reason = "only a disk is sealed"))]
+    SealedBy = 0x0903,
 }
 
 impl Kind {
@@ -102,13 +106,30 @@ impl Kind {
             Self::PushTarget => Family::PushTarget,
             Self::LiveDeviceOfUser | Self::RevokedDeviceOfUser => Family::UserDevice,
             Self::Enrollment | Self::EnrollmentByCode => Family::Enrollment,
-            Self::Format | Self::Meta => Family::Meta,
+            Self::Format | Self::Meta | Self::SealedBy => Family::Meta,
         }
     }
 
     const fn bytes(self) -> [u8; 2] {
         (self as u16).to_be_bytes()
     }
+
+    /// Kinds whose rows are never sealed: all that they hold are ids, hashes, times and states. Whatever is not
+    /// listed is sealed where there is a master key. The key of a row is always in clear.
+    const CLEAR: [Self; 12] = [
+        Self::TransactionMarks,
+        Self::Open,
+        Self::IdempotencyOfTransaction,
+        Self::IdempotencyOfEnrollment,
+        Self::DeviceUsed,
+        Self::DeviceByThumbprint,
+        Self::DeviceByKid,
+        Self::PushTarget,
+        Self::LiveDeviceOfUser,
+        Self::RevokedDeviceOfUser,
+        Self::EnrollmentByCode,
+        Self::Format,
+    ];
 }
 
 /// Whose idempotency keys: a start and an enrolment may use the same one.
@@ -140,6 +161,16 @@ impl Key {
     #[cfg(feature = "rocks")]
     pub(crate) fn from_stored(family: Family, bytes: &[u8]) -> Self {
         Self { family, bytes: bytes.to_vec() }
+    }
+
+    /// The name of the family.
+    pub(crate) const fn family_name(&self) -> &'static str {
+        self.family.name()
+    }
+
+    /// Whether the row is sealed where there is a master key.
+    pub(crate) fn is_sealed_kind(&self) -> bool {
+        !Kind::CLEAR.iter().any(|kind| self.bytes.starts_with(&kind.bytes()))
     }
 
     /// Where the row lives.
@@ -258,8 +289,8 @@ impl Key {
     }
 
     fn user_device(kind: Kind, user: &User, rest: &[&[u8]]) -> Self {
-        let mut parts: Vec<&[u8]> =
-            vec![user.realm.as_str().as_bytes(), &[0], user.id.as_str().as_bytes(), &[0]];
+        let hash = user_hash(user);
+        let mut parts: Vec<&[u8]> = vec![&hash];
         parts.extend_from_slice(rest);
         Self::new(kind, &parts)
     }
@@ -278,6 +309,24 @@ impl Key {
     #[cfg(feature = "rocks")]
     pub(crate) fn format() -> Self {
         Self::new(Kind::Format, &[])
+    }
+
+    /// A proof that rows were sealed by this master key.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn sealed_by(key: MasterKeyId) -> Self {
+        Self::new(Kind::SealedBy, &[&key.to_stored()])
+    }
+
+    /// All proofs of sealing.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn all_sealed_by() -> Self {
+        Self::new(Kind::SealedBy, &[])
+    }
+
+    /// The master key of a proof of sealing.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn as_sealed_by(&self) -> Option<MasterKeyId> {
+        MasterKeyId::from_stored(self.bytes.get(2..)?.try_into().ok()?)
     }
 
     /// A value of the deployment. The numbers are on disk.
@@ -314,6 +363,12 @@ impl fmt::Debug for Key {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
     }
+}
+
+/// A user in the key of a row. Keys are never sealed, so the id itself does not stand there; whoever has the files
+/// can still test a guess.
+fn user_hash(user: &User) -> [u8; 32] {
+    sha256(&[user.realm.as_str().as_bytes(), &[0], user.id.as_str().as_bytes()])
 }
 
 fn push_target_hash(kind: PushKind, token: &PushToken) -> [u8; 32] {

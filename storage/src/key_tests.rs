@@ -26,6 +26,8 @@ fn keys_have_these_bytes() {
     let target = "f6c9dc502ff7ae7c67f193bc9d7b6bd2c1ca1e83771f6f15c841edbe18d07461";
     // SHA-256 of "portal", a zero byte and "k".
     let promised = "a44c21903ac695a9c0bb97bcdb62baa7394896582d3300468f0ba96b8cfb41e1";
+    // SHA-256 of "r", a zero byte and "u".
+    let user_u = "8748927bddab00cdc308ccbdb3667c5ef08eb3e319b41a51d7432c690b19c93f";
     let golden = [
         (Key::transaction(&transaction), format!("transaction/0101{id}")),
         (Key::transaction_marks(&transaction), format!("transaction/0102{id}")),
@@ -34,10 +36,10 @@ fn keys_have_these_bytes() {
         (Key::device_used(&device()), format!("device/0402{id}")),
         (Key::device_by_kid(&KeyId::from_bytes([0xdd; 16])), format!("device-key/0502{id}")),
         (Key::device_by_thumbprint(&Thumbprint::from_bytes([0xdd; 32])), format!("device-key/0501{id}{id}")),
-        (Key::live_device(&user("u"), &app(), &device()), format!("user-device/07017200750061707000{id}")),
+        (Key::live_device(&user("u"), &app(), &device()), format!("user-device/0701{user_u}61707000{id}")),
         (
             Key::revoked_device(&user("u"), UnixMs::new(1), &device()),
-            format!("user-device/070272007500fffffffffffffffe{id}"),
+            format!("user-device/0702{user_u}fffffffffffffffe{id}"),
         ),
         (Key::enrollment(&EnrollmentId::from_bytes([0xdd; 16])), format!("enrolment/0801{id}")),
         (

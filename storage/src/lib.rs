@@ -2,7 +2,8 @@
 //!
 //! A verb is one compare-and-set on the rows it touches; what it decides is written once, in `verb`, over an
 //! abstract table of rows, so that every back end decides alike. The back ends differ only in where rows live:
-//! `memory` in a map, `rocks` (feature `rocks`) in RocksDB behind one writer thread with group commit.
+//! `memory` in a map, `rocks` (feature `rocks`) in RocksDB behind one writer thread with group commit, its rows
+//! sealed where there is a master key (`sealing`).
 
 mod back_end;
 mod clock;
@@ -13,11 +14,13 @@ pub mod memory;
 mod record;
 #[cfg(feature = "rocks")]
 pub mod rocks;
+mod sealing;
 mod store;
 mod verb;
 
 pub use clock::Clock;
 pub use error::{StoreError, StoreErrorKind};
+pub use sealing::{MasterKey, MasterKeyId, SealError, Sealer};
 pub use store::{
     Attempted, CommitReport, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, MetaKey,
     NewEnrollment, NewTransaction, NoObserver, OpenPage, Pending, PushTargetVerdict, Read, Revoked, Store,

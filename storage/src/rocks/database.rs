@@ -1,10 +1,15 @@
 //! RocksDB as rows, with or without leave to touch the disk.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use rocksdb::{
-    ColumnFamily, DB, DBRawIterator, ErrorKind, PrefixRange, ReadOptions, ReadTier, WriteBatch, WriteOptions,
+    BottommostLevelCompaction, ColumnFamily, CompactOptions, DB, DBRawIterator, ErrorKind, PrefixRange,
+    ReadOptions, ReadTier, WriteBatch, WriteOptions,
 };
 
 use crate::key::{Family, Key};
+use crate::sealing::Sealer;
 use crate::verb::overlay::Changes;
 use crate::verb::rows::{Row, RowFault, RowResult, Rows};
 use crate::{StoreError, StoreErrorKind};
@@ -13,9 +18,11 @@ use crate::{StoreError, StoreErrorKind};
 pub(super) const CORRUPT_HINT: &str =
     "keep a copy of the folder, check the disk and the kernel's log, and restore the last backup";
 
-/// An open database. Rows read through it may come from the disk.
+/// An open database. Rows read through it may come from the disk, and are as they are stored: sealed ones are
+/// opened by who understands them.
 pub(super) struct Database {
     db: DB,
+    sealer: Option<Arc<Sealer>>,
 }
 
 /// The same rows, as far as they are in memory: never waits for the disk.
@@ -23,21 +30,33 @@ pub(super) struct InMemory<'d>(pub(super) &'d Database);
 
 impl Database {
     /// Wraps a database in which every family is open.
-    pub(super) const fn new(db: DB) -> Self {
-        Self { db }
+    pub(super) const fn new(db: DB, sealer: Option<Arc<Sealer>>) -> Self {
+        Self { db, sealer }
     }
 
-    /// Stores the changes in one atomic write; with `sync` it returns when they are on the disk.
+    /// Stores the changes, which are plain rows, in one atomic write, sealed where there is a master key; with
+    /// `sync` it returns when they are on the disk.
     pub(super) fn write(&self, changes: &Changes, sync: bool) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
         for (key, change) in changes {
             let family = self.family(key.family())?;
             match change {
-                Some(row) => batch.put_cf(family, key.bytes(), row),
+                Some(row) => batch.put_cf(family, key.bytes(), self.to_stored(key, row)?),
                 None => batch.delete_cf(family, key.bytes()),
             }
         }
         self.db.write_opt(batch, &write_options(sync)).map_err(|error| error_of(&error))
+    }
+
+    fn to_stored<'r>(&self, key: &Key, row: &'r [u8]) -> Result<Cow<'r, [u8]>, StoreError> {
+        match &self.sealer {
+            Some(sealer) if key.is_sealed_kind() => {
+                let failed =
+                    |error| StoreError::new(StoreErrorKind::Io, format!("cannot seal a row: {error}"));
+                sealer.seal_row(key, row).map(Cow::Owned).map_err(failed)
+            }
+            Some(_) | None => Ok(Cow::Borrowed(row)),
+        }
     }
 
     /// Removes the rows of one family from `from` to before `to`.
@@ -64,11 +83,13 @@ impl Database {
         self.walk(options, prefix, None, visit)
     }
 
-    /// Compacts the whole family, for tests of what a compaction drops.
-    #[cfg(test)]
-    pub(super) fn compact(&self, family: Family) {
-        let family = self.family(family).expect("every family is open");
-        self.db.compact_range_cf(family, None::<&[u8]>, None::<&[u8]>);
+    /// Rewrites the whole family, so that nothing is left of rows that were dropped or replaced.
+    pub(super) fn compact(&self, family: Family) -> Result<(), StoreError> {
+        let family = self.family(family)?;
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        self.db.compact_range_cf_opt(family, None::<&[u8]>, None::<&[u8]>, &options);
+        Ok(())
     }
 
     fn family(&self, family: Family) -> Result<&ColumnFamily, StoreError> {
@@ -121,6 +142,10 @@ impl Rows for Database {
     fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> RowResult<Vec<Row>> {
         Self::scan(self, ReadTier::All, prefix, after, limit)
     }
+
+    fn sealer(&self) -> Option<&Sealer> {
+        self.sealer.as_deref()
+    }
 }
 
 impl Rows for InMemory<'_> {
@@ -130,6 +155,10 @@ impl Rows for InMemory<'_> {
 
     fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> RowResult<Vec<Row>> {
         self.0.scan(ReadTier::BlockCache, prefix, after, limit)
+    }
+
+    fn sealer(&self) -> Option<&Sealer> {
+        self.0.sealer.as_deref()
     }
 }
 

@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rocksdb::compaction_filter::Decision;
 use rocksdb::{
@@ -16,10 +17,12 @@ use rocksdb::{
 use tocsin_config::Storage;
 
 use super::database::{CORRUPT_HINT, Database};
+use super::sealed;
 use crate::clock::Clock;
 use crate::envelope::{self, Expiry};
 use crate::key::{Family, Key};
 use crate::record::{FormatRecord, Malformed, from_payload, to_row};
+use crate::sealing::Sealer;
 use crate::verb::overlay::Changes;
 use crate::verb::rows::Rows;
 use crate::verb::table::corrupt;
@@ -70,7 +73,12 @@ pub(super) struct Opened {
 }
 
 /// Opens the database under the configured folder, or makes one.
-pub(super) fn open(storage: &Storage, clock: &Clock, with_statistics: bool) -> Result<Opened, StoreError> {
+pub(super) fn open(
+    storage: &Storage,
+    sealer: Option<Arc<Sealer>>,
+    clock: &Clock,
+    with_statistics: bool,
+) -> Result<Opened, StoreError> {
     let folder = prepare_folder(&storage.path)?;
     refuse_headless(&folder)?;
     let options = database_options(storage, with_statistics);
@@ -81,8 +89,9 @@ pub(super) fn open(storage: &Storage, clock: &Clock, with_statistics: bool) -> R
         .map(|name| ColumnFamilyDescriptor::new(name, family_options(storage, &cache, clock.clone())));
     let db = DB::open_cf_descriptors(&options, &folder, descriptors)
         .map_err(|error| open_error(&error, &folder))?;
-    let database = Database::new(db);
+    let database = Database::new(db, sealer);
     check_format(&database)?;
+    sealed::check_and_seal(&database)?;
     Ok(Opened { database, options })
 }
 
@@ -198,7 +207,7 @@ fn family_options(storage: &Storage, cache: &Cache, clock: Clock) -> Options {
 
 /// A row of another envelope is kept: its bytes may mean something else.
 fn is_droppable(row: &[u8], clock: &Clock) -> bool {
-    envelope::payload(row).is_ok() && envelope::expiry(row).is_some_and(|expiry| expiry.is_over(clock()))
+    envelope::sealed_by(row).is_ok() && envelope::expiry(row).is_some_and(|expiry| expiry.is_over(clock()))
 }
 
 /// Refuses a newer format, and marks a database without one as ours.

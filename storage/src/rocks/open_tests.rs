@@ -28,7 +28,7 @@ fn clock_at(now: &Arc<AtomicU64>) -> Clock {
 }
 
 fn open_at(path: &Path, now: &Arc<AtomicU64>) -> Result<Opened, StoreError> {
-    open(&storage(path), &clock_at(now), false)
+    open(&storage(path), None, &clock_at(now), false)
 }
 
 fn put(database: &Database, key: Key, row: Vec<u8>) {
@@ -74,7 +74,7 @@ fn a_compaction_drops_what_has_expired_and_nothing_else() {
     put(&database, key(3), row(Expiry::Never));
     put(&database, key(4), sealed);
     database.flush().expect("flushed");
-    database.compact(Family::Transaction);
+    database.compact(Family::Transaction).expect("compacted");
     let left: Vec<u8> =
         (1..=4).filter(|salt| Rows::get(&database, &key(*salt)).expect("read").is_some()).collect();
     assert_eq!(left, [2, 3, 4]);

@@ -20,6 +20,7 @@ use super::read::Readers;
 use super::writer::{Submission, Writer, WriterState, stopped_error};
 use crate::back_end::BackEnd;
 use crate::clock::Clock;
+use crate::sealing::Sealer;
 use crate::store::{Read, StoreObserver};
 use crate::verb::{Retention, RowResult, Table, Verb};
 use crate::{StoreError, StoreErrorKind};
@@ -64,7 +65,20 @@ impl RocksStore {
         clock: Clock,
         observer: Arc<dyn StoreObserver>,
     ) -> Result<Self, StoreError> {
-        Self::open_with(storage, clock, observer, Statistics::Off)
+        Self::open_sealed(storage, None, clock, observer)
+    }
+
+    /// As [`RocksStore::open`], with rows sealed by `sealer`. Rows that are plain or sealed by an older key are
+    /// sealed anew before this returns, which takes a while for a large database, but only once for each key.
+    ///
+    /// Fails with `MasterKey` when rows are sealed by a key that `sealer` does not have.
+    pub fn open_sealed(
+        storage: &Storage,
+        sealer: Option<Arc<Sealer>>,
+        clock: Clock,
+        observer: Arc<dyn StoreObserver>,
+    ) -> Result<Self, StoreError> {
+        Self::start(storage, sealer, clock, observer, Statistics::Off)
     }
 
     /// As [`RocksStore::open`], with a choice about RocksDB's counters.
@@ -74,7 +88,17 @@ impl RocksStore {
         observer: Arc<dyn StoreObserver>,
         statistics: Statistics,
     ) -> Result<Self, StoreError> {
-        let Opened { database, options } = open::open(storage, &clock, statistics == Statistics::On)?;
+        Self::start(storage, None, clock, observer, statistics)
+    }
+
+    fn start(
+        storage: &Storage,
+        sealer: Option<Arc<Sealer>>,
+        clock: Clock,
+        observer: Arc<dyn StoreObserver>,
+        statistics: Statistics,
+    ) -> Result<Self, StoreError> {
+        let Opened { database, options } = open::open(storage, sealer, &clock, statistics == Statistics::On)?;
         let no_thread =
             |error: io::Error| StoreError::new(StoreErrorKind::Io, format!("cannot start a thread: {error}"));
         let database = Arc::new(database);

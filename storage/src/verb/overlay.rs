@@ -6,6 +6,7 @@ use std::ops::Bound;
 use super::batch::Batch;
 use super::rows::{Row, RowResult, Rows};
 use crate::key::Key;
+use crate::sealing::Sealer;
 
 /// The changed rows of a group, each once, the last change of it; `None` is a removed row.
 pub(crate) type Changes = BTreeMap<Key, Option<Vec<u8>>>;
@@ -52,6 +53,14 @@ impl Rows for Overlay<'_> {
         merged.extend(changed.into_iter().map(|(key, change)| (key.clone(), change.clone())));
         let present = merged.into_iter().filter_map(|(key, change)| change.map(|value| (key, value)));
         Ok(present.take(limit).collect())
+    }
+
+    fn sealer(&self) -> Option<&Sealer> {
+        self.base.sealer()
+    }
+
+    fn is_unstored(&self, key: &Key) -> bool {
+        self.changes.contains_key(key)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The abstract table of rows that verbs and reads look at.
 
 use crate::key::Key;
+use crate::sealing::Sealer;
 use crate::{StoreError, StoreErrorKind};
 
 /// A stored value with its key.
@@ -43,6 +44,16 @@ pub(crate) trait Rows {
 
     /// The first `limit` rows whose keys begin with `prefix` and, if given, come behind `after`.
     fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> RowResult<Vec<Row>>;
+
+    /// What opens sealed rows; `None` where nothing is sealed.
+    fn sealer(&self) -> Option<&Sealer> {
+        None
+    }
+
+    /// Whether the row under `key` is not stored yet, and so not sealed yet.
+    fn is_unstored(&self, _key: &Key) -> bool {
+        false
+    }
 }
 
 /// Rows in a map, as the memory back end and tests keep them.

@@ -6,6 +6,8 @@ use tocsin_model::{
     UnixMs,
 };
 
+use zeroize::Zeroizing;
+
 use super::rows::{RowResult, Rows};
 use crate::envelope;
 use crate::key::Key;
@@ -13,6 +15,7 @@ use crate::record::{
     DeviceRecord, EnrollmentRecord, LinkRecord, Malformed, MarksRecord, TransactionHead, TransactionRecord,
     UsedRecord, from_payload,
 };
+use crate::sealing::MasterKeyId;
 use crate::{StoreError, StoreErrorKind};
 
 /// How long rows are kept after their end.
@@ -71,9 +74,26 @@ impl<'r> Table<'r> {
         if envelope::expiry(row).is_some_and(|expiry| expiry.is_over(self.now)) {
             return Ok(None);
         }
-        let payload = envelope::payload(row).map_err(|what| corrupt(key, what))?;
-        let record = read(payload).map_err(|Malformed(what)| corrupt(key, what))?;
-        Ok(Some(record))
+        let record = match envelope::sealed_by(row).map_err(|what| corrupt(key, what))? {
+            None => read(self.plain(key, row)?),
+            Some(id) => read(&self.unsealed(id, key, row)?),
+        };
+        Ok(Some(record.map_err(|Malformed(what)| corrupt(key, what))?))
+    }
+
+    /// Where rows are sealed, a stored one that is not was put there by somebody else.
+    fn plain<'p>(&self, key: &Key, row: &'p [u8]) -> RowResult<&'p [u8]> {
+        if self.rows.sealer().is_some() && key.is_sealed_kind() && !self.rows.is_unstored(key) {
+            return Err(corrupt(key, "it is not sealed, and all of its kind are").into());
+        }
+        Ok(envelope::payload(row).map_err(|what| corrupt(key, what))?)
+    }
+
+    fn unsealed(&self, id: MasterKeyId, key: &Key, row: &[u8]) -> RowResult<Zeroizing<Vec<u8>>> {
+        let Some(sealer) = self.rows.sealer() else {
+            return Err(corrupt(key, "it is sealed, and there is no master key").into());
+        };
+        Ok(sealer.open_row(id, key, row).map_err(|error| corrupt(key, &error.to_string()))?)
     }
 
     /// Reads the row under `key` into a record that borrows nothing.

@@ -34,6 +34,18 @@ impl Bench {
             crate::rocks::open(&crate::rocks::storage(folder.path()), &clock).expect("a new database");
         Self { store: Box::new(store), clock, _keeper: Box::new(folder) }
     }
+
+    #[cfg(feature = "rocks")]
+    pub fn on_sealed_rocks() -> Self {
+        use std::sync::Arc;
+        use tocsin_storage::{MasterKey, NoObserver, Sealer, rocks::RocksStore};
+        let clock = TestClock::new();
+        let folder = tempfile::tempdir().expect("a folder");
+        let sealer = Arc::new(Sealer::new(MasterKey::new(&[7; 32]), vec![]).expect("one key"));
+        let storage = crate::rocks::storage(folder.path());
+        let store = RocksStore::open_sealed(&storage, Some(sealer), clock.as_clock(), Arc::new(NoObserver));
+        Self { store: Box::new(store.expect("a new database")), clock, _keeper: Box::new(folder) }
+    }
 }
 
 /// Makes a test for each back end out of each check.
@@ -54,6 +66,16 @@ macro_rules! conformance {
                 #[tokio::test]
                 async fn $check() {
                     super::$module::$check(super::Bench::on_rocks()).await;
+                }
+            )*)*
+        }
+
+        #[cfg(feature = "rocks")]
+        mod on_sealed_rocks {
+            $($(
+                #[tokio::test]
+                async fn $check() {
+                    super::$module::$check(super::Bench::on_sealed_rocks()).await;
                 }
             )*)*
         }

@@ -2,6 +2,7 @@
 
 mod commit;
 mod opening;
+mod sealed;
 
 use std::path::Path;
 use std::sync::Arc;
