@@ -44,3 +44,21 @@ impl Ticks {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thread_that_ticks_no_more_is_noticed() {
+        let last_ms = Arc::new(vec![AtomicU64::new(0), AtomicU64::new(0)]);
+        let ticks = Ticks { started: Instant::now(), last_ms };
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(ticks.all_within(Duration::from_secs(5)));
+        ticks.last_ms[0].store(ticks.now_ms(), Ordering::Relaxed);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!ticks.all_within(Duration::from_secs(5)), "the second one has not ticked");
+        ticks.last_ms[1].store(ticks.now_ms(), Ordering::Relaxed);
+        assert!(ticks.all_within(Duration::from_secs(5)));
+    }
+}

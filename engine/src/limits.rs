@@ -14,8 +14,11 @@ pub(crate) const RECOVERY_PAGE: usize = 1_000;
 /// Longest wait before a lost write is read back.
 pub(crate) const READ_BACK_DELAY: Duration = Duration::from_millis(50);
 
-/// Faults of one transaction after which it is revived only when it is asked for.
+/// Faults of one transaction after which it is revived only when it is asked for, and at its deadline.
 pub(crate) const REVIVALS_MAX: u32 = 5;
+
+/// Faults of one transaction after which not even its deadline revives it; the next start of the process does.
+pub(crate) const LAST_REVIVALS_MAX: u32 = 2 * REVIVALS_MAX;
 
 /// How often a fallen transaction is looked for in the storage before it counts as never stored.
 pub(crate) const REVIVAL_LOOKS_MAX: usize = 30;

@@ -83,6 +83,8 @@ pub struct Release {
 pub struct Faulted {
     /// The transaction.
     pub transaction_id: TransactionId,
+    /// Its deadline, at which it must be looked at even if it keeps falling.
+    pub expires_at: UnixMs,
 }
 
 /// From a provider to a transaction that it supervises.
@@ -144,9 +146,9 @@ impl Availability {
         now.get() >= self.closed_until_ms.load(Ordering::Relaxed)
     }
 
-    /// No push goes out before `until`.
-    pub fn close_until(&self, until: UnixMs) {
-        self.closed_until_ms.store(until.get(), Ordering::Relaxed);
+    /// No push goes out before `until`; answers whether they did before.
+    pub fn close_until(&self, until: UnixMs) -> bool {
+        self.closed_until_ms.swap(until.get(), Ordering::Relaxed) == 0
     }
 
     /// Pushes go out; answers whether they did not before.

@@ -70,6 +70,8 @@ struct Shelf {
     held: Option<VecDeque<Verb>>,
     fault: Option<Fault>,
     disk_full: bool,
+    looks: usize,
+    writer_idle: Duration,
 }
 
 /// What happens to the next write that changes an outcome.
@@ -125,6 +127,16 @@ impl MemoryStore {
     /// For tests: whether the disk counts as nearly full, so that creates are refused.
     pub fn set_disk_full(&self, disk_full: bool) {
         self.shelf().disk_full = disk_full;
+    }
+
+    /// For tests: how often it was read.
+    pub fn looks(&self) -> usize {
+        self.shelf().looks
+    }
+
+    /// For tests: how long ago the writer last showed that it lives.
+    pub fn set_writer_idle(&self, idle: Duration) {
+        self.shelf().writer_idle = idle;
     }
 
     /// For tests: stops the store, as a failed sync does. Held writes are not stored.
@@ -213,7 +225,8 @@ impl BackEnd for MemoryStore {
         T: Send + 'static,
         Q: Fn(&Table<'_>) -> RowResult<T> + Send + 'static,
     {
-        let shelf = self.shelf();
+        let mut shelf = self.shelf();
+        shelf.looks += 1;
         let answer = question(&Table::new(&shelf.rows, (self.options.clock)(), self.options.retention));
         drop(shelf);
         Box::pin(std::future::ready(answer.map_err(StoreError::from)))
@@ -228,7 +241,7 @@ impl BackEnd for MemoryStore {
     }
 
     fn writer_idle_for(&self) -> Duration {
-        Duration::ZERO
+        self.shelf().writer_idle
     }
 }
 

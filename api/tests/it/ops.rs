@@ -28,6 +28,17 @@ fn a_fresh_server_is_healthy_and_ready() {
 }
 
 #[test]
+fn a_writer_that_gives_no_sign_of_life_is_not_healthy() {
+    with_bank(|bank| async move {
+        bank.store.set_writer_idle(std::time::Duration::from_secs(5));
+        let health = bank.ops("/healthz").send().await.expect(503);
+        assert_eq!(health, json!({"healthy": false, "writer": false, "arbiters": true}));
+        bank.store.set_writer_idle(std::time::Duration::from_millis(4_999));
+        bank.ops("/healthz").send().await.expect(200);
+    });
+}
+
+#[test]
 fn a_stopped_storage_makes_it_unready_and_refuses_starts() {
     with_bank(|bank| async move {
         let _phone = bank.enrol("alice").await;

@@ -90,6 +90,30 @@ impl Handle {
         self.0.registry.inject_fault(id)
     }
 
+    /// Keeps every signature thread busy and their queue full until the answer is dropped.
+    #[cfg(feature = "fault-hook")]
+    pub async fn occupy_signature_threads(&self) -> std::sync::mpsc::Sender<()> {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let (held, begun) = (Arc::new(std::sync::Mutex::new(held)), Arc::new(AtomicUsize::new(0)));
+        let (threads, queue) =
+            (self.config().engine.signature_threads, self.config().engine.signature_queue_max);
+        for number in 1..=threads + queue {
+            let (core, held, counted) = (Arc::clone(&self.0), Arc::clone(&held), Arc::clone(&begun));
+            let job = move || {
+                counted.fetch_add(1, Ordering::Relaxed);
+                drop(held.lock().map(|held| held.recv()));
+            };
+            tokio::task::spawn_local(async move { core.signatures.run(job).await });
+            while begun.load(Ordering::Relaxed) + self.0.signatures.queue_depth() < number
+                || begun.load(Ordering::Relaxed) < number.min(threads)
+            {
+                tokio::task::yield_now().await;
+            }
+        }
+        hold
+    }
+
     /// Makes a provider's actor panic, to show that a fault loses nothing; `false` when there is none.
     #[cfg(feature = "fault-hook")]
     pub fn inject_provider_fault(&self, name: &tocsin_model::ProviderName) -> bool {

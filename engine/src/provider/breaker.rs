@@ -59,11 +59,11 @@ impl Breaker {
         };
     }
 
-    /// Whether pushes are refused now.
-    pub fn is_open(&self, now: UnixMs) -> bool {
+    /// When the next push may try, while it is not closed. Only a success closes it: the time alone does not.
+    pub fn open_until(&self) -> Option<UnixMs> {
         match self.state {
-            State::Closed { .. } => false,
-            State::Open { since } => !self.has_passed(since, now),
+            State::Closed { .. } => None,
+            State::Open { since } => Some(since.plus(self.open_for)),
         }
     }
 
@@ -100,7 +100,8 @@ mod tests {
         breaker.record(false, at(0));
         assert!(breaker.allows(at(0)), "a success in between starts the count again");
         breaker.record(false, at(0));
-        assert!(!breaker.allows(at(0)) && breaker.is_open(at(0)));
+        assert!(!breaker.allows(at(0)));
+        assert_eq!(breaker.open_until(), Some(at(1_000)));
     }
 
     #[test]
@@ -109,8 +110,10 @@ mod tests {
         assert!(!breaker.allows(at(999)));
         assert!(breaker.allows(at(1_000)));
         assert!(!breaker.allows(at(1_000)), "only one");
+        assert_eq!(breaker.open_until(), Some(at(2_000)), "the others wait for its word");
         breaker.record(true, at(1_001));
         assert!(breaker.allows(at(1_001)));
+        assert_eq!(breaker.open_until(), None);
     }
 
     #[test]
@@ -118,8 +121,11 @@ mod tests {
         let mut breaker = opened();
         assert!(breaker.allows(at(1_000)));
         breaker.record(false, at(1_500));
+        assert_eq!(breaker.open_until(), Some(at(2_000)));
         assert!(!breaker.allows(at(1_999)));
         assert!(breaker.allows(at(2_000)));
+        breaker.record(false, at(3_500));
+        assert_eq!(breaker.open_until(), Some(at(3_000)), "a fault after its time does not close it");
         assert!(breaker.allows(at(3_000)));
     }
 

@@ -22,7 +22,9 @@ use tokio::task::JoinSet;
 
 use super::{Breaker, Driver, DriverReport, PushVerdict};
 use crate::clock::Clock;
-use crate::limits::{PROVIDER_RESTART_MAX, PROVIDER_RESTART_MIN, REVIVAL_BACKOFF, REVIVALS_MAX};
+use crate::limits::{
+    LAST_REVIVALS_MAX, PROVIDER_RESTART_MAX, PROVIDER_RESTART_MIN, REVIVAL_BACKOFF, REVIVALS_MAX,
+};
 use crate::metrics::Metrics;
 use crate::protocol::{
     Availability, Deliver, DeliveryOutcome, Faulted, ProviderAddress, ProviderEvent, Push, Release, Revive,
@@ -31,6 +33,9 @@ use crate::supervise;
 
 /// How often the table is tidied.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long the falls of a transaction are remembered after its deadline.
+const FALLEN_KEPT: DurationMs = DurationMs::from_seconds(60);
 
 /// How long a success speaks for the credential.
 const SUCCESS_COUNTS_FOR: DurationMs = DurationMs::from_seconds(600);
@@ -57,10 +62,17 @@ struct Shared {
     last_relayed_ms: AtomicU64,
 }
 
-/// A supervised transaction: its mailbox and the number of its falls.
+/// A supervised transaction: how it is, and the number of its falls.
 struct Supervised {
-    mailbox: Option<Recipient<ProviderEvent>>,
+    standing: Standing,
     faults: u32,
+}
+
+enum Standing {
+    /// It has an actor behind this mailbox.
+    Alive(Recipient<ProviderEvent>),
+    /// It fell and is to be revived; nobody asks for it after this time.
+    Fallen { until: UnixMs },
 }
 
 /// The actor of one provider.
@@ -119,7 +131,11 @@ impl Shared {
 
     /// The mailboxes are copied first: nothing is sent while the table is held.
     fn tell_all(&self, event: &ProviderEvent) {
-        let mailboxes: Vec<_> = self.supervised.iter().filter_map(|entry| entry.mailbox.clone()).collect();
+        let alive = |known: &Supervised| match &known.standing {
+            Standing::Alive(mailbox) => Some(mailbox.clone()),
+            Standing::Fallen { .. } => None,
+        };
+        let mailboxes: Vec<_> = self.supervised.iter().filter_map(|entry| alive(&entry)).collect();
         for mailbox in mailboxes {
             // A transaction whose mailbox is full or gone asks its record instead.
             let _ = mailbox.try_send(event.clone());
@@ -129,30 +145,56 @@ impl Shared {
     /// Enters a transaction; `false` when the table is full.
     fn supervise(&self, transaction_id: TransactionId, mailbox: &Recipient<ProviderEvent>) -> bool {
         if let Some(mut known) = self.supervised.get_mut(&transaction_id) {
-            known.mailbox = Some(mailbox.clone());
+            known.standing = Standing::Alive(mailbox.clone());
             return true;
         }
         if self.supervised.len() >= self.parts.limits.supervised_max {
             return false;
         }
-        self.supervised.insert(transaction_id, Supervised { mailbox: Some(mailbox.clone()), faults: 0 });
+        let standing = Standing::Alive(mailbox.clone());
+        self.supervised.insert(transaction_id, Supervised { standing, faults: 0 });
         true
     }
 
-    /// Forgets transactions whose actors have gone without a word.
+    /// Counts the fall of a transaction; answers with its falls. A full table forgets them: a fall must not be lost
+    /// for want of room to count it.
+    fn note_fall(&self, fallen: Faulted) -> u32 {
+        if let Some(mut known) = self.supervised.get_mut(&fallen.transaction_id) {
+            known.standing = Standing::Fallen { until: fallen.expires_at };
+            known.faults += 1;
+            return known.faults;
+        }
+        if self.supervised.len() < self.parts.limits.supervised_max {
+            let standing = Standing::Fallen { until: fallen.expires_at };
+            self.supervised.insert(fallen.transaction_id, Supervised { standing, faults: 1 });
+        }
+        1
+    }
+
+    /// Forgets transactions whose actors have gone without a word, and fallen ones that are over.
     fn forget_gone(&self) {
-        self.supervised.retain(|_, known| known.mailbox.as_ref().is_some_and(Recipient::connected));
+        let now = self.parts.clock.now();
+        self.supervised.retain(|_, known| match &known.standing {
+            Standing::Alive(mailbox) => mailbox.connected(),
+            Standing::Fallen { until } => now <= until.plus(FALLEN_KEPT),
+        });
     }
 
     /// Shows to starts what the breaker lets through.
-    fn show_breaker(&self, is_open: bool, now: UnixMs) {
-        if is_open {
-            self.availability.close_until(now.plus(self.parts.limits.breaker_open));
-            tracing::warn!(provider = %self.parts.name, "a provider's breaker is open");
-        } else if self.availability.open() {
-            tracing::info!(provider = %self.parts.name, "a provider's breaker is closed again");
+    fn show_breaker(&self, open_until: Option<UnixMs>) {
+        match open_until {
+            Some(until) => {
+                if self.availability.close_until(until) {
+                    tracing::warn!(provider = %self.parts.name, "a provider's breaker is open");
+                }
+            }
+            None => {
+                if self.availability.open() {
+                    tracing::info!(provider = %self.parts.name, "a provider's breaker is closed again");
+                }
+            }
         }
-        self.gauge(&self.parts.metrics.breaker_open, usize::from(is_open));
+        self.gauge(&self.parts.metrics.breaker_open, usize::from(open_until.is_some()));
     }
 
     /// Whether pushes by this credential succeeded lately; then a refused address is more likely at fault than
@@ -184,17 +226,16 @@ impl ProviderActor {
         if !known || self.in_flight.len() >= self.shared.parts.limits.queue_max {
             return Some(DeliveryReason::Busy);
         }
-        (!self.breaker.allows(now)).then_some(DeliveryReason::Unavailable)
+        let allowed = self.breaker.allows(now);
+        // A push that tries puts off the next one, so starts must hear of it.
+        self.shared.show_breaker(self.breaker.open_until());
+        (!allowed).then_some(DeliveryReason::Unavailable)
     }
 
     fn finished(&mut self, healthy: Option<bool>) {
-        let now = self.shared.parts.clock.now();
         if let Some(healthy) = healthy {
-            let was_open = self.breaker.is_open(now);
-            self.breaker.record(healthy, now);
-            if healthy || !was_open {
-                self.shared.show_breaker(self.breaker.is_open(now), now);
-            }
+            self.breaker.record(healthy, self.shared.parts.clock.now());
+            self.shared.show_breaker(self.breaker.open_until());
         }
         self.update_gauges();
     }
@@ -214,6 +255,8 @@ impl Actor for ProviderActor {
         context.run_interval(FORGET_INTERVAL, |actor, _| actor.shared.forget_gone());
         let driver = Arc::clone(&self.shared.parts.driver);
         context.spawn(actix::fut::wrap_future(async move { driver.keep_warm().await }));
+        // A fresh actor has a fresh breaker, whatever the fallen one had shown.
+        self.shared.show_breaker(self.breaker.open_until());
         if self.restarted {
             self.shared.tell_all(&ProviderEvent::Up { provider: self.shared.parts.name.clone() });
         }
@@ -298,18 +341,16 @@ impl Handler<Faulted> for ProviderActor {
 
     fn handle(&mut self, fallen: Faulted, context: &mut Context<Self>) {
         let id = fallen.transaction_id;
-        let faults = {
-            let mut entry =
-                self.shared.supervised.entry(id).or_insert(Supervised { mailbox: None, faults: 0 });
-            entry.mailbox = None;
-            entry.faults += 1;
-            entry.faults
-        };
-        if faults > REVIVALS_MAX {
-            tracing::error!(transaction = %id, faults, "a transaction keeps falling; it is revived only when asked for");
+        let faults = self.shared.note_fall(fallen);
+        if faults > LAST_REVIVALS_MAX {
+            tracing::error!(transaction = %id, faults, "a transaction falls even at its deadline; the next start ends it");
             return;
         }
-        let wait = REVIVAL_BACKOFF.saturating_mul(1 << (faults - 1).min(16));
+        let mut wait = REVIVAL_BACKOFF.saturating_mul(1 << faults.saturating_sub(1).min(16));
+        if faults > REVIVALS_MAX {
+            tracing::error!(transaction = %id, faults, "a transaction keeps falling; it is revived at its deadline");
+            wait = wait.max(fallen.expires_at.since(self.shared.parts.clock.now()).to_std());
+        }
         context.run_later(wait, move |actor, _| (actor.shared.parts.revive)(id));
     }
 }

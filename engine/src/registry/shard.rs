@@ -174,7 +174,7 @@ impl Registry {
         beginning: Beginning,
     ) -> Addr<TransactionActor> {
         let id = transaction.id;
-        let supervisor = first_provider(&transaction);
+        let (supervisor, expires_at) = (first_provider(&transaction), transaction.expires_at);
         let actor = TransactionActor::new(transaction, permit, beginning, Arc::clone(&self.surroundings));
         let (sender, receiver) = actix::dev::channel::channel(TRANSACTION_MAILBOX_MAX);
         let address = Addr::new(sender);
@@ -182,7 +182,7 @@ impl Registry {
         self.arbiter_of(id).spawn_fn(move || {
             let running = Context::with_receiver(receiver).into_future(actor);
             actix_rt::spawn(supervise::run_once(running, move |exit| {
-                registry.exited(id, supervisor.as_ref(), exit);
+                registry.exited(Faulted { transaction_id: id, expires_at }, supervisor.as_ref(), exit);
             }));
         });
         address
@@ -194,16 +194,18 @@ impl Registry {
         &self.arbiters[usize::from(u16::from_be_bytes([low, high])) % self.arbiters.len()]
     }
 
-    fn exited(self: &Arc<Self>, id: TransactionId, supervisor: Option<&ProviderName>, exit: ExitStatus) {
+    fn exited(self: &Arc<Self>, fallen: Faulted, supervisor: Option<&ProviderName>, exit: ExitStatus) {
+        let id = fallen.transaction_id;
         // A revival may have put a living address in its place already.
         self.actors.remove_if(&id, |_, address| !address.connected());
         if exit == ExitStatus::Fault {
             self.surroundings.metrics.actor_fault("transaction");
             tracing::error!(transaction = %id, "a transaction's actor fell; it comes back from its record");
-            let told =
-                self.surroundings.providers().supervisor(supervisor).is_some_and(|provider| {
-                    provider.faulted.try_send(Faulted { transaction_id: id }).is_ok()
-                });
+            let told = self
+                .surroundings
+                .providers()
+                .supervisor(supervisor)
+                .is_some_and(|provider| provider.faulted.try_send(fallen).is_ok());
             if !told {
                 let registry = Arc::clone(self);
                 actix_rt::spawn(async move { registry.revive_fallen(id).await });

@@ -1,9 +1,11 @@
 //! Every bound answers, and room comes back.
 
 use tocsin_engine::protocol::DeliveryOutcome;
-use tocsin_model::{DeliveryReason, DurationMs, ErrorCode, State};
+use tocsin_model::{
+    DeliveryReason, DeliveryStatus, DurationMs, ErrorCode, State, Transaction, TransactionId,
+};
 
-use crate::fixture::{Bank, Script, login, run};
+use crate::fixture::{Bank, SOON, Script, login, run};
 
 fn portal() -> tocsin_model::ClientId {
     "portal".parse().expect("valid")
@@ -62,6 +64,26 @@ fn a_waiter_is_told_of_any_change_when_it_asks_for_one_and_of_the_end_only_when_
 }
 
 #[test]
+fn an_answer_whose_signature_finds_no_thread_is_told_busy_and_changes_nothing() {
+    run(async {
+        let bank = Bank::open("[engine]\nsignature_threads = 2\nsignature_queue_max = 3").await;
+        let phone = bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        let challenge = phone.fetch(&bank, id).await.expect("a challenge");
+        let accept = phone.answer_to(&bank, &challenge, "accept");
+        let hold = bank.handle.occupy_signature_threads().await;
+        let busy = phone.send(&bank, id, &accept).await.expect_err("no thread is free");
+        assert_eq!(busy.code, ErrorCode::Busy);
+        assert_eq!(bank.view(id).await.state, State::Pending, "actors go on meanwhile");
+        drop(hold);
+        let deadline = std::time::Instant::now() + SOON;
+        while phone.send(&bank, id, &accept).await != Ok(State::Accepted) {
+            assert!(std::time::Instant::now() < deadline, "the threads are free again");
+        }
+    });
+}
+
+#[test]
 fn a_full_provider_refuses_the_push_at_once() {
     run(async {
         let bank =
@@ -88,7 +110,7 @@ fn an_open_breaker_refuses_starts_and_lets_one_try_after_its_time() {
             let id = bank.start_login("alice").await.id;
             bank.until(id, |view| view.state.is_final()).await;
         }
-        let deadline = std::time::Instant::now() + crate::fixture::SOON;
+        let deadline = std::time::Instant::now() + SOON;
         let refused = loop {
             match bank.handle.start(login("alice")).await {
                 Err(problem) => break problem,
@@ -97,11 +119,39 @@ fn an_open_breaker_refuses_starts_and_lets_one_try_after_its_time() {
         };
         assert_eq!(refused.code, ErrorCode::ProviderUnavailable);
         assert!(refused.retry_after.is_some());
+        // The network is still down: the one that tries fails, and the next starts are refused again.
+        let tried = until_let_through(&bank).await;
+        bank.until(tried, |view| view.state.is_final()).await;
+        let refused = bank.handle.start(login("alice")).await.expect_err("open again");
+        assert_eq!(refused.code, ErrorCode::ProviderUnavailable);
+        assert!(!bank.handle.readiness().providers[0].available);
+        assert!(
+            bank.handle.metrics_text().contains("tocsin_provider_breaker_open{provider=\"apns-main\"} 1")
+        );
+
         bank.network.set(Script::End(DeliveryOutcome::Relayed, Some(true)));
-        while bank.handle.start(login("alice")).await.is_err() {
-            assert!(std::time::Instant::now() < deadline, "the breaker never let one try");
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        let good = until_let_through(&bank).await;
+        bank.until(good, |view| delivered(view) == Some(DeliveryStatus::Relayed)).await;
+        while !bank.handle.metrics_text().contains("tocsin_provider_breaker_open{provider=\"apns-main\"} 0") {
+            assert!(std::time::Instant::now() < deadline, "the breaker never closed");
+            tokio::task::yield_now().await;
         }
         assert!(bank.handle.start(login("alice")).await.is_ok());
     });
+}
+
+/// The first transaction that an open breaker lets through to try.
+async fn until_let_through(bank: &Bank) -> TransactionId {
+    let deadline = std::time::Instant::now() + SOON;
+    loop {
+        if let Ok(started) = bank.handle.start(login("alice")).await {
+            return started.transaction.id;
+        }
+        assert!(std::time::Instant::now() < deadline, "the breaker never let one try");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+fn delivered(view: &Transaction) -> Option<DeliveryStatus> {
+    view.recipients.first()?.delivery.as_ref().map(|delivery| delivery.status)
 }

@@ -78,10 +78,21 @@ fn a_transaction_that_keeps_falling_still_ends_at_its_deadline() {
         bank.enrol("alice").await;
         let request = crate::fixture::request("alice", "blink");
         let id = bank.handle.start(request).await.expect("started").transaction.id;
-        for count in 1..=3 {
+        // One more than it is revived for; the last time nobody asks for it.
+        for count in 1..=6 {
             bank.view(id).await;
             assert!(bank.handle.inject_transaction_fault(id));
             until_faults(&bank, "transaction", count).await;
+        }
+        let timed_out = "tocsin_transactions_ended_total{method=\"push\",state=\"timeout\",type=\"blink\"} 1";
+        let deadline = std::time::Instant::now() + SOON;
+        while !bank.handle.metrics_text().contains(timed_out) {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "nobody looked at it\n{}",
+                bank.handle.metrics_text()
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
         assert_eq!(bank.until(id, |view| view.state.is_final()).await.state, State::Timeout);
     });
@@ -108,8 +119,12 @@ fn an_actor_that_falls_before_its_create_is_answered_still_tells_its_caller() {
             tokio::task::yield_now().await;
         }
         until_faults(&bank, "transaction", 1).await;
-        // Longer than the first looks of the revival.
-        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        // The revival has looked for it more than once, and found nothing.
+        let before = bank.store.looks();
+        while bank.store.looks() < before + 3 {
+            assert!(std::time::Instant::now() < deadline, "nobody looked for it");
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
         bank.store.release_writes();
         bank.until_pushed(1).await;
         match starting.await.expect("ended") {

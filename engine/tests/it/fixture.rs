@@ -16,7 +16,7 @@ use tocsin_engine::clock::Clock;
 use tocsin_engine::device::{ServerKeys, thumbprint};
 use tocsin_engine::metrics::Metrics;
 use tocsin_engine::protocol::{DeliveryOutcome, Push};
-use tocsin_engine::provider::{Driver, DriverReport};
+use tocsin_engine::provider::{Driver, DriverReport, PushVerdict};
 use tocsin_engine::{DeviceCall, Engine, EngineParts, EnrollmentRequest, Handle};
 use tocsin_model::{
     Content, Idempotency, KeyId, Problem, PublicKey, StartRequest, State, Transaction, TransactionId, User,
@@ -62,6 +62,8 @@ types = ["*"]
 pub enum Script {
     /// Ends at once like this; healthy or not.
     End(DeliveryOutcome, Option<bool>),
+    /// Ends at once like this, and says this of the address.
+    Judge(DeliveryOutcome, PushVerdict),
     /// Is written, and never ends.
     Hang,
     /// Is written, and its driver panics.
@@ -96,6 +98,9 @@ impl Driver for ScriptedNetwork {
             written();
             match script {
                 Script::End(outcome, healthy) => DriverReport { outcome, verdict: None, healthy },
+                Script::Judge(outcome, verdict) => {
+                    DriverReport { outcome, verdict: Some(verdict), healthy: Some(true) }
+                }
                 Script::Hang => std::future::pending().await,
                 Script::Panic => std::panic::panic_any("a fault of the scripted network"),
             }

@@ -1,5 +1,6 @@
 //! The engine from outside: its handle, over the storage in memory and networks that tests script.
 
+mod addresses;
 mod bounds;
 mod faults;
 mod fixture;

@@ -132,13 +132,15 @@ fn put(batch: &mut Batch, enrollment: &Enrollment, retention: Retention) {
     batch.put(Key::enrollment_by_code(&enrollment.code_hash), expiry, &link);
 }
 
+/// An enrolment outlives its idempotency key, as a transaction does.
 fn readable_until(enrollment: &Enrollment, retention: Retention) -> UnixMs {
-    match &enrollment.state {
+    let retained_until = match &enrollment.state {
         EnrollmentState::Completed { completed_at, .. } => {
             completed_at.plus(retention.enrollment.max(RETRY_WINDOW))
         }
         EnrollmentState::Pending | EnrollmentState::Failed => {
             enrollment.expires_at.plus(retention.enrollment)
         }
-    }
+    };
+    retained_until.max(enrollment.expires_at.plus(idempotency::KEPT_AFTER_DEADLINE))
 }

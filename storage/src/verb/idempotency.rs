@@ -9,8 +9,8 @@ use crate::envelope::Expiry;
 use crate::key::{IdempotencySpace, Key};
 use crate::record::IdempotencyRecord;
 
-/// How long a key is kept after the deadline of what it started.
-const KEPT_AFTER_DEADLINE: DurationMs = DurationMs::from_seconds(600);
+/// How long a key is kept after the deadline of what it started, and at least that long what it started.
+pub(crate) const KEPT_AFTER_DEADLINE: DurationMs = DurationMs::from_seconds(600);
 
 /// What a key stands for.
 #[derive(Debug, PartialEq, Eq)]

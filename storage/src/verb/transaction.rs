@@ -102,11 +102,13 @@ fn put(batch: &mut Batch, transaction: &Transaction, retention: Retention) {
     );
 }
 
-/// A pending transaction stays, however long the server was down: its outcome is still owed.
+/// A pending transaction stays, however long the server was down: its outcome is still owed. A final one outlives
+/// its idempotency key, so that a repeated call never finds a promise without what was promised.
 fn expiry(transaction: &Transaction, retention: Retention) -> Expiry {
     if transaction.state.is_final() {
         let end: UnixMs = transaction.ended_at.unwrap_or(transaction.expires_at);
-        Expiry::At(end.plus(retention.transaction))
+        let promised_until = transaction.expires_at.plus(idempotency::KEPT_AFTER_DEADLINE);
+        Expiry::At(end.plus(retention.transaction).max(promised_until))
     } else {
         Expiry::Never
     }

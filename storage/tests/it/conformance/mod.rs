@@ -125,5 +125,6 @@ conformance! {
     expiry:
         a_final_transaction_is_readable_until_its_retention_ends,
         a_pending_transaction_outlives_any_time,
+        what_a_key_made_is_readable_as_long_as_the_key,
         an_enrolment_is_readable_until_its_retention_ends;
 }

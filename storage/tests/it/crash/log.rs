@@ -12,6 +12,9 @@ use super::promise::Promises;
 const BLOCK_BYTES: usize = 32_768;
 const HEADER_BYTES: usize = 7;
 
+/// How the key of a transaction's record begins; its id follows.
+const RECORD_KEY: [u8; 2] = [0x01, 0x01];
+
 /// Where in the shim's log something stands.
 type Moment = usize;
 
@@ -86,23 +89,25 @@ impl Log {
         log
     }
 
-    /// What covers each acknowledgement. A worker asks for one thing at a time, so the last record with the id
-    /// before the acknowledgement is the acknowledged one.
+    /// What covers each acknowledgement. A worker asks for one thing at a time, so what was acknowledged was
+    /// written after the id's acknowledgement before: an older record proves nothing. A mark, which nobody
+    /// acknowledges, has a key of another kind.
     pub fn covers(&self) -> Vec<Cover> {
-        let mut records: HashMap<[u8; 16], Vec<&Record>> = HashMap::new();
-        let ids: Vec<TransactionId> = self.acknowledged().map(|(_, id)| id).collect();
-        let known: std::collections::HashSet<[u8; 16]> = ids.iter().map(|id| *id.as_bytes()).collect();
+        let mut records: HashMap<TransactionId, Vec<&Record>> = HashMap::new();
         for record in &self.records {
-            for window in record.payload.windows(16).filter_map(|window| <[u8; 16]>::try_from(window).ok()) {
-                if known.contains(&window) {
-                    records.entry(window).or_default().push(record);
+            for window in record.payload.windows(RECORD_KEY.len() + 16) {
+                if let Some(id) = window.strip_prefix(&RECORD_KEY).and_then(|id| id.try_into().ok()) {
+                    records.entry(TransactionId::from_bytes(id)).or_default().push(record);
                 }
             }
         }
         let none = Vec::new();
+        let mut acknowledged_before: HashMap<TransactionId, Moment> = HashMap::new();
         let cover = |(moment, id): (Moment, TransactionId)| {
-            let with_id = records.get(id.as_bytes()).unwrap_or(&none).iter();
-            let last = with_id.filter(|record| record.written < moment).max_by_key(|record| record.written);
+            let before = acknowledged_before.insert(id, moment);
+            let with_id = records.get(&id).unwrap_or(&none).iter();
+            let new = with_id.filter(|record| before < Some(record.written) && record.written < moment);
+            let last = new.max_by_key(|record| record.written);
             last.map_or(Cover::Nothing, |record| self.cover_of(record, moment))
         };
         self.acknowledged().map(cover).collect()
@@ -193,5 +198,40 @@ impl Stream {
             at = end;
         }
         records
+    }
+}
+
+/// The watch itself is watched: a log in which an outcome was acknowledged before it was written.
+mod tests {
+    use super::*;
+
+    fn id() -> TransactionId {
+        TransactionId::from_bytes([7; 16])
+    }
+
+    /// A write of one whole record that holds this id's key, as the shim logs it.
+    fn written() -> String {
+        let payload = [&RECORD_KEY[..], id().as_bytes(), b"rest"].concat();
+        let length = u8::try_from(payload.len()).expect("short");
+        let record = [&[0, 0, 0, 0, length, 0, 1][..], &payload].concat();
+        let hex: String = record.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("W log {hex}\n")
+    }
+
+    fn covers(text: &str) -> Vec<Cover> {
+        Log::parse(text).covers()
+    }
+
+    #[test]
+    fn an_outcome_that_leans_on_an_older_record_is_found_out() {
+        let sync = "B log\nS log 0\n";
+        let (created, ended) = (format!("A created {}\n", id()), format!("A ended {} accepted 3\n", id()));
+        let honest = [&written(), sync, &created, &written(), sync, &ended].map(|part: &str| part).concat();
+        assert_eq!(covers(&honest), [Cover::Synced, Cover::Synced]);
+        let too_early =
+            [&written(), sync, &created, &ended, &written(), sync].map(|part: &str| part).concat();
+        assert_eq!(covers(&too_early), [Cover::Synced, Cover::Nothing]);
+        let unsynced = [&written(), sync, &created, &written(), &ended, sync].map(|part: &str| part).concat();
+        assert_eq!(covers(&unsynced), [Cover::Synced, Cover::Written]);
     }
 }
