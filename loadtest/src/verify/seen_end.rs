@@ -23,8 +23,8 @@ pub(super) struct SeenEnd {
     pending: Pending,
     /// The end that the view tells.
     ended_at: UnixMs,
-    /// When it was seen to be stored; without that it was stored by the latest allowed moment.
-    seen_at: Option<UnixMs>,
+    /// When it was seen from outside: it was stored before.
+    seen_at: UnixMs,
 }
 
 impl SeenEnd {
@@ -32,31 +32,35 @@ impl SeenEnd {
     pub(super) fn of(
         pending: Pending,
         view: &TransactionView,
-        seen_at: Option<UnixMs>,
+        seen_at: UnixMs,
     ) -> Result<Self, LoadtestError> {
         let ended_at = view.ended_at.filter(|_| view.state == State::Timeout);
         let not_timed_out = || LoadtestError::Unexpected(format!("not a time-out: {view:?}"));
         Ok(Self { pending, ended_at: ended_at.ok_or_else(not_timed_out)?, seen_at })
     }
 
-    /// How late it was: never before the deadline, and no later than allowed. `slowest_sync` tells how long the
-    /// disk itself took in a span of time; it excuses nothing, but says where to look.
+    /// How late it was by its own word: never before the deadline, and seen no later than allowed. `slowest_sync`
+    /// tells how long the disk itself took in a span of time; it excuses nothing, but says where to look.
     pub(super) fn check(
         &self,
         slowest_sync: impl Fn(UnixMs, UnixMs) -> Duration,
     ) -> Result<Duration, LoadtestError> {
         let Pending { id, expires_at } = self.pending;
-        let stored_at = self.seen_at.unwrap_or(self.ended_at).max(self.ended_at);
-        let late = stored_at.since(expires_at).to_std();
-        ensure(self.ended_at >= expires_at && late <= LATE_MAX, || {
-            let (end, seen) = (self.ended_at.get(), self.seen_at.map(UnixMs::get));
-            let sync_ms = slowest_sync(expires_at, stored_at).as_millis();
+        let in_time = self.ended_at.since(expires_at).to_std() <= LATE_MAX && self.seen_late() <= LATE_MAX;
+        ensure(self.ended_at >= expires_at && in_time, || {
+            let (end, seen) = (self.ended_at.get(), self.seen_at.get());
+            let sync_ms = slowest_sync(expires_at, self.seen_at).as_millis();
             format!(
-                "{id} was due at {}, ended at {end} and was seen at {seen:?}; slowest sync of the disk then: {sync_ms} ms",
+                "{id} was due at {}, ended at {end} and was seen at {seen}; slowest sync of the disk then: {sync_ms} ms",
                 expires_at.get()
             )
         })?;
-        Ok(late)
+        Ok(self.ended_at.since(expires_at).to_std())
+    }
+
+    /// From the deadline to the moment at which it was seen.
+    pub(super) fn seen_late(&self) -> Duration {
+        self.seen_at.since(self.pending.expires_at).to_std()
     }
 }
 
@@ -64,27 +68,27 @@ impl SeenEnd {
 mod tests {
     use super::*;
 
-    fn check(ended_at: u64, seen_at: Option<u64>, sync_ms: u64) -> Option<u128> {
+    fn check(ended_at: u64, seen_at: u64, sync_ms: u64) -> Option<u128> {
         let pending = Pending { id: TransactionId::from_bytes([1; 16]), expires_at: UnixMs::new(10_000) };
-        let end = SeenEnd { pending, ended_at: UnixMs::new(ended_at), seen_at: seen_at.map(UnixMs::new) };
+        let end = SeenEnd { pending, ended_at: UnixMs::new(ended_at), seen_at: UnixMs::new(seen_at) };
         end.check(|_, _| Duration::from_millis(sync_ms)).ok().map(|late| late.as_millis())
     }
 
     #[test]
     fn an_end_before_the_deadline_is_wrong() {
-        assert_eq!(check(10_000, None, 0), Some(0));
-        assert_eq!(check(9_999, None, 0), None);
+        assert_eq!(check(10_000, 10_100, 0), Some(0));
+        assert_eq!(check(9_999, 10_100, 0), None);
     }
 
     #[test]
     fn half_a_second_late_is_in_time_and_more_is_not() {
-        assert_eq!(check(10_001, Some(10_500), 0), Some(500));
-        assert_eq!(check(10_001, Some(10_501), 0), None);
-        assert_eq!(check(10_501, None, 0), None);
+        assert_eq!(check(10_001, 10_500, 0), Some(1));
+        assert_eq!(check(10_001, 10_501, 0), None);
+        assert_eq!(check(10_501, 10_500, 0), None);
     }
 
     #[test]
     fn a_disk_that_stood_still_excuses_nothing() {
-        assert_eq!(check(10_001, Some(10_501), 700), None);
+        assert_eq!(check(10_001, 10_501, 700), None);
     }
 }

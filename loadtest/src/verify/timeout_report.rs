@@ -16,6 +16,8 @@ pub struct TimeoutReport {
     pub resident_bytes: (u64, u64),
     /// From the deadline to the end that the view tells: half, 99 of 100 and all of them are no later.
     pub stored_late: Percentiles,
+    /// From the deadline to the end of the read that saw it stored, each begun 100 ms after the deadline.
+    pub seen_late: Percentiles,
     /// From the deadline to the return of a long poll.
     pub polled_late: Percentiles,
     /// Long polls.
@@ -67,6 +69,7 @@ impl fmt::Display for Percentiles {
 impl fmt::Display for TimeoutReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { transactions, ttl_s, starts_took, stored_late, polled_late, long_polls, took, .. } = self;
+        let seen_late = self.seen_late;
         let rate = *transactions as f64 / starts_took.as_secs_f64();
         let (before, with_all) = (self.resident_bytes.0 / 1_024, self.resident_bytes.1 / 1_024);
         writeln!(formatter, "time-outs: {transactions} pending, {:.1} s in all", took.as_secs_f32())?;
@@ -76,6 +79,7 @@ impl fmt::Display for TimeoutReport {
             starts_took.as_secs_f32()
         )?;
         writeln!(formatter, "  none before its deadline; stored after it: {stored_late}")?;
+        writeln!(formatter, "  each seen stored by a read from 100 ms on: {seen_late}")?;
         writeln!(formatter, "  {long_polls} long polls returned after it: {polled_late}")?;
         if !self.slowest_sync.is_zero() {
             writeln!(formatter, "  slowest sync of the disk itself: {} ms", self.slowest_sync.as_millis())?;

@@ -3,6 +3,7 @@
 //! The server's binary is looked for beside this executable (`cargo build -p tocsin-api` makes it).
 //! `TOCSIN_KILLS`, `TOCSIN_SEED` and `TOCSIN_TIMEOUTS` make the runs longer or repeat one.
 
+mod by_hand;
 mod deadlines;
 mod demo;
 mod features;
