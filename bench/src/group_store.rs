@@ -71,6 +71,7 @@ fn configuration(folder: &Path) -> Storage {
         write_buffer_bytes: WRITE_BUFFER_BYTES,
         transaction_retention: DurationMs::from_seconds(86_400),
         enrollment_retention: DurationMs::from_seconds(86_400),
+        audit_retention: DurationMs::from_seconds(34_560_000),
         disk_free_min_bytes: 0,
     }
 }

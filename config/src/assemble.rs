@@ -92,6 +92,7 @@ fn storage(table: &Table<'_>) -> Result<Storage, Unfit> {
         write_buffer_bytes: table.count("write_buffer_bytes")?,
         transaction_retention: table.seconds("transaction_retention_s")?,
         enrollment_retention: table.seconds("enrollment_retention_s")?,
+        audit_retention: table.seconds("audit_retention_s")?,
         disk_free_min_bytes: table.integer("disk_free_min_bytes")?,
     })
 }

@@ -63,6 +63,8 @@ const SIZE_BYTES_MAX: u64 = 1 << 44;
 const MEMORY_BYTES_MIN: u64 = 1 << 20;
 /// Longest life of a transaction in seconds.
 const TIME_TO_LIVE_S_MAX: u64 = 3_600;
+/// A day in seconds.
+const DAY_S: u64 = 86_400;
 /// A year in seconds.
 const YEAR_S: u64 = 31_536_000;
 /// Longest time-out or pause of a provider in milliseconds.
@@ -103,6 +105,7 @@ pub(crate) static KEYS: &[Key] = &[
     key("storage.write_buffer_bytes", whole(MEMORY_BYTES_MIN, SIZE_BYTES_MAX), Need::Built),
     key("storage.transaction_retention_s", whole(60, YEAR_S), Need::Built),
     key("storage.enrollment_retention_s", whole(60, YEAR_S), Need::Built),
+    key("storage.audit_retention_s", whole(DAY_S, 10 * YEAR_S), Need::Built),
     key("storage.disk_free_min_bytes", whole(0, SIZE_BYTES_MAX), Need::Built),
     key("engine.arbiters", whole(1, THREADS_MAX), Need::Built),
     key("engine.transactions_in_flight_max", whole(1, HELD_MAX), Need::Built),

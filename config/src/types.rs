@@ -98,6 +98,8 @@ pub struct Storage {
     pub transaction_retention: DurationMs,
     /// How long an enrolment stays readable after its end.
     pub enrollment_retention: DurationMs,
+    /// How long a row of the audit trail is kept.
+    pub audit_retention: DurationMs,
     /// Below this free space creates are refused.
     pub disk_free_min_bytes: u64,
 }

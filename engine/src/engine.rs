@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::device::{ReplayLimits, ReplayMemory, ServerKeys, SignaturePool};
 use crate::handle::{Core, DerivedCodes, Handle};
 use crate::health::Ticks;
-use crate::limits::{CLOCK_FOLLOW_INTERVAL, DRAIN_POLL};
+use crate::limits::{AUDIT_CUT_INTERVAL, CLOCK_FOLLOW_INTERVAL, DRAIN_POLL};
 use crate::metrics::Metrics;
 use crate::protocol::{ProviderAddress, ProviderTable, Revive};
 use crate::provider::{Driver, Drivers, LocalDriver, ProviderParts, start_provider};
@@ -220,6 +220,7 @@ async fn keep_derivation_key(store: &dyn Store) -> Result<Vec<u8>, EngineStartEr
 
 /// Small work of every few seconds, until the thread stops.
 async fn keep_house(handle: Handle) {
+    let mut audit_cut_at = tokio::time::Instant::now();
     loop {
         tokio::time::sleep(CLOCK_FOLLOW_INTERVAL).await;
         if let Some(step) = handle.clock().follow_system() {
@@ -227,5 +228,9 @@ async fn keep_house(handle: Handle) {
             tracing::warn!(step_ms = step.get(), "the system clock was stepped; its time was taken over");
         }
         handle.0.replay.forget_expired(handle.clock().now());
+        if audit_cut_at.elapsed() >= AUDIT_CUT_INTERVAL {
+            audit_cut_at = tokio::time::Instant::now();
+            handle.cut_audit().await;
+        }
     }
 }

@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+/// How often rows of the audit trail whose retention is over are cut.
+pub(crate) const AUDIT_CUT_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Cuts in a row; each takes a bounded number of rows, and the rest waits for the next time.
+pub(crate) const AUDIT_CUTS_IN_A_ROW_MAX: usize = 1_000;
+
 /// Messages waiting in the mailbox of one transaction.
 pub(crate) const TRANSACTION_MAILBOX_MAX: usize = 32;
 

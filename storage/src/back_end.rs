@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use tocsin_model::{
-    ActivationCodeHash, ClientId, Device, DeviceId, Enrollment, EnrollmentId, Idempotency, KeyId, PushKind,
-    PushToken, Transaction, TransactionId, UnixMs, User,
+    ActivationCodeHash, AuditActor, AuditEvent, ClientId, Device, DeviceId, Enrollment, EnrollmentId,
+    Idempotency, KeyId, PushKind, PushToken, Transaction, TransactionId, UnixMs, User,
 };
 use tokio::sync::watch;
 
 use crate::store::{
-    Attempted, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, MetaKey, NewEnrollment,
-    NewTransaction, OpenPage, Pending, PushTargetVerdict, Read, Revoked, Store,
+    Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditPage, AuditQuery, Created, Ended, Enrolled,
+    EnrollmentCancelled, EnrollmentOpened, MetaKey, NewEnrollment, NewTransaction, OpenPage, Pending,
+    PushTargetVerdict, Read, Revoked, Store,
 };
-use crate::verb::{RowResult, Table, Verb, look};
+use crate::verb::{RowResult, Table, Verb, audit, look};
 
 /// What the back ends differ in.
 pub(crate) trait BackEnd: Send + Sync + 'static {
@@ -78,9 +79,9 @@ impl<B: BackEnd> Store for B {
         pending
     }
 
-    fn revoke_device(&self, id: DeviceId, now: UnixMs) -> Pending<Revoked> {
+    fn revoke_device(&self, id: DeviceId, by: AuditActor, now: UnixMs) -> Pending<Revoked> {
         let (answer, pending) = Pending::channel();
-        self.submit(Verb::RevokeDevice(id, now, answer));
+        self.submit(Verb::RevokeDevice(id, by, now, answer));
         pending
     }
 
@@ -99,6 +100,26 @@ impl<B: BackEnd> Store for B {
         let (answer, pending) = Pending::channel();
         self.submit(Verb::KeepMeta(key, value, answer));
         pending
+    }
+
+    fn note(&self, event: AuditEvent) -> Pending<()> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::Note(Box::new(event), answer));
+        pending
+    }
+
+    fn cut_audit(&self, before: UnixMs) -> Pending<AuditCut> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::CutAudit(before, answer));
+        pending
+    }
+
+    fn audit(&self, query: AuditQuery) -> Read<'_, AuditPage> {
+        self.look(move |table| audit::list(table, &query))
+    }
+
+    fn check_audit(&self, checkpoint: AuditCheckpoint) -> Read<'_, AuditChecked> {
+        self.look(move |table| audit::check(table, &checkpoint))
     }
 
     fn transaction(&self, id: TransactionId) -> Read<'_, Option<Transaction>> {

@@ -38,12 +38,14 @@ pub(crate) enum Family {
     Enrollment,
     /// The deployment's own values.
     Meta,
+    /// The audit trail by number, and its two ends.
+    Audit,
 }
 
 impl Family {
     /// Every family, in the order of their numbers.
     #[cfg(feature = "rocks")]
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Transaction,
         Self::Open,
         Self::Idempotency,
@@ -53,6 +55,7 @@ impl Family {
         Self::UserDevice,
         Self::Enrollment,
         Self::Meta,
+        Self::Audit,
     ];
 
     /// The name on disk.
@@ -67,6 +70,7 @@ impl Family {
             Self::UserDevice => "user-device",
             Self::Enrollment => "enrolment",
             Self::Meta => "meta",
+            Self::Audit => "audit",
         }
     }
 }
@@ -93,6 +97,9 @@ enum Kind {
     Meta = 0x0902,
     #[cfg_attr(not(feature = "rocks"), allow(dead_code, reason = "only a disk is sealed"))]
     SealedBy = 0x0903,
+    Audit = 0x0c01,
+    AuditHead = 0x0c02,
+    AuditAnchor = 0x0c03,
 }
 
 impl Kind {
@@ -107,6 +114,7 @@ impl Kind {
             Self::LiveDeviceOfUser | Self::RevokedDeviceOfUser => Family::UserDevice,
             Self::Enrollment | Self::EnrollmentByCode => Family::Enrollment,
             Self::Format | Self::Meta | Self::SealedBy => Family::Meta,
+            Self::Audit | Self::AuditHead | Self::AuditAnchor => Family::Audit,
         }
     }
 
@@ -116,7 +124,7 @@ impl Kind {
 
     /// Kinds whose rows are never sealed: all that they hold are ids, hashes, times and states. Whatever is not
     /// listed is sealed where there is a master key. The key of a row is always in clear.
-    const CLEAR: [Self; 12] = [
+    const CLEAR: [Self; 14] = [
         Self::TransactionMarks,
         Self::Open,
         Self::IdempotencyOfTransaction,
@@ -129,6 +137,8 @@ impl Kind {
         Self::RevokedDeviceOfUser,
         Self::EnrollmentByCode,
         Self::Format,
+        Self::AuditHead,
+        Self::AuditAnchor,
     ];
 }
 
@@ -336,6 +346,31 @@ impl Key {
             MetaKey::DerivationKey => 2,
         };
         Self::new(Kind::Meta, &[&[number]])
+    }
+
+    /// A row of the audit trail.
+    pub(crate) fn audit(number: u64) -> Self {
+        Self::new(Kind::Audit, &[&number.to_be_bytes()])
+    }
+
+    /// All rows of the audit trail.
+    pub(crate) fn audit_rows() -> Self {
+        Self::new(Kind::Audit, &[])
+    }
+
+    /// The place of the last row of the audit trail.
+    pub(crate) fn audit_head() -> Self {
+        Self::new(Kind::AuditHead, &[])
+    }
+
+    /// The place of the last row that was cut from the audit trail.
+    pub(crate) fn audit_anchor() -> Self {
+        Self::new(Kind::AuditAnchor, &[])
+    }
+
+    /// The number of a row of the audit trail.
+    pub(crate) fn as_audit(&self) -> Option<u64> {
+        <[u8; 8]>::try_from(self.bytes.get(2..)?).ok().map(u64::from_be_bytes)
     }
 
     /// The last sixteen bytes, in which every key that names a device ends.

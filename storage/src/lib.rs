@@ -22,8 +22,8 @@ pub use clock::Clock;
 pub use error::{StoreError, StoreErrorKind};
 pub use sealing::{MasterKey, MasterKeyId, SealError, Sealer};
 pub use store::{
-    Attempted, CommitReport, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, MetaKey,
-    NewEnrollment, NewTransaction, NoObserver, OpenPage, Pending, PushTargetVerdict, Read, Revoked, Store,
-    StoreObserver,
+    Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditFault, AuditPage, AuditQuery, AuditSummary,
+    CommitReport, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, MetaKey, NewEnrollment,
+    NewTransaction, NoObserver, OpenPage, Pending, PushTargetVerdict, Read, Revoked, Store, StoreObserver,
 };
 pub use verb::table::Retention;

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::envelope;
 use crate::key::Key;
 use crate::store::{CommitReport, NoObserver, Read, StoreObserver};
+use crate::verb::audit::AuditHead;
 use crate::verb::{Group, Retention, RowResult, Settled, Table, Verb};
 use crate::{StoreError, StoreErrorKind};
 
@@ -72,6 +73,7 @@ struct Shelf {
     disk_full: bool,
     looks: usize,
     writer_idle: Duration,
+    audit_head: AuditHead,
 }
 
 /// What happens to the next write that changes an outcome.
@@ -157,7 +159,7 @@ impl MemoryStore {
         }
         let mut group = Group::new(&shelf.rows, (self.options.clock)(), self.options.retention);
         verbs.into_iter().for_each(|verb| group.take(verb));
-        let work = group.finish();
+        let work = group.finish(shelf.audit_head);
         let fault = if work.needs_sync { shelf.fault.take() } else { None };
         let outcome = match fault {
             None => Ok(()),
@@ -176,6 +178,7 @@ impl MemoryStore {
                     None => drop(shelf.rows.remove(&key)),
                 }
             }
+            shelf.audit_head = work.audit_head;
             self.options.observer.committed(report);
         }
         work.settled.into_iter().map(|settled| (settled, outcome.clone())).collect()

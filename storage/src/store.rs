@@ -10,11 +10,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tocsin_model::{
-    ActivationCodeHash, Device, DeviceId, Enrollment, EnrollmentId, Idempotency, KeyId, PushKind, PushToken,
-    Transaction, TransactionId, UnixMs, User,
+    ActivationCodeHash, AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, Device, DeviceId, Enrollment,
+    EnrollmentId, Idempotency, KeyId, PushKind, PushToken, Transaction, TransactionId, TypeName, UnixMs,
+    User,
 };
 use tokio::sync::{oneshot, watch};
 
+use crate::record::AuditPlaceRecord;
 use crate::{StoreError, StoreErrorKind};
 
 /// The answer to a submitted write. Dropping it cancels nothing.
@@ -179,6 +181,97 @@ pub struct OpenPage {
     pub next: Option<(UnixMs, TransactionId)>,
 }
 
+/// What to list of the audit trail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// Only rows about this user.
+    pub user: Option<User>,
+    /// Only rows about this transaction.
+    pub transaction: Option<TransactionId>,
+    /// Only rows about transactions of this type.
+    pub type_name: Option<TypeName>,
+    /// Only rows of this kind.
+    pub kind: Option<AuditKind>,
+    /// Only rows that were stored at this moment or later.
+    pub from: Option<UnixMs>,
+    /// Only rows that were stored before this moment.
+    pub to: Option<UnixMs>,
+    /// Only rows with a smaller number.
+    pub before: Option<u64>,
+    /// Most rows.
+    pub limit: usize,
+}
+
+impl AuditQuery {
+    /// Whether the row is asked for, as far as the row itself can say.
+    pub(crate) fn wants(&self, row: &AuditRow) -> bool {
+        let AuditRow { event, .. } = row;
+        self.kind.is_none_or(|kind| event.kind == kind)
+            && (self.user.is_none() || event.user == self.user)
+            && (self.transaction.is_none() || event.transaction == self.transaction)
+            && (self.type_name.is_none() || event.type_name == self.type_name)
+    }
+}
+
+/// Rows of the audit trail, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditPage {
+    /// The rows. There may be fewer than asked for, even none, although more follow: one page looks at so many.
+    pub rows: Vec<AuditRow>,
+    /// What to ask with as `before` for the rows behind these; `None` at the end.
+    pub next: Option<u64>,
+}
+
+/// How far a check of the audit trail has come; the default is its beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditCheckpoint {
+    pub(crate) last: Option<AuditPlaceRecord>,
+    pub(crate) cut: Option<Box<str>>,
+    pub(crate) first: u64,
+}
+
+/// What a check of the audit trail found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditChecked {
+    /// So far all is right; ask again with this.
+    More(AuditCheckpoint),
+    /// All rows are what was stored.
+    Sound(AuditSummary),
+    /// A row was changed, is missing, or stands where it was not stored.
+    Broken(AuditFault),
+}
+
+/// A trail in which nothing is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditSummary {
+    /// The number of its first row; rows before it were cut when their retention was over.
+    pub first: u64,
+    /// The number of its last row; 0 when there was none ever.
+    pub last: u64,
+    /// How many rows there are.
+    pub rows: u64,
+    /// The hash of its last row. Noted elsewhere, it shows later that nothing before was changed.
+    pub hash: AuditHash,
+}
+
+/// The first place where a trail is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditFault {
+    /// The number of the row.
+    pub number: u64,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// What a cut of the audit trail did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditCut {
+    /// Rows removed.
+    pub cut: usize,
+    /// Whether there may be more to cut.
+    pub more: bool,
+}
+
 /// Names of the deployment's own small values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MetaKey {
@@ -248,7 +341,7 @@ pub trait Store: Send + Sync + 'static {
     fn cancel_enrollment(&self, id: EnrollmentId) -> Pending<EnrollmentCancelled>;
 
     /// Removes a device for good.
-    fn revoke_device(&self, id: DeviceId, now: UnixMs) -> Pending<Revoked>;
+    fn revoke_device(&self, id: DeviceId, by: AuditActor, now: UnixMs) -> Pending<Revoked>;
 
     /// Applies a network's verdict to every device that still holds this address. A dead one becomes
     /// `unreachable` and loses the address; answers with the devices that changed.
@@ -261,6 +354,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps `value` under `key` unless there is one; answers with the one that stands.
     fn keep_meta(&self, key: MetaKey, value: Vec<u8>) -> Pending<Vec<u8>>;
+
+    /// Adds a row of its own to the audit trail, for what changes nothing in the storage.
+    fn note(&self, event: AuditEvent) -> Pending<()>;
+
+    /// Removes the oldest rows of the audit trail, as far as they were stored before `before`; a bounded number, so
+    /// that it is asked again while there is more.
+    fn cut_audit(&self, before: UnixMs) -> Pending<AuditCut>;
+
+    /// Rows of the audit trail.
+    fn audit(&self, query: AuditQuery) -> Read<'_, AuditPage>;
+
+    /// Checks a bounded number of rows of the audit trail against the chain of their hashes.
+    fn check_audit(&self, checkpoint: AuditCheckpoint) -> Read<'_, AuditChecked>;
 
     /// The transaction with this id.
     fn transaction(&self, id: TransactionId) -> Read<'_, Option<Transaction>>;

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tocsin_config::Right;
 use tocsin_engine::device::{Jwk, key_id_text};
-use tocsin_model::{Device, DeviceId, DeviceKey, ErrorCode, KeyUse, Problem};
+use tocsin_model::{AuditActor, Device, DeviceId, DeviceKey, ErrorCode, KeyUse, Problem};
 
 use super::caller::Caller;
 use super::user::user_of_path;
@@ -130,7 +130,7 @@ pub(super) async fn remove(state: Data<DoorState>, request: HttpRequest) -> Repl
     if !seen {
         return Err(Problem::not_found().into());
     }
-    let handle = state.handle.clone();
-    to_the_end(async move { handle.revoke_device(&user, id).await }).await?;
+    let (handle, by) = (state.handle.clone(), AuditActor::Client(caller.id.clone()));
+    to_the_end(async move { handle.revoke_device(by, &user, id).await }).await?;
     Ok(HttpResponse::NoContent().finish())
 }

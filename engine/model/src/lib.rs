@@ -4,6 +4,7 @@
 //! Plain data and validation only: no I/O, no clock, no wire or disk form (those stand at the edges, in
 //! `api` and `storage`). A value of one of these types is valid by construction.
 
+mod audit;
 mod device;
 mod enrollment;
 mod id;
@@ -20,6 +21,7 @@ mod time;
 mod transaction;
 mod user;
 
+pub use audit::{AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow};
 pub use device::{AppVersion, Device, DeviceProfile, DeviceStatus, Platform};
 pub use enrollment::{ActivationCodeHash, Enrollment, EnrollmentState};
 pub use id::{DeviceId, EnrollmentId, IdError, Partition, PushId, TransactionId};

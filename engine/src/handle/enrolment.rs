@@ -2,8 +2,8 @@
 
 use aws_lc_rs::hmac;
 use tocsin_model::{
-    AppName, ClientId, Device, DeviceId, Enrollment, EnrollmentId, EnrollmentState, ErrorCode, Idempotency,
-    KeyId, Problem, UnixMs, User,
+    AppName, AuditActor, ClientId, Device, DeviceId, Enrollment, EnrollmentId, EnrollmentState, ErrorCode,
+    Idempotency, KeyId, Problem, UnixMs, User,
 };
 use tocsin_storage::{Enrolled, EnrollmentCancelled, EnrollmentOpened, NewEnrollment, Revoked};
 
@@ -177,10 +177,10 @@ impl Handle {
     }
 
     /// Removes a device of this user for good; its open transactions end when no other phone can answer them.
-    pub async fn revoke_device(&self, user: &User, id: DeviceId) -> Result<(), Problem> {
+    pub async fn revoke_device(&self, by: AuditActor, user: &User, id: DeviceId) -> Result<(), Problem> {
         let found = self.store().device(id).await.map_err(|error| store_problem(&error))?;
         let device = found.filter(|device| device.user == *user).ok_or_else(Problem::not_found)?;
-        let revoked = self.store().revoke_device(device.id, self.clock().now()).await;
+        let revoked = self.store().revoke_device(device.id, by, self.clock().now()).await;
         match revoked.map_err(|error| store_problem(&error))? {
             Revoked::Absent => return Err(Problem::not_found()),
             Revoked::Stored => {}

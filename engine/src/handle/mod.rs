@@ -3,6 +3,7 @@
 //! Calls are plain futures that may run on any thread. Nothing here knows HTTP; a refused call is a
 //! [`Problem`], which names its error code and what the caller is to do.
 
+mod audit;
 mod device;
 mod enrolment;
 mod ops;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tocsin_engine::Drained;
 use tocsin_engine::protocol::DeliveryOutcome;
-use tocsin_model::{DeliveryReason, DeliveryStatus, DurationMs, ErrorCode, FailureReason, State};
+use tocsin_model::{AuditActor, DeliveryReason, DeliveryStatus, DurationMs, ErrorCode, FailureReason, State};
 
 use crate::fixture::{Bank, SOON, Script, login, request, run, with_key};
 
@@ -208,7 +208,10 @@ fn a_removed_phone_ends_its_transactions_and_is_refused() {
         let phone = bank.enrol("alice").await;
         let id = bank.start_login("alice").await.id;
         let device_id = phone.device_id.parse().expect("an id");
-        bank.handle.revoke_device(&crate::fixture::user("alice"), device_id).await.expect("revoked");
+        bank.handle
+            .revoke_device(AuditActor::Server, &crate::fixture::user("alice"), device_id)
+            .await
+            .expect("revoked");
         let ended = bank.until(id, |view| view.state.is_final()).await;
         assert_eq!(ended.state, State::Failed(FailureReason::DeviceRevoked));
         assert!(phone.fetch(&bank, id).await.is_err_and(|problem| problem.code == ErrorCode::DeviceRevoked));

@@ -5,6 +5,7 @@
 //! field. Words with a closed list are stored as numbers, too; an unknown one makes the row unreadable, since
 //! guessing could approve something. No record holds its own id: that is its key.
 
+mod audit;
 mod code;
 mod device;
 mod enrollment;
@@ -18,6 +19,7 @@ use minicbor::{Decode, Encode};
 
 use crate::envelope::{self, Expiry};
 
+pub(crate) use audit::{AuditPlaceRecord, AuditRecord};
 pub(crate) use device::DeviceRecord;
 pub(crate) use enrollment::EnrollmentRecord;
 pub(crate) use marks::MarksRecord;

@@ -363,3 +363,22 @@ fn no_cut_or_flip_of_a_record_panics() {
         }
     }
 }
+
+const AUDIT_BODY: &str = "\
+    aa00050102020304500606060606060606060606060606060605617206617507500101010101010101010101010101010108\
+    61740950030303030303030303030303030303030b78186661696c656420617474656d7074735f6578636565646564";
+
+#[test]
+fn the_audit_row_has_these_bytes_and_this_hash() {
+    let event = tocsin_model::AuditEvent::ended(&transaction()).device(DeviceId::from_bytes([3; 16]));
+    let row = AuditRecord::chained(&AuditPlaceRecord::START, 1, UnixMs::new(5), &event);
+    assert_eq!(hex(&row.body), AUDIT_BODY);
+    let before =
+        [b"tocsin/v1/audit".to_vec(), vec![0; 32], 1_u64.to_be_bytes().to_vec(), row.body.clone()].concat();
+    assert_eq!(row.hash[..], *aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &before).as_ref());
+    assert!(row.is_chained(&[0; 32], 1));
+    assert!(!row.is_chained(&[0; 32], 2) && !row.is_chained(&[1; 32], 1));
+    let stored: AuditRecord = from_payload(&payload(&row)).expect("what was written");
+    assert_eq!(stored, row);
+    assert_eq!(stored.into_model(1).map(|row| row.event), Ok(event));
+}

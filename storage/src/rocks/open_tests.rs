@@ -18,6 +18,7 @@ fn storage(path: &Path) -> Storage {
         write_buffer_bytes: 1 << 20,
         transaction_retention: DurationMs::from_seconds(60),
         enrollment_retention: DurationMs::from_seconds(60),
+        audit_retention: DurationMs::from_seconds(34_560_000),
         disk_free_min_bytes: 0,
     }
 }
@@ -55,7 +56,7 @@ fn a_family_of_another_version_does_not_hinder() {
     let path = folder_of(folder.path());
     let families = DB::list_cf(&Options::default(), &path).expect("listed");
     let mut db = DB::open_cf(&Options::default(), &path, families).expect("opened");
-    db.create_cf("audit", &Options::default()).expect("made");
+    db.create_cf("ladder", &Options::default()).expect("made");
     drop(db);
     assert!(open_at(folder.path(), &now).is_ok());
 }

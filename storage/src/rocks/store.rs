@@ -1,5 +1,6 @@
 //! The store on RocksDB: its parts put together.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -22,7 +23,7 @@ use crate::back_end::BackEnd;
 use crate::clock::Clock;
 use crate::sealing::Sealer;
 use crate::store::{Read, StoreObserver};
-use crate::verb::{Retention, RowResult, Table, Verb};
+use crate::verb::{Retention, RowResult, Table, Verb, audit};
 use crate::{StoreError, StoreErrorKind};
 
 /// Whether RocksDB counts what it does.
@@ -106,6 +107,7 @@ impl RocksStore {
             transaction: storage.transaction_retention,
             enrollment: storage.enrollment_retention,
         };
+        let audit_head = Cell::new(audit::stored_head(&Table::new(&*database, (clock)(), retention))?);
         let disk = Arc::new(Disk::new(open::folder_of(&storage.path), storage.disk_free_min_bytes));
         let state = Arc::new(WriterState::new());
         let (queue, submissions) = sync_channel(storage.commit_queue_max);
@@ -117,6 +119,7 @@ impl RocksStore {
             retention,
             durability: storage.durability,
             observer: Arc::clone(&observer),
+            audit_head,
         };
         let (housekeeper_stop, closing) = sync_channel(0);
         let housekeeper = Housekeeper {

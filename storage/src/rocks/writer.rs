@@ -4,6 +4,7 @@
 //! group, and only for verbs that need it; after a failed write nothing is acknowledged any more, and whoever waits
 //! or comes later is told that the store has stopped.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -16,6 +17,7 @@ use super::database::Database;
 use crate::clock::Clock;
 use crate::key::Key;
 use crate::store::{CommitReport, StoreObserver};
+use crate::verb::audit::AuditHead;
 use crate::verb::{Group, Retention, Verb};
 use crate::{StoreError, StoreErrorKind};
 
@@ -85,6 +87,8 @@ pub(super) struct Writer {
     pub(super) retention: Retention,
     pub(super) durability: Durability,
     pub(super) observer: Arc<dyn StoreObserver>,
+    /// The last row of the audit trail.
+    pub(super) audit_head: Cell<AuditHead>,
 }
 
 /// Whether the writer goes on.
@@ -152,7 +156,7 @@ impl Writer {
 
     fn commit(&self, turn: Turn<'_>) -> Next {
         let Turn { group, verbs, queue_wait, sweeps, close } = turn;
-        let work = group.finish();
+        let work = group.finish(self.audit_head.get());
         let synced = work.needs_sync && self.durability == Durability::Sync;
         let began = Instant::now();
         let outcome =
@@ -163,6 +167,7 @@ impl Writer {
             work.settled.into_iter().for_each(|settled| settled(Err(stopped_error())));
             return Next::Stop;
         }
+        self.audit_head.set(work.audit_head);
         if verbs > 0 {
             let bytes = work.bytes();
             self.observer.committed(CommitReport {

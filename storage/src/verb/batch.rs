@@ -1,6 +1,7 @@
 //! The rows that a verb changes.
 
 use minicbor::Encode;
+use tocsin_model::AuditEvent;
 
 use crate::envelope::Expiry;
 use crate::key::Key;
@@ -10,6 +11,7 @@ use crate::record;
 #[derive(Default)]
 pub(crate) struct Batch {
     changes: Vec<(Key, Option<Vec<u8>>)>,
+    events: Vec<AuditEvent>,
 }
 
 impl Batch {
@@ -23,9 +25,19 @@ impl Batch {
         self.changes.push((key, None));
     }
 
+    /// Tells the audit trail of a change in this batch.
+    pub(crate) fn audit(&mut self, event: AuditEvent) {
+        self.events.push(event);
+    }
+
+    /// What the audit trail is told, in the order in which it happened.
+    pub(crate) fn take_events(&mut self) -> Vec<AuditEvent> {
+        std::mem::take(&mut self.events)
+    }
+
     /// Whether nothing changes.
     pub(crate) fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.changes.is_empty() && self.events.is_empty()
     }
 
     /// Bytes of the changed rows with their keys.

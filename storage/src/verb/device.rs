@@ -3,7 +3,10 @@
 //! Invariants: a device that is not revoked has exactly one live row under its user; a `device` key stays
 //! registered for ever; only the address that a device holds now leads to it.
 
-use tocsin_model::{Device, DeviceId, DeviceStatus, PushKind, PushTarget, PushToken, UnixMs};
+use tocsin_model::{
+    AuditActor, AuditEvent, AuditKind, Device, DeviceId, DeviceStatus, PushKind, PushTarget, PushToken,
+    UnixMs,
+};
 
 use super::batch::Batch;
 use super::rows::RowResult;
@@ -34,11 +37,18 @@ pub(crate) fn put_new(batch: &mut Batch, device: &Device) {
 }
 
 /// Removes a device for good; it stays readable as `revoked` until its retention ends.
-pub(crate) fn revoke(table: &Table<'_>, id: &DeviceId, now: UnixMs, batch: &mut Batch) -> RowResult<Revoked> {
+pub(crate) fn revoke(
+    table: &Table<'_>,
+    id: &DeviceId,
+    by: AuditActor,
+    now: UnixMs,
+    batch: &mut Batch,
+) -> RowResult<Revoked> {
     let Some(device) = table.device(id)? else { return Ok(Revoked::Absent) };
     if device.status == DeviceStatus::Revoked {
         return Ok(Revoked::Stored);
     }
+    batch.audit(AuditEvent::new(AuditKind::DeviceRevoked, by).user(&device.user).device(*id));
     let expiry = Expiry::At(now.plus(table.retention.enrollment));
     forget_push_target(batch, &device);
     batch.delete(Key::device_used(id));
@@ -73,6 +83,10 @@ pub(crate) fn judge_push_target(
         let Some(judged) = judge(&device, verdict) else { continue };
         if judged.push.token.is_none() {
             forget_push_target(batch, &device);
+        }
+        if judged.status != device.status {
+            let changed = AuditEvent::new(AuditKind::DeviceChanged, AuditActor::Server);
+            batch.audit(changed.user(&device.user).device(id).detail(judged.status.as_str()));
         }
         put(batch, &judged, Expiry::Never);
         changed.push(id);

@@ -1,7 +1,8 @@
 //! Verbs of enrolments: opening, the phone's registration, cancelling.
 
 use tocsin_model::{
-    ActivationCodeHash, Device, DeviceId, DurationMs, Enrollment, EnrollmentId, EnrollmentState, UnixMs, User,
+    ActivationCodeHash, AuditActor, AuditEvent, AuditKind, Device, DeviceId, DurationMs, Enrollment,
+    EnrollmentId, EnrollmentState, UnixMs, User,
 };
 
 use super::batch::Batch;
@@ -33,6 +34,7 @@ pub(crate) fn open(table: &Table<'_>, new: &NewEnrollment, batch: &mut Batch) ->
         return Ok(EnrollmentOpened::DeviceExists);
     }
     put(batch, enrollment, table.retention);
+    batch.audit(event(AuditKind::EnrollmentOpened, by_client(enrollment), enrollment));
     let (id, deadline) = (*enrollment.id.as_bytes(), enrollment.expires_at);
     idempotency::keep(batch, space, &enrollment.client, idempotency.as_ref(), id, deadline);
     Ok(EnrollmentOpened::New)
@@ -83,6 +85,10 @@ fn register(
         ..device.clone()
     };
     device::put_new(batch, &device);
+    let by_phone = || AuditActor::Device(device.id);
+    batch.audit(event(AuditKind::DeviceEnrolled, by_phone(), &enrollment).device(device.id));
+    let ended = event(AuditKind::EnrollmentEnded, by_phone(), &enrollment).device(device.id);
+    batch.audit(ended.detail("completed"));
     let state = EnrollmentState::Completed { device_id: device.id, completed_at: now };
     let revision = enrollment.revision.saturating_add(1);
     put(batch, &Enrollment { state, revision, ..enrollment }, table.retention);
@@ -111,6 +117,9 @@ pub(crate) fn cancel(
         EnrollmentState::Failed => Ok(EnrollmentCancelled::Stored),
         EnrollmentState::Pending => {
             let revision = enrollment.revision.saturating_add(1);
+            batch.audit(
+                event(AuditKind::EnrollmentEnded, by_client(&enrollment), &enrollment).detail("failed"),
+            );
             let failed = Enrollment { state: EnrollmentState::Failed, revision, ..enrollment };
             put(batch, &failed, table.retention);
             Ok(EnrollmentCancelled::Stored)
@@ -122,6 +131,14 @@ pub(crate) fn cancel(
 fn has_live_device(table: &Table<'_>, user: &User, enrollment: &Enrollment) -> RowResult<bool> {
     let (keys, _) = table.keys(&Key::live_devices_of_app(user, &enrollment.app), None, 1)?;
     Ok(!keys.is_empty())
+}
+
+fn event(kind: AuditKind, actor: AuditActor, enrollment: &Enrollment) -> AuditEvent {
+    AuditEvent::new(kind, actor).user(&enrollment.user).enrollment(enrollment.id)
+}
+
+fn by_client(enrollment: &Enrollment) -> AuditActor {
+    AuditActor::Client(enrollment.client.clone())
 }
 
 /// The enrolment and the way to it by its code, both as long as the enrolment stays readable.

@@ -1,7 +1,8 @@
 //! Many verbs, one commit.
 
-use tocsin_model::UnixMs;
+use tocsin_model::{AuditEvent, UnixMs};
 
+use super::audit::{self, AuditHead};
 use super::overlay::{Changes, Overlay};
 use super::rows::Rows;
 use super::submission::{Settled, Verb};
@@ -13,6 +14,7 @@ pub(crate) struct Group<'r> {
     now: UnixMs,
     retention: Retention,
     settled: Vec<Settled>,
+    events: Vec<AuditEvent>,
     needs_sync: bool,
     bytes: usize,
 }
@@ -25,20 +27,32 @@ pub(crate) struct Work {
     pub(crate) settled: Vec<Settled>,
     /// Whether the rows must be on the disk before anybody is answered.
     pub(crate) needs_sync: bool,
+    /// The last row of the audit trail once this is stored.
+    pub(crate) audit_head: AuditHead,
 }
 
 impl<'r> Group<'r> {
     /// An empty group over `base`.
     pub(crate) fn new(base: &'r dyn Rows, now: UnixMs, retention: Retention) -> Self {
-        Self { overlay: Overlay::new(base), now, retention, settled: Vec::new(), needs_sync: false, bytes: 0 }
+        Self {
+            overlay: Overlay::new(base),
+            now,
+            retention,
+            settled: Vec::new(),
+            events: Vec::new(),
+            needs_sync: false,
+            bytes: 0,
+        }
     }
 
     /// Decides one more verb.
     pub(crate) fn take(&mut self, verb: Verb) {
         let verb_needs_sync = verb.needs_sync();
-        let (batch, settled) = verb.decide(&Table::new(&self.overlay, self.now, self.retention));
+        let (mut batch, settled) = verb.decide(&Table::new(&self.overlay, self.now, self.retention));
         self.needs_sync |= verb_needs_sync && !batch.is_empty();
-        self.bytes += batch.bytes();
+        let events = batch.take_events();
+        self.bytes += batch.bytes() + events.len() * audit::ROW_BYTES_GUESSED;
+        self.events.extend(events);
         self.overlay.apply(batch);
         self.settled.push(settled);
     }
@@ -49,9 +63,11 @@ impl<'r> Group<'r> {
         self.bytes
     }
 
-    /// The work to do.
-    pub(crate) fn finish(self) -> Work {
-        Work { changes: self.overlay.into_changes(), settled: self.settled, needs_sync: self.needs_sync }
+    /// The work to do. The audit trail, which ends with `audit_head`, is extended by what the verbs told.
+    pub(crate) fn finish(self, audit_head: AuditHead) -> Work {
+        let mut changes = self.overlay.into_changes();
+        let audit_head = audit::extend(audit_head, self.now, &self.events, &mut changes);
+        Work { changes, settled: self.settled, needs_sync: self.needs_sync, audit_head }
     }
 }
 

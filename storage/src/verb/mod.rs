@@ -5,6 +5,7 @@
 //! earlier ones through an overlay. Invariants: a verb that fails or loses changes nothing; no reply leaves before
 //! the group that it belongs to is committed.
 
+pub(crate) mod audit;
 pub(crate) mod batch;
 pub(crate) mod device;
 pub(crate) mod enrollment;

@@ -1,18 +1,19 @@
 //! The closed list of verbs that can be submitted, each with the way to its answer.
 
 use tocsin_model::{
-    ActivationCodeHash, Device, DeviceId, EnrollmentId, PushKind, PushToken, Transaction, UnixMs,
+    ActivationCodeHash, AuditActor, AuditEvent, Device, DeviceId, EnrollmentId, PushKind, PushToken,
+    Transaction, UnixMs,
 };
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
 use super::rows::RowResult;
 use super::table::Table;
-use super::{device, enrollment, meta, transaction};
+use super::{audit, device, enrollment, meta, transaction};
 use crate::StoreError;
 use crate::store::{
-    Attempted, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, MetaKey, NewEnrollment,
-    NewTransaction, PushTargetVerdict, Revoked,
+    Attempted, AuditCut, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, MetaKey,
+    NewEnrollment, NewTransaction, PushTargetVerdict, Revoked,
 };
 
 /// The way to the one who waits.
@@ -30,9 +31,11 @@ pub(crate) enum Verb {
     OpenEnrollment(Box<NewEnrollment>, Answer<EnrollmentOpened>),
     Enrol { code_hash: Box<ActivationCodeHash>, device: Box<Device>, now: UnixMs, answer: Answer<Enrolled> },
     CancelEnrollment(EnrollmentId, Answer<EnrollmentCancelled>),
-    RevokeDevice(DeviceId, UnixMs, Answer<Revoked>),
+    RevokeDevice(DeviceId, AuditActor, UnixMs, Answer<Revoked>),
     JudgePushTarget(Box<(PushKind, PushToken, PushTargetVerdict)>, Answer<Vec<DeviceId>>),
     KeepMeta(MetaKey, Vec<u8>, Answer<Vec<u8>>),
+    Note(Box<AuditEvent>, Answer<()>),
+    CutAudit(UnixMs, Answer<AuditCut>),
 }
 
 impl Verb {
@@ -47,7 +50,9 @@ impl Verb {
             | Self::CancelEnrollment(..)
             | Self::RevokeDevice(..)
             | Self::JudgePushTarget(..)
-            | Self::KeepMeta(..) => false,
+            | Self::KeepMeta(..)
+            | Self::Note(..)
+            | Self::CutAudit(..) => false,
         }
     }
 
@@ -66,9 +71,11 @@ impl Verb {
             Self::OpenEnrollment(_, answer) => drop(answer.send(Err(error))),
             Self::Enrol { answer, .. } => drop(answer.send(Err(error))),
             Self::CancelEnrollment(_, answer) => drop(answer.send(Err(error))),
-            Self::RevokeDevice(_, _, answer) => drop(answer.send(Err(error))),
+            Self::RevokeDevice(_, _, _, answer) => drop(answer.send(Err(error))),
             Self::JudgePushTarget(_, answer) => drop(answer.send(Err(error))),
             Self::KeepMeta(_, _, answer) => drop(answer.send(Err(error))),
+            Self::Note(_, answer) => drop(answer.send(Err(error))),
+            Self::CutAudit(_, answer) => drop(answer.send(Err(error))),
         }
     }
 
@@ -94,8 +101,8 @@ impl Verb {
             Self::CancelEnrollment(id, answer) => {
                 settle(enrollment::cancel(table, &id, batch), batch, answer)
             }
-            Self::RevokeDevice(id, now, answer) => {
-                settle(device::revoke(table, &id, now, batch), batch, answer)
+            Self::RevokeDevice(id, by, now, answer) => {
+                settle(device::revoke(table, &id, by, now, batch), batch, answer)
             }
             Self::JudgePushTarget(judged, answer) => {
                 let (kind, token, verdict) = &*judged;
@@ -104,6 +111,11 @@ impl Verb {
             Self::KeepMeta(key, value, answer) => {
                 settle(meta::keep(table, key, &value, batch), batch, answer)
             }
+            Self::Note(event, answer) => {
+                batch.audit(*event);
+                settle(Ok(()), batch, answer)
+            }
+            Self::CutAudit(before, answer) => settle(audit::cut(table, before, batch), batch, answer),
         }
     }
 }

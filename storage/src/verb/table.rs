@@ -12,8 +12,8 @@ use super::rows::{RowResult, Rows};
 use crate::envelope;
 use crate::key::Key;
 use crate::record::{
-    DeviceRecord, EnrollmentRecord, LinkRecord, Malformed, MarksRecord, TransactionHead, TransactionRecord,
-    UsedRecord, from_payload,
+    AuditRecord, DeviceRecord, EnrollmentRecord, LinkRecord, Malformed, MarksRecord, TransactionHead,
+    TransactionRecord, UsedRecord, from_payload,
 };
 use crate::sealing::MasterKeyId;
 use crate::{StoreError, StoreErrorKind};
@@ -118,6 +118,16 @@ impl<'r> Table<'r> {
             }
         }
         Ok((keys, may_have_more))
+    }
+
+    /// The rows of the audit trail behind the one numbered `after`, at most `limit`.
+    pub(crate) fn audit_rows(&self, after: u64, limit: usize) -> RowResult<Vec<(u64, AuditRecord)>> {
+        let mut rows = Vec::new();
+        for (key, row) in self.rows.scan(&Key::audit_rows(), Some(&Key::audit(after)), limit)? {
+            let number = key.as_audit().ok_or_else(|| corrupt(&key, "its key has not eight bytes"))?;
+            rows.extend(self.open(&key, &row, |payload| from_payload(payload))?.map(|row| (number, row)));
+        }
+        Ok(rows)
     }
 
     /// A transaction, while it is pending with the marks of its pushes, which stand in a row of their own.

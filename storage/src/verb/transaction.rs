@@ -1,6 +1,6 @@
 //! Verbs of transactions. The first final state that is stored stands; counters never fall.
 
-use tocsin_model::{Transaction, TransactionId, UnixMs};
+use tocsin_model::{AuditActor, AuditEvent, AuditKind, Transaction, TransactionId, UnixMs};
 
 use super::batch::Batch;
 use super::idempotency::{self, Seen};
@@ -24,6 +24,7 @@ pub(crate) fn create(table: &Table<'_>, new: &NewTransaction, batch: &mut Batch)
         return Ok(Created::Existing(transaction.id));
     }
     put(batch, transaction, table.retention);
+    batch.audit(AuditEvent::started(transaction));
     batch.put(Key::open(transaction.expires_at, &transaction.id), Expiry::Never, &EmptyRecord {});
     let (id, deadline) = (*transaction.id.as_bytes(), transaction.expires_at);
     idempotency::keep(batch, space, &transaction.client, idempotency.as_ref(), id, deadline);
@@ -74,6 +75,8 @@ pub(crate) fn attempt(
             None => Attempted::Absent,
         });
     }
+    let count = AuditEvent::new(AuditKind::WrongTry, AuditActor::Client(tried.client.clone()));
+    batch.audit(count.transaction(tried).detail(&tried.attempts.used.to_string()));
     if tried.state.is_final() {
         put_final(batch, &stored, tried, table);
     } else {
@@ -87,6 +90,7 @@ pub(crate) fn attempt(
 /// of some forty bytes.
 fn put_final(batch: &mut Batch, stored: &TransactionHead, ended: &Transaction, table: &Table<'_>) {
     put(batch, &with_counters_kept(ended, stored), table.retention);
+    batch.audit(AuditEvent::ended(ended));
     batch.delete(Key::open(stored.expires_at(), &ended.id));
     if let Some(answer) = &ended.answer {
         let used = UsedRecord { at_ms: answer.decided_at.get() };

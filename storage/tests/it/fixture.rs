@@ -39,6 +39,10 @@ impl TestClock {
         self.0.fetch_add(length.get(), Ordering::SeqCst);
     }
 
+    pub fn set_back(&self, length: DurationMs) {
+        self.0.fetch_sub(length.get(), Ordering::SeqCst);
+    }
+
     pub fn as_clock(&self) -> Clock {
         let clock = self.clone();
         Arc::new(move || clock.now())

@@ -1,6 +1,6 @@
 //! Devices, their addresses, and the deployment's values.
 
-use tocsin_model::{Device, DeviceStatus, DurationMs, PushKind, PushTarget};
+use tocsin_model::{AuditActor, Device, DeviceStatus, DurationMs, PushKind, PushTarget};
 use tocsin_storage::{Enrolled, EnrollmentOpened, MetaKey, PushTargetVerdict, Revoked};
 
 use super::Bench;
@@ -28,7 +28,10 @@ impl Bench {
     }
 
     async fn revoke(&self, salt: u64) -> Revoked {
-        self.store.revoke_device(device_id(salt), self.clock.now()).await.expect("answered")
+        self.store
+            .revoke_device(device_id(salt), AuditActor::Server, self.clock.now())
+            .await
+            .expect("answered")
     }
 }
 

@@ -1,5 +1,6 @@
 //! What every back end must do, in the words of the trait. Each check runs on a store of its own.
 
+mod audit;
 mod device;
 mod enrollment;
 mod expiry;
@@ -122,6 +123,15 @@ conformance! {
         a_suspension_outlives_a_dead_address,
         suspicion_is_counted_and_forgotten,
         the_first_meta_value_stands;
+    audit:
+        every_change_leaves_its_row,
+        what_loses_or_is_refused_leaves_none,
+        rows_are_numbered_and_chained,
+        a_list_begins_with_the_newest_and_goes_on_behind_its_cursor,
+        a_list_is_narrowed_by_user_transaction_type_kind_and_time,
+        a_list_says_where_to_go_on_though_it_found_nothing,
+        a_cut_takes_a_whole_prefix_and_says_so,
+        the_time_of_the_trail_never_runs_back;
     expiry:
         a_final_transaction_is_readable_until_its_retention_ends,
         a_pending_transaction_outlives_any_time,

@@ -1,5 +1,6 @@
 //! What only the back end with a disk can show.
 
+mod audit;
 mod commit;
 mod opening;
 mod sealed;
@@ -8,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tocsin_config::{Durability, Storage};
+use tocsin_model::DurationMs;
 use tocsin_storage::rocks::RocksStore;
 use tocsin_storage::{NoObserver, StoreError};
 
@@ -23,6 +25,7 @@ pub fn storage(path: &Path) -> Storage {
         write_buffer_bytes: 4 << 20,
         transaction_retention: RETENTION.transaction,
         enrollment_retention: RETENTION.enrollment,
+        audit_retention: DurationMs::from_seconds(34_560_000),
         disk_free_min_bytes: 0,
     }
 }

@@ -5,7 +5,8 @@ use std::pin::Pin;
 
 use proptest::prelude::*;
 use tocsin_model::{
-    DeliveryStatus, Device, DeviceId, Enrollment, FailureReason, KeyUse, PushKind, State, Transaction,
+    AuditActor, DeliveryStatus, Device, DeviceId, Enrollment, FailureReason, KeyUse, PushKind, State,
+    Transaction,
 };
 use tocsin_storage::{
     Attempted, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, NewEnrollment,
@@ -198,9 +199,10 @@ impl Verb {
             Self::CancelEnrollment { name } => {
                 answer(store.cancel_enrollment(enrollment(first + name).id), Reply::Cancelled)
             }
-            Self::Revoke { device } => {
-                answer(store.revoke_device(device_id(first + device), START), Reply::Revoked)
-            }
+            Self::Revoke { device } => answer(
+                store.revoke_device(device_id(first + device), AuditActor::Server, START),
+                Reply::Revoked,
+            ),
             Self::Judge { token: name, verdict } => {
                 answer(store.judge_push_target(PushKind::Apns, token(first + name), verdict), Reply::Judged)
             }

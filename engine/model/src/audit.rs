@@ -1,0 +1,296 @@
+//! The audit trail: who did what and when. Never a text, phone number, code, key or token.
+//!
+//! A row is made where the change is decided and stored in the batch of that change; the storage numbers the rows
+//! and chains them by hashes.
+
+use std::fmt;
+
+use crate::{
+    ClientId, DeviceId, EnrollmentId, OperatorName, State, Transaction, TransactionId, TypeName, UnixMs, User,
+};
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $number:literal $word:literal,)+) => {
+        /// What happened. The number is stored and never given to another kind.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum AuditKind {
+            $($(#[$doc])* $kind = $number,)+
+        }
+
+        impl AuditKind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)+];
+
+            /// The word of the ops door.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $word,)+
+                }
+            }
+
+            /// The number on disk.
+            pub const fn number(self) -> u16 {
+                self as u16
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A portal started a transaction.
+    TransactionStarted = 1 "transaction_started",
+    /// A transaction became final; the detail is its state, with the reason of a failure.
+    TransactionEnded = 2 "transaction_ended",
+    /// A wrong try was counted; the detail is how many there are now.
+    WrongTry = 3 "wrong_try",
+    /// A portal opened an enrolment.
+    EnrollmentOpened = 10 "enrollment_opened",
+    /// An enrolment ended; the detail is its state.
+    EnrollmentEnded = 11 "enrollment_ended",
+    /// A phone was enrolled.
+    DeviceEnrolled = 20 "device_enrolled",
+    /// A device was changed; the detail is its new status, or what was changed.
+    DeviceChanged = 21 "device_changed",
+    /// A device was removed for good.
+    DeviceRevoked = 22 "device_revoked",
+    /// The oldest rows were cut because their retention was over; the detail is the number and the hash of the last
+    /// of them. What is left begins behind it.
+    TrailCut = 29 "trail_cut",
+    /// The server began with this configuration, or took a new one over; the detail is a hash of what it says.
+    ConfigLoaded = 30 "config_loaded",
+    /// A new configuration was refused; the detail is how many faults it had.
+    ConfigRefused = 31 "config_refused",
+    /// An operator asked for a backup; the detail is its name.
+    BackupAsked = 40 "backup_asked",
+    /// The database was restored from a backup.
+    Restored = 41 "restored",
+    /// An operator asked the server to drain.
+    DrainAsked = 42 "drain_asked",
+    /// An operator set what is logged; the detail is the filter.
+    LogLevelSet = 43 "log_level_set",
+    /// An operator asked for a transaction to be cancelled.
+    CancelAsked = 44 "cancel_asked",
+    /// An operator asked for a callback to be delivered again.
+    RedeliveryAsked = 45 "redelivery_asked",
+}
+
+impl AuditKind {
+    /// The kind with this number on disk.
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.number() == number)
+    }
+
+    /// Parses the ops door's word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
+    }
+}
+
+impl fmt::Display for AuditKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditActor {
+    /// The server itself: a deadline, a provider's verdict, a restart.
+    Server,
+    /// A client of the portal door.
+    Client(ClientId),
+    /// A phone, by a good signature.
+    Device(DeviceId),
+    /// A token of the ops door.
+    Operator(OperatorName),
+    /// Whoever may run `tocsin` or signal the process on its machine.
+    Console,
+}
+
+impl AuditActor {
+    /// The word of the ops door.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client(_) => "client",
+            Self::Device(_) => "device",
+            Self::Operator(_) => "operator",
+            Self::Console => "console",
+        }
+    }
+}
+
+/// Longest detail in bytes; a longer one is cut.
+const DETAIL_BYTES_MAX: usize = 200;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEvent {
+    /// What.
+    pub kind: AuditKind,
+    /// Who.
+    pub actor: AuditActor,
+    /// About which user.
+    pub user: Option<User>,
+    /// About which transaction.
+    pub transaction: Option<TransactionId>,
+    /// The transaction's type.
+    pub type_name: Option<TypeName>,
+    /// About which device.
+    pub device: Option<DeviceId>,
+    /// About which enrolment.
+    pub enrollment: Option<EnrollmentId>,
+    /// A word or number of ours, as its kind says; never what a caller wrote.
+    pub detail: Option<Box<str>>,
+}
+
+impl AuditEvent {
+    /// An event about nothing in particular.
+    pub const fn new(kind: AuditKind, actor: AuditActor) -> Self {
+        Self {
+            kind,
+            actor,
+            user: None,
+            transaction: None,
+            type_name: None,
+            device: None,
+            enrollment: None,
+            detail: None,
+        }
+    }
+
+    /// About this user.
+    #[must_use]
+    pub fn user(mut self, user: &User) -> Self {
+        self.user = Some(user.clone());
+        self
+    }
+
+    /// About this transaction, its type and its user.
+    #[must_use]
+    pub fn transaction(mut self, transaction: &Transaction) -> Self {
+        self.transaction = Some(transaction.id);
+        self.type_name = Some(transaction.type_name.clone());
+        self.user(&transaction.user)
+    }
+
+    /// About this device.
+    #[must_use]
+    pub const fn device(mut self, device: DeviceId) -> Self {
+        self.device = Some(device);
+        self
+    }
+
+    /// About this enrolment.
+    #[must_use]
+    pub const fn enrollment(mut self, enrollment: EnrollmentId) -> Self {
+        self.enrollment = Some(enrollment);
+        self
+    }
+
+    /// With this detail, cut to 200 bytes at a character's end.
+    #[must_use]
+    pub fn detail(mut self, detail: &str) -> Self {
+        let mut end = detail.len().min(DETAIL_BYTES_MAX);
+        while !detail.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.detail = Some(detail[..end].into());
+        self
+    }
+
+    /// The start of a transaction.
+    pub fn started(transaction: &Transaction) -> Self {
+        Self::new(AuditKind::TransactionStarted, AuditActor::Client(transaction.client.clone()))
+            .transaction(transaction)
+    }
+
+    /// The end of a transaction.
+    pub fn ended(transaction: &Transaction) -> Self {
+        let event = Self::new(AuditKind::TransactionEnded, who_ended(transaction)).transaction(transaction);
+        match (transaction.state, &transaction.answer) {
+            (State::Failed(reason), _) => event.detail(&format!("failed {}", reason.as_str())),
+            (state, Some(answer)) => {
+                event.device(answer.device_id).detail(&format!("{} {}", state.as_str(), answer.key_use))
+            }
+            (state, None) => event.detail(state.as_str()),
+        }
+    }
+}
+
+fn who_ended(transaction: &Transaction) -> AuditActor {
+    match (&transaction.answer, transaction.state) {
+        (Some(answer), _) => AuditActor::Device(answer.device_id),
+        (None, State::Cancelled) => AuditActor::Client(transaction.client.clone()),
+        (None, _) => AuditActor::Server,
+    }
+}
+
+/// SHA-256 of a row and of everything before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct AuditHash([u8; 32]);
+
+impl AuditHash {
+    /// The hash before the first row.
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// The hash whose bytes are `bytes`.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes of the hash.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// Hexadecimal.
+impl fmt::Display for AuditHash {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for AuditHash {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// A stored row of the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Its place in the trail, counted from 1 without gaps.
+    pub number: u64,
+    /// When it was stored; never before the row before it.
+    pub at: UnixMs,
+    /// What happened.
+    pub event: AuditEvent,
+    /// Chains it to the rows before it.
+    pub hash: AuditHash,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_numbers_lead_back_to_their_kind() {
+        for kind in AuditKind::ALL {
+            assert_eq!(AuditKind::parse(kind.as_str()), Some(*kind));
+            assert_eq!(AuditKind::from_number(kind.number()), Some(*kind));
+        }
+        assert_eq!(AuditKind::from_number(0), None);
+        assert_eq!(AuditKind::parse("started"), None);
+    }
+
+    #[test]
+    fn a_long_detail_is_cut_between_characters() {
+        let event = AuditEvent::new(AuditKind::LogLevelSet, AuditActor::Console);
+        let cut = |detail: &str| event.clone().detail(detail).detail.expect("a detail").len();
+        assert_eq!(cut(&"a".repeat(200)), 200);
+        assert_eq!(cut(&"a".repeat(201)), 200);
+        assert_eq!(cut(&format!("{}é", "a".repeat(199))), 199);
+    }
+}
