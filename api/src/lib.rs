@@ -11,6 +11,7 @@ mod device;
 pub mod door;
 mod exit;
 mod log;
+mod master_key;
 mod ops;
 mod portal;
 pub mod qr;

@@ -1,6 +1,6 @@
 //! `tocsin serve`: puts the process together, waits for its end, takes it apart.
 //!
-//! The order: log, doors bound, storage, server keys, providers, engine with its recovery, doors open. What fails
+//! The order: log, doors bound, master keys, storage, server keys, providers, engine with its recovery, doors open. What fails
 //! on the way ends the start with a message that says what to do, before any caller was answered.
 
 use std::io;
@@ -15,11 +15,12 @@ use tocsin_engine::metrics::Metrics;
 use tocsin_engine::provider::{ProviderSetupError, build_drivers};
 use tocsin_engine::{Drained, Engine, EngineParts, EngineStartError};
 use tocsin_storage::rocks::RocksStore;
-use tocsin_storage::{Store, StoreError};
+use tocsin_storage::{Sealer, Store, StoreError, StoreErrorKind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::announce::announce;
 use crate::door::{BindError, BoundDoors, OpenDoors};
+use crate::master_key::{self, MasterKeyError};
 use crate::{Exit, log};
 
 /// How long calls have to hear that the storage has stopped, before the process ends.
@@ -30,6 +31,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 enum ServeError {
     #[error("{0}")]
     Bind(#[from] BindError),
+    #[error("a master key cannot be had: {0}")]
+    MasterKey(#[from] MasterKeyError),
     #[error("the storage cannot be opened: {0}")]
     Storage(#[from] StoreError),
     #[error("the server's key file cannot be used: {0}")]
@@ -51,7 +54,8 @@ enum ServeError {
 impl ServeError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Bind(_) | Self::Providers(_) => Exit::Configuration,
+            Self::Bind(_) | Self::MasterKey(_) | Self::Providers(_) => Exit::Configuration,
+            Self::Storage(error) if error.kind() == StoreErrorKind::MasterKey => Exit::Configuration,
             Self::Storage(_) | Self::ServerKeys(_) | Self::StorageStopped | Self::Close(_) => Exit::Storage,
             Self::Engine(EngineStartError::OtherIssuer { .. }) => Exit::Configuration,
             Self::Engine(EngineStartError::Store(_)) => Exit::Storage,
@@ -90,7 +94,8 @@ async fn live(config: Arc<Config>, ready_file: Option<&Path>) -> Result<(), Serv
     let doors = BoundDoors::bind(&config)?;
     let issuer = doors.issuer(&config);
     let (clock, metrics) = (Clock::system(), Arc::new(Metrics::new()));
-    let store = open_store(&config, &clock, &metrics)?;
+    let sealer = master_key::sealer(&config)?;
+    let store = open_store(&config, sealer, &clock, &metrics)?;
     let engine = Engine::start(EngineParts {
         server_keys: ServerKeys::load_or_create(&config.storage.path)?,
         drivers: build_drivers(&config, &clock).map_err(ServeError::Providers)?,
@@ -118,9 +123,15 @@ async fn live(config: Arc<Config>, ready_file: Option<&Path>) -> Result<(), Serv
     store.close().map_err(ServeError::Close)
 }
 
-fn open_store(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Arc<RocksStore>, StoreError> {
+fn open_store(
+    config: &Config,
+    sealer: Option<Arc<Sealer>>,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<RocksStore>, StoreError> {
     let clock = clock.clone();
-    let store = RocksStore::open(&config.storage, Arc::new(move || clock.now()), Arc::clone(metrics) as _)?;
+    let (clock, observer) = (Arc::new(move || clock.now()), Arc::clone(metrics) as _);
+    let store = RocksStore::open_sealed(&config.storage, sealer, clock, observer)?;
     Ok(Arc::new(store))
 }
 

@@ -15,7 +15,8 @@ use crate::settings::Settings;
 use crate::shape::Value;
 use crate::types::{
     ApnsProvider, App, AppPlatform, AuthenticationType, Client, Config, Door, EngineLimits, FcmProvider,
-    Grant, Log, Operator, Provider, ProviderLimits, ProviderNetwork, Realm, Right, Storage,
+    Grant, Log, MasterKeySetting, MasterKeySource, Operator, Provider, ProviderLimits, ProviderNetwork,
+    Realm, Right, Storage,
 };
 use crate::word::{ProviderKind, Word};
 
@@ -33,6 +34,7 @@ pub(crate) fn assemble(settings: &Settings) -> Result<Config, Unfit> {
         operators: made_of(settings, settings.operators(), operator)?,
         log: log(&section("log"))?,
         storage: storage(&section("storage"))?,
+        master_keys: named(settings, "master_keys", master_key)?,
         engine: engine(&section("engine"))?,
         realms: named(settings, "realms", realm)?,
         types: named(settings, "types", authentication_type)?,
@@ -95,6 +97,16 @@ fn storage(table: &Table<'_>) -> Result<Storage, Unfit> {
         audit_retention: table.seconds("audit_retention_s")?,
         disk_free_min_bytes: table.integer("disk_free_min_bytes")?,
     })
+}
+
+fn master_key(table: &Table<'_>) -> Result<MasterKeySetting, Unfit> {
+    let file = table.optional_file("file").map(MasterKeySource::File);
+    let variable = || table.optional_text("environment").map(MasterKeySource::Environment);
+    let source = match file.or_else(variable) {
+        Some(source) => source,
+        None => MasterKeySource::Command(table.list("command", |text| Some(text.to_owned()))?),
+    };
+    Ok(MasterKeySetting { source, old: table.flag("old")? })
 }
 
 fn engine(table: &Table<'_>) -> Result<EngineLimits, Unfit> {

@@ -39,6 +39,6 @@ pub use load::{DEFAULT_TOML, Loaded};
 pub use place::{Place, Source};
 pub use types::{
     ApnsProvider, App, AppPlatform, AuthenticationType, Client, Config, Door, Durability, EngineLimits,
-    EnrolmentMode, FcmProvider, Grant, Log, LogFormat, Operator, Provider, ProviderLimits, ProviderNetwork,
-    PushText, Realm, Right, Role, Storage,
+    EnrolmentMode, FcmProvider, Grant, Log, LogFormat, MasterKeySetting, MasterKeySource, Operator, Provider,
+    ProviderLimits, ProviderNetwork, PushText, Realm, Right, Role, Storage,
 };

@@ -32,6 +32,10 @@ pub(crate) enum Shape {
     File,
     /// A file that must exist and holds a secret.
     CredentialFile,
+    /// A file that must exist, holds a secret, and is refused when others than its owner may use it.
+    SecretFile,
+    /// The name of an environment variable that is not ours.
+    Variable,
     /// A whole number.
     Integer {
         /// The smallest.
@@ -73,6 +77,8 @@ pub(crate) enum Item {
     KeyUse,
     /// A right of a client.
     Right,
+    /// A program or one of its arguments; the same one may stand twice.
+    Argument,
 }
 
 /// A checked value. No debug form: one of them may be the hash of a secret.
@@ -155,7 +161,7 @@ impl Shape {
             Self::Endpoint => {
                 url::endpoint(text).map(Value::Text).map_err(|allowed| format!("must be {allowed}"))
             }
-            Self::Folder | Self::File | Self::CredentialFile => {
+            Self::Folder | Self::File | Self::CredentialFile | Self::SecretFile => {
                 let fits = !text.is_empty() && !text.chars().any(char::is_control);
                 if fits { Ok(Value::Path(origin.resolve(text))) } else { Err(wrong()) }
             }
@@ -172,6 +178,7 @@ impl Shape {
             }
             Self::BundleId => kept_if(is_app_id(text, b"-.")),
             Self::PackageName => kept_if(text.contains('.') && is_app_id(text, b"_.")),
+            Self::Variable => kept_if(is_foreign_variable(text)),
             Self::Digest => hex_digest(text).map(Value::Digest).ok_or_else(wrong),
             Self::Integer { .. } | Self::Flag | Self::List(_) => Err(wrong()),
         }
@@ -193,12 +200,14 @@ impl Item {
         for element in array.iter() {
             let place = origin.place(element.span());
             match self.element(element.get_ref(), array.len()) {
-                Ok(text) if seen.insert(text.clone()) => elements.push(Element { text, place }),
+                Ok(text) if seen.insert(text.clone()) || matches!(self, Self::Argument) => {
+                    elements.push(Element { text, place })
+                }
                 Ok(text) => problems.push((place, format!("{text:?} is listed twice"))),
                 Err(why) => problems.push((place, why)),
             }
         }
-        if elements.is_empty() && problems.is_empty() && matches!(self, Self::KeyUse) {
+        if elements.is_empty() && problems.is_empty() && matches!(self, Self::KeyUse | Self::Argument) {
             problems.push((origin.place(value.span()), format!("must be {}, is empty", Shape::List(self))));
         }
         if problems.is_empty() { Ok(Value::List(elements)) } else { Err(problems) }
@@ -214,6 +223,11 @@ impl Item {
             }
             Self::KeyUse => {
                 KeyUse::parse(text).ok_or_else(|| format!("must be {}, is {text:?}", Shape::List(self)))?;
+            }
+            Self::Argument => {
+                if text.is_empty() || text.chars().any(char::is_control) {
+                    return Err(format!("must be {}", Shape::List(self)));
+                }
             }
             Self::Right => {
                 Right::parse(text).ok_or_else(|| {
@@ -232,7 +246,12 @@ impl fmt::Display for Shape {
             Self::Address => formatter.write_str("an IP address and port, such as \"127.0.0.1:8440\""),
             Self::PublicUrl | Self::Endpoint => formatter.write_str("a URL in quotes"),
             Self::Folder => formatter.write_str("the path of a folder in quotes"),
-            Self::File | Self::CredentialFile => formatter.write_str("the path of a file in quotes"),
+            Self::File | Self::CredentialFile | Self::SecretFile => {
+                formatter.write_str("the path of a file in quotes")
+            }
+            Self::Variable => formatter.write_str(
+                "the name of an environment variable, of A-Z, 0-9 and '_', that does not begin with TOCSIN_",
+            ),
             Self::Integer { min, max } => write!(formatter, "a whole number from {min} to {max}"),
             Self::Flag => formatter.write_str("true or false"),
             Self::Choice([word]) => write!(formatter, "\"{word}\""),
@@ -246,6 +265,8 @@ impl fmt::Display for Shape {
             Self::List(Item::KeyUse) => formatter
                 .write_str("a list of at least one of \"device\", \"pin\", \"biometric\", \"custom:ID\""),
             Self::List(Item::Right) => write!(formatter, "a list of \"{}\"", Right::WORDS.join("\", \"")),
+            Self::List(Item::Argument) => formatter
+                .write_str("a list with the path of a program and its arguments, such as [\"/usr/bin/vault\", \"read\"]"),
             Self::AppleId => formatter.write_str("ten characters of A-Z and 0-9, as Apple's developer site shows it"),
             Self::BundleId => {
                 formatter.write_str("1 to 155 characters of letters, digits, '-' and '.', such as \"com.example.bank\"")
@@ -286,6 +307,12 @@ pub(crate) fn not_a_name(text: &str, rule: NameError) -> String {
 
 fn is_plain_text(text: &str, characters_max: usize) -> bool {
     !text.trim().is_empty() && text.chars().count() <= characters_max && !text.chars().any(char::is_control)
+}
+
+fn is_foreign_variable(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    let begins_well = text.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+    begins_well && text.len() <= 100 && text.bytes().all(fits) && !text.starts_with("TOCSIN_")
 }
 
 fn is_app_id(text: &str, punctuation: &[u8]) -> bool {

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tocsin_model::{
-    AppName, ClientId, DurationMs, KeyUse, OperatorName, ProviderName, PushEnvironment, RealmName, TypeName,
-    UserIdRule,
+    AppName, ClientId, DurationMs, KeyUse, MasterKeyName, OperatorName, ProviderName, PushEnvironment,
+    RealmName, TypeName, UserIdRule,
 };
 
 use crate::dump::Effective;
@@ -30,6 +30,8 @@ pub struct Config {
     pub log: Log,
     /// `[storage]`.
     pub storage: Storage,
+    /// `[master_keys.NAME]`: what rows are sealed under; at most one is not old.
+    pub master_keys: BTreeMap<MasterKeyName, MasterKeySetting>,
     /// `[engine]`.
     pub engine: EngineLimits,
     /// `[realms.NAME]`.
@@ -192,6 +194,26 @@ pub struct App {
     pub android: Option<AppPlatform>,
     /// Life of an activation code.
     pub activation_time_to_live: DurationMs,
+}
+
+/// A master key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MasterKeySetting {
+    /// Where it comes from.
+    pub source: MasterKeySource,
+    /// Whether it only opens what it sealed before; the other one seals.
+    pub old: bool,
+}
+
+/// Where a master key comes from; each gives 64 hex digits, or 32 bytes in base64.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MasterKeySource {
+    /// A file that nobody but its owner may use.
+    File(PathBuf),
+    /// An environment variable.
+    Environment(String),
+    /// What a program writes: its path and its arguments.
+    Command(Vec<String>),
 }
 
 /// One platform of an app.

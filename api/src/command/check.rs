@@ -2,7 +2,7 @@
 
 use tocsin_config::Loaded;
 
-use crate::{Exit, log, serve};
+use crate::{Exit, log, master_key, serve};
 
 /// Looks at all that can be looked at without starting: the configuration, the log filter, the credential files.
 pub(super) fn check(loaded: &Loaded) -> Exit {
@@ -11,6 +11,7 @@ pub(super) fn check(loaded: &Loaded) -> Exit {
     }
     let mut faults: Vec<String> = Vec::new();
     faults.extend(log::check(&loaded.config.log).err().map(|error| error.to_string()));
+    faults.extend(master_key::check(&loaded.config).iter().map(ToString::to_string));
     faults.extend(serve::check_providers(&loaded.config).iter().map(ToString::to_string));
     if faults.is_empty() {
         println!("The configuration is in order.");

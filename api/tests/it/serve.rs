@@ -267,3 +267,64 @@ fn a_failed_write_ends_the_process_with_74_and_nothing_is_acknowledged_after_it(
         }
     });
 }
+
+/// The database of a server with a master key, stopped; the folder, its key file and the client's secret.
+async fn sealed_folder(world: &World) -> (TempDir, String) {
+    let (folder, secret) = configured(Some(world));
+    let path = folder.path().join("tocsin.toml");
+    let text = fs::read_to_string(&path).expect("read");
+    fs::write(&path, format!("{text}[master_keys.main]\nfile = \"master.key\"\n")).expect("written");
+    write_master_key(folder.path(), '1');
+    let mut server = Server::start(folder.path());
+    let portal = Portal { server: &server, secret: &secret };
+    drop(portal.enrol("alice-the-customer").await);
+    portal.start("alice-the-customer").await;
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.end().code(), Some(0), "{}", server.log());
+    assert!(!server.log().contains("1111111111111111"), "{}", server.log());
+    (folder, secret)
+}
+
+fn write_master_key(folder: &Path, digit: char) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = folder.join("master.key");
+    fs::write(&path, digit.to_string().repeat(64)).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("our own file");
+}
+
+/// What a start that fails says, and its exit code.
+fn refused_start(folder: &Path) -> (Option<i32>, String) {
+    let path = folder.join("tocsin.toml");
+    let output = run(&mut tocsin(&["--config", path.to_str().expect("UTF-8"), "serve"]));
+    (output.status.code(), text(&output.stderr))
+}
+
+#[test]
+fn under_a_master_key_no_file_of_the_database_names_a_user_and_the_start_needs_the_key() {
+    actix_rt::System::new().block_on(async {
+        let world = World::start(WorldOptions::default()).await.expect("an outside world");
+        let (folder, secret) = sealed_folder(&world).await;
+        for entry in fs::read_dir(folder.path().join("data/db")).expect("a folder") {
+            let bytes = fs::read(entry.expect("an entry").path()).expect("read");
+            let is_there = |wanted: &[u8]| bytes.windows(wanted.len()).any(|window| window == wanted);
+            assert!(!is_there(b"alice-the-customer") && !is_there(b"Please confirm"));
+        }
+        write_master_key(folder.path(), '2');
+        let (code, told) = refused_start(folder.path());
+        assert_eq!(code, Some(78), "{told}");
+        assert!(told.contains("rows are sealed by the master key"), "{told}");
+        let path = folder.path().join("tocsin.toml");
+        let with_key = fs::read_to_string(&path).expect("read");
+        let without = with_key.split("[master_keys").next().expect("a part").to_owned();
+        fs::write(&path, without).expect("written");
+        let (code, told) = refused_start(folder.path());
+        assert_eq!(code, Some(78), "{told}");
+        assert!(told.contains("none is configured"), "{told}");
+        fs::write(&path, with_key).expect("written");
+        write_master_key(folder.path(), '1');
+        let server = Server::start(folder.path());
+        let portal = Portal { server: &server, secret: &secret };
+        let devices = portal.send("GET", "/v1/users/alice-the-customer/devices", None).await.expect(200);
+        assert_eq!(devices["items"].as_array().map(Vec::len), Some(1), "{devices}");
+    });
+}

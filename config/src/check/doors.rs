@@ -8,11 +8,11 @@ use crate::settings::Settings;
 use crate::shape::Value;
 
 /// The doors' sections.
-const DOORS: [&str; 3] = ["portal", "device", "ops"];
+pub(super) const DOORS: [&str; 3] = ["portal", "device", "ops"];
 
 pub(super) fn check(settings: &Settings, findings: &mut Findings) {
     for door in DOORS {
-        if address(settings, door).is_some_and(|address| !is_loopback(address)) {
+        if is_off_loopback(settings, door) {
             check_reachable(settings, door, findings);
         }
     }
@@ -27,6 +27,11 @@ pub(super) fn check(settings: &Settings, findings: &mut Findings) {
                        \"sync\" promises that it does not";
         findings.warn(settings.place(&durability), &durability, message);
     }
+}
+
+/// Whether others than this machine can reach the door.
+pub(super) fn is_off_loopback(settings: &Settings, door: &str) -> bool {
+    address(settings, door).is_some_and(|address| !is_loopback(address))
 }
 
 fn check_reachable(settings: &Settings, door: &str, findings: &mut Findings) {

@@ -5,6 +5,7 @@ mod clients;
 mod credentials;
 mod doors;
 mod files;
+mod master_keys;
 mod providers;
 mod types;
 
@@ -20,5 +21,6 @@ pub(crate) fn check(settings: &Settings, findings: &mut Findings) {
     providers::check(settings, findings);
     clients::check(settings, findings);
     credentials::check(settings, findings);
+    master_keys::check(settings, findings);
     files::check(settings, findings);
 }

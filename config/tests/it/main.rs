@@ -6,5 +6,6 @@ mod dump;
 mod environment;
 mod fixture;
 mod layers;
+mod master_keys;
 mod spoiled;
 mod value_faults;

@@ -27,7 +27,9 @@ pub use enrollment::{ActivationCodeHash, Enrollment, EnrollmentState};
 pub use id::{DeviceId, EnrollmentId, IdError, Partition, PushId, TransactionId};
 pub use idempotency::{Fingerprint, Idempotency, IdempotencyKey};
 pub use key::{DeviceKey, KeyId, KeyUse, Nonce, PublicKey, Thumbprint};
-pub use name::{AppName, ClientId, NameError, OperatorName, ProviderName, RealmName, TypeName};
+pub use name::{
+    AppName, ClientId, MasterKeyName, NameError, OperatorName, ProviderName, RealmName, TypeName,
+};
 pub use problem::{ErrorCode, Problem};
 pub use push::{DeliveryReason, DeliveryStatus, PushEnvironment, PushKind, PushTarget, PushToken};
 pub use secret::Secret;

@@ -83,6 +83,10 @@ name! {
     OperatorName
 }
 name! {
+    /// A master key, as the configuration calls it.
+    MasterKeyName
+}
+name! {
     /// A configured provider, such as `apns-main`.
     ProviderName
 }
