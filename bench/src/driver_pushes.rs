@@ -85,6 +85,7 @@ fn push(number: u64, expires_at: UnixMs) -> Push {
         },
         app_id: "com.example.bank".into(),
         expires_at,
+        sealed: None,
         content: PushContent::Ask,
         suspected: false,
     }

@@ -44,8 +44,13 @@ impl GroupStore {
     /// The time of `creates` durable creates, of which up to `waiting` are asked for at a time.
     pub fn create(&mut self, creates: u64, waiting: u64) -> Duration {
         let Self { store, samples, runtime, .. } = self;
-        let mut ask =
-            || store.create(NewTransaction { transaction: samples.next_transaction(), idempotency: None });
+        let mut ask = || {
+            store.create(NewTransaction {
+                transaction: samples.next_transaction(),
+                idempotency: None,
+                challenges: Vec::new(),
+            })
+        };
         let began = Instant::now();
         runtime.block_on(async {
             let mut pending: FuturesUnordered<_> = (0..waiting.min(creates)).map(|_| ask()).collect();

@@ -2,7 +2,7 @@
 
 use tocsin_model::{
     Content, Counter, Delivery, DeliveryStatus, DeviceId, DurationMs, KeyUse, Method, Nonce, Partition,
-    Platform, Recipient, State, Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
+    Platform, Recipient, RequestMessage, State, Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
 };
 
 /// When all of them are started.
@@ -87,6 +87,7 @@ fn template() -> Transaction {
         resends: Counter::new(2),
         answer: None,
         keep_for_polling: false,
+        request_message: RequestMessage::NotAsked,
     }
 }
 

@@ -24,6 +24,6 @@ pub mod transport;
 
 pub use engine::{Drained, Engine, EngineParts, EngineStartError};
 pub use handle::{
-    Challenge, DeviceCall, EnrolledDevice, EnrollmentRequest, Handle, Health, OpenedEnrollment,
-    ProviderState, Readiness, Started,
+    Challenge, ChallengeForm, DeviceCall, EnrolledDevice, EnrollmentRequest, Handle, Health,
+    OpenedEnrollment, ProviderState, Readiness, Started,
 };

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::{Message, Recipient};
 use tocsin_model::{
-    DeliveryReason, DeviceId, ProviderName, PushId, PushTarget, State, TransactionId, UnixMs,
+    DeliveryReason, DeviceId, ProviderName, PushId, PushTarget, SealedChallenge, State, TransactionId, UnixMs,
 };
 
 /// One push to one phone. A retransmission is the same value again, with the same ids.
@@ -28,6 +28,8 @@ pub struct Push {
     pub expires_at: UnixMs,
     /// What the push says.
     pub content: PushContent,
+    /// The sealed challenge, put in where it fits.
+    pub sealed: Option<Box<SealedChallenge>>,
     /// Whether the address was refused before, so that its first success is worth writing down.
     pub suspected: bool,
 }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use tocsin_model::{
-    ActivationCodeHash, AuditActor, AuditEvent, ClientId, Device, DeviceId, Enrollment, EnrollmentId,
-    Idempotency, KeyId, PushKind, PushToken, Transaction, TransactionId, UnixMs, User,
+    ActivationCodeHash, AuditActor, AuditEvent, ClientId, Device, DeviceId, Enrollment, EnrollmentId, Idempotency, KeptChallenge, KeyId, PushKind, PushToken, Transaction, TransactionId, UnixMs, User,
 };
 use tokio::sync::watch;
 
@@ -58,6 +57,17 @@ impl<B: BackEnd> Store for B {
     fn attempt(&self, tried: Transaction, used_before: u32) -> Pending<Attempted> {
         let (answer, pending) = Pending::channel();
         self.submit(Verb::Attempt { tried: Box::new(tried), used_before, answer });
+        pending
+    }
+
+    fn keep_challenge(
+        &self,
+        id: TransactionId,
+        device_id: DeviceId,
+        challenge: KeptChallenge,
+    ) -> Pending<KeptChallenge> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::KeepChallenge { id, device_id, challenge: Box::new(challenge), answer });
         pending
     }
 
@@ -124,6 +134,10 @@ impl<B: BackEnd> Store for B {
 
     fn transaction(&self, id: TransactionId) -> Read<'_, Option<Transaction>> {
         self.look(move |table| table.transaction(&id))
+    }
+
+    fn kept_challenge(&self, id: TransactionId, device_id: DeviceId) -> Read<'_, Option<KeptChallenge>> {
+        self.look(move |table| table.kept_challenge(&id, &device_id))
     }
 
     fn by_idempotency_key<'a>(

@@ -20,7 +20,7 @@ use crate::sealing::MasterKeyId;
 /// A set of rows with one way of being kept. Adding one does not raise the format number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Family {
-    /// Transactions by id, that is by time, and the marks of pending ones.
+    /// Transactions by id, that is by time, with the marks and the kept challenges of pending ones.
     Transaction,
     /// Open transactions by deadline.
     Open,
@@ -80,6 +80,7 @@ impl Family {
 enum Kind {
     Transaction = 0x0101,
     TransactionMarks = 0x0102,
+    KeptChallenge = 0x0103,
     Open = 0x0201,
     IdempotencyOfTransaction = 0x0301,
     IdempotencyOfEnrollment = 0x0302,
@@ -105,7 +106,7 @@ enum Kind {
 impl Kind {
     const fn family(self) -> Family {
         match self {
-            Self::Transaction | Self::TransactionMarks => Family::Transaction,
+            Self::Transaction | Self::TransactionMarks | Self::KeptChallenge => Family::Transaction,
             Self::Open => Family::Open,
             Self::IdempotencyOfTransaction | Self::IdempotencyOfEnrollment => Family::Idempotency,
             Self::Device | Self::DeviceUsed => Family::Device,
@@ -215,12 +216,18 @@ impl Key {
         Self::new(Kind::TransactionMarks, &[id.as_bytes()])
     }
 
-    /// The transactions up to `last` and their marks, as ranges without their ends.
+    /// A challenge as it left for one phone.
+    pub(crate) fn kept_challenge(id: &TransactionId, device: &DeviceId) -> Self {
+        Self::new(Kind::KeptChallenge, &[id.as_bytes(), device.as_bytes()])
+    }
+
+    /// The transactions up to `last` with their marks and kept challenges, as ranges without their ends. Kept
+    /// challenges of `last` itself may stay: they have expired, and go with the next range or by compaction.
     #[cfg(feature = "rocks")]
-    pub(crate) fn transactions_up_to(last: &TransactionId) -> [(Self, Self); 2] {
+    pub(crate) fn transactions_up_to(last: &TransactionId) -> [(Self, Self); 3] {
         // No key stands between one and the same with a zero byte behind it.
         let range = |kind| (Self::new(kind, &[]), Self::new(kind, &[last.as_bytes(), &[0]]));
-        [Kind::Transaction, Kind::TransactionMarks].map(range)
+        [Kind::Transaction, Kind::TransactionMarks, Kind::KeptChallenge].map(range)
     }
 
     /// A place among the open transactions.

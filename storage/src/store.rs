@@ -10,9 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tocsin_model::{
-    ActivationCodeHash, AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, Device, DeviceId, Enrollment,
-    EnrollmentId, Idempotency, KeyId, PushKind, PushToken, Transaction, TransactionId, TypeName, UnixMs,
-    User,
+    ActivationCodeHash, AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, Device, DeviceId, Enrollment, EnrollmentId, Idempotency, KeptChallenge, KeyId, PushKind, PushToken, Transaction, TransactionId, TypeName, UnixMs, User,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -62,6 +60,8 @@ pub struct NewTransaction {
     pub transaction: Transaction,
     /// The caller's promise, kept until ten minutes after `expires_at`.
     pub idempotency: Option<Idempotency>,
+    /// Challenges in the form in which they are about to leave, kept until `expires_at`.
+    pub challenges: Vec<(DeviceId, KeptChallenge)>,
 }
 
 /// What became of a create.
@@ -330,6 +330,15 @@ pub trait Store: Send + Sync + 'static {
     /// the try was the last, `tried` is already final, and both are stored in one batch.
     fn attempt(&self, tried: Transaction, used_before: u32) -> Pending<Attempted>;
 
+    /// Keeps a challenge in the form in which it is about to leave for this phone, unless one for the same key is
+    /// kept; answers with the one that stands. For a transaction that is absent or final nothing is stored.
+    fn keep_challenge(
+        &self,
+        id: TransactionId,
+        device_id: DeviceId,
+        challenge: KeptChallenge,
+    ) -> Pending<KeptChallenge>;
+
     /// Stores a new enrolment; mode `single` is judged here and again when the phone enrols.
     fn open_enrollment(&self, new: NewEnrollment) -> Pending<EnrollmentOpened>;
 
@@ -370,6 +379,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The transaction with this id.
     fn transaction(&self, id: TransactionId) -> Read<'_, Option<Transaction>>;
+
+    /// The challenge as it left for this phone, until the transaction's deadline.
+    fn kept_challenge(&self, id: TransactionId, device_id: DeviceId) -> Read<'_, Option<KeptChallenge>>;
 
     /// The transaction that this client started with this key, with the fingerprint of that start.
     fn by_idempotency_key<'a>(

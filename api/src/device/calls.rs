@@ -7,8 +7,8 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use serde::Serialize;
-use tocsin_engine::device::{ServerJwk, key_id_text};
-use tocsin_engine::{Challenge, DeviceCall, EnrolledDevice};
+use tocsin_engine::device::{ServerJwk, base64url, key_id_text};
+use tocsin_engine::{Challenge, ChallengeForm, DeviceCall, EnrolledDevice};
 use tocsin_model::{Device, FailureReason, Problem, State, TransactionId};
 
 use crate::door::{
@@ -91,7 +91,30 @@ pub(super) async fn enrol(state: Data<DoorState>, request: HttpRequest, payload:
 struct ChallengeView<'a> {
     id: String,
     expires_at: String,
-    challenge: &'a str,
+    #[serde(flatten)]
+    form: ChallengeFormView<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum ChallengeFormView<'a> {
+    #[serde(rename = "challenge")]
+    Signed(&'a str),
+    Sealed {
+        enc: String,
+        ct: String,
+    },
+}
+
+impl<'a> ChallengeFormView<'a> {
+    fn of(form: &'a ChallengeForm) -> Self {
+        match form {
+            ChallengeForm::Signed(jws) => Self::Signed(jws),
+            ChallengeForm::Sealed(sealed) => {
+                Self::Sealed { enc: base64url(&sealed.encapsulated), ct: base64url(&sealed.ciphertext) }
+            }
+        }
+    }
 }
 
 impl<'a> ChallengeView<'a> {
@@ -99,7 +122,7 @@ impl<'a> ChallengeView<'a> {
         Self {
             id: challenge.id.to_string(),
             expires_at: rfc3339(challenge.expires_at),
-            challenge: &challenge.challenge,
+            form: ChallengeFormView::of(&challenge.form),
         }
     }
 }

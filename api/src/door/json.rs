@@ -221,6 +221,16 @@ impl<'a> Fields<'a> {
         Ok(Some(Fields { members, path: self.path_to(name) }))
     }
 
+    /// An array of strings.
+    pub(crate) fn words(&self, name: &str) -> Result<Option<Vec<&'a str>>, Problem> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        let items = value.as_array().ok_or_else(|| self.malformed(name, "this must be an array"))?;
+        let word = |(index, item): (usize, &'a Value)| {
+            item.as_str().ok_or_else(|| self.malformed(&format!("{name}[{index}]"), "this must be a string"))
+        };
+        items.iter().enumerate().map(word).collect::<Result<_, _>>().map(Some)
+    }
+
     /// An array of objects.
     pub(crate) fn objects(&self, name: &str) -> Result<Vec<Fields<'a>>, Problem> {
         let Some(value) = self.value(name) else { return Ok(Vec::new()) };

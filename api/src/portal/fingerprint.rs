@@ -7,7 +7,8 @@ use actix_web::HttpRequest;
 use aws_lc_rs::digest::{Context, SHA256};
 use serde_json::{Map, Value, json};
 use tocsin_model::{
-    ClientId, Detail, DurationMs, ErrorCode, Fingerprint, Idempotency, IdempotencyKey, Problem, User,
+    ClientId, DeliveryChoice, Detail, DurationMs, ErrorCode, Fingerprint, Idempotency, IdempotencyKey,
+    Problem, User,
 };
 
 use super::start::StartBody;
@@ -61,7 +62,7 @@ pub(super) fn user_meaning(user: &User) -> Value {
 
 /// What a start means; members that were not given are left out.
 pub(super) fn start_meaning(body: &StartBody) -> Value {
-    let StartBody { type_name, user, content, device_id, app, time_to_live } = body;
+    let StartBody { type_name, user, content, device_id, app, time_to_live, delivery } = body;
     let given = |text: &str| (!text.is_empty()).then(|| Value::from(text));
     let members = [
         ("type", Some(Value::from(type_name.as_str()))),
@@ -73,6 +74,8 @@ pub(super) fn start_meaning(body: &StartBody) -> Value {
         ("hidden_details", keyed(&content.hidden_details)),
         ("device_id", device_id.map(|id| Value::from(id.to_string()))),
         ("app", app.as_ref().map(|app| Value::from(app.as_str()))),
+        // The default said aloud means the same as not said.
+        ("delivery", (*delivery != DeliveryChoice::default()).then(|| Value::from(delivery.words()))),
         ("ttl_ms", time_to_live.map(DurationMs::get).map(Value::from)),
     ];
     let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));

@@ -25,6 +25,9 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .route(web::get().to(transactions::read))
                 .route(web::delete().to(transactions::cancel)),
         )
+        .service(
+            resource("/v1/transactions/{id}/qr.png", "GET").route(web::get().to(transactions::qr_picture)),
+        )
         .service(resource("/v1/enrollments", "POST").route(web::post().to(enrollments::open)))
         .service(
             resource("/v1/enrollments/{id}", "GET, DELETE")

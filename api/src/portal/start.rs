@@ -7,8 +7,8 @@
 use serde_json::{Map, Value};
 use tocsin_config::AuthenticationType;
 use tocsin_model::{
-    AppName, Content, ContentLimits, Detail, DeviceId, DurationMs, ErrorCode, Idempotency, Problem,
-    StartRequest, TypeName, User,
+    AppName, Content, ContentLimits, DeliveryChoice, Detail, DeviceId, DurationMs, ErrorCode, Idempotency,
+    Problem, StartRequest, TypeName, User,
 };
 
 use super::caller::Caller;
@@ -27,6 +27,7 @@ const FIELDS: &[&str] = &[
     "device_id",
     "app",
     "ttl_s",
+    "delivery",
 ];
 
 /// A start as its body says it, valid as far as body and client can tell.
@@ -38,6 +39,7 @@ pub(super) struct StartBody {
     pub(super) device_id: Option<DeviceId>,
     pub(super) app: Option<AppName>,
     pub(super) time_to_live: Option<DurationMs>,
+    pub(super) delivery: DeliveryChoice,
 }
 
 impl StartBody {
@@ -53,15 +55,16 @@ impl StartBody {
             device_id: device_id(&fields)?,
             app: fields.text("app")?.map(|name| caller.permitted_app(name)).transpose()?,
             time_to_live: time_to_live(&fields)?,
+            delivery: delivery(&fields)?,
             type_name,
         })
     }
 
     /// The engine's request.
     pub(super) fn into_request(self, caller: &Caller, idempotency: Option<Idempotency>) -> StartRequest {
-        let Self { type_name, user, content, device_id, app, time_to_live } = self;
+        let Self { type_name, user, content, device_id, app, time_to_live, delivery } = self;
         let client = caller.id.clone();
-        StartRequest { client, type_name, user, content, device_id, app, time_to_live, idempotency }
+        StartRequest { client, type_name, user, content, device_id, app, time_to_live, delivery, idempotency }
     }
 }
 
@@ -71,6 +74,16 @@ pub(super) fn time_to_live(fields: &Fields<'_>) -> Result<Option<DurationMs>, Pr
         Some(0) => Err(fields.not_allowed("ttl_s", "this must be 1 at least")),
         seconds => Ok(seconds.map(DurationMs::from_seconds)),
     }
+}
+
+/// A subset of the two words, in any order; each stands once, and one at least.
+fn delivery(fields: &Fields<'_>) -> Result<DeliveryChoice, Problem> {
+    const CHOICES: [DeliveryChoice; 3] =
+        [DeliveryChoice::Push, DeliveryChoice::RequestMessage, DeliveryChoice::PushAndRequestMessage];
+    let Some(mut words) = fields.words("delivery")? else { return Ok(DeliveryChoice::default()) };
+    words.sort_unstable();
+    let chosen = CHOICES.into_iter().find(|choice| choice.words() == words);
+    chosen.ok_or_else(|| fields.not_allowed("delivery", "this must be push, request_message or both"))
 }
 
 fn device_id(fields: &Fields<'_>) -> Result<Option<DeviceId>, Problem> {

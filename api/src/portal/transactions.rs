@@ -15,6 +15,7 @@ use super::view::TransactionView;
 use crate::door::{
     DoorState, MediaType, Query, Reply, parse_object, private_json, read_json_body, segment, to_the_end,
 };
+use crate::qr;
 
 /// Longest long poll in seconds.
 const WAIT_S_MAX: u32 = 300;
@@ -91,6 +92,32 @@ pub(super) async fn cancel(state: Data<DoorState>, request: HttpRequest) -> Repl
     let (handle, client) = (state.handle.clone(), caller.id.clone());
     let cancelled = to_the_end(async move { handle.cancel(&client, id).await }).await?;
     Ok(private_json(StatusCode::OK, &TransactionView::of(&cancelled, &state.public_url)))
+}
+
+/// `GET /v1/transactions/{id}/qr.png`: the request message as a picture
+pub(super) async fn qr_picture(state: Data<DoorState>, request: HttpRequest) -> Reply {
+    let caller = Caller::with_right(&state, &request, Right::Transactions)?;
+    let id = transaction_id(&request)?;
+    Query::parse(request.query_string(), &[])?;
+    let transaction = state.handle.transaction(&caller.id, id).await?;
+    let text = shown_as_picture(&transaction)?;
+    let picture = qr::png(text).map_err(|too_long| {
+        Problem::new(ErrorCode::ContentTooLarge, format!("the request message: {too_long}"))
+    })?;
+    let mut reply = HttpResponse::Ok();
+    reply.insert_header((header::CACHE_CONTROL, "no-store"));
+    Ok(reply.content_type("image/png").body(picture))
+}
+
+/// As with a challenge: what has ended is asked for no more, and what was never handed out does not exist.
+fn shown_as_picture(transaction: &Transaction) -> Result<&str, Problem> {
+    match transaction.request_message.text() {
+        Some(text) => Ok(text),
+        None if transaction.request_message.is_asked_for() && transaction.state.is_final() => {
+            Err(Problem::transaction_final(transaction.state))
+        }
+        None => Err(Problem::not_found()),
+    }
 }
 
 /// What cannot be an id is an unknown one.

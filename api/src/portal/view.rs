@@ -28,6 +28,8 @@ pub(super) struct TransactionView<'a> {
     attempts: CounterView,
     resends: CounterView,
     #[serde(skip_serializing_if = "Option::is_none")]
+    request_message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     shown: Option<Shown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<AnswerView<'a>>,
@@ -106,6 +108,7 @@ impl<'a> TransactionView<'a> {
             delivery: deliveries.collect(),
             attempts: CounterView::of(transaction.attempts),
             resends: CounterView::of(transaction.resends),
+            request_message: transaction.request_message.text(),
             shown: app_shown(transaction).map(|app| Shown::of(transaction, app)),
             answer: transaction.answer.as_ref().map(AnswerView::of),
             links: Links { cancel: is_open.then(|| address.clone()), this: address },

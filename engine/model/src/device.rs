@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{AppName, DeviceId, DeviceKey, EnrollmentId, KeyId, KeyUse, PushTarget, UnixMs, User};
+use crate::{AppName, DeviceId, DeviceKey, EnrollmentId, KeyId, KeyUse, PublicKey, PushTarget, UnixMs, User};
 
 /// The operating system of a phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -132,6 +132,8 @@ pub struct Device {
     pub push_suspect_count: u32,
     /// Its keys; exactly one is the `device` key.
     pub keys: Vec<DeviceKey>,
+    /// The key that its challenges are sealed to; none of `keys`. Without one they are only signed.
+    pub encryption_key: Option<PublicKey>,
     /// When it was enrolled.
     pub created_at: UnixMs,
     /// When it last enrolled or answered.

@@ -5,6 +5,7 @@
 //! `api` and `storage`). A value of one of these types is valid by construction.
 
 mod audit;
+mod challenge;
 mod device;
 mod enrollment;
 mod id;
@@ -22,6 +23,7 @@ mod transaction;
 mod user;
 
 pub use audit::{AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow};
+pub use challenge::{KeptChallenge, SealedChallenge};
 pub use device::{AppVersion, Device, DeviceProfile, DeviceStatus, Platform};
 pub use enrollment::{ActivationCodeHash, Enrollment, EnrollmentState};
 pub use id::{DeviceId, EnrollmentId, IdError, Partition, PushId, TransactionId};
@@ -33,9 +35,9 @@ pub use name::{
 pub use problem::{ErrorCode, Problem};
 pub use push::{DeliveryReason, DeliveryStatus, PushEnvironment, PushKind, PushTarget, PushToken};
 pub use secret::Secret;
-pub use start::StartRequest;
+pub use start::{DeliveryChoice, StartRequest};
 pub use state::{Decision, FailureReason, Method, State};
 pub use text::{Content, ContentLimits, Detail};
 pub use time::{DurationMs, UnixMs};
-pub use transaction::{Answer, Counter, Delivery, Recipient, Transaction};
+pub use transaction::{Answer, Counter, Delivery, Recipient, RequestMessage, Transaction};
 pub use user::{User, UserId, UserIdError, UserIdRule};

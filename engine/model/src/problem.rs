@@ -86,6 +86,8 @@ error_codes! {
     MethodDisabled = "method_disabled", 422, "The method is switched off";
     /// No device can take the transaction.
     NoDevice = "no_device", 422, "No device can take the transaction";
+    /// The caller must say which device.
+    DeviceRequired = "device_required", 422, "The device must be named";
     /// All claims of the challenge together are too large.
     ContentTooLarge = "content_too_large", 422, "The content is too large";
     /// The same idempotency key with another request.

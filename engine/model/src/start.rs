@@ -2,6 +2,39 @@
 
 use crate::{AppName, ClientId, Content, DeviceId, DurationMs, Idempotency, TypeName, User};
 
+/// How a challenge leaves for its phone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeliveryChoice {
+    /// By a push.
+    #[default]
+    Push,
+    /// By the caller, who is told the request message.
+    RequestMessage,
+    /// Both ways.
+    PushAndRequestMessage,
+}
+
+impl DeliveryChoice {
+    /// Whether phones are pushed to.
+    pub const fn pushes(self) -> bool {
+        matches!(self, Self::Push | Self::PushAndRequestMessage)
+    }
+
+    /// Whether the caller is told the request message.
+    pub const fn hands_out(self) -> bool {
+        matches!(self, Self::RequestMessage | Self::PushAndRequestMessage)
+    }
+
+    /// The words of the interface, in its order.
+    pub const fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Push => &["push"],
+            Self::RequestMessage => &["request_message"],
+            Self::PushAndRequestMessage => &["push", "request_message"],
+        }
+    }
+}
+
 /// A validated request to start a transaction. What only the engine can know (devices, breakers) is not
 /// checked yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +53,8 @@ pub struct StartRequest {
     pub app: Option<AppName>,
     /// A shorter life than the type's.
     pub time_to_live: Option<DurationMs>,
+    /// How the challenge leaves.
+    pub delivery: DeliveryChoice,
     /// The caller's promise that two calls are one.
     pub idempotency: Option<Idempotency>,
 }

@@ -71,6 +71,36 @@ pub struct Answer {
     pub proof_jws: Option<Box<str>>,
 }
 
+/// The challenge as a text for the caller's own transport, such as a QR picture on a screen.
+///
+/// A record holds only whether it was asked for: the text is as long as all the rest, and is read from its own row
+/// for those who look at the transaction while it is pending.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RequestMessage {
+    /// The caller did not ask for it.
+    #[default]
+    NotAsked,
+    /// The caller asked for it; it is not read, or of no use any more.
+    AskedFor,
+    /// The text.
+    Text(Box<str>),
+}
+
+impl RequestMessage {
+    /// Whether the caller asked for it.
+    pub const fn is_asked_for(&self) -> bool {
+        !matches!(self, Self::NotAsked)
+    }
+
+    /// The text, where it was read.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::NotAsked | Self::AskedFor => None,
+        }
+    }
+}
+
 /// A transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
@@ -108,6 +138,8 @@ pub struct Transaction {
     pub answer: Option<Answer>,
     /// Stay pending although every push failed, because phones also ask by themselves.
     pub keep_for_polling: bool,
+    /// The request message, whose receiver is the only recipient.
+    pub request_message: RequestMessage,
 }
 
 impl Transaction {

@@ -2,8 +2,7 @@
 //!
 //! [`EnrolmentRequest::parse`] judges everything that the body alone can tell; the code, the mode and whether the
 //! key is taken are judged by the storage in one step. Keys other than `device` are refused here until the server
-//! can check answers by them, and so is an `encryption_jwk` until challenges are sealed: a phone that asks for
-//! more protection than it would get must hear of it. `attestation` is not read yet.
+//! can check answers by them. `attestation` is not read yet.
 
 use serde_json::Value;
 use tocsin_model::{
@@ -14,6 +13,7 @@ use tocsin_model::{
 
 use super::body::{Fields, parse_body, spoils_a_line};
 use super::jwk::{parse_jwk, sha256, thumbprint};
+use super::seal::parse_encryption_jwk;
 
 /// The bounds of an enrolment's texts, in characters unless the name says bytes.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +75,7 @@ pub struct EnrolmentRequest {
     push_environment: PushEnvironment,
     device_key: PublicKey,
     device_key_thumbprint: Thumbprint,
+    encryption_key: Option<PublicKey>,
 }
 
 impl EnrolmentRequest {
@@ -88,10 +89,7 @@ impl EnrolmentRequest {
         let app = app.parse().map_err(|error| fields.not_allowed("app", format!("{error}")))?;
         let (push_kind, push_token, push_environment) = parse_push(&fields.object("push")?)?;
         let device_key = parse_keys(&fields)?;
-        if fields.has("encryption_jwk") {
-            let detail = "this server does not seal challenges yet; leave the encryption key out";
-            return Err(fields.not_allowed("encryption_jwk", detail));
-        }
+        let encryption_key = parse_encryption_jwk(&fields, [&device_key])?;
         let device_key_thumbprint = thumbprint(&device_key);
         Ok(Self {
             activation_code,
@@ -102,6 +100,7 @@ impl EnrolmentRequest {
             push_environment,
             device_key,
             device_key_thumbprint,
+            encryption_key,
         })
     }
 
@@ -151,6 +150,7 @@ impl EnrolmentRequest {
             push,
             push_suspect_count: 0,
             keys: vec![device_key],
+            encryption_key: self.encryption_key,
             created_at: now,
             last_used_at: now,
         })

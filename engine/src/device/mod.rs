@@ -17,6 +17,8 @@ mod jose;
 mod jwk;
 mod proof;
 mod replay;
+mod request_message;
+mod seal;
 mod server_keys;
 mod signature_pool;
 mod strict_json;
@@ -36,5 +38,7 @@ pub use proof::{
     CheckedProof, Jti, ProofError, ProofRequest, UnverifiedProof, VerifiedProof, check_may_call,
 };
 pub use replay::{ReplayLimits, ReplayMemory};
+pub use request_message::request_message;
+pub use seal::{SealError, seal_challenge};
 pub use server_keys::{ServerJwk, ServerKey, ServerKeyError, ServerKeys, key_set_hash};
 pub use signature_pool::{SignaturePool, SignaturePoolError};

@@ -5,8 +5,8 @@ use p256::ecdsa::{Signature, SigningKey};
 use serde_json::{Value, json};
 use tocsin_model::{
     AppVersion, Content, Counter, Detail, Device, DeviceId, DeviceKey, DeviceProfile, DeviceStatus,
-    EnrollmentId, KeyId, KeyUse, Method, Nonce, Platform, PublicKey, PushTarget, Recipient, State,
-    Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
+    EnrollmentId, KeyId, KeyUse, Method, Nonce, Platform, PublicKey, PushTarget, Recipient, RequestMessage,
+    State, Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
 };
 
 use super::encoding::{base64url, key_id_text, nonce_text};
@@ -94,6 +94,7 @@ impl TestPhone {
             push: PushTarget::none(NOW),
             push_suspect_count: 0,
             keys: vec![device_key(&key, KeyUse::Device, KID)],
+            encryption_key: None,
             created_at: NOW,
             last_used_at: NOW,
         };
@@ -159,5 +160,6 @@ pub(crate) fn login() -> Transaction {
         resends: Counter::new(2),
         answer: None,
         keep_for_polling: false,
+        request_message: RequestMessage::NotAsked,
     }
 }

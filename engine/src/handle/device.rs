@@ -1,18 +1,14 @@
-//! What phones ask: prove themselves, list, fetch, answer.
+//! What phones ask: prove themselves and answer.
 
-use std::sync::Arc;
-
-use tocsin_model::{
-    Device, DeviceId, ErrorCode, KeyId, Problem, Recipient, State, Transaction, TransactionId, UnixMs,
-};
+use tocsin_model::{Device, DeviceId, ErrorCode, KeyId, Problem, State, TransactionId, UnixMs};
 
 use super::Handle;
 use crate::device::{
-    AnswerContext, ProofError, ProofRequest, TokenType, UnverifiedAnswer, UnverifiedProof, VerifiedAnswer,
-    VerifiedProof, challenge_payload, check_may_call,
+    AnswerContext, ProofError, ProofRequest, UnverifiedAnswer, UnverifiedProof, VerifiedAnswer,
+    VerifiedProof, check_may_call,
 };
 use crate::error::store_problem;
-use crate::transaction::{News, Reply, Request};
+use crate::transaction::{Reply, Request};
 
 /// A phone's request, as far as its proof concerns it.
 #[derive(Clone, Copy, Debug)]
@@ -27,76 +23,12 @@ pub struct DeviceCall<'a> {
     pub body: &'a [u8],
 }
 
-/// A challenge for one phone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Challenge {
-    /// The transaction.
-    pub id: TransactionId,
-    /// Until when it can be answered.
-    pub expires_at: UnixMs,
-    /// The challenge, a compact JWS by the server's key.
-    pub challenge: String,
-}
-
 impl Handle {
     /// The phone that makes this call; refused when it may not list, fetch and answer.
     pub async fn authenticate(&self, call: DeviceCall<'_>) -> Result<Device, Problem> {
         let (device, _) = self.proven(call).await?;
         check_may_call(&device)?;
         Ok(device)
-    }
-
-    /// The open challenges of this phone, newest first.
-    pub async fn challenges(&self, device: &Device) -> Result<Vec<Challenge>, Problem> {
-        let mut challenges = Vec::new();
-        let mut open = self.0.registry.admission().open_of(&device.user);
-        // Ids begin with the time.
-        open.sort_unstable_by(|left, right| right.cmp(left));
-        for id in open {
-            match self.challenge(device, id).await {
-                Ok(challenge) => challenges.push(challenge),
-                // It ended meanwhile, is not stored yet, or is not for this phone.
-                Err(problem) if matches!(problem.code, ErrorCode::NotFound | ErrorCode::TransactionFinal) => {
-                }
-                Err(problem) => return Err(problem),
-            }
-        }
-        Ok(challenges)
-    }
-
-    /// The challenge of one transaction for this phone.
-    pub async fn challenge(&self, device: &Device, id: TransactionId) -> Result<Challenge, Problem> {
-        let transaction = self.view(id).await?;
-        let recipient = transaction.recipient(&device.id).ok_or_else(Problem::not_found)?;
-        let now = self.clock().now();
-        if transaction.state.is_final() {
-            return Err(Problem::transaction_final(transaction.state));
-        }
-        if now >= transaction.expires_at {
-            return Err(self.overdue(id).await);
-        }
-        let challenge = self.sign_challenge(&transaction, recipient, now).await?;
-        if recipient.delivery.is_some() {
-            self.0.registry.tell(id, News::Fetched(device.id));
-        }
-        Ok(Challenge { id, expires_at: transaction.expires_at, challenge })
-    }
-
-    async fn sign_challenge(
-        &self,
-        transaction: &Arc<Transaction>,
-        recipient: &Recipient,
-        now: UnixMs,
-    ) -> Result<String, Problem> {
-        let payload = challenge_payload(transaction, recipient, self.issuer(), now);
-        let core = Arc::clone(&self.0);
-        let signed = self
-            .run_signature(move || core.server_keys.current().sign(TokenType::Challenge, &payload))
-            .await?;
-        signed.map_err(|error| {
-            tracing::error!(%error, "a challenge cannot be signed");
-            Problem::internal()
-        })
     }
 
     /// Takes a phone's answer (the body of `call`) to the transaction of the path; answers with the state it made.
@@ -142,7 +74,7 @@ impl Handle {
 
     /// What a late phone is told: how the transaction really ended. An answer that came in time may still be on
     /// its way to the disk, so the deadline alone does not say.
-    async fn overdue(&self, id: TransactionId) -> Problem {
+    pub(super) async fn overdue(&self, id: TransactionId) -> Problem {
         match self.ask(id, Request::Settle).await {
             Ok(Reply::Refused(problem)) | Err(problem) => problem,
             Ok(Reply::View(_) | Reply::SeenBefore(_) | Reply::Answered(_) | Reply::TriesLeft(_)) => {

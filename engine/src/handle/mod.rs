@@ -4,6 +4,7 @@
 //! [`Problem`], which names its error code and what the caller is to do.
 
 mod audit;
+mod challenge;
 mod device;
 mod enrolment;
 mod ops;
@@ -17,7 +18,8 @@ use tocsin_model::{ErrorCode, Problem};
 use tocsin_storage::Store;
 use tokio::sync::watch;
 
-pub use device::{Challenge, DeviceCall};
+pub use challenge::{Challenge, ChallengeForm};
+pub use device::DeviceCall;
 pub(crate) use enrolment::DerivedCodes;
 pub use enrolment::{EnrolledDevice, EnrollmentRequest, OpenedEnrollment};
 pub use ops::{Health, ProviderState, Readiness};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tocsin_config::{AuthenticationType, Config};
 use tocsin_model::{
     AppName, Content, Counter, Delivery, DeliveryStatus, Device, DeviceId, DurationMs, ErrorCode, Method,
-    Nonce, Partition, Problem, ProviderName, PushKind, Recipient, StartRequest, State, Transaction,
-    TransactionId, UnixMs,
+    Nonce, Partition, Problem, ProviderName, PushKind, Recipient, RequestMessage, StartRequest, State,
+    Transaction, TransactionId, UnixMs,
 };
 use tocsin_storage::Created;
 
@@ -14,7 +14,7 @@ use super::{Handle, random_bytes};
 use crate::device::check_challenge_size;
 use crate::error::store_problem;
 use crate::registry::AskError;
-use crate::transaction::{Reply, Request, Target, unanswered};
+use crate::transaction::{Opening, Reply, Request, Target, unanswered};
 
 /// A transaction that was started, now or by an earlier call with the same idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,13 +55,17 @@ impl Handle {
         let transaction = compose(&config, &request, kind, &eligible, called_at)?;
         check_challenge_size(&transaction, self.issuer())?;
         let permit = self.0.registry.admission().admit(transaction.id, &request.client, &request.user)?;
+        let encryption_keys: Vec<_> =
+            eligible.iter().map(|eligible| (eligible.device.id, eligible.device.encryption_key)).collect();
+        let challenges = self.challenges_to_keep(&transaction, &encryption_keys).await?;
         let targets: Vec<(DeviceId, Target)> = eligible
             .into_iter()
             .filter(|eligible| eligible.provider.is_some())
-            .map(|eligible| (eligible.device.id, Target::from(eligible.device)))
+            .map(|eligible| (eligible.device.id, Target::new(eligible.device, &challenges)))
             .collect();
         let id = transaction.id;
-        let replied = self.0.registry.start(transaction, permit, request.idempotency, targets);
+        let opening = Opening { idempotency: request.idempotency, challenges, targets };
+        let replied = self.0.registry.start(transaction, permit, opening);
         match replied.await {
             Ok(reply) => self.started(reply).await,
             Err(_) => self.started_despite_a_fault(id).await,
@@ -80,9 +84,12 @@ impl Handle {
 
     async fn started(&self, reply: Reply) -> Result<Started, Problem> {
         match reply {
-            Reply::View(transaction) => Ok(Started { transaction, seen_before: false }),
+            Reply::View(transaction) => {
+                let transaction = self.with_request_message(transaction).await?;
+                Ok(Started { transaction, seen_before: false })
+            }
             Reply::SeenBefore(id) => {
-                let transaction = self.view(id).await?;
+                let transaction = self.with_request_message(self.view(id).await?).await?;
                 Ok(Started { transaction, seen_before: true })
             }
             Reply::Refused(problem) => Err(problem),
@@ -111,11 +118,18 @@ impl Handle {
             .into_iter()
             .filter(|device| may_take_part(config, device, request, kind))
             .map(|device| with_shared_names(config, device))
-            .map(|device| Eligible { provider: provider_of(config, &device), device })
+            .map(|device| Eligible {
+                provider: request.delivery.pushes().then(|| provider_of(config, &device)).flatten(),
+                device,
+            })
             .collect();
         if eligible.is_empty() && request.device_id.is_some() {
             let problem = Problem::new(ErrorCode::NoDevice, "this device cannot take the transaction");
             return Err(problem.with_field("device_id"));
+        }
+        if request.delivery.hands_out() {
+            // Nothing else is needed: the caller brings the challenge to the phone.
+            return exactly_one(eligible);
         }
         let mut providers = eligible.iter().filter_map(|eligible| eligible.provider.as_ref()).peekable();
         if providers.peek().is_none() {
@@ -150,6 +164,18 @@ fn may_take_part(
         && kind.keys.iter().any(|key_use| device.key(key_use).is_some())
         && request.device_id.is_none_or(|wanted| device.id == wanted)
         && request.app.as_ref().is_none_or(|wanted| device.app == *wanted)
+}
+
+/// A request message is for one phone.
+fn exactly_one(eligible: Vec<Eligible>) -> Result<Vec<Eligible>, Problem> {
+    match eligible.len() {
+        0 => Err(Problem::new(ErrorCode::NoDevice, "the user has no device that can take the transaction")),
+        1 => Ok(eligible),
+        _ => {
+            let detail = "a request message is for exactly one device, and the user has several";
+            Err(Problem::new(ErrorCode::DeviceRequired, detail).with_field("device_id"))
+        }
+    }
 }
 
 /// Open transactions share the configuration's copy of an app's name.
@@ -201,6 +227,10 @@ fn compose(
         resends: Counter::new(kind.resends_max),
         answer: None,
         keep_for_polling: kind.keep_for_polling,
+        request_message: match request.delivery.hands_out() {
+            true => RequestMessage::AskedFor,
+            false => RequestMessage::NotAsked,
+        },
     })
 }
 

@@ -15,8 +15,8 @@ impl Handle {
         client: &ClientId,
         id: TransactionId,
     ) -> Result<Arc<Transaction>, Problem> {
-        let transaction = self.view(id).await?;
-        if transaction.client == *client { Ok(transaction) } else { Err(Problem::not_found()) }
+        let transaction = self.own(client, id).await?;
+        self.with_request_message(transaction).await
     }
 
     /// Waits for the outcome, or with `after` for any revision above it; returns at the latest after `longest`,
@@ -28,7 +28,18 @@ impl Handle {
         after: Option<u32>,
         longest: DurationMs,
     ) -> Result<Arc<Transaction>, Problem> {
-        let present = self.transaction(client, id).await?;
+        let waited = self.wait_for_change(client, id, after, longest).await?;
+        self.with_request_message(waited).await
+    }
+
+    async fn wait_for_change(
+        &self,
+        client: &ClientId,
+        id: TransactionId,
+        after: Option<u32>,
+        longest: DurationMs,
+    ) -> Result<Arc<Transaction>, Problem> {
+        let present = self.own(client, id).await?;
         if has_come(&present, after) || longest.get() == 0 || self.is_draining() {
             return Ok(present);
         }
@@ -46,7 +57,7 @@ impl Handle {
 
     /// Withdraws a transaction; answers with its final view.
     pub async fn cancel(&self, client: &ClientId, id: TransactionId) -> Result<Arc<Transaction>, Problem> {
-        self.transaction(client, id).await?;
+        self.own(client, id).await?;
         match self.ask(id, Request::Cancel).await? {
             Reply::View(transaction) => Ok(transaction),
             Reply::Refused(problem) => Err(problem),
@@ -56,7 +67,7 @@ impl Handle {
 
     /// Counts a wrong try of the user; answers with the tries left.
     pub async fn try_wrong(&self, client: &ClientId, id: TransactionId) -> Result<u32, Problem> {
-        self.transaction(client, id).await?;
+        self.own(client, id).await?;
         match self.ask(id, Request::TryWrong).await? {
             Reply::TriesLeft(left) => Ok(left),
             Reply::Refused(problem) => Err(problem),
@@ -67,6 +78,12 @@ impl Handle {
     /// The open transactions of a user, oldest first; one of them may not be stored yet.
     pub fn open_transactions_of(&self, user: &tocsin_model::User) -> Vec<TransactionId> {
         self.0.registry.admission().open_of(user)
+    }
+
+    /// The transaction without the text of its request message, if it is this client's.
+    async fn own(&self, client: &ClientId, id: TransactionId) -> Result<Arc<Transaction>, Problem> {
+        let transaction = self.view(id).await?;
+        if transaction.client == *client { Ok(transaction) } else { Err(Problem::not_found()) }
     }
 
     pub(super) async fn view(&self, id: TransactionId) -> Result<Arc<Transaction>, Problem> {

@@ -1,6 +1,8 @@
 //! Pushes for the unit tests of the networks.
 
-use tocsin_model::{DeviceId, PushEnvironment, PushId, PushKind, PushTarget, PushToken, UnixMs};
+use tocsin_model::{
+    DeviceId, PushEnvironment, PushId, PushKind, PushTarget, PushToken, SealedChallenge, Thumbprint, UnixMs,
+};
 
 use crate::protocol::{Push, PushContent};
 
@@ -19,6 +21,16 @@ pub(super) fn push_to(kind: PushKind, token: &str, content: PushContent) -> Push
         app_id: "com.example.bank".into(),
         expires_at: UnixMs::new(1_000_000_500),
         content,
+        sealed: None,
         suspected: false,
     }
+}
+
+/// A seal whose ciphertext has this many bytes.
+pub(super) fn sealed(ciphertext_bytes: usize) -> Box<SealedChallenge> {
+    Box::new(SealedChallenge {
+        to: Thumbprint::from_bytes([1; 32]),
+        encapsulated: [0xff; 65],
+        ciphertext: vec![7; ciphertext_bytes].into(),
+    })
 }

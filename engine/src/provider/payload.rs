@@ -2,11 +2,28 @@
 
 use bytes::Bytes;
 use serde_json::Value;
+use tocsin_model::SealedChallenge;
+
+use crate::device::base64url;
 
 /// Longest payload of APNs, and longest data of FCM, in bytes.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 4_096;
 
+/// A sealed challenge as the members `enc` and `ct` carry it; both need no escape.
+pub(super) struct SealedText {
+    pub(super) enc: String,
+    pub(super) ct: String,
+}
+
+impl SealedText {
+    /// The text of a seal.
+    pub(super) fn of(sealed: &SealedChallenge) -> Self {
+        Self { enc: base64url(&sealed.encapsulated), ct: base64url(&sealed.ciphertext) }
+    }
+}
+
 /// A JSON text in the making.
+#[derive(Clone)]
 pub(super) struct PayloadWriter(String);
 
 impl PayloadWriter {

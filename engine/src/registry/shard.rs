@@ -9,7 +9,7 @@ use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use tocsin_model::{DeviceId, ErrorCode, Idempotency, Problem, ProviderName, Transaction, TransactionId};
+use tocsin_model::{ErrorCode, Problem, ProviderName, Transaction, TransactionId};
 use tokio::sync::oneshot;
 
 use super::{Admission, Permit};
@@ -21,7 +21,7 @@ use crate::protocol::Faulted;
 use crate::supervise::{self, ExitStatus};
 use crate::surroundings::Surroundings;
 use crate::transaction::{
-    Ask, Beginning, News, Reply, Request, Target, TransactionActor, judge_ended, unanswered,
+    Ask, Beginning, News, Opening, Reply, Request, TransactionActor, judge_ended, unanswered,
 };
 
 /// Why a transaction could not be asked.
@@ -67,14 +67,13 @@ impl Registry {
         self: &Arc<Self>,
         transaction: Transaction,
         permit: Permit,
-        idempotency: Option<Idempotency>,
-        targets: Vec<(DeviceId, Target)>,
+        opening: Opening,
     ) -> oneshot::Receiver<Reply> {
         let (reply, replied) = oneshot::channel();
         let id = transaction.id;
         // Entered while the map is held, so that neither its end nor a revival can come before.
         let entry = self.actors.entry(id);
-        entry.insert(self.spawn(transaction, permit, Beginning::Start { idempotency, targets, reply }));
+        entry.insert(self.spawn(transaction, permit, Beginning::Start { opening, reply }));
         replied
     }
 

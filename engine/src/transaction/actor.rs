@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use tocsin_config::Config;
-use tocsin_model::{Answer, DeviceId, Idempotency, Problem, ProviderName, Transaction, UnixMs};
+use tocsin_model::{
+    Answer, DeviceId, Idempotency, KeptChallenge, Problem, ProviderName, Transaction, UnixMs,
+};
 use tocsin_storage::{Attempted, Created, Ended, NewTransaction, Pending, StoreError};
 use tokio::sync::oneshot;
 
@@ -26,9 +28,8 @@ pub(crate) struct TransactionActor {
     permit: Option<Permit>,
     /// Who waits for it to be stored; `None` for one that was read from its record.
     starter: Option<oneshot::Sender<Reply>>,
-    idempotency: Option<Idempotency>,
-    /// The push addresses that the start has read already; used up by the first pushes.
-    targets: Vec<(DeviceId, Target)>,
+    /// What the start brought; used up by the create and the first pushes.
+    opening: Opening,
     callers: Vec<(CallerId, oneshot::Sender<Reply>)>,
     next_caller: u32,
     timer: Option<SpawnHandle>,
@@ -39,15 +40,24 @@ pub(crate) struct TransactionActor {
 pub(crate) enum Beginning {
     /// Its transaction is to be stored.
     Start {
-        /// The caller's promise.
-        idempotency: Option<Idempotency>,
-        /// The push addresses that the start has read already.
-        targets: Vec<(DeviceId, Target)>,
+        /// What is stored and pushed with it.
+        opening: Opening,
         /// Who waits for it.
         reply: oneshot::Sender<Reply>,
     },
     /// Its transaction was read from its record.
     Revival,
+}
+
+/// What a start has gathered beside the record. All of it is let go of once it is stored and pushed.
+#[derive(Default)]
+pub(crate) struct Opening {
+    /// The caller's promise.
+    pub(crate) idempotency: Option<Idempotency>,
+    /// Challenges to be kept in the form in which they leave.
+    pub(crate) challenges: Vec<(DeviceId, KeptChallenge)>,
+    /// The push addresses that the start has read already.
+    pub(crate) targets: Vec<(DeviceId, Target)>,
 }
 
 impl TransactionActor {
@@ -57,9 +67,9 @@ impl TransactionActor {
         beginning: Beginning,
         surroundings: Arc<Surroundings>,
     ) -> Self {
-        let (starter, idempotency, targets) = match beginning {
-            Beginning::Start { idempotency, targets, reply } => (Some(reply), idempotency, targets),
-            Beginning::Revival => (None, None, Vec::new()),
+        let (starter, opening) = match beginning {
+            Beginning::Start { opening, reply } => (Some(reply), opening),
+            Beginning::Revival => (None, Opening::default()),
         };
         Self {
             machine: Machine::new(transaction),
@@ -67,8 +77,7 @@ impl TransactionActor {
             surroundings,
             permit: Some(permit),
             starter,
-            idempotency,
-            targets,
+            opening,
             callers: Vec::new(),
             next_caller: 0,
             timer: None,
@@ -109,8 +118,11 @@ impl TransactionActor {
     }
 
     fn create(&mut self, transaction: &Arc<Transaction>, context: &mut Context<Self>) {
-        let idempotency = self.idempotency.take();
-        let new = NewTransaction { transaction: Transaction::clone(transaction), idempotency };
+        let new = NewTransaction {
+            transaction: Transaction::clone(transaction),
+            idempotency: self.opening.idempotency.take(),
+            challenges: std::mem::take(&mut self.opening.challenges),
+        };
         let pending = self.surroundings.store.create(new);
         context.spawn(pending.into_actor(self).map(|created, actor, context| {
             let event = match created {
@@ -155,19 +167,20 @@ impl TransactionActor {
     }
 
     fn push(&mut self, device_id: DeviceId, context: &mut Context<Self>) {
-        if let Some(index) = self.targets.iter().position(|(known, _)| *known == device_id) {
-            let (_, target) = self.targets.swap_remove(index);
-            if self.targets.is_empty() {
+        let targets = &mut self.opening.targets;
+        if let Some(index) = targets.iter().position(|(known, _)| *known == device_id) {
+            let (_, target) = targets.swap_remove(index);
+            if targets.is_empty() {
                 // Gives the memory back: the transaction waits for its user from here on.
-                self.targets = Vec::new();
+                *targets = Vec::new();
             }
             return self.push_to(device_id, Some(target), context);
         }
         let store = Arc::clone(&self.surroundings.store);
-        let reading = async move { store.device(device_id).await };
-        context.spawn(actix::fut::wrap_future::<_, Self>(reading).map(move |read, actor, context| {
-            let device = read.ok().flatten().filter(tocsin_model::Device::can_be_pushed);
-            actor.push_to(device_id, device.map(Target::from), context);
+        let id = self.machine.transaction().id;
+        let reading = async move { Target::read(&*store, id, device_id).await };
+        context.spawn(actix::fut::wrap_future::<_, Self>(reading).map(move |target, actor, context| {
+            actor.push_to(device_id, target, context);
         }));
     }
 
@@ -194,7 +207,7 @@ impl TransactionActor {
         let provider = recipient.delivery.as_ref().map(|delivery| &delivery.provider).ok_or(TokenDead)?;
         let target = target.ok_or(TokenDead)?;
         let surroundings = &self.surroundings;
-        let push = push::ask(transaction, recipient, &target, &self.config, &surroundings.push_ids)
+        let push = push::ask(transaction, recipient, target, &self.config, &surroundings.push_ids)
             .ok_or(RequestRefused)?;
         let providers = surroundings.providers();
         let address = providers.supervisor(Some(provider)).ok_or(Unavailable)?;
@@ -232,7 +245,7 @@ impl TransactionActor {
     /// It is final: lets go of everything but its memory of the outcome, and stops a moment later.
     fn retire(&mut self, context: &mut Context<Self>) {
         self.permit = None;
-        self.targets = Vec::new();
+        self.opening = Opening::default();
         self.surroundings.metrics.ended(self.machine.transaction());
         if let Some(armed) = self.timer.take() {
             context.cancel_future(armed);

@@ -12,7 +12,7 @@ mod state;
 #[cfg(test)]
 mod state_tests;
 
-pub(crate) use actor::{Ask, Beginning, News, Request, TransactionActor, judge_ended, unanswered};
+pub(crate) use actor::{Ask, Beginning, News, Opening, Request, TransactionActor, judge_ended, unanswered};
 pub use effect::{Effect, Reply};
 pub use event::{CallerId, Event, StoreFailure, WriteOutcome};
 pub(crate) use push::{PushIds, Target};

@@ -4,8 +4,13 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use tocsin_config::{App, Config, PushText};
-use tocsin_model::{Device, DeviceId, PushId, PushKind, PushTarget, Recipient, Transaction, TransactionId};
+use tocsin_model::{
+    Device, DeviceId, KeptChallenge, PushId, PushKind, PushTarget, Recipient, SealedChallenge, Transaction,
+    TransactionId,
+};
+use tocsin_storage::Store;
 
+use crate::device::thumbprint;
 use crate::protocol::{Push, PushContent};
 
 /// Derives push ids. They are not stored: a repetition after a cut or a restart derives the same one again.
@@ -36,11 +41,32 @@ pub(crate) struct Target {
     pub(crate) address: PushTarget,
     /// Whether it was refused before.
     pub(crate) suspected: bool,
+    /// The challenge that is kept for its present encryption key.
+    pub(crate) sealed: Option<Box<SealedChallenge>>,
 }
 
-impl From<Device> for Target {
-    fn from(device: Device) -> Self {
-        Self { suspected: device.push_suspect_count > 0, address: device.push }
+impl Target {
+    /// Of a phone, with what is kept for it among `challenges`.
+    pub(crate) fn new(device: Device, challenges: &[(DeviceId, KeptChallenge)]) -> Self {
+        let kept = challenges.iter().find(|(device_id, _)| *device_id == device.id);
+        Self::with(device, kept.map(|(_, kept)| kept.clone()))
+    }
+
+    /// As the storage has it now; `None` when the phone can be pushed to no more.
+    pub(crate) async fn read(store: &dyn Store, id: TransactionId, device_id: DeviceId) -> Option<Self> {
+        let device = store.device(device_id).await.ok().flatten().filter(Device::can_be_pushed)?;
+        let kept = match device.encryption_key {
+            // Without its seal the push says less, and the phone fetches.
+            Some(_) => store.kept_challenge(id, device_id).await.ok().flatten(),
+            None => None,
+        };
+        Some(Self::with(device, kept))
+    }
+
+    fn with(device: Device, kept: Option<KeptChallenge>) -> Self {
+        let key = device.encryption_key.as_ref().map(thumbprint);
+        let sealed = kept.zip(key).and_then(|(kept, key)| kept.sealed_to(&key)).map(Box::new);
+        Self { suspected: device.push_suspect_count > 0, address: device.push, sealed }
     }
 }
 
@@ -48,7 +74,7 @@ impl From<Device> for Target {
 pub(crate) fn ask(
     transaction: &Transaction,
     recipient: &Recipient,
-    target: &Target,
+    target: Target,
     config: &Config,
     push_ids: &PushIds,
 ) -> Option<Push> {
@@ -57,10 +83,11 @@ pub(crate) fn ask(
         transaction_id: transaction.id,
         device_id: recipient.device_id,
         push_id: push_ids.derive(transaction.id, recipient.device_id, transaction.resends.used),
-        target: target.address.clone(),
         app_id: Arc::from(app_platform_id(app, target.address.kind)?),
+        target: target.address,
         expires_at: transaction.expires_at,
         content: content(transaction, config),
+        sealed: target.sealed,
         suspected: target.suspected,
     })
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tocsin_model::{
     Answer, Content, Counter, Decision, Delivery, DeliveryReason, DeliveryStatus, DeviceId, ErrorCode,
-    FailureReason, KeyUse, Method, Nonce, Partition, Platform, Recipient, State, Transaction, TransactionId,
-    UnixMs, User, UserId, UserIdRule,
+    FailureReason, KeyUse, Method, Nonce, Partition, Platform, Recipient, RequestMessage, State, Transaction,
+    TransactionId, UnixMs, User, UserId, UserIdRule,
 };
 
 use super::{CallerId, Effect, Event, Machine, Reply, StoreFailure, WriteOutcome};
@@ -57,6 +57,7 @@ fn transaction(devices: u8) -> Transaction {
         resends: Counter::new(2),
         answer: None,
         keep_for_polling: false,
+        request_message: RequestMessage::NotAsked,
     }
 }
 

@@ -10,17 +10,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
+use rustls::crypto::aws_lc_rs::hpke::DH_KEM_P256_HKDF_SHA256_AES_256;
+use rustls::crypto::hpke::{EncapsulatedSecret, Hpke as _, HpkePrivateKey};
 use serde_json::{Value, json};
 use tocsin_config::Config;
 use tocsin_engine::clock::Clock;
-use tocsin_engine::device::{ServerKeys, thumbprint};
+use tocsin_engine::device::{Jwk, ServerKeys, thumbprint};
 use tocsin_engine::metrics::Metrics;
 use tocsin_engine::protocol::{DeliveryOutcome, Push};
 use tocsin_engine::provider::{Driver, DriverReport, PushVerdict};
-use tocsin_engine::{DeviceCall, Engine, EngineParts, EnrollmentRequest, Handle};
+use tocsin_engine::{ChallengeForm, DeviceCall, Engine, EngineParts, EnrollmentRequest, Handle};
 use tocsin_model::{
-    Content, Idempotency, KeyId, Problem, PublicKey, StartRequest, State, Transaction, TransactionId, User,
-    UserId, UserIdRule,
+    Content, DeliveryChoice, Idempotency, KeyId, Problem, PublicKey, SealedChallenge, StartRequest, State,
+    Transaction, TransactionId, User, UserId, UserIdRule,
 };
 use tocsin_storage::memory::{MemoryOptions, MemoryStore};
 
@@ -178,15 +180,20 @@ impl Bank {
 
     /// Enrols a phone for a user.
     pub async fn enrol(&self, user_id: &str) -> Phone {
-        let request = EnrollmentRequest {
-            client: "portal".parse().expect("valid"),
-            user: user(user_id),
-            app: "bank".parse().expect("valid"),
-            time_to_live: None,
-            idempotency: None,
-        };
-        let opened = self.handle.open_enrollment(request).await.expect("opened");
-        Phone::enrol(self, opened.activation_code.expose()).await.expect("enrolled")
+        self.enrol_in("bank", user_id).await
+    }
+
+    /// Enrols a phone for a user in this app.
+    pub async fn enrol_in(&self, app: &str, user_id: &str) -> Phone {
+        let opened = self.handle.open_enrollment(enrolment_of(user_id, app)).await.expect("opened");
+        Phone::enrol(self, app, opened.activation_code.expose(), None).await.expect("enrolled")
+    }
+
+    /// Enrols a phone whose challenges are sealed.
+    pub async fn enrol_sealed(&self, user_id: &str) -> Phone {
+        let opened = self.handle.open_enrollment(enrolment_of(user_id, "bank")).await.expect("opened");
+        let key = SigningKey::from_slice(&random::<32>()).expect("a scalar");
+        Phone::enrol(self, "bank", opened.activation_code.expose(), Some(key)).await.expect("enrolled")
     }
 
     pub async fn start_login(&self, user_id: &str) -> Arc<Transaction> {
@@ -228,6 +235,16 @@ pub fn user(id: &str) -> User {
     User { realm: "retail".parse().expect("valid"), id: UserId::new(id, UserIdRule::Exact).expect("valid") }
 }
 
+fn enrolment_of(user_id: &str, app: &str) -> EnrollmentRequest {
+    EnrollmentRequest {
+        client: "portal".parse().expect("valid"),
+        user: user(user_id),
+        app: app.parse().expect("valid"),
+        time_to_live: None,
+        idempotency: None,
+    }
+}
+
 pub fn request(user_id: &str, type_name: &str) -> StartRequest {
     StartRequest {
         client: "portal".parse().expect("valid"),
@@ -237,6 +254,7 @@ pub fn request(user_id: &str, type_name: &str) -> StartRequest {
         device_id: None,
         app: None,
         time_to_live: None,
+        delivery: DeliveryChoice::Push,
         idempotency: None,
     }
 }
@@ -254,6 +272,7 @@ pub fn with_key(request: StartRequest, key: &str, fingerprint: u8) -> StartReque
 /// A phone with a real key.
 pub struct Phone {
     key: SigningKey,
+    encryption_key: Option<SigningKey>,
     pub device_id: String,
     kid: String,
 }
@@ -273,27 +292,31 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 impl Phone {
-    async fn enrol(bank: &Bank, code: &str) -> Result<Self, Problem> {
+    async fn enrol(
+        bank: &Bank,
+        app: &str,
+        code: &str,
+        encryption_key: Option<SigningKey>,
+    ) -> Result<Self, Problem> {
         let secret: [u8; 32] = random();
         let key = SigningKey::from_slice(&secret).expect("a scalar");
-        let point = key.verifying_key().to_encoded_point(false);
-        let coordinate = |bytes: Option<&p256::FieldBytes>| {
-            let bytes: [u8; 32] = (*bytes.expect("uncompressed")).into();
-            bytes
-        };
-        let public = PublicKey { x: coordinate(point.x()), y: coordinate(point.y()) };
+        let public = public_half(&key);
         // The thumbprint is not needed to enrol; taking it shows that both sides read the key alike.
         let _ = thumbprint(&public);
-        let jwk = json!({"kty": "EC", "crv": "P-256", "x": URL_SAFE_NO_PAD.encode(public.x), "y": URL_SAFE_NO_PAD.encode(public.y)});
+        let jwk = serde_json::to_value(Jwk::of(&public)).expect("serialises");
         let token: String = random::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
-        let body = json!({
-            "activation_code": code, "name": "phone", "platform": "ios", "app": "bank", "app_version": "1.0",
+        let mut body = json!({
+            "activation_code": code, "name": "phone", "platform": "ios", "app": app, "app_version": "1.0",
             "os_version": "26.1", "model": "test", "locale": "en", "capabilities": [],
             "push": {"kind": "apns", "value": token, "environment": "production"},
             "keys": [{"use": "device", "jwk": jwk}],
-        })
-        .to_string();
-        let mut phone = Self { key, device_id: String::new(), kid: String::new() };
+        });
+        if let Some(encryption_key) = &encryption_key {
+            body["encryption_jwk"] =
+                serde_json::to_value(Jwk::of(&public_half(encryption_key))).expect("JSON");
+        }
+        let body = body.to_string();
+        let mut phone = Self { key, encryption_key, device_id: String::new(), kid: String::new() };
         let authorization = phone.proof(bank, "POST", "/device/v1/enrollments", body.as_bytes());
         let call = DeviceCall {
             authorization: Some(&authorization),
@@ -326,6 +349,27 @@ impl Phone {
 
     /// The claims of the challenge that this phone fetches.
     pub async fn fetch(&self, bank: &Bank, id: TransactionId) -> Result<Value, Problem> {
+        Ok(match self.fetch_form(bank, id).await? {
+            ChallengeForm::Signed(jws) => claims_of(&jws),
+            ChallengeForm::Sealed(sealed) => claims_of(&self.open(&sealed, id)),
+        })
+    }
+
+    /// Opens a seal.
+    pub fn open(&self, sealed: &SealedChallenge, id: TransactionId) -> String {
+        let scalar = self.encryption_key.as_ref().expect("has one").to_bytes().to_vec();
+        let opened = DH_KEM_P256_HKDF_SHA256_AES_256.open(
+            &EncapsulatedSecret(sealed.encapsulated.to_vec()),
+            b"tocsin/v1/challenge",
+            id.to_string().as_bytes(),
+            &sealed.ciphertext,
+            &HpkePrivateKey::from(scalar),
+        );
+        String::from_utf8(opened.expect("opens")).expect("UTF-8")
+    }
+
+    /// What this phone fetches, in the form in which it comes.
+    pub async fn fetch_form(&self, bank: &Bank, id: TransactionId) -> Result<ChallengeForm, Problem> {
         let path = format!("/device/v1/transactions/{id}");
         let authorization = self.proof(bank, "GET", &path, b"");
         let call = DeviceCall {
@@ -335,10 +379,7 @@ impl Phone {
             body: b"",
         };
         let device = bank.handle.authenticate(call).await?;
-        let challenge = bank.handle.challenge(&device, id).await?.challenge;
-        let payload = challenge.split('.').nth(1).expect("a compact JWS");
-        let payload = URL_SAFE_NO_PAD.decode(payload).expect("base64url");
-        Ok(serde_json::from_slice(&payload).expect("JSON"))
+        Ok(bank.handle.challenge(&device, id).await?.form)
     }
 
     /// Fetches, and sends the answer.
@@ -368,6 +409,19 @@ impl Phone {
             DeviceCall { authorization: None, method: "POST", path_and_query: &path, body: body.as_bytes() };
         bank.handle.answer(call, id).await
     }
+}
+
+fn public_half(key: &SigningKey) -> PublicKey {
+    let point = key.verifying_key().to_encoded_point(false);
+    let coordinate = |bytes: Option<&p256::FieldBytes>| (*bytes.expect("uncompressed")).into();
+    PublicKey { x: coordinate(point.x()), y: coordinate(point.y()) }
+}
+
+/// The claims of a compact JWS.
+pub fn claims_of(jws: &str) -> Value {
+    let payload = jws.split('.').nth(1).expect("a compact JWS");
+    let payload = URL_SAFE_NO_PAD.decode(payload).expect("base64url");
+    serde_json::from_slice(&payload).expect("JSON")
 }
 
 fn random<const N: usize>() -> [u8; N] {

@@ -6,3 +6,4 @@ mod faults;
 mod fixture;
 mod lifecycle;
 mod provider;
+mod sealed;

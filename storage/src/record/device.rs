@@ -1,5 +1,6 @@
 //! The disk form of a device. Holds the push token, so it has no debug print.
 
+use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use tocsin_model::{
     AppVersion, Device, DeviceId, DeviceKey, DeviceProfile, EnrollmentId, KeyId, PublicKey, PushTarget,
@@ -36,6 +37,9 @@ pub(crate) struct DeviceRecord<'a> {
     created_at_ms: u64,
     #[n(11)]
     last_used_at_ms: u64,
+    /// `x ‖ y`
+    #[n(16)]
+    encryption_key: Option<ByteArray<64>>,
 }
 
 #[derive(Encode, Decode)]
@@ -102,6 +106,7 @@ impl<'a> DeviceRecord<'a> {
             keys: device.keys.iter().map(KeyRecord::new).collect(),
             created_at_ms: device.created_at.get(),
             last_used_at_ms: device.last_used_at.get(),
+            encryption_key: device.encryption_key.as_ref().map(from_public_key),
         }
     }
 
@@ -117,10 +122,25 @@ impl<'a> DeviceRecord<'a> {
             push: self.push.into_model()?,
             push_suspect_count: self.push_suspect_count,
             keys: self.keys.into_iter().map(KeyRecord::into_model).collect::<Result<_, _>>()?,
+            encryption_key: self.encryption_key.map(to_public_key),
             created_at: UnixMs::new(self.created_at_ms),
             last_used_at: UnixMs::new(self.last_used_at_ms),
         })
     }
+}
+
+fn from_public_key(key: &PublicKey) -> ByteArray<64> {
+    let mut bytes = [0; 64];
+    bytes[..32].copy_from_slice(&key.x);
+    bytes[32..].copy_from_slice(&key.y);
+    bytes.into()
+}
+
+fn to_public_key(bytes: ByteArray<64>) -> PublicKey {
+    let mut key = PublicKey { x: [0; 32], y: [0; 32] };
+    key.x.copy_from_slice(&bytes[..32]);
+    key.y.copy_from_slice(&bytes[32..]);
+    key
 }
 
 impl<'a> ProfileRecord<'a> {

@@ -9,6 +9,7 @@ mod audit;
 mod code;
 mod device;
 mod enrollment;
+mod kept;
 mod marks;
 mod small;
 mod transaction;
@@ -22,6 +23,7 @@ use crate::envelope::{self, Expiry};
 pub(crate) use audit::{AuditPlaceRecord, AuditRecord};
 pub(crate) use device::DeviceRecord;
 pub(crate) use enrollment::EnrollmentRecord;
+pub(crate) use kept::KeptChallengeRecord;
 pub(crate) use marks::MarksRecord;
 #[cfg(feature = "rocks")]
 pub(crate) use small::FormatRecord;

@@ -3,9 +3,9 @@
 use tocsin_model::{
     ActivationCodeHash, Answer, AppVersion, Content, Counter, Decision, Delivery, DeliveryReason,
     DeliveryStatus, Detail, Device, DeviceId, DeviceKey, DeviceProfile, DeviceStatus, Enrollment,
-    EnrollmentId, EnrollmentState, FailureReason, KeyId, KeyUse, Method, Nonce, Platform, PublicKey,
-    PushEnvironment, PushKind, PushTarget, PushToken, Recipient, State, Thumbprint, Transaction,
-    TransactionId, UnixMs, User, UserId,
+    EnrollmentId, EnrollmentState, FailureReason, KeptChallenge, KeyId, KeyUse, Method, Nonce, Platform,
+    PublicKey, PushEnvironment, PushKind, PushTarget, PushToken, Recipient, RequestMessage, SealedChallenge,
+    State, Thumbprint, Transaction, TransactionId, UnixMs, User, UserId,
 };
 
 use super::*;
@@ -16,17 +16,19 @@ const BARE_BYTES: &str = "\
     070707070707070707070713f5";
 
 const DEVICE_BYTES: &str = "\
-    ac0002016172026175036161045003030303030303030303030303030303050306a700614e010002613403614f04614d\
+    ad0002016172026175036161045003030303030303030303030303030303050306a700614e010002613403614f04614d\
     05616c0681616307a40001016230610201030508060981a6006664657669636501500707070707070707070707070707\
     070702582008080808080808080808080808080808080808080808080808080808080808080358200909090909090909\
     0909090909090909090909090909090909090909090909090458200a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a\
-    0a0a0a0a0a0a0a0a0a0a0a050b0a0c0b0d";
+    0a0a0a0a0a0a0a0a0a0a0a050b0a0c0b0d105840\
+    0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e\
+    0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f";
 
 const TRANSACTION_BYTES: &str = "\
-    b400020105020203080409050a060b0703080409050a61630b61720c61750d61740e000fa600615401614d0261530381\
+    b500020105020203080409050a060b0703080409050a61630b61720c61750d61740e000fa600615401614d0261530381\
     a200614c0161560481a200614801615705614310826370696e68637573746f6d3a781181a60050060606060606060606\
     06060606060606016144020103616104500707070707070707070707070707070705a30061700104020112a600500606\
-    0606060606060606060606060606016370696e0201030c04614a05615013f5";
+    0606060606060606060606060606016370696e0201030c04614a05615013f51819f5";
 
 const ENROLLMENT_BYTES: &str = "\
     ab0002016163026172036175046161055820030303030303030303030303030303030303030303030303030303030303\
@@ -88,6 +90,7 @@ fn transaction() -> Transaction {
             proof_jws: Some("P".into()),
         }),
         keep_for_polling: true,
+        request_message: RequestMessage::AskedFor,
     }
 }
 
@@ -122,6 +125,7 @@ fn device() -> Device {
             thumbprint: Thumbprint::from_bytes([10; 32]),
             registered_at: UnixMs::new(11),
         }],
+        encryption_key: Some(PublicKey { x: [14; 32], y: [15; 32] }),
         created_at: UnixMs::new(12),
         last_used_at: UnixMs::new(13),
     }
@@ -165,6 +169,7 @@ fn a_bare_transaction_has_these_bytes() {
     bare.content.hidden_details.clear();
     bare.recipients.iter_mut().for_each(|recipient| recipient.delivery = None);
     bare.answer = None;
+    bare.request_message = RequestMessage::NotAsked;
     let written = payload(&TransactionRecord::new(&bare));
     assert_eq!(hex(&written), BARE_BYTES);
     assert_eq!(transaction_of(&written), Ok(bare));
@@ -201,6 +206,7 @@ fn typical() -> Transaction {
     login.resends = Counter::new(3);
     login.answer = None;
     login.keep_for_polling = false;
+    login.request_message = RequestMessage::NotAsked;
     login
 }
 
@@ -264,6 +270,33 @@ fn an_unknown_word_of_a_mark_is_refused() {
     written[status] = 0x17;
     let marks: MarksRecord = from_payload(&written).expect("well-formed");
     assert!(marks.lay_on(&mut transaction()).is_err());
+}
+
+#[test]
+fn kept_challenges_have_these_bytes() {
+    let sealed = KeptChallenge::Sealed(SealedChallenge {
+        to: Thumbprint::from_bytes([0x11; 32]),
+        encapsulated: [0x22; 65],
+        ciphertext: Box::new([0x33, 0x34]),
+    });
+    let signed = KeptChallenge::Signed("J".into());
+    let golden = [
+        (sealed, format!("a3005820{}015841{}02423334", "11".repeat(32), "22".repeat(65))),
+        (signed, "a102414a".to_owned()),
+    ];
+    for (kept, bytes) in golden {
+        let written = payload(&KeptChallengeRecord::new(&kept));
+        assert_eq!(hex(&written), bytes);
+        let read = from_payload::<KeptChallengeRecord<'_>>(&written).expect("well-formed").into_model();
+        assert_eq!(read, Ok(kept));
+    }
+}
+
+#[test]
+fn half_a_seal_is_refused() {
+    let half = [&[0xa2, 0x00, 0x58, 0x20][..], &[0x11; 32], &[0x02, 0x41, 0x33]].concat();
+    let read = from_payload::<KeptChallengeRecord<'_>>(&half).expect("well-formed").into_model();
+    assert_eq!(read, Err(Malformed("it holds half a seal")));
 }
 
 #[test]
@@ -340,7 +373,7 @@ fn fields_of_the_future_are_skipped() {
 fn an_unknown_word_makes_a_row_unreadable() {
     let mut written = payload(&TransactionRecord::new(&transaction()));
     // The map's head, revision and its number, then the number of the state.
-    assert_eq!(written[..5], [0xb4, 0x00, 0x02, 0x01, 0x05]);
+    assert_eq!(written[..5], [0xb5, 0x00, 0x02, 0x01, 0x05]);
     written[4] = 0x17;
     assert_eq!(transaction_of(&written), Err(Malformed("it holds an unknown or incomplete state")));
     let head: TransactionHead = from_payload(&written).expect("well-formed");

@@ -2,8 +2,8 @@
 
 use minicbor::{Decode, Encode};
 use tocsin_model::{
-    Answer, Content, Counter, Delivery, Detail, DeviceId, KeyUse, Nonce, Recipient, State, Transaction,
-    TransactionId, UnixMs, User, UserId,
+    Answer, Content, Counter, Delivery, Detail, DeviceId, KeyUse, Nonce, Recipient, RequestMessage, State,
+    Transaction, TransactionId, UnixMs, User, UserId,
 };
 
 use super::{Malformed, code, key_use, name};
@@ -60,6 +60,8 @@ pub(crate) struct TransactionRecord<'a> {
     answer: Option<AnswerRecord<'a>>,
     #[cbor(n(19), skip_if = "is_unset")]
     keep_for_polling: bool,
+    #[cbor(n(25), skip_if = "is_unset")]
+    request_message_asked: bool,
 }
 
 /// The fields that a compare-and-set compares, read without the texts.
@@ -173,6 +175,7 @@ impl<'a> TransactionRecord<'a> {
             recipients: transaction.recipients.iter().map(RecipientRecord::new).collect(),
             answer: transaction.answer.as_ref().map(AnswerRecord::new),
             keep_for_polling: transaction.keep_for_polling,
+            request_message_asked: transaction.request_message.is_asked_for(),
         }
     }
 
@@ -199,6 +202,10 @@ impl<'a> TransactionRecord<'a> {
             resends: Counter { used: self.resends_used, max: self.resends_max },
             answer: self.answer.map(AnswerRecord::into_model).transpose()?,
             keep_for_polling: self.keep_for_polling,
+            request_message: match self.request_message_asked {
+                true => RequestMessage::AskedFor,
+                false => RequestMessage::NotAsked,
+            },
         })
     }
 }

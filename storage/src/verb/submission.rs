@@ -1,8 +1,7 @@
 //! The closed list of verbs that can be submitted, each with the way to its answer.
 
 use tocsin_model::{
-    ActivationCodeHash, AuditActor, AuditEvent, Device, DeviceId, EnrollmentId, PushKind, PushToken,
-    Transaction, UnixMs,
+    ActivationCodeHash, AuditActor, AuditEvent, Device, DeviceId, EnrollmentId, KeptChallenge, PushKind, PushToken, Transaction, TransactionId, UnixMs,
 };
 use tokio::sync::oneshot;
 
@@ -27,9 +26,24 @@ pub(crate) enum Verb {
     Create(Box<NewTransaction>, Answer<Created>),
     End(Box<Transaction>, Answer<Ended>),
     Mark(Box<Transaction>, Answer<()>),
-    Attempt { tried: Box<Transaction>, used_before: u32, answer: Answer<Attempted> },
+    Attempt {
+        tried: Box<Transaction>,
+        used_before: u32,
+        answer: Answer<Attempted>,
+    },
+    KeepChallenge {
+        id: TransactionId,
+        device_id: DeviceId,
+        challenge: Box<KeptChallenge>,
+        answer: Answer<KeptChallenge>,
+    },
     OpenEnrollment(Box<NewEnrollment>, Answer<EnrollmentOpened>),
-    Enrol { code_hash: Box<ActivationCodeHash>, device: Box<Device>, now: UnixMs, answer: Answer<Enrolled> },
+    Enrol {
+        code_hash: Box<ActivationCodeHash>,
+        device: Box<Device>,
+        now: UnixMs,
+        answer: Answer<Enrolled>,
+    },
     CancelEnrollment(EnrollmentId, Answer<EnrollmentCancelled>),
     RevokeDevice(DeviceId, AuditActor, UnixMs, Answer<Revoked>),
     JudgePushTarget(Box<(PushKind, PushToken, PushTargetVerdict)>, Answer<Vec<DeviceId>>),
@@ -46,6 +60,7 @@ impl Verb {
             Self::End(..)
             | Self::Mark(..)
             | Self::Attempt { .. }
+            | Self::KeepChallenge { .. }
             | Self::Enrol { .. }
             | Self::CancelEnrollment(..)
             | Self::RevokeDevice(..)
@@ -68,6 +83,7 @@ impl Verb {
             Self::End(_, answer) => drop(answer.send(Err(error))),
             Self::Mark(_, answer) => drop(answer.send(Err(error))),
             Self::Attempt { answer, .. } => drop(answer.send(Err(error))),
+            Self::KeepChallenge { answer, .. } => drop(answer.send(Err(error))),
             Self::OpenEnrollment(_, answer) => drop(answer.send(Err(error))),
             Self::Enrol { answer, .. } => drop(answer.send(Err(error))),
             Self::CancelEnrollment(_, answer) => drop(answer.send(Err(error))),
@@ -93,6 +109,9 @@ impl Verb {
             Self::Mark(marked, answer) => settle(transaction::mark(table, &marked, batch), batch, answer),
             Self::Attempt { tried, used_before, answer } => {
                 settle(transaction::attempt(table, &tried, used_before, batch), batch, answer)
+            }
+            Self::KeepChallenge { id, device_id, challenge, answer } => {
+                settle(transaction::keep_challenge(table, &id, &device_id, *challenge, batch), batch, answer)
             }
             Self::OpenEnrollment(new, answer) => settle(enrollment::open(table, &new, batch), batch, answer),
             Self::Enrol { code_hash, device, now, answer } => {

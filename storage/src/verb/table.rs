@@ -2,8 +2,8 @@
 
 use minicbor::Decode;
 use tocsin_model::{
-    ActivationCodeHash, Device, DeviceId, DurationMs, Enrollment, EnrollmentId, Transaction, TransactionId,
-    UnixMs,
+    ActivationCodeHash, Device, DeviceId, DurationMs, Enrollment, EnrollmentId, KeptChallenge, Transaction,
+    TransactionId, UnixMs,
 };
 
 use zeroize::Zeroizing;
@@ -12,7 +12,7 @@ use super::rows::{RowResult, Rows};
 use crate::envelope;
 use crate::key::Key;
 use crate::record::{
-    AuditRecord, DeviceRecord, EnrollmentRecord, LinkRecord, Malformed, MarksRecord, TransactionHead,
+    AuditRecord, DeviceRecord, EnrollmentRecord, KeptChallengeRecord, LinkRecord, Malformed, MarksRecord, TransactionHead,
     TransactionRecord, UsedRecord, from_payload,
 };
 use crate::sealing::MasterKeyId;
@@ -157,6 +157,17 @@ impl<'r> Table<'r> {
 
     pub(crate) fn transaction_head(&self, id: &TransactionId) -> RowResult<Option<TransactionHead>> {
         self.record(&Key::transaction(id))
+    }
+
+    /// A challenge as it left for one phone.
+    pub(crate) fn kept_challenge(
+        &self,
+        id: &TransactionId,
+        device_id: &DeviceId,
+    ) -> RowResult<Option<KeptChallenge>> {
+        self.read(&Key::kept_challenge(id, device_id), |payload| {
+            from_payload::<KeptChallengeRecord<'_>>(payload)?.into_model()
+        })
     }
 
     /// A device with the time of its last answer, which stands in a row of its own.

@@ -1,6 +1,6 @@
 //! Verbs of transactions. The first final state that is stored stands; counters never fall.
 
-use tocsin_model::{AuditActor, AuditEvent, AuditKind, Transaction, TransactionId, UnixMs};
+use tocsin_model::{AuditActor, AuditEvent, AuditKind, DeviceId, KeptChallenge, Transaction, TransactionId, UnixMs};
 
 use super::batch::Batch;
 use super::idempotency::{self, Seen};
@@ -8,12 +8,14 @@ use super::rows::RowResult;
 use super::table::{Retention, Table};
 use crate::envelope::Expiry;
 use crate::key::{IdempotencySpace, Key};
-use crate::record::{EmptyRecord, MarksRecord, TransactionHead, TransactionRecord, UsedRecord};
+use crate::record::{
+    EmptyRecord, KeptChallengeRecord, MarksRecord, TransactionHead, TransactionRecord, UsedRecord,
+};
 use crate::store::{Attempted, Created, Ended, NewTransaction};
 
 /// Stores a new transaction. An id that is taken is never overwritten: it counts as the same call again.
 pub(crate) fn create(table: &Table<'_>, new: &NewTransaction, batch: &mut Batch) -> RowResult<Created> {
-    let NewTransaction { transaction, idempotency } = new;
+    let NewTransaction { transaction, idempotency, challenges } = new;
     let space = IdempotencySpace::Transaction;
     match idempotency::look(table, space, &transaction.client, idempotency.as_ref())? {
         Seen::Before(id) => return Ok(Created::Existing(TransactionId::from_bytes(id))),
@@ -26,6 +28,9 @@ pub(crate) fn create(table: &Table<'_>, new: &NewTransaction, batch: &mut Batch)
     put(batch, transaction, table.retention);
     batch.audit(AuditEvent::started(transaction));
     batch.put(Key::open(transaction.expires_at, &transaction.id), Expiry::Never, &EmptyRecord {});
+    for (device_id, challenge) in challenges {
+        put_challenge(batch, transaction.id, device_id, challenge, transaction.expires_at);
+    }
     let (id, deadline) = (*transaction.id.as_bytes(), transaction.expires_at);
     idempotency::keep(batch, space, &transaction.client, idempotency.as_ref(), id, deadline);
     Ok(Created::New)
@@ -83,6 +88,40 @@ pub(crate) fn attempt(
         put(batch, tried, table.retention);
     }
     Ok(Attempted::Stored)
+}
+
+/// Keeps a challenge unless one for the same key is kept: the first stands, so that a phone never sees two. A seal
+/// to a key that the phone has given up makes room.
+pub(crate) fn keep_challenge(
+    table: &Table<'_>,
+    id: &TransactionId,
+    device_id: &DeviceId,
+    challenge: KeptChallenge,
+    batch: &mut Batch,
+) -> RowResult<KeptChallenge> {
+    let Some(stored) = table.transaction_head(id)? else { return Ok(challenge) };
+    if stored.is_final() {
+        return Ok(challenge);
+    }
+    match table.kept_challenge(id, device_id)? {
+        Some(standing) if standing.is_for_the_key_of(&challenge) => Ok(standing),
+        Some(_) | None => {
+            put_challenge(batch, *id, device_id, &challenge, stored.expires_at());
+            Ok(challenge)
+        }
+    }
+}
+
+/// Nobody is shown a challenge after the deadline, so its row is over then: nothing has to take it away.
+fn put_challenge(
+    batch: &mut Batch,
+    id: TransactionId,
+    device_id: &DeviceId,
+    challenge: &KeptChallenge,
+    deadline: UnixMs,
+) {
+    let key = Key::kept_challenge(&id, device_id);
+    batch.put(key, Expiry::At(deadline), &KeptChallengeRecord::new(challenge));
 }
 
 /// The final record, out of the open ones, and the mark on the device that answered. The mark is written blind,

@@ -7,8 +7,8 @@ use tocsin_model::{
     ActivationCodeHash, Answer, AppVersion, Content, Counter, Decision, Delivery, DeliveryStatus, Detail,
     Device, DeviceId, DeviceKey, DeviceProfile, DeviceStatus, DurationMs, Enrollment, EnrollmentId,
     EnrollmentState, Fingerprint, Idempotency, IdempotencyKey, KeyId, KeyUse, Method, Nonce, Partition,
-    Platform, PublicKey, PushEnvironment, PushKind, PushTarget, PushToken, Recipient, State, Thumbprint,
-    Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
+    Platform, PublicKey, PushEnvironment, PushKind, PushTarget, PushToken, Recipient, RequestMessage, State,
+    Thumbprint, Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
 };
 use tocsin_storage::{Clock, NewEnrollment, NewTransaction, Retention};
 
@@ -96,6 +96,7 @@ pub fn transaction(salt: u64) -> Transaction {
         resends: Counter::new(2),
         answer: None,
         keep_for_polling: true,
+        request_message: RequestMessage::NotAsked,
     }
 }
 
@@ -170,7 +171,7 @@ pub fn promise(key: &str, fingerprint: u64) -> Idempotency {
 }
 
 pub fn new_transaction(salt: u64) -> NewTransaction {
-    NewTransaction { transaction: transaction(salt), idempotency: None }
+    NewTransaction { transaction: transaction(salt), idempotency: None, challenges: Vec::new() }
 }
 
 pub fn code_hash(salt: u64) -> ActivationCodeHash {
@@ -236,6 +237,7 @@ pub fn device(salt: u64) -> Device {
         },
         push_suspect_count: 0,
         keys: vec![key(KeyUse::Device, salt), key(KeyUse::Biometric, salt + 0x1000_0000)],
+        encryption_key: None,
         created_at: START,
         last_used_at: START,
     }

@@ -12,7 +12,7 @@ use tocsin_model::PushKind;
 
 use crate::protocol::{Push, PushContent};
 use crate::provider::courier::Prepared;
-use crate::provider::payload::{PAYLOAD_BYTES_MAX, PayloadWriter};
+use crate::provider::payload::{PAYLOAD_BYTES_MAX, PayloadWriter, SealedText};
 use crate::transport::Endpoint;
 
 const APNS_ID: HeaderName = HeaderName::from_static("apns-id");
@@ -56,7 +56,7 @@ impl RequestTemplate {
         let mut uri = http::uri::Parts::default();
         (uri.scheme, uri.authority) = (Some(Scheme::HTTPS), Some(self.authority.clone()));
         uri.path_and_query = Some(path);
-        let is_small_enough = body.len() <= PAYLOAD_BYTES_MAX;
+        let is_small_enough = fits(&body);
         let headers = headers(push)?;
         is_small_enough.then_some(Prepared { uri: Uri::from_parts(uri).ok()?, headers, body })
     }
@@ -85,14 +85,17 @@ fn unrepeated(value: String) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// The payload. A text in clear that does not fit is left out: the phone fetches it anyway.
+/// The payload. What does not fit is left out whole, the seal before the text in clear: the phone fetches it anyway.
 fn payload(push: &Push) -> bytes::Bytes {
+    let by_keys = || PayloadWriter::new(ASK);
+    let sealed = push.sealed.as_deref().map(SealedText::of);
     match &push.content {
-        PushContent::Ask => prompt(PayloadWriter::new(ASK), push),
+        PushContent::Ask => prompt(by_keys(), sealed.as_ref(), push),
         PushContent::AskInClear { title, message } => {
             let alert = PayloadWriter::new(r#"{"aps":{"alert":{"title":"#).string(title);
-            let in_clear = prompt(alert.raw(r#","body":"#).string(message).raw("}"), push);
-            if in_clear.len() <= PAYLOAD_BYTES_MAX { in_clear } else { prompt(PayloadWriter::new(ASK), push) }
+            let alert = alert.raw(r#","body":"#).string(message).raw("}");
+            let in_clear = prompt(alert, sealed.as_ref(), push);
+            if fits(&in_clear) { in_clear } else { prompt(by_keys(), sealed.as_ref(), push) }
         }
         PushContent::Closed(state) => {
             let closed = PayloadWriter::new(CLOSED).plain(push.transaction_id).raw(r#","closed":"#);
@@ -101,15 +104,26 @@ fn payload(push: &Push) -> bytes::Bytes {
     }
 }
 
-fn prompt(alert: PayloadWriter, push: &Push) -> bytes::Bytes {
-    let prompt = alert.raw(PROMPT).plain(push.transaction_id);
-    prompt.raw(r#","e":"#).plain(push.expires_at.seconds()).raw("}").finish()
+/// A prompt with this alert, and with the seal if it fits.
+fn prompt(alert: PayloadWriter, sealed: Option<&SealedText>, push: &Push) -> bytes::Bytes {
+    let open = alert.raw(PROMPT).plain(push.transaction_id).raw(r#","e":"#).plain(push.expires_at.seconds());
+    if let Some(SealedText { enc, ct }) = sealed {
+        let whole = open.clone().raw(r#","enc":"#).plain(enc).raw(r#","ct":"#).plain(ct).raw("}").finish();
+        if fits(&whole) {
+            return whole;
+        }
+    }
+    open.raw("}").finish()
+}
+
+fn fits(payload: &[u8]) -> bool {
+    payload.len() <= PAYLOAD_BYTES_MAX
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::fixtures::{TRANSACTION, push_to};
+    use crate::provider::fixtures::{TRANSACTION, push_to, sealed};
     use serde_json::{Value, json};
     use tocsin_model::{State, UnixMs};
 
@@ -177,6 +191,48 @@ mod tests {
         let prepared = prepare(ask(&"€".repeat(1_400)));
         assert_eq!(json_of(&prepared)["aps"]["alert"]["loc-key"], "LOGIN_REQ");
         assert!(prepared.body.len() <= PAYLOAD_BYTES_MAX);
+    }
+
+    /// The payload of a push with a seal whose ciphertext has this many bytes.
+    fn sealed_payload(content: PushContent, ciphertext_bytes: usize) -> Value {
+        let endpoint = Endpoint::parse("https://localhost").expect("valid");
+        let template = RequestTemplate::new(Arc::new(endpoint));
+        let mut push = push_to(PushKind::Apns, TOKEN, content);
+        push.sealed = Some(sealed(ciphertext_bytes));
+        let prepared = template.prepare(&push).expect("a request");
+        assert!(prepared.body.len() <= PAYLOAD_BYTES_MAX);
+        json_of(&prepared)
+    }
+
+    #[test]
+    fn a_seal_stands_beside_aps_where_it_fits_and_is_never_cut() {
+        let payload = sealed_payload(PushContent::Ask, 900);
+        assert_eq!(payload["enc"], json!("_".repeat(86) + "8"));
+        assert_eq!(payload["ct"].as_str().map(str::len), Some(1_200));
+        // The longest that fits, and one character more.
+        let open = prepare(PushContent::Ask).body.len() + r#","enc":"","ct":"""#.len() + 87;
+        let longest = (PAYLOAD_BYTES_MAX - open) * 3 / 4;
+        assert!(sealed_payload(PushContent::Ask, longest).get("ct").is_some());
+        let without = sealed_payload(PushContent::Ask, longest + 3);
+        assert_eq!((without.get("enc"), without.get("ct"), &without["t"]), (None, None, &json!(TRANSACTION)));
+    }
+
+    #[test]
+    fn a_text_in_clear_comes_before_the_seal() {
+        let ask = |characters: usize| PushContent::AskInClear {
+            title: "Bank".into(),
+            message: "x".repeat(characters).into(),
+        };
+        let whole = sealed_payload(ask(100), 900);
+        assert_eq!(
+            (whole["aps"]["alert"]["title"].as_str(), whole.get("ct").is_some()),
+            (Some("Bank"), true)
+        );
+        let text_only = sealed_payload(ask(1_000), 2_600);
+        assert_eq!((text_only["aps"]["alert"]["title"].as_str(), text_only.get("ct")), (Some("Bank"), None));
+        let seal_only = sealed_payload(ask(4_000), 900);
+        assert_eq!(seal_only["aps"]["alert"]["loc-key"], "LOGIN_REQ");
+        assert!(seal_only.get("ct").is_some());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tocsin_model::{PushKind, UnixMs};
 use crate::protocol::{Push, PushContent};
 use crate::provider::courier::Prepared;
 use crate::provider::error::ProviderFault;
-use crate::provider::payload::{PAYLOAD_BYTES_MAX, PayloadWriter};
+use crate::provider::payload::{PAYLOAD_BYTES_MAX, PayloadWriter, SealedText};
 use crate::transport::{Endpoint, EndpointError};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -63,21 +63,31 @@ fn priority(push: &Push) -> &'static str {
     }
 }
 
-/// The data as JSON. A text in clear that does not fit is left out: the phone fetches it anyway.
+/// The data as JSON. What does not fit is left out whole, the seal before the text in clear: the phone fetches it
+/// anyway.
 fn data(push: &Push) -> Option<String> {
     let id = push.transaction_id.to_string();
     let expires_s = push.expires_at.seconds().to_string();
-    let ask: [(&str, &str); 3] = [("v", "1"), ("t", &id), ("e", &expires_s)];
+    let sealed = push.sealed.as_deref().map(SealedText::of);
+    let ask = [("v", "1"), ("t", id.as_str()), ("e", expires_s.as_str())];
     let data = match &push.content {
-        PushContent::Ask => ask.to_vec(),
+        PushContent::Ask => with_seal(&ask, sealed.as_ref()),
         PushContent::AskInClear { title, message } => {
             let in_clear = [&ask[..], &[("title", title), ("message", message)]].concat();
-            if size(&in_clear) <= PAYLOAD_BYTES_MAX { in_clear } else { ask.to_vec() }
+            let open = if size(&in_clear) <= PAYLOAD_BYTES_MAX { &in_clear[..] } else { &ask };
+            with_seal(open, sealed.as_ref())
         }
         PushContent::Closed(state) => vec![("v", "1"), ("t", &id), ("closed", state.as_str())],
     };
     let is_small_enough = size(&data) <= PAYLOAD_BYTES_MAX;
     is_small_enough.then(|| object(&data))
+}
+
+/// These members, and the seal if it fits.
+fn with_seal<'a>(open: &[(&'a str, &'a str)], sealed: Option<&'a SealedText>) -> Vec<(&'a str, &'a str)> {
+    let members = sealed.map(|SealedText { enc, ct }| [("enc", enc.as_str()), ("ct", ct.as_str())]);
+    let whole = [open, members.as_ref().map_or(&[], |members| &members[..])].concat();
+    if size(&whole) <= PAYLOAD_BYTES_MAX { whole } else { open.to_vec() }
 }
 
 /// What Google counts: keys and values.
@@ -94,7 +104,7 @@ fn object(data: &[(&str, &str)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::fixtures::{TRANSACTION, push_to};
+    use crate::provider::fixtures::{TRANSACTION, push_to, sealed};
     use serde_json::{Value, json};
     use tocsin_model::State;
 
@@ -138,6 +148,31 @@ mod tests {
         assert_eq!((&data["title"], &data["message"]), (&json!("Bank"), &json!("Pay \"7\"?")));
         let data = message(&prepare_to(PushKind::FcmToken, ask("x".repeat(4_050))))["data"].clone();
         assert_eq!(data, json!({"v": "1", "t": TRANSACTION, "e": "1000000"}));
+    }
+
+    #[test]
+    fn a_seal_is_in_the_data_where_it_fits_and_is_never_cut() {
+        let endpoint = Endpoint::parse("https://localhost").expect("valid");
+        let template = RequestTemplate::new(&endpoint, "example-bank").expect("valid");
+        let data_with = |content: PushContent, ciphertext_bytes: usize| {
+            let mut push = push_to(PushKind::FcmToken, "abc:def_1", content);
+            push.sealed = Some(sealed(ciphertext_bytes));
+            message(&template.prepare(&push, NOW).expect("a request"))["data"].clone()
+        };
+        let data = data_with(PushContent::Ask, 900);
+        assert_eq!(data["enc"], json!("_".repeat(86) + "8"));
+        assert_eq!(data["ct"].as_str().map(str::len), Some(1_200));
+        let open = [("v", "1"), ("t", TRANSACTION), ("e", "1000000"), ("enc", ""), ("ct", "")];
+        let longest = (PAYLOAD_BYTES_MAX - size(&open) - 87) * 3 / 4;
+        assert!(data_with(PushContent::Ask, longest).get("ct").is_some());
+        let without = data_with(PushContent::Ask, longest + 3);
+        assert_eq!(without, json!({"v": "1", "t": TRANSACTION, "e": "1000000"}));
+        let ask =
+            |length| PushContent::AskInClear { title: "Bank".into(), message: "x".repeat(length).into() };
+        let text_only = data_with(ask(1_000), 2_600);
+        assert_eq!((text_only["title"].as_str(), text_only.get("enc")), (Some("Bank"), None));
+        let seal_only = data_with(ask(4_050), 900);
+        assert_eq!((seal_only.get("title"), seal_only.get("enc").is_some()), (None, true));
     }
 
     #[test]

@@ -78,7 +78,9 @@ impl Machine {
     }
 
     pub(super) fn end_if_no_push_is_left(&mut self, now: UnixMs, effects: &mut Vec<Effect>) {
-        if self.transaction.keep_for_polling || !self.is_open_at(now) {
+        let is_reached_otherwise =
+            self.transaction.keep_for_polling || self.transaction.request_message.is_asked_for();
+        if is_reached_otherwise || !self.is_open_at(now) {
             return;
         }
         let deliveries =

@@ -1,6 +1,7 @@
 //! What every back end must do, in the words of the trait. Each check runs on a store of its own.
 
 mod audit;
+mod challenge;
 mod device;
 mod enrollment;
 mod expiry;
@@ -99,6 +100,11 @@ conformance! {
         neither_an_end_nor_a_mark_gives_a_try_back,
         open_transactions_come_in_the_order_of_their_deadlines,
         a_final_transaction_is_not_open;
+    challenge:
+        challenges_are_created_with_their_transaction,
+        the_first_challenge_for_a_key_stands,
+        no_challenge_is_kept_for_what_is_not_open,
+        a_challenge_is_readable_until_the_deadline;
     promise:
         the_same_key_and_fingerprint_is_the_same_transaction,
         the_same_key_with_another_fingerprint_is_a_mismatch,

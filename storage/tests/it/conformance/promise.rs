@@ -7,7 +7,11 @@ use super::Bench;
 use crate::fixture::*;
 
 fn start(salt: u64, key: &str, fingerprint: u64) -> NewTransaction {
-    NewTransaction { transaction: transaction(salt), idempotency: Some(promise(key, fingerprint)) }
+    NewTransaction {
+        transaction: transaction(salt),
+        idempotency: Some(promise(key, fingerprint)),
+        challenges: Vec::new(),
+    }
 }
 
 fn opening(salt: u64, key: &str, fingerprint: u64) -> NewEnrollment {

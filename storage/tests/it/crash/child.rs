@@ -91,8 +91,13 @@ fn fail(store: &impl Store, error: &StoreError) {
 async fn one_life(store: &impl Store, random: &mut Random) -> Result<(), StoreError> {
     let mut transaction = transaction(random.next());
     transaction.id = TransactionId::compose(START, Partition::default(), random.bytes16());
-    let created =
-        store.create(NewTransaction { transaction: transaction.clone(), idempotency: None }).await?;
+    let created = store
+        .create(NewTransaction {
+            transaction: transaction.clone(),
+            idempotency: None,
+            challenges: Vec::new(),
+        })
+        .await?;
     assert_eq!(created, Created::New);
     say(&Line::Acknowledged(transaction.id, Verdict::Created));
     for _ in 0..random.below(4) {

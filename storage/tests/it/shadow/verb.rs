@@ -173,6 +173,7 @@ impl Verb {
                 let new = NewTransaction {
                     transaction: transaction(first + name),
                     idempotency: promise.map(promised),
+                    challenges: Vec::new(),
                 };
                 answer(store.create(new), Reply::Created)
             }

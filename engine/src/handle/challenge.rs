@@ -1,0 +1,169 @@
+//! Challenges on their way to phones: listed and fetched, sealed at the start, handed out as request messages.
+//!
+//! A phone with an encryption key gets every challenge sealed, and always the same seal: the one that the start kept.
+//! Where there is none for its present key, because the phone changed it, the first fetch seals anew and keeps that.
+
+use std::sync::Arc;
+
+use tocsin_model::{
+    Device, DeviceId, ErrorCode, KeptChallenge, Problem, PublicKey, Recipient, RequestMessage,
+    SealedChallenge, Transaction, TransactionId, UnixMs,
+};
+
+use super::Handle;
+use crate::device::{TokenType, challenge_payload, request_message, seal_challenge, thumbprint};
+use crate::error::store_problem;
+use crate::transaction::News;
+
+/// A challenge for one phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// The transaction.
+    pub id: TransactionId,
+    /// Until when it can be answered.
+    pub expires_at: UnixMs,
+    /// The challenge itself.
+    pub form: ChallengeForm,
+}
+
+/// The form in which a challenge goes to a phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChallengeForm {
+    /// A compact JWS by the server's key, for a phone without an encryption key.
+    Signed(String),
+    /// The same, readable by the phone alone.
+    Sealed(SealedChallenge),
+}
+
+impl Handle {
+    /// The open challenges of this phone, newest first.
+    pub async fn challenges(&self, device: &Device) -> Result<Vec<Challenge>, Problem> {
+        let mut challenges = Vec::new();
+        let mut open = self.0.registry.admission().open_of(&device.user);
+        // Ids begin with the time.
+        open.sort_unstable_by(|left, right| right.cmp(left));
+        for id in open {
+            match self.challenge(device, id).await {
+                Ok(challenge) => challenges.push(challenge),
+                // It ended meanwhile, is not stored yet, or is not for this phone.
+                Err(problem) if matches!(problem.code, ErrorCode::NotFound | ErrorCode::TransactionFinal) => {
+                }
+                Err(problem) => return Err(problem),
+            }
+        }
+        Ok(challenges)
+    }
+
+    /// The challenge of one transaction for this phone.
+    pub async fn challenge(&self, device: &Device, id: TransactionId) -> Result<Challenge, Problem> {
+        let transaction = self.view(id).await?;
+        let recipient = transaction.recipient(&device.id).ok_or_else(Problem::not_found)?;
+        let now = self.clock().now();
+        if transaction.state.is_final() {
+            return Err(Problem::transaction_final(transaction.state));
+        }
+        if now >= transaction.expires_at {
+            return Err(self.overdue(id).await);
+        }
+        let form = match &device.encryption_key {
+            None => ChallengeForm::Signed(self.sign_challenge(&transaction, recipient, now).await?),
+            Some(key) => ChallengeForm::Sealed(self.one_seal(&transaction, recipient, key, now).await?),
+        };
+        if recipient.delivery.is_some() {
+            self.0.registry.tell(id, News::Fetched(device.id));
+        }
+        Ok(Challenge { id, expires_at: transaction.expires_at, form })
+    }
+
+    /// The challenges of a start that must be kept before they leave: those of phones with an encryption key, and
+    /// the one that is handed out as a request message.
+    pub(super) async fn challenges_to_keep(
+        &self,
+        transaction: &Transaction,
+        encryption_keys: &[(DeviceId, Option<PublicKey>)],
+    ) -> Result<Vec<(DeviceId, KeptChallenge)>, Problem> {
+        let (now, handed_out) = (transaction.created_at, transaction.request_message.is_asked_for());
+        let mut kept = Vec::new();
+        for (device_id, key) in encryption_keys {
+            let recipient = transaction.recipient(device_id).ok_or_else(Problem::internal)?;
+            let challenge = match key {
+                Some(key) => KeptChallenge::Sealed(self.seal(transaction, recipient, key, now).await?),
+                None if handed_out => {
+                    KeptChallenge::Signed(self.sign_challenge(transaction, recipient, now).await?.into())
+                }
+                None => continue,
+            };
+            kept.push((*device_id, challenge));
+        }
+        Ok(kept)
+    }
+
+    /// A pending transaction whose request message was asked for, with its text.
+    pub(super) async fn with_request_message(
+        &self,
+        transaction: Arc<Transaction>,
+    ) -> Result<Arc<Transaction>, Problem> {
+        if transaction.state.is_final() || !transaction.request_message.is_asked_for() {
+            return Ok(transaction);
+        }
+        let Some(receiver) = transaction.recipients.first() else { return Ok(transaction) };
+        let kept = self.store().kept_challenge(transaction.id, receiver.device_id).await;
+        let Some(kept) = kept.map_err(|error| store_problem(&error))? else { return Ok(transaction) };
+        let text = request_message(&transaction.id, &kept);
+        let request_message = RequestMessage::Text(text.into());
+        Ok(Arc::new(Transaction { request_message, ..Transaction::clone(&transaction) }))
+    }
+
+    /// The seal that is kept for this phone's key; made and kept where there is none.
+    async fn one_seal(
+        &self,
+        transaction: &Transaction,
+        recipient: &Recipient,
+        key: &PublicKey,
+        now: UnixMs,
+    ) -> Result<SealedChallenge, Problem> {
+        let (id, device_id, to) = (transaction.id, recipient.device_id, thumbprint(key));
+        let kept = self.store().kept_challenge(id, device_id).await;
+        let kept = kept.map_err(|error| store_problem(&error))?;
+        if let Some(sealed) = kept.and_then(|kept| kept.sealed_to(&to)) {
+            return Ok(sealed);
+        }
+        let fresh = KeptChallenge::Sealed(self.seal(transaction, recipient, key, now).await?);
+        let stands = self.store().keep_challenge(id, device_id, fresh).await;
+        let stands = stands.map_err(|error| store_problem(&error))?;
+        stands.sealed_to(&to).ok_or_else(Problem::internal)
+    }
+
+    async fn seal(
+        &self,
+        transaction: &Transaction,
+        recipient: &Recipient,
+        key: &PublicKey,
+        now: UnixMs,
+    ) -> Result<SealedChallenge, Problem> {
+        let jws = self.sign_challenge(transaction, recipient, now).await?;
+        let (id, key) = (transaction.id, *key);
+        let sealed = self.run_signature(move || seal_challenge(&jws, &id, &key)).await?;
+        sealed.map_err(|error| {
+            tracing::error!(%error, device = %recipient.device_id, "a challenge cannot be sealed");
+            Problem::internal()
+        })
+    }
+
+    async fn sign_challenge(
+        &self,
+        transaction: &Transaction,
+        recipient: &Recipient,
+        now: UnixMs,
+    ) -> Result<String, Problem> {
+        let payload = challenge_payload(transaction, recipient, self.issuer(), now);
+        let core = Arc::clone(&self.0);
+        let signed = self
+            .run_signature(move || core.server_keys.current().sign(TokenType::Challenge, &payload))
+            .await?;
+        signed.map_err(|error| {
+            tracing::error!(%error, "a challenge cannot be signed");
+            Problem::internal()
+        })
+    }
+}
