@@ -6,9 +6,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from phone import (
     Refused, answer_claims, b64, canonical, check_header, digest, read_challenge, shown_of, strict_json, verify,
 )
+from sealed import open_raw, open_sealed, read_message
 
 
-def check_vectors(path):
+def check_vectors(path, rfc9180="rfc9180.json"):
+    check_rfc9180(rfc9180)
     with open(path, encoding="utf-8") as file:
         v = strict_json(file.read())
     keys = {name: dict(key["jwk"], kid=key["kid"]) for name, key in v["keys"].items()}
@@ -41,4 +43,32 @@ def check_vectors(path):
         assert answer_claims(claims, answer["decision"], answer["claims"]["iat"]) == answer["claims"]
         for form in ("jws", "same_with_other_s"):
             assert verify(answer[form], "tocsin-answer+jwt", [keys["device"]]) == answer["claims"]
+    check_seals(v)
     return {"vectors": "all as told"}
+
+
+def check_seals(v):
+    encryption = v["sealed"]["key"]
+    private = dict(encryption["jwk"], d=encryption["test_scalar"])
+    for message in v["sealed"]["request_messages"]:
+        item = read_message(message["text"])
+        sealed = item.get("sealed")
+        compact = open_sealed(private, item["id"], sealed) if sealed else item["challenge"]
+        assert item["id"] == v["transaction_id"] and compact == v["challenge"]["jws"]
+    for bad in v["sealed"]["refused"]:
+        try:
+            open_sealed(private, bad["transaction_id"], bad["sealed"])
+        except Refused:
+            continue
+        raise AssertionError("not refused: " + bad["why"])
+
+
+def check_rfc9180(path):
+    """The CFRG's vectors: this Python's HPKE opens them as the server's does."""
+    with open(path, encoding="utf-8") as file:
+        vector = strict_json(file.read())["vector"]
+    value = lambda name: bytes.fromhex(vector[name])
+    point, first = value("pkRm"), vector["encryptions"][0]
+    private = {"kty": "EC", "crv": "P-256", "x": b64(point[1:33]), "y": b64(point[33:]), "d": b64(value("skRm"))}
+    plain = open_raw(private, value("info"), bytes.fromhex(first["aad"]), value("enc"), bytes.fromhex(first["ct"]))
+    assert plain == bytes.fromhex(first["pt"])

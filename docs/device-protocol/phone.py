@@ -2,38 +2,22 @@
 """A phone for the device protocol, written from device-protocol.md alone.
 
     phone.py enrol --issuer URL --code CODE --app NAME
-    phone.py list | fetch ID | answer ID accept|decline|report
+    phone.py list | fetch ID | scan REQUEST-MESSAGE | answer ID accept|decline|report
     phone.py vectors vectors.json
 
 It keeps its keys in the file named by --state (default phone.json); a real phone keeps them in secure hardware.
 """
-import argparse, base64, datetime, hashlib, json, os, secrets, sys, time, unicodedata
+import argparse, datetime, hashlib, json, os, secrets, sys, time, unicodedata
 import urllib.error, urllib.request
 from urllib.parse import urlsplit
 
 from jwcrypto import jwk, jws
 
+from sealed import Refused, b64, open_sealed, read_message, unb64
+
 SHOWN = ("type", "user", "app", "title", "message", "secure_message", "details", "hidden_details", "context")
 FORBIDDEN_HEADERS = ("jwk", "jku", "x5u", "x5c", "crit", "b64")
 JWS_BYTES_MAX, REPLY_BYTES_MAX = 8192, 1 << 20
-
-
-class Refused(Exception):
-    """What this phone will not do, or what the server would not."""
-
-
-def b64(raw):
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def unb64(text):
-    try:
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except ValueError:
-        raise Refused("not base64url") from None
-    if b64(raw) != text:
-        raise Refused("not canonical base64url")
-    return raw
 
 
 def strict_json(raw):
@@ -190,12 +174,12 @@ class Phone:
             raise Refused(f"{error.code} {problem.get('code')}: {problem.get('detail')}") from None
 
     def enrol(self, code, app, name):
-        public = self.key.export_public(as_dict=True)
-        jwk_public = {member: public[member] for member in ("kty", "crv", "x", "y")}
+        encryption = jwk.JWK(**self.state["encryption_key"])
         reply = self.call("POST", "/device/v1/enrollments", {
             "activation_code": code, "name": name, "platform": "other", "app": app, "app_version": "1.0",
             "os_version": sys.platform, "model": "phone.py", "locale": "en", "capabilities": [],
-            "push": {"kind": "none"}, "keys": [{"use": "device", "jwk": jwk_public}]})
+            "push": {"kind": "none"}, "keys": [{"use": "device", "jwk": self.key.export_public(as_dict=True)}],
+            "encryption_jwk": encryption.export_public(as_dict=True)})
         if reply["issuer"] != self.state["issuer"]:
             raise Refused("the server calls itself otherwise")
         self.state |= {name: reply[name] for name in ("device_id", "server_keys")} | {"kid": reply["kids"]["device"]}
@@ -204,7 +188,9 @@ class Phone:
     def read(self, item, transaction_id=None):
         state = self.state
         known = (state["issuer"], state["device_id"], state["server_keys"])
-        return read_challenge(item["challenge"], *known, self.now(), transaction_id)
+        sealed = item.get("sealed")
+        compact = open_sealed(state["encryption_key"], item["id"], sealed) if sealed else item["challenge"]
+        return read_challenge(compact, *known, self.now(), transaction_id)
 
     def list(self):
         items = self.call("GET", "/device/v1/transactions")["items"]
@@ -212,6 +198,10 @@ class Phone:
 
     def fetch(self, transaction_id):
         return self.read(self.call("GET", f"/device/v1/transactions/{transaction_id}"), transaction_id)
+
+    def scan(self, message):
+        item = read_message(message)
+        return shown_of(self.read(item, item["id"]))
 
     def answer(self, transaction_id, decision):
         claims = answer_claims(self.fetch(transaction_id), decision, int(self.now()))
@@ -221,7 +211,7 @@ class Phone:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=("enrol", "list", "fetch", "answer", "vectors"))
+    parser.add_argument("command", choices=("enrol", "list", "fetch", "scan", "answer", "vectors"))
     parser.add_argument("arguments", nargs="*")
     for name, default in (("issuer", ""), ("code", ""), ("app", "bank"), ("name", "phone.py"), ("state", "phone.json")):
         parser.add_argument("--" + name, default=default)
@@ -232,8 +222,8 @@ def main():
 
             return print(json.dumps(check_vectors(*options.arguments)))
         if options.command == "enrol":
-            key = jwk.JWK.generate(kty="EC", crv="P-256")
-            phone = Phone({"issuer": options.issuer, "key": key.export(as_dict=True)})
+            make = lambda: jwk.JWK.generate(kty="EC", crv="P-256").export(as_dict=True)
+            phone = Phone({"issuer": options.issuer, "key": make(), "encryption_key": make()})
             result = phone.enrol(options.code, options.app, options.name)
         else:
             with open(options.state, encoding="utf-8") as file:

@@ -95,6 +95,32 @@ impl Handset {
         issuer: &str,
         network: &PhoneNetwork,
     ) -> Result<Self, LoadtestError> {
+        Self::enrol_phone(kind, user, world, portal, |profile| Phone::new(network.clone(), issuer, profile))
+            .await
+    }
+
+    /// As [`Handset::enrol`], a phone whose challenges are sealed.
+    pub async fn enrol_sealed(
+        kind: PhoneKind,
+        user: &str,
+        world: &World,
+        portal: &Portal,
+        issuer: &str,
+        network: &PhoneNetwork,
+    ) -> Result<Self, LoadtestError> {
+        Self::enrol_phone(kind, user, world, portal, |profile| {
+            Phone::new(network.clone(), issuer, profile).with_encryption_key()
+        })
+        .await
+    }
+
+    async fn enrol_phone(
+        kind: PhoneKind,
+        user: &str,
+        world: &World,
+        portal: &Portal,
+        make: impl FnOnce(PhoneProfile) -> Phone,
+    ) -> Result<Self, LoadtestError> {
         let opened = portal.open_enrollment(user, APP).await?;
         let code = opened.activation_code.as_deref();
         let code = code.ok_or_else(|| LoadtestError::Unexpected("an enrolment without a code".to_owned()))?;
@@ -111,7 +137,7 @@ impl Handset {
             app: APP.to_owned(),
             push: kind.push_object(&target),
         };
-        let mut phone = Phone::new(network.clone(), issuer, profile);
+        let mut phone = make(profile);
         phone.enrol(code).await?;
         let device_id = phone.device_id().and_then(|id| id.parse().ok());
         let device_id =

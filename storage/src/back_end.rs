@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tocsin_model::{
-    ActivationCodeHash, AuditActor, AuditEvent, ClientId, Device, DeviceId, Enrollment, EnrollmentId, Idempotency, KeptChallenge, KeyId, PushKind, PushToken, Transaction, TransactionId, UnixMs, User,
+    ActivationCodeHash, AuditActor, AuditEvent, ClientId, Device, DeviceId, Enrollment, EnrollmentId,
+    Idempotency, KeptChallenge, KeyId, PushKind, PushToken, Transaction, TransactionId, UnixMs, User,
 };
 use tokio::sync::watch;
 

@@ -10,7 +10,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tocsin_model::{
-    ActivationCodeHash, AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, Device, DeviceId, Enrollment, EnrollmentId, Idempotency, KeptChallenge, KeyId, PushKind, PushToken, Transaction, TransactionId, TypeName, UnixMs, User,
+    ActivationCodeHash, AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, Device, DeviceId, Enrollment,
+    EnrollmentId, Idempotency, KeptChallenge, KeyId, PushKind, PushToken, Transaction, TransactionId,
+    TypeName, UnixMs, User,
 };
 use tokio::sync::{oneshot, watch};
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpRequest;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
 use tocsin_config::Right;
 use tocsin_model::{ClientId, DurationMs, ErrorCode, Problem, StartRequest, Transaction, TransactionId};
 

@@ -32,6 +32,7 @@ pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub text: String,
+    pub bytes: Bytes,
 }
 
 impl Call {
@@ -78,8 +79,8 @@ impl Call {
         let sent = tokio::time::timeout(SOON, client.request(request)).await.expect("a reply in time");
         let (head, body) = sent.expect("a reply").into_parts();
         let body = body.collect().await.expect("a whole reply").to_bytes();
-        let text = String::from_utf8(body.to_vec()).expect("a reply in UTF-8");
-        Answer { status: head.status.as_u16(), headers: head.headers, text }
+        let text = String::from_utf8_lossy(&body).into_owned();
+        Answer { status: head.status.as_u16(), headers: head.headers, text, bytes: body }
     }
 }
 

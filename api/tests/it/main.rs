@@ -16,4 +16,5 @@ mod portal_access;
 mod portal_input;
 mod process;
 mod raw;
+mod sealed;
 mod serve;

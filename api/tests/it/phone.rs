@@ -93,6 +93,11 @@ impl Phone {
     pub async fn enrol(address: SocketAddr, issuer: &str, code: &str) -> Self {
         let key = PhoneKey::generate();
         let enrolled = send_enrolment(address, issuer, &key, &enrolment_body(code, &key)).await.expect(201);
+        Self::of(address, issuer, key, enrolled)
+    }
+
+    /// The phone that was answered so when it enrolled.
+    pub fn of(address: SocketAddr, issuer: &str, key: PhoneKey, enrolled: Value) -> Self {
         Self {
             device_id: enrolled["device_id"].as_str().expect("an id").to_owned(),
             kid: enrolled["kids"]["device"].as_str().expect("a kid").to_owned(),

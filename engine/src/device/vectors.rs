@@ -1,12 +1,14 @@
 //! Makes `docs/device-protocol/vectors.json` and holds the checked-in file against it.
 //!
 //! Everything in it follows from labels: keys are SHA-256 of a label, signatures are deterministic (RFC 6979).
-//! The signatures are made by another library than the one that checks them here.
+//! The signatures are made by another library than the one that checks them here. Only a seal is random.
 
 use std::path::PathBuf;
 
+use rustls::crypto::aws_lc_rs::hpke::DH_KEM_P256_HKDF_SHA256_AES_256;
+use rustls::crypto::hpke::{EncapsulatedSecret, Hpke as _, HpkePrivateKey};
 use serde_json::{Value, json};
-use tocsin_model::{DeviceId, KeyId, PublicKey, UnixMs};
+use tocsin_model::{DeviceId, KeptChallenge, KeyId, PublicKey, SealedChallenge, TransactionId, UnixMs};
 
 use super::challenge::{Shown, challenge_payload};
 use super::encoding::{base64url, key_id_text, nonce_text};
@@ -15,11 +17,13 @@ use super::proof::{ProofRequest, UnverifiedProof};
 use super::testing::{ISSUER, KID, NOW, TestKey, TestPhone, flip_s, login};
 use super::{
     ActivationCode, AnswerContext, EnrolmentRequest, KeyIdRule, TokenType, UnverifiedAnswer, UnverifiedJws,
+    request_message, seal_challenge,
 };
 
 const SERVER_KID: KeyId = KeyId::from_bytes([0x99; 16]);
 const SERVER_LABEL: &str = "tocsin test key: server";
 const DEVICE_LABEL: &str = "tocsin test key: device";
+const ENCRYPTION_LABEL: &str = "tocsin test key: encryption";
 const STRANGER_LABEL: &str = "tocsin test key: stranger";
 /// Set to rewrite the file instead of comparing it.
 const REWRITE_VARIABLE: &str = "TOCSIN_REWRITE_VECTORS";
@@ -126,6 +130,60 @@ fn answers() -> Value {
     json!(["accept", "decline", "report"].map(answer))
 }
 
+/// The sealed challenge and the request messages. A seal is random: the checked-in one stands for as long as it opens
+/// to the challenge.
+fn sealed() -> Value {
+    let (transaction, challenge) = (login(), challenge());
+    let jws = challenge["jws"].as_str().expect("a text");
+    let checked_in =
+        checked_in_seal().filter(|sealed| opens_to(sealed, &transaction.id).as_deref() == Some(jws));
+    let public = TestKey::from_label(ENCRYPTION_LABEL).public_key();
+    let sealed = checked_in
+        .unwrap_or_else(|| seal_challenge(jws, &transaction.id, &public).expect("a key on the curve"));
+    let wire = |sealed: &SealedChallenge| json!({"enc": base64url(&sealed.encapsulated), "ct": base64url(&sealed.ciphertext)});
+    let mut altered = sealed.clone();
+    altered.ciphertext[0] ^= 1;
+    let message = |kept: KeptChallenge| json!({"text": request_message(&transaction.id, &kept)});
+    json!({
+        "key": key(ENCRYPTION_LABEL, None),
+        "sealed": wire(&sealed),
+        "request_messages": [
+            message(KeptChallenge::Sealed(sealed.clone())),
+            message(KeptChallenge::Signed(jws.into())),
+        ],
+        "refused": [
+            {"why": "for another transaction", "sealed": wire(&sealed),
+                "transaction_id": TransactionId::from_bytes([7; 16]).to_string()},
+            {"why": "one changed bit", "sealed": wire(&altered), "transaction_id": transaction.id.to_string()},
+        ],
+    })
+}
+
+fn checked_in_seal() -> Option<SealedChallenge> {
+    let file: Value = serde_json::from_slice(&std::fs::read(path()).ok()?).ok()?;
+    let bytes = |name: &str| super::encoding::decode(file["sealed"]["sealed"][name].as_str()?);
+    Some(SealedChallenge {
+        to: thumbprint(&TestKey::from_label(ENCRYPTION_LABEL).public_key()),
+        encapsulated: bytes("enc")?.try_into().ok()?,
+        ciphertext: bytes("ct")?.into(),
+    })
+}
+
+fn opens_to(sealed: &SealedChallenge, transaction: &TransactionId) -> Option<String> {
+    let scalar = HpkePrivateKey::from(sha256(ENCRYPTION_LABEL.as_bytes()).to_vec());
+    let (encapsulated, bound_to) =
+        (EncapsulatedSecret(sealed.encapsulated.to_vec()), transaction.to_string());
+    let info = b"tocsin/v1/challenge";
+    let plain = DH_KEM_P256_HKDF_SHA256_AES_256.open(
+        &encapsulated,
+        info,
+        bound_to.as_bytes(),
+        &sealed.ciphertext,
+        &scalar,
+    );
+    String::from_utf8(plain.ok()?).ok()
+}
+
 fn canonical_forms() -> Value {
     let sample = |value: Value| {
         let canonical = serde_json_canonicalizer::to_string(&value).expect("strings only");
@@ -156,6 +214,7 @@ fn vectors() -> Value {
         "challenge": challenge(),
         "refused_challenges": refused_challenges(),
         "answers": answers(),
+        "sealed": sealed(),
     })
 }
 

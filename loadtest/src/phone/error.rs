@@ -5,6 +5,9 @@ use serde_json::Value;
 /// Why the phone refuses a challenge. It then shows nothing to decide and signs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// It is not sealed to this phone's key for this transaction.
+    #[error("it is not sealed to this phone's key for this transaction")]
+    NotOurSeal,
     /// It is not a compact JWS of at most 8 KiB in canonical base64url.
     #[error("it is not a compact JWS of at most 8 KiB in canonical base64url")]
     NotCompact,

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p256::EncodedPoint;
 use p256::ecdsa::signature::{Signer as _, Verifier as _};
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
+use p256::elliptic_curve::point::AffineCoordinates as _;
 use serde_json::{Value, json};
 
 /// base64url without padding.
@@ -60,6 +61,20 @@ impl PhoneKey {
         let point = self.0.verifying_key().to_encoded_point(false);
         let half = |bytes: Option<&p256::FieldBytes>| bytes.map(|bytes| base64url(bytes));
         json!({"kty": "EC", "crv": "P-256", "x": half(point.x()), "y": half(point.y())})
+    }
+
+    /// The public half as an uncompressed point (SEC 1).
+    pub(super) fn point(&self) -> [u8; 65] {
+        let mut point = [0; 65];
+        point.copy_from_slice(self.0.verifying_key().to_encoded_point(false).as_bytes());
+        point
+    }
+
+    /// The x coordinate of the point that this key shares with the public key `point`; `None` when that is none.
+    pub(super) fn shared_x(&self, point: &[u8]) -> Option<[u8; 32]> {
+        let public = p256::PublicKey::from_sec1_bytes(point).ok()?;
+        let shared = public.to_projective() * **self.0.as_nonzero_scalar();
+        Some(shared.to_affine().x().into())
     }
 
     /// The signature over `message`, `r ‖ s`.

@@ -13,6 +13,7 @@ mod jose;
 mod json;
 mod key;
 mod network;
+mod seal;
 mod session;
 
 #[cfg(test)]
@@ -25,4 +26,5 @@ pub use claims::{AnswerClaims, ProofClaims};
 pub use error::{PhoneError, Refusal};
 pub use key::{PhoneKey, ServerKeySet};
 pub use network::{PhoneNetwork, PhoneReply, PhoneRequest};
+pub use seal::{Message, Sealed};
 pub use session::{Phone, PhoneProfile};

@@ -7,10 +7,11 @@ use tocsin_model::Decision;
 
 use super::challenge::{Challenge, Expectation};
 use super::claims::{AnswerClaims, ProofClaims};
-use super::error::PhoneError;
+use super::error::{PhoneError, Refusal};
 use super::jose;
 use super::key::{PhoneKey, ServerKeySet, hash, random_text};
 use super::network::{PhoneNetwork, PhoneReply, PhoneRequest};
+use super::seal::{Message, Sealed, parse_request_message};
 
 const TRANSACTIONS: &str = "/device/v1/transactions";
 const ENROLLMENTS: &str = "/device/v1/enrollments";
@@ -35,6 +36,8 @@ pub struct Phone {
     profile: PhoneProfile,
     issuer: String,
     key: PhoneKey,
+    /// Its challenges come sealed to this key.
+    encryption_key: Option<PhoneKey>,
     enrolled: Option<Enrolled>,
     /// Server's clock minus this machine's, in seconds.
     clock_offset_s: f64,
@@ -51,7 +54,13 @@ impl Phone {
     /// A phone with a fresh key for the server whose issuer is `issuer`.
     pub fn new(network: PhoneNetwork, issuer: &str, profile: PhoneProfile) -> Self {
         let (issuer, key) = (issuer.to_owned(), PhoneKey::generate());
-        Self { network, profile, issuer, key, enrolled: None, clock_offset_s: 0.0 }
+        Self { network, profile, issuer, key, encryption_key: None, enrolled: None, clock_offset_s: 0.0 }
+    }
+
+    /// The same phone with a fresh key that its challenges are to be sealed to.
+    #[must_use]
+    pub fn with_encryption_key(self) -> Self {
+        Self { encryption_key: Some(PhoneKey::generate()), ..self }
     }
 
     /// The id that the server gave it.
@@ -88,9 +97,13 @@ impl Phone {
     /// The body of its enrolment.
     pub fn enrolment_body(&self, activation_code: &str) -> Value {
         let PhoneProfile { name, platform, app, push } = &self.profile;
-        json!({"activation_code": activation_code, "name": name, "platform": platform, "app": app,
+        let mut body = json!({"activation_code": activation_code, "name": name, "platform": platform, "app": app,
             "app_version": "1.0", "os_version": "1", "model": "simulated", "locale": "en", "capabilities": [],
-            "push": push, "keys": [{"use": "device", "jwk": self.key.jwk()}]})
+            "push": push, "keys": [{"use": "device", "jwk": self.key.jwk()}]});
+        if let Some(key) = &self.encryption_key {
+            body["encryption_jwk"] = key.jwk();
+        }
+        body
     }
 
     /// What waits for an answer, newest first. A challenge that the phone must refuse fails the whole list.
@@ -116,8 +129,29 @@ impl Phone {
     fn read_item(&self, item: &Value) -> Result<Challenge, PhoneError> {
         let text = |name: &str| item.get(name).and_then(Value::as_str);
         let id = text("id").ok_or(PhoneError::BadReply("an item has no id"))?;
-        let compact = text("challenge").ok_or(PhoneError::BadReply("an item has no challenge"))?;
-        self.read_challenge(compact, Some(id))
+        match (item.get("sealed"), text("challenge")) {
+            (Some(sealed), None) => {
+                let sealed =
+                    Sealed::parse(sealed).ok_or(PhoneError::BadReply("a seal without enc and ct"))?;
+                self.read_sealed(&sealed, id)
+            }
+            (None, Some(compact)) => self.read_challenge(compact, Some(id)),
+            _ => Err(PhoneError::BadReply("an item has not exactly one form of challenge")),
+        }
+    }
+
+    /// Opens a sealed challenge and verifies it, or refuses it.
+    pub fn read_sealed(&self, sealed: &Sealed, transaction_id: &str) -> Result<Challenge, PhoneError> {
+        let opened = self.encryption_key.as_ref().and_then(|key| sealed.open(key, transaction_id));
+        self.read_challenge(&opened.ok_or(Refusal::NotOurSeal)?, Some(transaction_id))
+    }
+
+    /// Reads a request message as it was scanned, and verifies its challenge, or refuses it.
+    pub fn read_request_message(&self, text: &str) -> Result<Challenge, PhoneError> {
+        match parse_request_message(text).ok_or(Refusal::NotCompact)? {
+            (id, Message::Sealed(sealed)) => self.read_sealed(&sealed, &id),
+            (id, Message::Signed(compact)) => self.read_challenge(&compact, Some(&id)),
+        }
     }
 
     /// Verifies a challenge, or refuses it.

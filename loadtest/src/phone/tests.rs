@@ -7,6 +7,7 @@ use super::challenge::{Challenge, Expectation};
 use super::error::Refusal;
 use super::jose;
 use super::key::{PhoneKey, ServerKeySet, base64url, from_base64url, hash};
+use super::seal::{Message, Sealed, parse_request_message};
 
 const ISSUER: &str = "http://127.0.0.1:8441";
 const DEVICE: &str = "22222222-2222-4222-a222-222222222222";
@@ -58,6 +59,25 @@ fn with_changed_text(compact: &str, from: &str, to: &str) -> String {
     let payload = String::from_utf8(from_base64url(parts[1]).expect("base64url")).expect("UTF-8");
     assert!(payload.contains(from));
     format!("{}.{}.{}", parts[0], base64url(payload.replacen(from, to, 1).as_bytes()), parts[2])
+}
+
+#[test]
+fn the_seals_of_the_vectors_open_and_the_spoiled_ones_do_not() {
+    let vectors = vectors();
+    let (sealed, jws) = (&vectors["sealed"], text(&vectors["challenge"], "jws"));
+    let scalar = from_base64url(text(&sealed["key"], "test_scalar")).expect("base64url");
+    let key = PhoneKey::from_scalar(&scalar).expect("a scalar");
+    let read =
+        |message: &Value| match parse_request_message(text(message, "text")).expect("a request message") {
+            (id, Message::Sealed(sealed)) => sealed.open(&key, &id),
+            (_, Message::Signed(jws)) => Some(jws),
+        };
+    let messages = sealed["request_messages"].as_array().expect("an array");
+    assert_eq!(messages.iter().map(read).collect::<Vec<_>>(), [Some(jws.to_owned()), Some(jws.to_owned())]);
+    for bad in sealed["refused"].as_array().expect("an array") {
+        let seal = Sealed::parse(&bad["sealed"]).expect("two members");
+        assert_eq!(seal.open(&key, text(bad, "transaction_id")), None, "{}", bad["why"]);
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The closed list of verbs that can be submitted, each with the way to its answer.
 
 use tocsin_model::{
-    ActivationCodeHash, AuditActor, AuditEvent, Device, DeviceId, EnrollmentId, KeptChallenge, PushKind, PushToken, Transaction, TransactionId, UnixMs,
+    ActivationCodeHash, AuditActor, AuditEvent, Device, DeviceId, EnrollmentId, KeptChallenge, PushKind,
+    PushToken, Transaction, TransactionId, UnixMs,
 };
 use tokio::sync::oneshot;
 

@@ -12,8 +12,8 @@ use super::rows::{RowResult, Rows};
 use crate::envelope;
 use crate::key::Key;
 use crate::record::{
-    AuditRecord, DeviceRecord, EnrollmentRecord, KeptChallengeRecord, LinkRecord, Malformed, MarksRecord, TransactionHead,
-    TransactionRecord, UsedRecord, from_payload,
+    AuditRecord, DeviceRecord, EnrollmentRecord, KeptChallengeRecord, LinkRecord, Malformed, MarksRecord,
+    TransactionHead, TransactionRecord, UsedRecord, from_payload,
 };
 use crate::sealing::MasterKeyId;
 use crate::{StoreError, StoreErrorKind};

@@ -1,6 +1,8 @@
 //! Verbs of transactions. The first final state that is stored stands; counters never fall.
 
-use tocsin_model::{AuditActor, AuditEvent, AuditKind, DeviceId, KeptChallenge, Transaction, TransactionId, UnixMs};
+use tocsin_model::{
+    AuditActor, AuditEvent, AuditKind, DeviceId, KeptChallenge, Transaction, TransactionId, UnixMs,
+};
 
 use super::batch::Batch;
 use super::idempotency::{self, Seen};

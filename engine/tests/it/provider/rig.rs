@@ -116,6 +116,7 @@ impl Rig {
         let mut digest = [0; 32];
         digest[0] = number;
         Push {
+            sealed: None,
             transaction_id: TransactionId::compose(registered_at, partition, [number; 16]),
             device_id: DeviceId::from_bytes([number; 16]),
             push_id: PushId::from_digest(&digest),
