@@ -7,6 +7,7 @@
 
 mod announce;
 pub mod command;
+mod control;
 mod device;
 pub mod door;
 mod exit;
@@ -15,6 +16,7 @@ mod master_key;
 mod ops;
 mod portal;
 pub mod qr;
+mod reload;
 mod serve;
 
 pub use exit::Exit;

@@ -1,9 +1,11 @@
 //! The log of the process: lines to standard error, and panics without what they carry.
 
 use std::panic::PanicHookInfo;
+use std::sync::Arc;
 
 use tocsin_config::{Log, LogFormat};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// What the server library says of its threads at every start is of use to nobody; the filter may ask for it.
@@ -16,19 +18,45 @@ pub(crate) struct LogError(String);
 
 /// Whether the filter of the configuration can be read.
 pub(crate) fn check(log: &Log) -> Result<EnvFilter, LogError> {
-    EnvFilter::builder().parse(format!("{QUIET},{}", log.filter)).map_err(|error| LogError(error.to_string()))
+    parse(&log.filter)
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::builder().parse(format!("{QUIET},{filter}")).map_err(|error| LogError(error.to_string()))
+}
+
+/// Sets what is logged while the process runs; clones set the same log.
+#[derive(Clone)]
+pub(crate) struct LogControl(Arc<dyn Fn(EnvFilter) -> Result<(), LogError> + Send + Sync>);
+
+impl LogControl {
+    /// Logs from now on what `filter` lets through.
+    pub(crate) fn set(&self, filter: &str) -> Result<(), LogError> {
+        (self.0)(parse(filter)?)
+    }
+
+    fn of<S: 'static>(handle: Handle<EnvFilter, S>) -> Self {
+        Self(Arc::new(move |filter| handle.reload(filter).map_err(|error| LogError(error.to_string()))))
+    }
 }
 
 /// Starts the log, once in the life of the process.
-pub(crate) fn start(log: &Log) -> Result<(), LogError> {
-    let builder = tracing_subscriber::fmt().with_env_filter(check(log)?).with_writer(std::io::stderr);
-    let started = match log.format {
-        LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
-        LogFormat::Text => builder.with_ansi(false).finish().try_init(),
+pub(crate) fn start(log: &Log) -> Result<LogControl, LogError> {
+    let filter = check(log)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (control, started) = match log.format {
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            (LogControl::of(builder.reload_handle()), builder.finish().try_init())
+        }
+        LogFormat::Text => {
+            let builder = builder.with_ansi(false).with_filter_reloading();
+            (LogControl::of(builder.reload_handle()), builder.finish().try_init())
+        }
     };
     started.map_err(|error| LogError(error.to_string()))?;
     std::panic::set_hook(Box::new(log_panic));
-    Ok(())
+    Ok(control)
 }
 
 /// A panic's text may hold what it panicked over, so only one that was written in the source is told.

@@ -4,7 +4,7 @@
 //! on the way ends the start with a message that says what to do, before any caller was answered.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +12,19 @@ use tocsin_config::{Config, Loaded};
 use tocsin_engine::clock::Clock;
 use tocsin_engine::device::{ServerKeyError, ServerKeys};
 use tocsin_engine::metrics::Metrics;
-use tocsin_engine::provider::{ProviderSetupError, build_drivers};
-use tocsin_engine::{Drained, Engine, EngineParts, EngineStartError};
+use tocsin_engine::provider::{DriverSources, ProviderSetupError, build_drivers};
+use tocsin_engine::{Drained, Engine, EngineParts, EngineStartError, Handle};
+use tocsin_model::AuditActor;
 use tocsin_storage::rocks::RocksStore;
 use tocsin_storage::{Sealer, Store, StoreError, StoreErrorKind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::announce::announce;
+use crate::control::{Command, Control};
 use crate::door::{BindError, BoundDoors, OpenDoors};
 use crate::master_key::{self, MasterKeyError};
+use crate::reload::{Reloader, loaded_event};
 use crate::{Exit, log};
 
 /// How long calls have to hear that the storage has stopped, before the process ends.
@@ -69,17 +73,21 @@ fn lines(faults: &[ProviderSetupError]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Runs the server to its end.
-pub(crate) fn run(loaded: Loaded, ready_file: Option<&Path>) -> Exit {
-    if let Err(error) = log::start(&loaded.config.log) {
-        eprintln!("{error}");
-        return Exit::Configuration;
-    }
+/// Runs the server to its end. `file` is where `loaded` came from, and where a reload looks again.
+pub(crate) fn run(loaded: Loaded, file: Option<PathBuf>, ready_file: Option<&Path>) -> Exit {
+    let log = match log::start(&loaded.config.log) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("{error}");
+            return Exit::Configuration;
+        }
+    };
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let config = Arc::new(loaded.config);
-    match actix_rt::System::new().block_on(live(config, ready_file)) {
+    let reloader = Reloader { file, sources: DriverSources::of(&config), log };
+    match actix_rt::System::new().block_on(live(config, reloader, ready_file)) {
         Ok(()) => Exit::Done,
         Err(error) => {
             tracing::error!("{error}");
@@ -89,7 +97,7 @@ pub(crate) fn run(loaded: Loaded, ready_file: Option<&Path>) -> Exit {
 }
 
 /// The life of a server.
-async fn live(config: Arc<Config>, ready_file: Option<&Path>) -> Result<(), ServeError> {
+async fn live(config: Arc<Config>, reloader: Reloader, ready_file: Option<&Path>) -> Result<(), ServeError> {
     let mut signals = Signals::listen()?;
     let doors = BoundDoors::bind(&config)?;
     let issuer = doors.issuer(&config);
@@ -106,21 +114,48 @@ async fn live(config: Arc<Config>, ready_file: Option<&Path>) -> Result<(), Serv
         metrics,
     })
     .await?;
-    let doors = doors.open(&engine.handle())?;
+    store.note(loaded_event(&config, AuditActor::Console)).await?;
+    let (control, commands) = Control::new(reloader.log.clone());
+    let doors = doors.open_with(&engine.handle(), Some(control))?;
     announce(doors.addresses(), &issuer, ready_file).map_err(ServeError::ReadyFile)?;
-    let mut stopped = store.stopped();
+    let (mut stopped, handle) = (store.stopped(), engine.handle());
     tokio::select! {
-        name = signals.next() => tracing::info!(signal = name, "draining"),
+        why = attend(&mut signals, commands, reloader, &handle) => tracing::info!(why, "draining"),
         _ = stopped.wait_for(|stopped| *stopped) => {
             doors.drain(LAST_WORDS).await;
             return Err(ServeError::StorageStopped);
         }
     }
+    let grace = handle.config().engine.drain_grace.to_std();
     tokio::select! {
-        () = drain(engine, doors, config.engine.drain_grace.to_std()) => {}
-        name = signals.next() => abort(name),
+        () = drain(engine, doors, grace) => {}
+        name = signals.end() => abort(name),
     }
     store.close().map_err(ServeError::Close)
+}
+
+/// Does what operators ask of the process, until one of them, or a signal, asks it to end; answers with the reason.
+async fn attend(
+    signals: &mut Signals,
+    mut commands: mpsc::Receiver<Command>,
+    mut reloader: Reloader,
+    handle: &Handle,
+) -> &'static str {
+    loop {
+        let command = tokio::select! {
+            signal = signals.next() => match signal {
+                Some(name) => return name,
+                None => None,
+            },
+            Some(command) = commands.recv() => Some(command),
+        };
+        match command {
+            // SIGHUP; the log tells what came of it.
+            None => drop(reloader.reload(handle, AuditActor::Console).await),
+            Some(Command::Reload { by, reply }) => drop(reply.send(reloader.reload(handle, by).await)),
+            Some(Command::Drain) => return "an operator asked for it",
+        }
+    }
 }
 
 fn open_store(
@@ -161,22 +196,36 @@ fn abort(signal: &'static str) -> ! {
     std::process::exit(Exit::Failed.code().into());
 }
 
-/// The signals that end a server.
+/// The signals that a server listens to.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
-    /// The next one, by its name.
-    async fn next(&mut self) -> &'static str {
+    /// The next one that asks for the end, by its name.
+    async fn end(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    /// The next one, by its name; `None` for the one that asks for a reload.
+    async fn next(&mut self) -> Option<&'static str> {
+        tokio::select! {
+            _ = self.terminate.recv() => Some("SIGTERM"),
+            _ = self.interrupt.recv() => Some("SIGINT"),
+            _ = self.hangup.recv() => None,
         }
     }
 }

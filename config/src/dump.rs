@@ -70,6 +70,22 @@ impl Effective {
         Self { tables }
     }
 
+    /// What `new` says otherwise in keys that only a start reads, as faults at their places: a running server cannot
+    /// take it over.
+    pub fn needs_restart(&self, new: &Self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for key in new.keys().filter(|key| key.is_read_at_start()) {
+            let present = self.keys().find(|present| present.path == key.path);
+            if present.is_none_or(|present| present.value != key.value) {
+                faults.push(format!("{}: {}: {NEEDS_RESTART}", key.source, key.path));
+            }
+        }
+        let gone = self.keys().filter(|key| key.is_read_at_start());
+        let gone = gone.filter(|key| new.keys().all(|found| found.path != key.path));
+        faults.extend(gone.map(|key| format!("{}: {NEEDS_RESTART}", key.path)));
+        faults
+    }
+
     /// Every key that has a value, in the order in which they are shown.
     pub fn keys(&self) -> impl Iterator<Item = &EffectiveKey> {
         self.tables.iter().flat_map(|table| &table.keys)
@@ -95,7 +111,22 @@ impl fmt::Debug for Effective {
     }
 }
 
+/// Sections that only a start reads.
+const READ_AT_START: [&str; 7] =
+    ["master_keys.", "portal.", "device.", "ops.", "log.format", "storage.", "engine."];
+
+/// Keys of these sections that a reload takes over all the same.
+const READ_AT_RELOAD: [&str; 2] = ["ops.tokens.", "storage.audit_retention_s"];
+
+/// What is said of a key that only a start reads.
+const NEEDS_RESTART: &str = "cannot change while the server runs; restart it with the new value";
+
 impl EffectiveKey {
+    fn is_read_at_start(&self) -> bool {
+        let begins = |with: &&str| self.path.starts_with(*with);
+        READ_AT_START.iter().any(begins) && !READ_AT_RELOAD.iter().any(begins)
+    }
+
     fn new(path: &KeyPath, setting: &Setting) -> Option<Self> {
         Some(Self {
             path: path.to_string(),

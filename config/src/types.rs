@@ -233,7 +233,7 @@ pub enum EnrolmentMode {
 }
 
 /// A push provider.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
     /// Whether it is the one that apps of its kind use when they name none.
     pub is_default: bool,
@@ -244,7 +244,7 @@ pub struct Provider {
 }
 
 /// A push network and the credential for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProviderNetwork {
     /// Apple Push Notification service.
     Apns(ApnsProvider),
@@ -253,7 +253,7 @@ pub enum ProviderNetwork {
 }
 
 /// A credential for APNs, token-based.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApnsProvider {
     /// Which of Apple's environments.
     pub environment: PushEnvironment,
@@ -270,7 +270,7 @@ pub struct ApnsProvider {
 }
 
 /// A credential for FCM.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FcmProvider {
     /// The base URL; by default Google's.
     pub endpoint: String,

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_rt::{Arbiter, ArbiterHandle};
+use arc_swap::ArcSwap;
 use tocsin_config::{Config, ProviderLimits};
 use tocsin_model::{DurationMs, ProviderName};
 use tocsin_storage::{MetaKey, Store, StoreError};
@@ -98,7 +100,8 @@ impl Engine {
         ));
         let admission = Admission::new(&parts.config.engine);
         let registry = Arc::new(Registry::new(threads.clone(), admission, Arc::clone(&surroundings)));
-        surroundings.set_providers(start_providers(&parts, &registry, &threads));
+        let starter = Starter::new(&parts, &registry, &threads);
+        surroundings.set_providers(starter.start_all(&parts));
         let recovered = recover(&registry, &surroundings).await?;
         tracing::info!(transactions = recovered.transactions, "open transactions live again");
         let (drain, draining) = watch::channel(false);
@@ -114,7 +117,9 @@ impl Engine {
             codes: DerivedCodes::new(&derivation_key),
             draining,
             ticks: Ticks::start(&threads),
-            drivers: parts.drivers,
+            drivers: ArcSwap::from_pointee(parts.drivers),
+            starter,
+            reloading: tokio::sync::Mutex::new(()),
             surroundings,
         };
         let handle = Handle(Arc::new(core));
@@ -139,7 +144,7 @@ impl Engine {
             tokio::time::sleep(DRAIN_POLL).await;
         }
         let waiting = waiters.count();
-        for driver in self.handle.0.drivers.values() {
+        for driver in self.handle.0.drivers.load().values() {
             driver.close();
         }
         for arbiter in &self.arbiters {
@@ -149,35 +154,59 @@ impl Engine {
     }
 }
 
-fn start_providers(
-    parts: &EngineParts,
-    registry: &Arc<Registry>,
-    threads: &[ArbiterHandle],
-) -> ProviderTable {
-    let start = |number: usize, name: ProviderName, driver: Arc<dyn Driver>, limits: ProviderLimits| {
-        let provider = ProviderParts {
-            name,
-            driver,
-            limits,
+/// Starts providers, each with its driver; kept so that a reload can start more.
+pub(crate) struct Starter {
+    clock: Clock,
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    revive: Revive,
+    threads: Vec<ArbiterHandle>,
+    /// Providers started so far: they go to the threads in turn.
+    started: AtomicUsize,
+}
+
+impl Starter {
+    fn new(parts: &EngineParts, registry: &Arc<Registry>, threads: &[ArbiterHandle]) -> Self {
+        Self {
             clock: parts.clock.clone(),
             store: Arc::clone(&parts.store),
             metrics: Arc::clone(&parts.metrics),
             revive: revive_through(registry),
+            threads: threads.to_vec(),
+            started: AtomicUsize::new(0),
+        }
+    }
+
+    /// Starts one provider.
+    pub(crate) fn start(
+        &self,
+        name: &ProviderName,
+        driver: Arc<dyn Driver>,
+        limits: ProviderLimits,
+    ) -> ProviderAddress {
+        let parts = ProviderParts {
+            name: name.clone(),
+            clock: self.clock.clone(),
+            store: Arc::clone(&self.store),
+            metrics: Arc::clone(&self.metrics),
+            revive: Arc::clone(&self.revive),
         };
-        start_provider(provider, &threads[number % threads.len()])
-    };
-    let providers: HashMap<ProviderName, ProviderAddress> = parts
-        .drivers
-        .iter()
-        .filter_map(|(name, driver)| Some((name, driver, parts.config.providers.get(name)?)))
-        .enumerate()
-        .map(|(number, (name, driver, configured))| {
-            (name.clone(), start(number, name.clone(), Arc::clone(driver), configured.limits.clone()))
-        })
-        .collect();
-    let local =
-        "local".parse().ok().map(|name| start(0, name, Arc::new(LocalDriver), local_limits(&parts.config)));
-    ProviderTable { providers, local }
+        let turn = self.started.fetch_add(1, Ordering::Relaxed);
+        start_provider(parts, driver, limits, &self.threads[turn % self.threads.len()])
+    }
+
+    /// All providers of the start and the local one.
+    fn start_all(&self, parts: &EngineParts) -> ProviderTable {
+        let configured =
+            |(name, driver)| Some((name, driver, parts.config.providers.get::<ProviderName>(name)?));
+        let started = parts.drivers.iter().filter_map(configured).map(|(name, driver, configured)| {
+            (name.clone(), self.start(name, Arc::clone(driver), configured.limits.clone()))
+        });
+        let providers: HashMap<ProviderName, ProviderAddress> = started.collect();
+        let local = "local".parse().ok();
+        let local = local.map(|name| self.start(&name, Arc::new(LocalDriver), local_limits(&parts.config)));
+        ProviderTable { providers, retiring: HashMap::new(), local }
+    }
 }
 
 /// The local provider supervises whatever is open, so its bound is that of the whole.

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::{Message, Recipient};
+use tocsin_config::ProviderLimits;
 use tocsin_model::{
     DeliveryReason, DeviceId, ProviderName, PushId, PushTarget, SealedChallenge, State, TransactionId, UnixMs,
 };
+
+use crate::provider::Driver;
 
 /// One push to one phone. A retransmission is the same value again, with the same ids.
 #[derive(Clone, Debug)]
@@ -89,6 +92,22 @@ pub struct Faulted {
     pub expires_at: UnixMs,
 }
 
+/// To a provider: from now on deliver by this driver and within these bounds. Pushes that are on their way end as
+/// they began.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Install {
+    /// The network, by the present credential.
+    pub(crate) driver: Arc<dyn Driver>,
+    /// The bounds.
+    pub(crate) limits: ProviderLimits,
+}
+
+/// To a provider that is configured no more: stop as soon as nothing is on its way and nobody is supervised.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Retire;
+
 /// From a provider to a transaction that it supervises.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
@@ -126,6 +145,10 @@ pub struct ProviderAddress {
     pub release: Recipient<Release>,
     /// Takes the word that a transaction ended by a fault.
     pub faulted: Recipient<Faulted>,
+    /// Takes another driver.
+    pub(crate) install: Recipient<Install>,
+    /// Takes the word that it is configured no more.
+    pub(crate) retire: Recipient<Retire>,
     /// Takes the order to panic.
     #[cfg(feature = "fault-hook")]
     pub fault: Recipient<InjectFault>,
@@ -173,6 +196,8 @@ pub struct InjectFault;
 pub struct ProviderTable {
     /// The network providers.
     pub providers: HashMap<ProviderName, ProviderAddress>,
+    /// Those that are configured no more and still serve transactions that began with them.
+    pub retiring: HashMap<ProviderName, ProviderAddress>,
     /// Supervises what no network serves; `None` only while the engine is being built.
     pub local: Option<ProviderAddress>,
 }
@@ -180,6 +205,9 @@ pub struct ProviderTable {
 impl ProviderTable {
     /// The provider with this name, or the local one for a name that is configured no more.
     pub fn supervisor(&self, name: Option<&ProviderName>) -> Option<&ProviderAddress> {
-        name.and_then(|name| self.providers.get(name)).or(self.local.as_ref())
+        let retiring =
+            |name: &ProviderName| self.retiring.get(name).filter(|address| address.deliver.connected());
+        let named = |name: &ProviderName| self.providers.get(name).or_else(|| retiring(name));
+        name.and_then(named).or(self.local.as_ref())
     }
 }

@@ -65,6 +65,11 @@ impl Surroundings {
         self.config.load_full()
     }
 
+    /// Puts another configuration in place of the present one.
+    pub(crate) fn set_config(&self, config: Arc<Config>) {
+        self.config.store(config);
+    }
+
     /// A place for one more lingering actor; `None` when there are too many.
     pub(crate) fn linger_place(&self) -> Option<LingerPlace> {
         let before = self.lingering.fetch_add(1, Ordering::Relaxed);

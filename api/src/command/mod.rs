@@ -77,7 +77,7 @@ impl Arguments {
             Command::Client { command: ClientCommand::New { name } } => client::new(&name),
             Command::Token { command: TokenCommand::New { name, role } } => token::new(name, role),
             Command::Serve { ready_file } => {
-                with_config(config, |loaded| serve::run(loaded, ready_file.as_deref()))
+                with_config(config.clone(), |loaded| serve::run(loaded, config, ready_file.as_deref()))
             }
             Command::Check => with_config(config, |loaded| check::check(&loaded)),
             Command::Config => with_config(config, |loaded| config::print(&loaded)),

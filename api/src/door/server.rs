@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::surround::surround;
 use super::{DoorMetrics, DoorState, Reply};
+use crate::control::Control;
 
 /// Connections that may wait to be accepted at one door.
 const BACKLOG: u32 = 1_024;
@@ -135,9 +136,15 @@ impl BoundDoors {
 
     /// Lets callers in. Must be called inside an actix system.
     pub fn open(self, handle: &Handle) -> io::Result<OpenDoors> {
+        self.open_with(handle, None)
+    }
+
+    /// Lets callers in; operators may ask `control` for what concerns the process as a whole.
+    pub(crate) fn open_with(self, handle: &Handle, control: Option<Control>) -> io::Result<OpenDoors> {
         let metrics = DoorMetrics::register(handle.metrics().registry()).map_err(io::Error::other)?;
         let opening = Opening {
             handle: handle.clone(),
+            control,
             metrics: Arc::new(metrics),
             draining: watch::Sender::new(false),
         };
@@ -169,6 +176,7 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 /// What the doors are opened with.
 struct Opening {
     handle: Handle,
+    control: Option<Control>,
     metrics: Arc<DoorMetrics>,
     draining: watch::Sender<bool>,
 }
@@ -219,6 +227,7 @@ impl Opening {
             public_url: settings.public_url.clone().unwrap_or_default(),
             body_bytes_max: settings.body_bytes_max,
             handle: self.handle.clone(),
+            control: self.control.clone(),
             metrics: Arc::clone(&self.metrics),
             draining: self.draining.subscribe(),
             in_flight,

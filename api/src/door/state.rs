@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::{DoorMetrics, DoorName};
+use crate::control::Control;
 
 /// What the handlers of one door work with; every thread of it shares one.
 pub(crate) struct DoorState {
@@ -20,6 +21,8 @@ pub(crate) struct DoorState {
     pub(crate) public_url: String,
     pub(crate) body_bytes_max: usize,
     pub(crate) handle: Handle,
+    /// The process around the engine; `None` where there is none, as in a test.
+    pub(crate) control: Option<Control>,
     pub(crate) metrics: Arc<DoorMetrics>,
     pub(super) draining: watch::Receiver<bool>,
     /// Calls between their head and their reply.

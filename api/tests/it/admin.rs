@@ -6,13 +6,22 @@ use crate::bank::{secret_of, with_bank};
 use crate::http::Call;
 
 /// Everything that the role `read` may call.
-const READ: [(&str, &str); 1] = [("GET", "/v1/admin/config")];
+const READ: [(&str, &str); 4] = [
+    ("GET", "/v1/admin/config"),
+    ("GET", "/v1/admin/providers"),
+    ("GET", "/v1/admin/audit"),
+    ("GET", "/v1/admin/audit/verify"),
+];
+
+/// Everything that needs the role `operate`.
+const OPERATE: [(&str, &str); 3] =
+    [("POST", "/v1/admin/reload"), ("POST", "/v1/admin/drain"), ("PUT", "/v1/admin/log-level")];
 
 #[test]
 fn every_call_needs_a_token_also_on_loopback() {
     with_bank(|bank| async move {
         let address = bank.addresses().ops;
-        for (method, path) in READ {
+        for (method, path) in READ.into_iter().chain(OPERATE) {
             let unproven = [
                 Call::new(method, address, path),
                 Call::new(method, address, path).bearer("wrong"),
@@ -79,5 +88,144 @@ fn the_configuration_is_shown_with_the_source_of_each_value_and_without_secrets(
         assert_eq!(find("ops.tokens.console.sha256")["value"], "********");
         let unknown = bank.admin("watcher", "GET", "/v1/admin/config?secrets=1").send().await;
         unknown.expect_problem(400, "unknown_field", Some("secrets"));
+    });
+}
+
+#[test]
+fn who_may_only_read_changes_nothing() {
+    with_bank(|bank| async move {
+        for (method, path) in OPERATE {
+            let reply = bank.admin("watcher", method, path).send().await;
+            reply.expect_problem(403, "not_permitted", None);
+        }
+    });
+}
+
+#[test]
+fn providers_are_listed_with_their_kind_and_default() {
+    with_bank(|bank| async move {
+        let list = bank.admin("watcher", "GET", "/v1/admin/providers").send().await.expect(200);
+        let items = list["items"].as_array().expect("a list");
+        let told: Vec<_> = items
+            .iter()
+            .map(|item| (&item["name"], &item["kind"], &item["default"], &item["available"]))
+            .collect();
+        let yes = json!(true);
+        assert_eq!(
+            told,
+            [
+                (&json!("apns-main"), &json!("apns"), &yes, &yes),
+                (&json!("fcm-main"), &json!("fcm"), &yes, &yes)
+            ]
+        );
+        assert_eq!(items[0]["environment"], "production");
+    });
+}
+
+/// The events of the audit trail, oldest first.
+async fn events(bank: &crate::bank::Bank, query: &str) -> Vec<Value> {
+    let path = format!("/v1/admin/audit{query}");
+    let list = bank.admin("watcher", "GET", &path).send().await.expect(200);
+    let mut items = list["items"].as_array().expect("a list").clone();
+    items.reverse();
+    items
+}
+
+fn words(events: &[Value]) -> Vec<&str> {
+    events.iter().filter_map(|event| event["event"].as_str()).collect()
+}
+
+#[test]
+fn the_audit_trail_tells_who_did_what_and_never_what_was_said() {
+    with_bank(|bank| async move {
+        let phone = bank.enrol("alice").await;
+        let secretive = json!({"type": "login", "user": "alice", "message": "to the secret vault"});
+        let id = crate::bank::id_of(&bank.start(&secretive).await.expect(201));
+        phone.decide(&id, "accept").await.expect(200);
+        let told = events(&bank, "").await;
+        let expected = [
+            "enrollment_opened",
+            "device_enrolled",
+            "enrollment_ended",
+            "transaction_started",
+            "transaction_ended",
+        ];
+        assert_eq!(words(&told), expected);
+        let end = &told[4];
+        assert_eq!(end["actor"]["kind"], "device");
+        assert_eq!((&end["actor"]["name"], &end["detail"]), (&end["device_id"], &json!("accepted device")));
+        assert_eq!(end["user"], json!({"id": "alice", "realm": "retail"}));
+        assert_eq!((&end["transaction"], &end["type"]), (&json!(id), &json!("login")));
+        assert_eq!(told[3]["actor"], json!({"kind": "client", "name": "portal"}));
+        assert!(!json!(told).to_string().contains("vault"));
+        let check = bank.admin("watcher", "GET", "/v1/admin/audit/verify").send().await.expect(200);
+        assert_eq!(
+            (&check["sound"], &check["last"], &check["hash"]),
+            (&json!(true), &json!(5), &end["hash"])
+        );
+    });
+}
+
+#[test]
+fn the_audit_trail_is_listed_by_user_type_transaction_event_and_time() {
+    with_bank(|bank| async move {
+        let (_alice, _bob) = (bank.enrol("alice").await, bank.enrol("bob").await);
+        let id = crate::bank::id_of(&bank.start_login("alice").await);
+        let payment = json!({"type": "payment", "user": "bob"});
+        bank.start(&payment).await.expect(201);
+        let of_bob = ["enrollment_opened", "device_enrolled", "enrollment_ended", "transaction_started"];
+        assert_eq!(words(&events(&bank, "?user=BOB@retail").await), of_bob);
+        assert_eq!(words(&events(&bank, "?user=bob&realm=retail").await), of_bob);
+        assert_eq!(events(&bank, "?user=bob@staff").await, [Value::Null; 0]);
+        assert_eq!(words(&events(&bank, "?type=payment").await), ["transaction_started"]);
+        assert_eq!(words(&events(&bank, &format!("?transaction={id}")).await), ["transaction_started"]);
+        assert_eq!(words(&events(&bank, "?event=device_enrolled").await), ["device_enrolled"; 2]);
+        let all = events(&bank, "").await;
+        let at = all[3]["at"].as_str().expect("a time");
+        let (before, since) =
+            (events(&bank, &format!("?to={at}")).await, events(&bank, &format!("?from={at}")).await);
+        assert_eq!(before.len() + since.len(), all.len());
+        assert!(since.iter().any(|event| event["number"] == 4));
+    });
+}
+
+#[test]
+fn the_audit_trail_is_read_page_by_page() {
+    with_bank(|bank| async move {
+        let _phone = bank.enrol("alice").await;
+        let page = async |query: &str| {
+            let path = format!("/v1/admin/audit?limit=2{query}");
+            bank.admin("watcher", "GET", &path).send().await.expect(200)
+        };
+        let first = page("").await;
+        assert_eq!((&first["items"][0]["number"], &first["items"][1]["number"]), (&json!(3), &json!(2)));
+        let cursor = first["next_cursor"].as_str().expect("a cursor");
+        let second = page(&format!("&cursor={cursor}")).await;
+        assert_eq!(second["items"].as_array().map(Vec::len), Some(1));
+        assert_eq!(second.get("next_cursor"), None);
+    });
+}
+
+#[test]
+fn a_wrong_parameter_of_the_audit_list_is_named() {
+    with_bank(|bank| async move {
+        for (query, status, code, field) in [
+            ("?user=alice", 422, "field_required", "realm"),
+            ("?realm=retail", 422, "field_required", "user"),
+            ("?user=alice&realm=nowhere", 422, "invalid_field", "realm"),
+            ("?transaction=7", 422, "invalid_field", "transaction"),
+            ("?type=No+Name", 422, "invalid_field", "type"),
+            ("?event=started", 422, "invalid_field", "event"),
+            ("?from=yesterday", 422, "invalid_field", "from"),
+            ("?to=1", 422, "invalid_field", "to"),
+            ("?cursor=x", 422, "invalid_field", "cursor"),
+            ("?limit=0", 422, "invalid_field", "limit"),
+            ("?limit=1001", 422, "invalid_field", "limit"),
+            ("?limit=many", 400, "invalid_request", "limit"),
+            ("?kind=x", 400, "unknown_field", "kind"),
+        ] {
+            let reply = bank.admin("watcher", "GET", &format!("/v1/admin/audit{query}")).send().await;
+            reply.expect_problem(status, code, Some(field));
+        }
     });
 }

@@ -8,11 +8,13 @@ mod challenge;
 mod device;
 mod enrolment;
 mod ops;
+mod reload;
 mod start;
 mod transaction;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tocsin_config::Config;
 use tocsin_model::{ErrorCode, Problem};
 use tocsin_storage::Store;
@@ -46,7 +48,10 @@ pub(crate) struct Core {
     pub(crate) codes: DerivedCodes,
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) ticks: crate::health::Ticks,
-    pub(crate) drivers: crate::provider::Drivers,
+    pub(crate) drivers: ArcSwap<crate::provider::Drivers>,
+    pub(crate) starter: crate::engine::Starter,
+    /// Held while a configuration is put in place of another.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
 }
 
 impl Handle {

@@ -81,7 +81,7 @@ impl Handle {
         metrics.waiters.set(whole(self.0.surroundings.waiters.count()));
         metrics.commit_queue.set(whole(self.store().queue_depth()));
         metrics.signature_queue.set(whole(self.0.signatures.queue_depth()));
-        for (name, driver) in &self.0.drivers {
+        for (name, driver) in self.0.drivers.load().iter() {
             metrics.show_driver(name, &driver.snapshot());
         }
         metrics.to_text()

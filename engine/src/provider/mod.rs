@@ -29,4 +29,4 @@ pub use error::{ProviderFault, ProviderSetupError};
 pub use fcm::FcmDriver;
 pub(crate) use local::LocalDriver;
 pub(crate) use supervisor::{ProviderParts, start as start_provider};
-pub use table::{Drivers, build_drivers};
+pub use table::{DriverSources, Drivers, build_drivers, rebuild_drivers};

@@ -8,11 +8,12 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
+use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use futures_util::FutureExt as _;
 use tocsin_config::ProviderLimits;
@@ -27,7 +28,8 @@ use crate::limits::{
 };
 use crate::metrics::Metrics;
 use crate::protocol::{
-    Availability, Deliver, DeliveryOutcome, Faulted, ProviderAddress, ProviderEvent, Push, Release, Revive,
+    Availability, Deliver, DeliveryOutcome, Faulted, Install, ProviderAddress, ProviderEvent, Push, Release,
+    Retire, Revive,
 };
 use crate::supervise;
 
@@ -43,20 +45,60 @@ const SUCCESS_COUNTS_FOR: DurationMs = DurationMs::from_seconds(600);
 /// Messages waiting in a provider's mailbox beyond its queue of pushes.
 const MAILBOX_RESERVE: usize = 1_024;
 
+/// How often a replaced driver and a retiring provider look whether they are idle.
+const IDLE_POLL: Duration = Duration::from_millis(200);
+
 /// What a provider actor is made of, again after each fall.
 pub(crate) struct ProviderParts {
     pub(crate) name: ProviderName,
-    pub(crate) driver: Arc<dyn Driver>,
-    pub(crate) limits: ProviderLimits,
     pub(crate) clock: Clock,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) revive: Revive,
 }
 
+/// A driver and the bounds that belong to it.
+struct Installed {
+    driver: Arc<dyn Driver>,
+    limits: ProviderLimits,
+    /// Pushes that it has begun and not ended.
+    in_flight: AtomicUsize,
+}
+
+impl Installed {
+    fn new(driver: Arc<dyn Driver>, limits: ProviderLimits) -> Arc<Self> {
+        Arc::new(Self { driver, limits, in_flight: AtomicUsize::new(0) })
+    }
+
+    /// Closes the driver once its last push has ended; each ends by its deadline.
+    async fn close_when_idle(self: Arc<Self>) {
+        while self.in_flight.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(IDLE_POLL).await;
+        }
+        self.driver.close();
+    }
+}
+
+/// A push that counts as in flight until this is dropped, also by a panic or a cut.
+struct InFlight(Arc<Installed>);
+
+impl InFlight {
+    fn new(installed: Arc<Installed>) -> Self {
+        installed.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(installed)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What outlives a fall.
 struct Shared {
     parts: ProviderParts,
+    installed: ArcSwap<Installed>,
     supervised: DashMap<TransactionId, Supervised>,
     availability: Arc<Availability>,
     last_relayed_ms: AtomicU64,
@@ -83,12 +125,18 @@ struct ProviderActor {
     restarted: bool,
 }
 
-/// Starts a provider on `arbiter`; it lives as long as the process.
-pub(crate) fn start(parts: ProviderParts, arbiter: &ArbiterHandle) -> ProviderAddress {
-    let mailbox_max = parts.limits.queue_max + MAILBOX_RESERVE;
+/// Starts a provider on `arbiter`; it lives until it is retired.
+pub(crate) fn start(
+    parts: ProviderParts,
+    driver: Arc<dyn Driver>,
+    limits: ProviderLimits,
+    arbiter: &ArbiterHandle,
+) -> ProviderAddress {
+    let mailbox_max = limits.queue_max + MAILBOX_RESERVE;
     let availability = Arc::new(Availability::default());
     let shared = Arc::new(Shared {
         parts,
+        installed: ArcSwap::new(Installed::new(driver, limits)),
         supervised: DashMap::new(),
         availability: Arc::clone(&availability),
         last_relayed_ms: AtomicU64::new(0),
@@ -104,6 +152,8 @@ pub(crate) fn start(parts: ProviderParts, arbiter: &ArbiterHandle) -> ProviderAd
         deliver: address.clone().recipient(),
         release: address.clone().recipient(),
         faulted: address.clone().recipient(),
+        install: address.clone().recipient(),
+        retire: address.clone().recipient(),
         #[cfg(feature = "fault-hook")]
         fault: address.clone().recipient(),
         availability,
@@ -111,6 +161,25 @@ pub(crate) fn start(parts: ProviderParts, arbiter: &ArbiterHandle) -> ProviderAd
 }
 
 impl Shared {
+    fn installed(&self) -> Arc<Installed> {
+        self.installed.load_full()
+    }
+
+    fn limits(&self) -> ProviderLimits {
+        self.installed.load().limits.clone()
+    }
+
+    fn fresh_breaker(&self) -> Breaker {
+        let limits = self.limits();
+        Breaker::new(limits.breaker_faults, limits.breaker_open)
+    }
+
+    /// Whether nothing is on its way and nobody is supervised.
+    fn is_idle(&self) -> bool {
+        self.forget_gone();
+        self.supervised.is_empty() && self.installed.load().in_flight.load(Ordering::Relaxed) == 0
+    }
+
     /// Tells the transactions that the actor fell, and answers with the back-off before it returns.
     fn fell(&self, faults: u32) -> Duration {
         let name = &self.parts.name;
@@ -148,7 +217,7 @@ impl Shared {
             known.standing = Standing::Alive(mailbox.clone());
             return true;
         }
-        if self.supervised.len() >= self.parts.limits.supervised_max {
+        if self.supervised.len() >= self.limits().supervised_max {
             return false;
         }
         let standing = Standing::Alive(mailbox.clone());
@@ -164,7 +233,7 @@ impl Shared {
             known.faults += 1;
             return known.faults;
         }
-        if self.supervised.len() < self.parts.limits.supervised_max {
+        if self.supervised.len() < self.limits().supervised_max {
             let standing = Standing::Fallen { until: fallen.expires_at };
             self.supervised.insert(fallen.transaction_id, Supervised { standing, faults: 1 });
         }
@@ -211,7 +280,7 @@ impl Shared {
 
 impl ProviderActor {
     fn fresh(shared: Arc<Shared>, restarted: bool) -> Self {
-        let breaker = Breaker::new(shared.parts.limits.breaker_faults, shared.parts.limits.breaker_open);
+        let breaker = shared.fresh_breaker();
         Self { shared, breaker, in_flight: JoinSet::new(), restarted }
     }
 
@@ -223,7 +292,7 @@ impl ProviderActor {
             return Some(DeliveryReason::Late);
         }
         let known = self.shared.supervise(deliver.push.transaction_id, &deliver.reply_to);
-        if !known || self.in_flight.len() >= self.shared.parts.limits.queue_max {
+        if !known || self.in_flight.len() >= self.shared.limits().queue_max {
             return Some(DeliveryReason::Busy);
         }
         let allowed = self.breaker.allows(now);
@@ -253,8 +322,7 @@ impl Actor for ProviderActor {
 
     fn started(&mut self, context: &mut Context<Self>) {
         context.run_interval(FORGET_INTERVAL, |actor, _| actor.shared.forget_gone());
-        let driver = Arc::clone(&self.shared.parts.driver);
-        context.spawn(actix::fut::wrap_future(async move { driver.keep_warm().await }));
+        keep_warm(&self.shared.installed(), context);
         // A fresh actor has a fresh breaker, whatever the fallen one had shown.
         self.shared.show_breaker(self.breaker.open_until());
         if self.restarted {
@@ -289,14 +357,52 @@ impl Handler<Deliver> for ProviderActor {
     }
 }
 
+fn keep_warm(installed: &Installed, context: &mut Context<ProviderActor>) {
+    let driver = Arc::clone(&installed.driver);
+    context.spawn(actix::fut::wrap_future(async move { driver.keep_warm().await }));
+}
+
+impl Handler<Install> for ProviderActor {
+    type Result = ();
+
+    /// The new credential begins with a closed breaker: what the old one met says nothing about it.
+    fn handle(&mut self, install: Install, context: &mut Context<Self>) {
+        let Install { driver, limits } = install;
+        context.set_mailbox_capacity(limits.queue_max + MAILBOX_RESERVE);
+        let installed = Installed::new(driver, limits);
+        keep_warm(&installed, context);
+        let replaced = self.shared.installed.swap(installed);
+        actix_rt::spawn(replaced.close_when_idle());
+        self.breaker = self.shared.fresh_breaker();
+        self.shared.show_breaker(self.breaker.open_until());
+        tracing::info!(provider = %self.shared.parts.name, "a provider was set up anew");
+    }
+}
+
+impl Handler<Retire> for ProviderActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, context: &mut Context<Self>) {
+        context.run_interval(IDLE_POLL, |actor, context| {
+            if actor.shared.is_idle() {
+                tracing::info!(provider = %actor.shared.parts.name, "a provider that is configured no more has ended");
+                actor.shared.installed().driver.close();
+                context.stop();
+            }
+        });
+    }
+}
+
 /// Delivers one push, tells the transaction, and has the storage judge the address.
 async fn carry(shared: &Shared, push: &Push, reply_to: &Recipient<ProviderEvent>) -> DriverReport {
     let device_id = push.device_id;
     let written = || {
         let _ = reply_to.try_send(ProviderEvent::Written { device_id });
     };
-    let delivering = AssertUnwindSafe(shared.parts.driver.deliver(push, &written)).catch_unwind();
+    let flight = InFlight::new(shared.installed());
+    let delivering = AssertUnwindSafe(flight.0.driver.deliver(push, &written)).catch_unwind();
     let report = delivering.await.unwrap_or_else(|_| shared.driver_fell());
+    drop(flight);
     shared.parts.metrics.pushed(&shared.parts.name, report.outcome);
     if report.outcome == DeliveryOutcome::Relayed {
         shared.last_relayed_ms.store(shared.parts.clock.now().get(), Ordering::Relaxed);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use tocsin_config::{Config, Provider, ProviderNetwork};
 use tocsin_model::ProviderName;
 
@@ -26,6 +27,73 @@ pub fn build_drivers(config: &Config, clock: &Clock) -> Result<Drivers, Vec<Prov
         }
     }
     if faults.is_empty() { Ok(drivers) } else { Err(faults) }
+}
+
+/// The drivers of another configuration: the present one of each provider that did not change, neither in what the
+/// configuration says nor in the files that it names; new ones for the others. `sources` is brought up to date with
+/// what the drivers are made of. Answers with all faults at once, and then nothing has changed.
+pub fn rebuild_drivers(
+    present: &Drivers,
+    sources: &mut DriverSources,
+    config: &Config,
+    clock: &Clock,
+) -> Result<Drivers, Vec<ProviderSetupError>> {
+    let mut drivers = Drivers::new();
+    let mut faults = Vec::new();
+    let fresh = DriverSources::of(config);
+    for (name, provider) in &config.providers {
+        let kept = present.get(name).filter(|_| fresh.agrees(sources, name));
+        match kept.map_or_else(|| build_driver(name, provider, clock), |driver| Ok(Arc::clone(driver))) {
+            Ok(driver) => {
+                drivers.insert(name.clone(), driver);
+            }
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    *sources = fresh;
+    Ok(drivers)
+}
+
+/// What each driver was made of: the provider's configuration and a hash of the files that it names.
+#[derive(Clone, Debug, Default)]
+pub struct DriverSources(HashMap<ProviderName, (Provider, Option<[u8; 32]>)>);
+
+impl DriverSources {
+    /// What the drivers of this configuration are made of now. Taken before they are built, so that a file that
+    /// changes meanwhile counts as changed later.
+    pub fn of(config: &Config) -> Self {
+        let source = |(name, provider): (&ProviderName, &Provider)| {
+            (name.clone(), (provider.clone(), hash_of_files(provider)))
+        };
+        Self(config.providers.iter().map(source).collect())
+    }
+
+    fn agrees(&self, other: &Self, name: &ProviderName) -> bool {
+        match (self.0.get(name), other.0.get(name)) {
+            (Some((one, Some(hash))), Some((other, Some(other_hash)))) => one == other && hash == other_hash,
+            _ => false,
+        }
+    }
+}
+
+/// `None` when a file cannot be read; whoever needs it says so.
+fn hash_of_files(provider: &Provider) -> Option<[u8; 32]> {
+    let files = match &provider.network {
+        ProviderNetwork::Apns(apns) => [Some(&apns.key_file), apns.ca_file.as_ref()],
+        ProviderNetwork::Fcm(fcm) => [Some(&fcm.service_account_file), fcm.ca_file.as_ref()],
+    };
+    let mut context = Context::new(&SHA256);
+    for file in files.into_iter().flatten() {
+        let bytes = zeroize::Zeroizing::new(std::fs::read(file).ok()?);
+        context.update(&(bytes.len() as u64).to_be_bytes());
+        context.update(&bytes);
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    Some(hash)
 }
 
 fn build_driver(

@@ -10,6 +10,7 @@ use super::batch::Batch;
 use super::overlay::Changes;
 use super::rows::{RowFault, RowResult};
 use super::table::{Table, corrupt};
+#[cfg(feature = "rocks")]
 use crate::StoreError;
 use crate::envelope::Expiry;
 use crate::key::Key;
@@ -283,6 +284,7 @@ fn broken(number: u64, what: &str) -> AuditChecked {
 }
 
 /// Reads the end of the trail when a store is opened.
+#[cfg(feature = "rocks")]
 pub(crate) fn stored_head(table: &Table<'_>) -> Result<AuditHead, StoreError> {
     head(table).map_err(StoreError::from)
 }

@@ -1,0 +1,79 @@
+//! What operators ask of the process as a whole. The ops door asks, the composition root does it.
+//!
+//! One command is done at a time, in the order in which they came; a full queue answers `busy`.
+
+use tocsin_model::{AuditActor, ErrorCode, Problem};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::log::LogControl;
+
+/// Commands that wait.
+const COMMANDS_MAX: usize = 8;
+
+/// What a reload did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reloaded {
+    /// What is allowed but worth a word, one a line.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What came of a reload; all faults when it was refused.
+pub(crate) type ReloadOutcome = Result<Reloaded, Vec<String>>;
+
+/// A command and the way to the one who waits for it.
+pub(crate) enum Command {
+    /// Take the configuration over anew.
+    Reload {
+        /// For whom.
+        by: AuditActor,
+        /// The way to the one who waits.
+        reply: oneshot::Sender<ReloadOutcome>,
+    },
+    /// Drain and end.
+    Drain,
+}
+
+/// Takes commands; clones lead to the same process.
+#[derive(Clone)]
+pub(crate) struct Control {
+    commands: mpsc::Sender<Command>,
+    log: LogControl,
+}
+
+impl Control {
+    /// A way for commands, and the end that does them.
+    pub(crate) fn new(log: LogControl) -> (Self, mpsc::Receiver<Command>) {
+        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        (Self { commands, log }, receiver)
+    }
+
+    /// The log of the process.
+    pub(crate) const fn log(&self) -> &LogControl {
+        &self.log
+    }
+
+    /// Reloads the configuration.
+    pub(crate) async fn reload(&self, by: AuditActor) -> Result<ReloadOutcome, Problem> {
+        let (reply, replied) = oneshot::channel();
+        self.send(Command::Reload { by, reply })?;
+        replied.await.map_err(|_| shutting_down())
+    }
+
+    /// Begins a drain.
+    pub(crate) fn drain(&self) -> Result<(), Problem> {
+        self.send(Command::Drain)
+    }
+
+    fn send(&self, command: Command) -> Result<(), Problem> {
+        self.commands.try_send(command).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => {
+                Problem::new(ErrorCode::Busy, "other commands wait already; nothing was done")
+            }
+            mpsc::error::TrySendError::Closed(_) => shutting_down(),
+        })
+    }
+}
+
+fn shutting_down() -> Problem {
+    Problem::new(ErrorCode::Draining, "the server is shutting down")
+}

@@ -1,0 +1,169 @@
+//! The audit trail.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use serde::Serialize;
+use tocsin_config::Role;
+use tocsin_model::{AuditActor, AuditEvent, AuditKind, AuditRow, ErrorCode, Problem};
+use tocsin_storage::AuditQuery;
+
+use super::operator::require;
+use super::query::{limit, time, user};
+use crate::door::{DoorState, Query, Reply, private_json, rfc3339};
+
+#[derive(Serialize)]
+struct AuditList<'a> {
+    items: Vec<RowView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// A row; members without a value are left out.
+#[derive(Serialize)]
+struct RowView<'a> {
+    number: u64,
+    at: String,
+    event: &'static str,
+    actor: ActorView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<UserView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enrollment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    hash: String,
+}
+
+#[derive(Serialize)]
+struct ActorView {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Serialize)]
+struct UserView<'a> {
+    id: &'a str,
+    realm: &'a str,
+}
+
+impl<'a> RowView<'a> {
+    fn of(row: &'a AuditRow) -> Self {
+        let AuditEvent { kind, actor, user, transaction, type_name, device, enrollment, detail } = &row.event;
+        Self {
+            number: row.number,
+            at: rfc3339(row.at),
+            event: kind.as_str(),
+            actor: ActorView::of(actor),
+            user: user.as_ref().map(|user| UserView { id: user.id.as_str(), realm: user.realm.as_str() }),
+            transaction: transaction.map(|id| id.to_string()),
+            r#type: type_name.as_ref().map(|name| name.as_str()),
+            device_id: device.map(|id| id.to_string()),
+            enrollment: enrollment.map(|id| id.to_string()),
+            detail: detail.as_deref(),
+            hash: row.hash.to_string(),
+        }
+    }
+}
+
+impl ActorView {
+    fn of(actor: &AuditActor) -> Self {
+        let name = match actor {
+            AuditActor::Server | AuditActor::Console => None,
+            AuditActor::Client(id) => Some(id.to_string()),
+            AuditActor::Device(id) => Some(id.to_string()),
+            AuditActor::Operator(name) => Some(name.to_string()),
+        };
+        Self { kind: actor.as_str(), name }
+    }
+}
+
+/// What a list may be narrowed by.
+const PARAMETERS: &[&str] =
+    &["user", "realm", "transaction", "type", "event", "from", "to", "limit", "cursor"];
+
+/// `GET /v1/admin/audit`: newest first. A page looks at a bounded number of rows, so that one with few items, or
+/// none, may have a cursor all the same.
+pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply {
+    require(&state, &request, Role::Read)?;
+    let query = Query::parse(request.query_string(), PARAMETERS)?;
+    let query = AuditQuery {
+        user: user(&state.handle.config(), &query)?,
+        transaction: parsed(&query, "transaction")?,
+        type_name: parsed(&query, "type")?,
+        kind: query.text("event").map(kind).transpose()?,
+        from: time(&query, "from")?,
+        to: time(&query, "to")?,
+        before: parsed(&query, "cursor")?,
+        limit: limit(&query)?,
+    };
+    let page = state.handle.audit(query).await?;
+    let next_cursor = page.next.map(|number| number.to_string());
+    Ok(private_json(
+        StatusCode::OK,
+        &AuditList { items: page.rows.iter().map(RowView::of).collect(), next_cursor },
+    ))
+}
+
+fn parsed<T: std::str::FromStr>(query: &Query, name: &'static str) -> Result<Option<T>, Problem> {
+    let refused = || Problem::new(ErrorCode::InvalidField, "there is nothing of this form").with_field(name);
+    query.text(name).map(|text| text.parse().map_err(|_| refused())).transpose()
+}
+
+fn kind(word: &str) -> Result<AuditKind, Problem> {
+    AuditKind::parse(word)
+        .ok_or_else(|| Problem::new(ErrorCode::InvalidField, "there is no such event").with_field("event"))
+}
+
+/// What a check found. `hash` chains the last row to all before it: noted elsewhere, it shows later that nothing
+/// before was changed.
+#[derive(Serialize)]
+struct CheckView {
+    sound: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<FaultView>,
+}
+
+#[derive(Serialize)]
+struct FaultView {
+    number: u64,
+    what: String,
+}
+
+/// `GET /v1/admin/audit/verify`: checks every row against the chain of hashes.
+pub(super) async fn verify(state: Data<DoorState>, request: HttpRequest) -> Reply {
+    require(&state, &request, Role::Read)?;
+    Query::parse(request.query_string(), &[])?;
+    let view = match state.handle.check_audit().await? {
+        Ok(summary) => CheckView {
+            sound: true,
+            first: Some(summary.first),
+            last: Some(summary.last),
+            hash: Some(summary.hash.to_string()),
+            fault: None,
+        },
+        Err(fault) => {
+            tracing::error!(
+                number = fault.number,
+                what = fault.what,
+                "the audit trail is not what was stored"
+            );
+            let fault = Some(FaultView { number: fault.number, what: fault.what });
+            CheckView { sound: false, first: None, last: None, hash: None, fault }
+        }
+    };
+    Ok(private_json(StatusCode::OK, &view))
+}

@@ -1,0 +1,90 @@
+//! What concerns the process as a whole: reload, drain, what is logged.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Payload};
+use serde::Serialize;
+use tocsin_config::Role;
+use tocsin_model::{AuditActor, AuditEvent, AuditKind, ErrorCode, Problem};
+
+use super::operator::require;
+use crate::control::Control;
+use crate::door::{
+    DoorState, Fields, MediaType, Query, Reply, parse_object, private_json, read_json_body, to_the_end,
+};
+
+/// Longest log filter in characters, as in the configuration.
+const FILTER_CHARACTERS_MAX: usize = 500;
+
+#[derive(Serialize)]
+struct ReloadView {
+    reloaded: bool,
+    warnings: Vec<String>,
+}
+
+/// `POST /v1/admin/reload`: takes the configuration over anew, whole or not at all.
+pub(super) async fn reload(state: Data<DoorState>, request: HttpRequest) -> Reply {
+    let operator = require(&state, &request, Role::Operate)?;
+    Query::parse(request.query_string(), &[])?;
+    let control = control(&state)?.clone();
+    let by = AuditActor::Operator(operator);
+    let reloaded = to_the_end(async move { control.reload(by).await }).await?;
+    match reloaded {
+        Ok(reloaded) => {
+            let view = ReloadView { reloaded: true, warnings: reloaded.warnings };
+            Ok(private_json(StatusCode::OK, &view))
+        }
+        Err(faults) => {
+            let detail = format!("nothing has changed, because of these faults:\n{}", faults.join("\n"));
+            Err(Problem::new(ErrorCode::InvalidField, detail).with_field("configuration").into())
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct DrainView {
+    draining: bool,
+}
+
+/// `POST /v1/admin/drain`: takes no new work, lets held calls return, and ends the process.
+pub(super) async fn drain(state: Data<DoorState>, request: HttpRequest) -> Reply {
+    let operator = require(&state, &request, Role::Operate)?;
+    Query::parse(request.query_string(), &[])?;
+    let control = control(&state)?;
+    let event = AuditEvent::new(AuditKind::DrainAsked, AuditActor::Operator(operator));
+    state.handle.note(event).await?;
+    control.drain()?;
+    Ok(private_json(StatusCode::ACCEPTED, &DrainView { draining: true }))
+}
+
+#[derive(Serialize)]
+struct LogLevelView<'a> {
+    filter: &'a str,
+}
+
+/// `PUT /v1/admin/log-level` with `{"filter"}`: what is logged, until the next reload or start.
+pub(super) async fn log_level(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+    let operator = require(&state, &request, Role::Operate)?;
+    Query::parse(request.query_string(), &[])?;
+    let body = read_json_body(&request, payload, state.body_bytes_max, MediaType::Required).await?;
+    let members = parse_object(&body)?;
+    let fields = Fields::of(&members);
+    fields.only(&["filter"])?;
+    let filter = fields.required_text("filter")?;
+    if filter.chars().count() > FILTER_CHARACTERS_MAX || filter.chars().any(char::is_control) {
+        return Err(fields.not_allowed("filter", "this may have 500 characters, none of control").into());
+    }
+    let log = control(&state)?.log();
+    log.set(filter)
+        .map_err(|_| fields.not_allowed("filter", "this is no filter, such as info,tocsin_engine=debug"))?;
+    let event = AuditEvent::new(AuditKind::LogLevelSet, AuditActor::Operator(operator)).detail(filter);
+    state.handle.note(event).await?;
+    Ok(private_json(StatusCode::OK, &LogLevelView { filter }))
+}
+
+fn control(state: &DoorState) -> Result<&Control, Problem> {
+    state.control.as_ref().ok_or_else(|| {
+        tracing::error!("an operator asked for what this process cannot do");
+        Problem::internal()
+    })
+}

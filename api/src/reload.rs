@@ -1,0 +1,89 @@
+//! Takes another configuration over while the server runs: whole, or not at all.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use tocsin_config::{Config, process_environment};
+use tocsin_engine::Handle;
+use tocsin_engine::provider::{DriverSources, Drivers, rebuild_drivers};
+use tocsin_model::{AuditActor, AuditEvent, AuditKind};
+
+use crate::control::{ReloadOutcome, Reloaded};
+use crate::log::{self, LogControl};
+
+/// What a reload needs to know.
+pub(crate) struct Reloader {
+    /// The file that the server was started with.
+    pub(crate) file: Option<PathBuf>,
+    /// What the present drivers were made of.
+    pub(crate) sources: DriverSources,
+    /// The log.
+    pub(crate) log: LogControl,
+}
+
+/// A configuration in which no fault was found, with its drivers.
+struct Candidate {
+    config: Config,
+    warnings: Vec<String>,
+    drivers: Drivers,
+    sources: DriverSources,
+}
+
+impl Reloader {
+    /// Reads file and environment anew. Every fault of the configuration, of the credentials that it names and of
+    /// what only a start can change is in the error, and then the present configuration stays.
+    pub(crate) async fn reload(&mut self, handle: &Handle, by: AuditActor) -> ReloadOutcome {
+        let outcome = self.take_over(handle, &by).await;
+        match &outcome {
+            Ok(reloaded) => {
+                tracing::info!(by = by.as_str(), "a new configuration is in force");
+                reloaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            }
+            Err(faults) => {
+                tracing::error!(by = by.as_str(), faults = faults.len(), "a new configuration was refused");
+                faults.iter().for_each(|fault| tracing::error!("{fault}"));
+                let event = AuditEvent::new(AuditKind::ConfigRefused, by).detail(&faults.len().to_string());
+                if let Err(problem) = handle.note(event).await {
+                    tracing::error!(%problem, "the refusal could not be put into the audit trail");
+                }
+            }
+        }
+        outcome
+    }
+
+    async fn take_over(&mut self, handle: &Handle, by: &AuditActor) -> ReloadOutcome {
+        let Candidate { config, warnings, drivers, sources } = self.candidate(handle)?;
+        // Told first: a change that cannot be told is not made.
+        let noted = handle.note(loaded_event(&config, by.clone())).await;
+        noted.map_err(|problem| vec![format!("the audit trail cannot be written: {problem}")])?;
+        self.log.set(&config.log.filter).map_err(|error| vec![error.to_string()])?;
+        handle.reload(Arc::new(config), drivers).await;
+        self.sources = sources;
+        Ok(Reloaded { warnings })
+    }
+
+    fn candidate(&self, handle: &Handle) -> Result<Candidate, Vec<String>> {
+        let loaded = Config::load(self.file.as_deref(), process_environment())
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let (config, warnings) = (loaded.config, loaded.warnings.iter().map(ToString::to_string).collect());
+        let mut faults = handle.config().effective.needs_restart(&config.effective);
+        faults.extend(log::check(&config.log).err().map(|error| error.to_string()));
+        let mut sources = self.sources.clone();
+        match rebuild_drivers(&handle.drivers(), &mut sources, &config, handle.clock()) {
+            Ok(drivers) if faults.is_empty() => Ok(Candidate { config, warnings, drivers, sources }),
+            Ok(_) => Err(faults),
+            Err(refused) => {
+                faults.extend(refused.iter().map(ToString::to_string));
+                Err(faults)
+            }
+        }
+    }
+}
+
+/// A row that says which configuration is in force from now on, by a hash of what `tocsin config` prints.
+pub(crate) fn loaded_event(config: &Config, by: AuditActor) -> AuditEvent {
+    let hash = digest(&SHA256, config.effective.to_string().as_bytes());
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    AuditEvent::new(AuditKind::ConfigLoaded, by).detail(&hash)
+}
