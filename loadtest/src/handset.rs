@@ -166,10 +166,16 @@ impl Handset {
 
     /// Waits for the next push and says for which transaction it is.
     pub async fn next_push(&mut self, deadline: Duration) -> Result<TransactionId, LoadtestError> {
+        let record = self.next_record(deadline).await?;
+        pushed_transaction(self.kind, &record)
+            .ok_or_else(|| LoadtestError::Unexpected(format!("a push to {} names no transaction", self.user)))
+    }
+
+    /// Waits for the next push and shows it as the network got it.
+    pub async fn next_record(&mut self, deadline: Duration) -> Result<Arc<PushRecord>, LoadtestError> {
         let what = || format!("a push to {}'s {}", self.user, self.kind.as_str());
         match tokio::time::timeout(deadline, self.pushes.recv()).await {
-            Ok(Some(record)) => pushed_transaction(self.kind, &record)
-                .ok_or_else(|| LoadtestError::Unexpected(format!("{} names no transaction", what()))),
+            Ok(Some(record)) => Ok(record),
             Ok(None) => Err(LoadtestError::Unexpected(format!("the network of {} is gone", what()))),
             Err(_) => Err(LoadtestError::Deadline { what: what(), after: deadline }),
         }

@@ -65,15 +65,16 @@ fn the_phone_in_python_agrees_with_the_vectors() {
 }
 
 /// `phone.py` with a state file of its own.
-struct PythonPhone {
+pub struct PythonPhone {
     python: PathBuf,
     state: PathBuf,
 }
 
 impl PythonPhone {
-    fn new(folder: &Path) -> Self {
+    pub fn new(folder: &Path) -> Self {
         let python = python();
-        let has_modules = Command::new(&python).args(["-c", "import jwcrypto, cryptography"]).output();
+        let has_modules =
+            Command::new(&python).args(["-c", "import jwcrypto, cryptography, pyhpke"]).output();
         let advice = format!(
             "run `scripts/setup python`, or name by PHONE_PYTHON a python3 that has what {PHONE_FOLDER}/requirements.txt lists"
         );
@@ -93,12 +94,19 @@ impl PythonPhone {
     }
 
     /// What the phone printed, if all went well.
-    fn run(&self, arguments: &[&str]) -> Value {
+    pub fn run(&self, arguments: &[&str]) -> Value {
         let output = self.start(arguments);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {said}");
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
+}
+
+/// Runs a script of the protocol's folder.
+pub fn run_python(arguments: &[&str]) -> Output {
+    let mut command = Command::new(python());
+    // -B: no compiled files beside the sources.
+    command.current_dir(PHONE_FOLDER).arg("-B").args(arguments).output().expect("python starts")
 }
 
 /// `PHONE_PYTHON`, or the Python that `scripts/setup` prepares.

@@ -165,6 +165,14 @@ impl Scene {
             .unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
     }
 
+    /// A new phone of `user` with the app `bank`, whose challenges are sealed.
+    pub async fn enrol_sealed(&self, kind: PhoneKind, user: &str) -> Handset {
+        let issuer = self.installation.device_url();
+        Handset::enrol_sealed(kind, user, &self.world, &self.portal, issuer, &self.phones)
+            .await
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
+    }
+
     /// What phones call through.
     pub fn phones(&self) -> PhoneNetwork {
         self.phones.clone()
