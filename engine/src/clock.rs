@@ -48,6 +48,11 @@ impl Clock {
         wall_at_start.plus(DurationMs::new(u64::try_from(since_start).unwrap_or(u64::MAX)))
     }
 
+    /// The present moment, to measure how long something takes.
+    pub fn instant(&self) -> Instant {
+        Instant::now()
+    }
+
     /// The monotonic instant at which `now` will be `deadline`; the present one when it has passed.
     pub fn instant_of(&self, deadline: UnixMs) -> Instant {
         Instant::now() + deadline.since(self.now()).to_std()

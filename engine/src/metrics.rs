@@ -2,11 +2,13 @@
 //!
 //! Label values come from closed lists or from the configuration, so that their number is bounded.
 
+use std::time::Duration;
+
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
-use tocsin_model::{ErrorCode, ProviderName, Transaction};
+use tocsin_model::{ErrorCode, FailureReason, Method, ProviderName, State, Transaction, TypeName};
 use tocsin_storage::{CommitReport, StoreObserver};
 
 use crate::protocol::DeliveryOutcome;
@@ -70,8 +72,47 @@ pub mod names {
     pub const SIGNATURE_QUEUE: &str = "tocsin_signature_queue_depth";
     /// Signatures refused because the queue was full.
     pub const SIGNATURES_REFUSED: &str = "tocsin_signature_refused_total";
+    /// Time of each stage of a transaction, in seconds, by `stage`: see [`super::Stage`].
+    pub const STAGE_SECONDS: &str = "tocsin_stage_seconds";
+    /// Whether new work is taken (1) or not (0): what `/readyz` says.
+    pub const READY: &str = "tocsin_ready";
     /// Steps of the system clock over one second.
     pub const CLOCK_STEPS: &str = "tocsin_clock_steps_total";
+}
+
+/// A stage of a transaction, timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// From the portal's call to the stored transaction.
+    Create,
+    /// From the storage's queue to the end of the group commit, for the one that waited longest.
+    Commit,
+    /// From the provider's mailbox to the wire: waiting for a token, a connection, a stream.
+    Queue,
+    /// From the wire to the push network's answer.
+    Provider,
+    /// From the phone's call to the stored outcome.
+    Answer,
+    /// From the stored change to the caller that waited for it.
+    WakeUp,
+}
+
+impl Stage {
+    /// Every stage, in the order of a transaction's life.
+    pub const ALL: [Self; 6] =
+        [Self::Create, Self::Commit, Self::Queue, Self::Provider, Self::Answer, Self::WakeUp];
+
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Commit => "commit",
+            Self::Queue => "queue",
+            Self::Provider => "provider",
+            Self::Answer => "answer",
+            Self::WakeUp => "wake_up",
+        }
+    }
 }
 
 /// The metrics of one engine.
@@ -88,6 +129,10 @@ pub struct Metrics {
     commit_seconds: Histogram,
     commit_queue_seconds: Histogram,
     commits_refused: IntCounter,
+    /// One for each of [`Stage::ALL`], looked up once.
+    stages: [Histogram; Stage::ALL.len()],
+    /// Whether new work is taken.
+    pub ready: IntGauge,
     /// Open transactions.
     pub transactions_in_flight: IntGauge,
     /// Calls that wait for a change.
@@ -148,6 +193,13 @@ impl Registrar {
         self.keep(IntGaugeVec::new(Opts::new(name, help), &["provider"]))
     }
 
+    fn stages(&self, buckets: prometheus::Result<Vec<f64>>) -> [Histogram; Stage::ALL.len()] {
+        let buckets = buckets.expect("bucket bounds are well-formed constants of this file");
+        let options = HistogramOpts::new(names::STAGE_SECONDS, "Time of each stage of a transaction.");
+        let stages = self.keep(HistogramVec::new(options.buckets(buckets), &["stage"]));
+        Stage::ALL.map(|stage| stages.with_label_values(&[stage.as_str()]))
+    }
+
     fn histogram(&self, name: &str, help: &str, buckets: prometheus::Result<Vec<f64>>) -> Histogram {
         let buckets = buckets.expect("bucket bounds are well-formed constants of this file");
         self.keep(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets)))
@@ -201,6 +253,8 @@ impl Metrics {
             ),
             commits_refused: registrar
                 .counter(names::COMMITS_REFUSED, "Verbs refused because the commit queue was full."),
+            stages: registrar.stages(seconds()),
+            ready: registrar.gauge(names::READY, "Whether new work is taken (1) or not (0)."),
             transactions_in_flight: registrar.gauge(names::TRANSACTIONS_IN_FLIGHT, "Open transactions."),
             waiters: registrar.gauge(names::WAITERS, "Calls that wait for a change."),
             pushes_in_flight: registrar
@@ -276,6 +330,33 @@ impl Metrics {
         }
     }
 
+    /// Notes how long a stage took.
+    pub fn observe(&self, stage: Stage, took: Duration) {
+        self.stages[stage as usize].observe(took.as_secs_f64());
+    }
+
+    /// Shows what may be counted as zero before its first event: a counter that begins at one hides that event from
+    /// every rate. `types` are the configured ones.
+    pub fn show_zeros<'a>(&self, types: impl Iterator<Item = &'a TypeName>) {
+        for type_name in types {
+            self.transactions_started.with_label_values(&[type_name.as_str(), Method::Push.as_str()]);
+            for state in ENDS {
+                let labels = [type_name.as_str(), Method::Push.as_str(), state.as_str()];
+                self.transactions_ended.with_label_values(&labels);
+            }
+        }
+        for code in STARTS_REFUSED_WITH {
+            self.starts_refused.with_label_values(&[code.as_str()]);
+        }
+        self.answers.with_label_values(&["taken"]);
+        for code in ANSWERS_REFUSED_WITH {
+            self.answers.with_label_values(&[code.as_str()]);
+        }
+        for actor in ["transaction", "provider", "driver"] {
+            self.actor_faults.with_label_values(&[actor]);
+        }
+    }
+
     /// Counts a stored transaction.
     pub fn started(&self, transaction: &Transaction) {
         self.transactions_started
@@ -341,6 +422,35 @@ impl Metrics {
     }
 }
 
+/// The final states; every failure is one word.
+const ENDS: [State; 6] = [
+    State::Accepted,
+    State::Declined,
+    State::Reported,
+    State::Timeout,
+    State::Failed(FailureReason::ProviderUnavailable),
+    State::Cancelled,
+];
+
+/// What starts are refused with under load and in trouble.
+const STARTS_REFUSED_WITH: [ErrorCode; 6] = [
+    ErrorCode::Busy,
+    ErrorCode::RateLimited,
+    ErrorCode::NoDevice,
+    ErrorCode::ProviderUnavailable,
+    ErrorCode::StorageUnavailable,
+    ErrorCode::Draining,
+];
+
+/// What answers are refused with that operators watch.
+const ANSWERS_REFUSED_WITH: [ErrorCode; 5] = [
+    ErrorCode::BadProof,
+    ErrorCode::BadSignature,
+    ErrorCode::WrongChallenge,
+    ErrorCode::TransactionFinal,
+    ErrorCode::Busy,
+];
+
 /// Brings a counter up to a total that is counted elsewhere.
 fn raise(counters: &IntCounterVec, labels: &[&str], total: u64) {
     let counter = counters.with_label_values(labels);
@@ -352,6 +462,7 @@ impl StoreObserver for Metrics {
         self.commit_verbs.observe(report.verbs as f64);
         self.commit_seconds.observe(report.write.as_secs_f64());
         self.commit_queue_seconds.observe(report.queue_wait.as_secs_f64());
+        self.observe(Stage::Commit, report.queue_wait + report.write);
     }
 
     fn refused(&self) {

@@ -79,6 +79,7 @@ pub(crate) fn expiry(row: &[u8]) -> Option<Expiry> {
 }
 
 /// Notes in the header of a row whose payload is about to be sealed which key seals it.
+#[cfg_attr(not(feature = "rocks"), allow(dead_code, reason = "only a disk is sealed"))]
 pub(crate) fn mark_sealed(row: &mut [u8], key: MasterKeyId) {
     let [key_high, key_low] = key.to_stored();
     row[1..4].copy_from_slice(&[key_high, key_low, SEALED]);

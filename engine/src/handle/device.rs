@@ -8,6 +8,7 @@ use crate::device::{
     VerifiedProof, check_may_call,
 };
 use crate::error::store_problem;
+use crate::metrics::Stage;
 use crate::transaction::{Reply, Request};
 
 /// A phone's request, as far as its proof concerns it.
@@ -33,7 +34,11 @@ impl Handle {
 
     /// Takes a phone's answer (the body of `call`) to the transaction of the path; answers with the state it made.
     pub async fn answer(&self, call: DeviceCall<'_>, id: TransactionId) -> Result<State, Problem> {
+        let begun = self.clock().instant();
         let answered = self.answer_counted(call, id).await;
+        if answered.is_ok() {
+            self.metrics().observe(Stage::Answer, begun.elapsed());
+        }
         self.metrics().answered(answered.as_ref().err().map(|problem| problem.code));
         answered
     }

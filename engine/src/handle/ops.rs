@@ -78,6 +78,8 @@ impl Handle {
         let metrics = self.metrics();
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         metrics.transactions_in_flight.set(whole(self.0.registry.admission().in_flight()));
+        metrics.ready.set(i64::from(self.readiness().is_ready()));
+        metrics.show_zeros(self.config().types.keys());
         metrics.waiters.set(whole(self.0.surroundings.waiters.count()));
         metrics.commit_queue.set(whole(self.store().queue_depth()));
         metrics.signature_queue.set(whole(self.0.signatures.queue_depth()));

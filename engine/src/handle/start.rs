@@ -13,6 +13,7 @@ use tocsin_storage::Created;
 use super::{Handle, random_bytes};
 use crate::device::check_challenge_size;
 use crate::error::store_problem;
+use crate::metrics::Stage;
 use crate::registry::AskError;
 use crate::transaction::{Opening, Reply, Request, Target, unanswered};
 
@@ -43,7 +44,7 @@ impl Handle {
 
     async fn start_counted(&self, request: StartRequest) -> Result<Started, Problem> {
         self.refuse_while_draining()?;
-        let called_at = self.clock().now();
+        let (called_at, begun) = (self.clock().now(), self.clock().instant());
         if let Some(earlier) = self.seen_before(&request).await? {
             return Ok(earlier);
         }
@@ -66,7 +67,11 @@ impl Handle {
         let id = transaction.id;
         let opening = Opening { idempotency: request.idempotency, challenges, targets };
         let replied = self.0.registry.start(transaction, permit, opening);
-        match replied.await {
+        let replied = replied.await;
+        if matches!(replied, Ok(Reply::View(_))) {
+            self.metrics().observe(Stage::Create, begun.elapsed());
+        }
+        match replied {
             Ok(reply) => self.started(reply).await,
             Err(_) => self.started_despite_a_fault(id).await,
         }

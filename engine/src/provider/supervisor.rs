@@ -7,8 +7,8 @@
 //! state behind one-call interfaces, not part of the value that panicked.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::limits::{
     LAST_REVIVALS_MAX, PROVIDER_RESTART_MAX, PROVIDER_RESTART_MIN, REVIVAL_BACKOFF, REVIVALS_MAX,
 };
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Stage};
 use crate::protocol::{
     Availability, Deliver, DeliveryOutcome, Faulted, Install, ProviderAddress, ProviderEvent, Push, Release,
     Retire, Revive,
@@ -396,16 +396,24 @@ impl Handler<Retire> for ProviderActor {
 /// Delivers one push, tells the transaction, and has the storage judge the address.
 async fn carry(shared: &Shared, push: &Push, reply_to: &Recipient<ProviderEvent>) -> DriverReport {
     let device_id = push.device_id;
+    let (clock, metrics) = (&shared.parts.clock, &shared.parts.metrics);
+    let (taken_at, written_at) = (clock.instant(), OnceLock::new());
     let written = || {
+        if written_at.set(clock.instant()).is_ok() {
+            metrics.observe(Stage::Queue, taken_at.elapsed());
+        }
         let _ = reply_to.try_send(ProviderEvent::Written { device_id });
     };
     let flight = InFlight::new(shared.installed());
     let delivering = AssertUnwindSafe(flight.0.driver.deliver(push, &written)).catch_unwind();
     let report = delivering.await.unwrap_or_else(|_| shared.driver_fell());
     drop(flight);
-    shared.parts.metrics.pushed(&shared.parts.name, report.outcome);
+    metrics.pushed(&shared.parts.name, report.outcome);
+    if let Some(written_at) = written_at.get() {
+        metrics.observe(Stage::Provider, written_at.elapsed());
+    }
     if report.outcome == DeliveryOutcome::Relayed {
-        shared.last_relayed_ms.store(shared.parts.clock.now().get(), Ordering::Relaxed);
+        shared.last_relayed_ms.store(clock.now().get(), Ordering::Relaxed);
     }
     // Waits for room: the outcome of a push must not be lost while its transaction lives.
     let _ = reply_to.send(ProviderEvent::Ended { device_id, outcome: report.outcome }).await;

@@ -8,6 +8,7 @@ mod deadlines;
 mod demo;
 mod features;
 mod kills;
+mod monitoring;
 mod python_phone;
 
 use std::fmt::Debug;

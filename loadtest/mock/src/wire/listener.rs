@@ -147,36 +147,49 @@ async fn accept<S: Service>(shared: Arc<Shared<S>>, listener: TcpListener) {
 
 async fn serve<S: Service>(shared: Arc<Shared<S>>, tcp: TcpStream) {
     let stops = shared.stops.load(Ordering::Acquire);
-    let Some(tls) = establish(&shared.tls, tcp).await else {
+    let Some((tls, protocol)) = establish(&shared.tls, tcp).await else {
         return shared.connections.handshake_failed();
     };
     if shared.stops.load(Ordering::Acquire) != stops {
         return shared.connections.handshake_failed();
     }
     let Some(live) = shared.connections.open() else { return };
-    serve_protocol(&shared, tls, Arc::clone(&live)).await;
+    serve_protocol(&shared, tls, protocol, Arc::clone(&live)).await;
     shared.connections.close(&live);
 }
 
-/// TLS with one of the protocols on offer; a client without ALPN is turned away, as Apple does.
-async fn establish(config: &Arc<ServerConfig>, tcp: TcpStream) -> Option<TlsStream<TcpStream>> {
+/// TLS with one of the protocols on offer. A client whose ALPN names none of them fails in the handshake. One without
+/// ALPN gets on: clients in the field (aioapns) speak HTTP/2 to Apple by prior knowledge.
+async fn establish(config: &Arc<ServerConfig>, tcp: TcpStream) -> Option<(TlsStream<TcpStream>, Protocol)> {
     tcp.set_nodelay(true).ok()?;
     let handshake = TlsAcceptor::from(Arc::clone(config)).accept(tcp);
     let tls = tokio::time::timeout(TLS_DEADLINE, handshake).await.ok()?.ok()?;
     let takes_http1 = config.alpn_protocols.iter().any(|protocol| protocol == b"http/1.1");
-    (tls.get_ref().1.alpn_protocol().is_some() || takes_http1).then_some(tls)
+    let protocol = match tls.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        None if !takes_http1 => Protocol::Http2,
+        Some(_) | None => Protocol::Http1,
+    };
+    Some((tls, protocol))
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug)]
+enum Protocol {
+    Http1,
+    Http2,
 }
 
 async fn serve_protocol<S: Service>(
     shared: &Shared<S>,
     tls: TlsStream<TcpStream>,
+    protocol: Protocol,
     live: Arc<LiveConnection>,
 ) {
     let service = Arc::clone(&shared.service);
     let orders = live.orders();
-    if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
-        http2::serve(tls, shared.limits, service, live, orders).await;
-    } else {
-        http1::serve(tls, service, live, orders).await;
+    match protocol {
+        Protocol::Http2 => http2::serve(tls, shared.limits, service, live, orders).await,
+        Protocol::Http1 => http1::serve(tls, service, live, orders).await,
     }
 }

@@ -10,6 +10,7 @@ mod apns_wire;
 mod client;
 mod fcm_faults;
 mod fcm_rules;
+mod foreign;
 mod oauth;
 mod records;
 mod rig;

@@ -5,7 +5,7 @@
 
 mod content;
 mod delivery;
-#[allow(dead_code, reason = "one fixture for many tests, which come and go")]
-mod scene;
+#[allow(dead_code, reason = "one fixture for many tests, each of which uses its part")]
+pub mod scene;
 
 use scene::Scene;
