@@ -95,8 +95,24 @@ impl Handset {
         issuer: &str,
         network: &PhoneNetwork,
     ) -> Result<Self, LoadtestError> {
-        Self::enrol_phone(kind, user, world, portal, |profile| Phone::new(network.clone(), issuer, profile))
-            .await
+        Self::enrol_phone(kind, user, APP, world, portal, |profile| {
+            Phone::new(network.clone(), issuer, profile)
+        })
+        .await
+    }
+
+    /// As [`Handset::enrol`], a phone with another app.
+    pub async fn enrol_app(
+        kind: PhoneKind,
+        user: &str,
+        app: &str,
+        world: &World,
+        portal: &Portal,
+        issuer: &str,
+        network: &PhoneNetwork,
+    ) -> Result<Self, LoadtestError> {
+        let make = |profile| Phone::new(network.clone(), issuer, profile);
+        Self::enrol_phone(kind, user, app, world, portal, make).await
     }
 
     /// As [`Handset::enrol`], a phone whose challenges are sealed.
@@ -108,7 +124,7 @@ impl Handset {
         issuer: &str,
         network: &PhoneNetwork,
     ) -> Result<Self, LoadtestError> {
-        Self::enrol_phone(kind, user, world, portal, |profile| {
+        Self::enrol_phone(kind, user, APP, world, portal, |profile| {
             Phone::new(network.clone(), issuer, profile).with_encryption_key()
         })
         .await
@@ -117,11 +133,12 @@ impl Handset {
     async fn enrol_phone(
         kind: PhoneKind,
         user: &str,
+        app: &str,
         world: &World,
         portal: &Portal,
         make: impl FnOnce(PhoneProfile) -> Phone,
     ) -> Result<Self, LoadtestError> {
-        let opened = portal.open_enrollment(user, APP).await?;
+        let opened = portal.open_enrollment(user, app).await?;
         let code = opened.activation_code.as_deref();
         let code = code.ok_or_else(|| LoadtestError::Unexpected("an enrolment without a code".to_owned()))?;
         let target = kind.new_target();
@@ -134,7 +151,7 @@ impl Handset {
         let profile = PhoneProfile {
             name: format!("{user}'s {}", kind.as_str()),
             platform: kind.platform(),
-            app: APP.to_owned(),
+            app: app.to_owned(),
             push: kind.push_object(&target),
         };
         let mut phone = make(profile);

@@ -5,6 +5,7 @@
 
 mod content;
 mod delivery;
+mod operations;
 #[allow(dead_code, reason = "one fixture for many tests, each of which uses its part")]
 pub mod scene;
 

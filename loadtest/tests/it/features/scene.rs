@@ -173,6 +173,14 @@ impl Scene {
             .unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
     }
 
+    /// A new iPhone of `user` with the app `app`, whose bundle id the double of Apple knows.
+    pub async fn enrol_app(&self, app: &str, user: &str) -> Handset {
+        let issuer = self.installation.device_url();
+        Handset::enrol_app(PhoneKind::Iphone, user, app, &self.world, &self.portal, issuer, &self.phones)
+            .await
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
+    }
+
     /// What phones call through.
     pub fn phones(&self) -> PhoneNetwork {
         self.phones.clone()
