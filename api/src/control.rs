@@ -5,6 +5,7 @@
 use tocsin_model::{AuditActor, ErrorCode, Problem};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::backup::{BackupError, Made};
 use crate::log::LogControl;
 
 /// Commands that wait.
@@ -28,6 +29,11 @@ pub(crate) enum Command {
         by: AuditActor,
         /// The way to the one who waits.
         reply: oneshot::Sender<ReloadOutcome>,
+    },
+    /// Make a backup.
+    Backup {
+        /// The way to the one who waits.
+        reply: oneshot::Sender<Result<Made, BackupError>>,
     },
     /// Drain and end.
     Drain,
@@ -56,6 +62,13 @@ impl Control {
     pub(crate) async fn reload(&self, by: AuditActor) -> Result<ReloadOutcome, Problem> {
         let (reply, replied) = oneshot::channel();
         self.send(Command::Reload { by, reply })?;
+        replied.await.map_err(|_| shutting_down())
+    }
+
+    /// Makes a backup of the running database.
+    pub(crate) async fn backup(&self) -> Result<Result<Made, BackupError>, Problem> {
+        let (reply, replied) = oneshot::channel();
+        self.send(Command::Backup { reply })?;
         replied.await.map_err(|_| shutting_down())
     }
 

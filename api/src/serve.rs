@@ -18,9 +18,10 @@ use tocsin_model::AuditActor;
 use tocsin_storage::rocks::RocksStore;
 use tocsin_storage::{Sealer, Store, StoreError, StoreErrorKind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::announce::announce;
+use crate::backup::{self, BackupError, Made};
 use crate::control::{Command, Control};
 use crate::door::{BindError, BoundDoors, OpenDoors};
 use crate::master_key::{self, MasterKeyError};
@@ -37,6 +38,8 @@ enum ServeError {
     Bind(#[from] BindError),
     #[error("a master key cannot be had: {0}")]
     MasterKey(#[from] MasterKeyError),
+    #[error("{0}")]
+    Unconfirmed(String),
     #[error("the storage cannot be opened: {0}")]
     Storage(#[from] StoreError),
     #[error("the server's key file cannot be used: {0}")]
@@ -58,6 +61,7 @@ enum ServeError {
 impl ServeError {
     fn exit(&self) -> Exit {
         match self {
+            Self::Unconfirmed(_) => Exit::Storage,
             Self::Bind(_) | Self::MasterKey(_) | Self::Providers(_) => Exit::Configuration,
             Self::Storage(error) if error.kind() == StoreErrorKind::MasterKey => Exit::Configuration,
             Self::Storage(_) | Self::ServerKeys(_) | Self::StorageStopped | Self::Close(_) => Exit::Storage,
@@ -102,6 +106,7 @@ async fn live(config: Arc<Config>, reloader: Reloader, ready_file: Option<&Path>
     let doors = BoundDoors::bind(&config)?;
     let issuer = doors.issuer(&config);
     let (clock, metrics) = (Clock::system(), Arc::new(Metrics::new()));
+    backup::refuse_unconfirmed(&config.storage.path).map_err(ServeError::Unconfirmed)?;
     let sealer = master_key::sealer(&config)?;
     let store = open_store(&config, sealer, &clock, &metrics)?;
     let engine = Engine::start(EngineParts {
@@ -120,7 +125,7 @@ async fn live(config: Arc<Config>, reloader: Reloader, ready_file: Option<&Path>
     announce(doors.addresses(), &issuer, ready_file).map_err(ServeError::ReadyFile)?;
     let (mut stopped, handle) = (store.stopped(), engine.handle());
     tokio::select! {
-        why = attend(&mut signals, commands, reloader, &handle) => tracing::info!(why, "draining"),
+        why = attend(&mut signals, commands, reloader, &handle, &store) => tracing::info!(why, "draining"),
         _ = stopped.wait_for(|stopped| *stopped) => {
             doors.drain(LAST_WORDS).await;
             return Err(ServeError::StorageStopped);
@@ -140,6 +145,7 @@ async fn attend(
     mut commands: mpsc::Receiver<Command>,
     mut reloader: Reloader,
     handle: &Handle,
+    store: &Arc<RocksStore>,
 ) -> &'static str {
     loop {
         let command = tokio::select! {
@@ -153,9 +159,26 @@ async fn attend(
             // SIGHUP; the log tells what came of it.
             None => drop(reloader.reload(handle, AuditActor::Console).await),
             Some(Command::Reload { by, reply }) => drop(reply.send(reloader.reload(handle, by).await)),
+            Some(Command::Backup { reply }) => begin_backup(handle, store, reply),
             Some(Command::Drain) => return "an operator asked for it",
         }
     }
+}
+
+/// Makes a backup on a thread of its own, since it waits for the disk; other commands go on meanwhile.
+fn begin_backup(handle: &Handle, store: &Arc<RocksStore>, reply: oneshot::Sender<Result<Made, BackupError>>) {
+    let (store, data, now) = (Arc::clone(store), handle.config().storage.path.clone(), handle.clock().now());
+    actix_rt::task::spawn_blocking(move || {
+        let made = backup::make(&store, &data, &backup::folder_for(&data, now), now);
+        match &made {
+            Ok(made) => {
+                tracing::info!(folder = %made.folder.display(), bytes = made.bytes, "a backup was made")
+            }
+            Err(error) => tracing::error!(%error, "a backup failed"),
+        }
+        // Whoever asked may have gone.
+        drop(reply.send(made));
+    });
 }
 
 fn open_store(

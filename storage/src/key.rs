@@ -317,6 +317,18 @@ impl Key {
         Self::new(Kind::Enrollment, &[id.as_bytes()])
     }
 
+    /// All enrolments.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn enrollments() -> Self {
+        Self::new(Kind::Enrollment, &[])
+    }
+
+    /// All devices.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn devices() -> Self {
+        Self::new(Kind::Device, &[])
+    }
+
     /// The enrolment with this activation code.
     pub(crate) fn enrollment_by_code(hash: &ActivationCodeHash) -> Self {
         Self::new(Kind::EnrollmentByCode, &[hash.as_bytes()])

@@ -1,5 +1,7 @@
-//! The command line: `tocsin [--config FILE] serve | check | config | client new NAME | token new --role ROLE`.
+//! The command line: `tocsin [--config FILE] serve | check | config | client new NAME | token new --role ROLE |
+//! audit verify | backup FOLDER | verify FOLDER | restore FOLDER`.
 
+mod backup;
 mod check;
 mod client;
 mod config;
@@ -41,6 +43,33 @@ enum Command {
         #[command(subcommand)]
         command: ClientCommand,
     },
+    /// Commands about the audit trail.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// Make a backup of a server that does not run; ask a running one at its ops door.
+    Backup {
+        /// The folder to make; it must not exist.
+        folder: PathBuf,
+    },
+    /// Hold a backup against its manifest.
+    Verify {
+        /// The backup.
+        folder: PathBuf,
+    },
+    /// Restore a backup into the empty data folder, or confirm a restored one.
+    Restore {
+        /// The backup.
+        #[arg(required_unless_present = "confirm")]
+        folder: Option<PathBuf>,
+        /// Confirm that the phones of the restored database may be used.
+        #[arg(long, conflicts_with = "folder")]
+        confirm: bool,
+        /// A file with the ids of phones to be removed again, one a line.
+        #[arg(long, requires = "confirm", value_name = "FILE")]
+        revoke: Option<PathBuf>,
+    },
     /// Commands about tokens of the ops door.
     Token {
         #[command(subcommand)]
@@ -55,6 +84,13 @@ enum ClientCommand {
         /// The client's id: a-z, 0-9, '-', '_' and '.', 64 characters at most.
         name: ClientId,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Check that every row of the audit trail is what was stored. The server must not run; ask a running one at
+    /// its ops door.
+    Verify,
 }
 
 #[derive(Debug, Subcommand)]
@@ -76,6 +112,17 @@ impl Arguments {
         match command {
             Command::Client { command: ClientCommand::New { name } } => client::new(&name),
             Command::Token { command: TokenCommand::New { name, role } } => token::new(name, role),
+            Command::Audit { command: AuditCommand::Verify } => {
+                with_config(config, |loaded| backup::check_audit(&loaded))
+            }
+            Command::Backup { folder } => with_config(config, |loaded| backup::make(&loaded, &folder)),
+            Command::Verify { folder } => backup::verify(&folder),
+            Command::Restore { folder: Some(folder), .. } => {
+                with_config(config, |loaded| backup::restore(&loaded, &folder))
+            }
+            Command::Restore { folder: None, revoke, .. } => {
+                with_config(config, |loaded| backup::confirm(&loaded, revoke.as_deref()))
+            }
             Command::Serve { ready_file } => {
                 with_config(config.clone(), |loaded| serve::run(loaded, config, ready_file.as_deref()))
             }

@@ -4,6 +4,7 @@
 //! loopback. Everything else needs an operator's token, also on loopback.
 
 mod audit;
+mod backup;
 mod configuration;
 mod operator;
 mod probe;
@@ -30,6 +31,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(seen("/v1/admin/audit").route(get_or_head().to(audit::list)))
         .service(seen("/v1/admin/audit/verify").route(get_or_head().to(audit::verify)))
         .service(posted("/v1/admin/reload").route(web::post().to(process::reload)))
+        .service(posted("/v1/admin/backup").route(web::post().to(backup::make)))
         .service(posted("/v1/admin/drain").route(web::post().to(process::drain)))
         .service(
             web::resource("/v1/admin/log-level")

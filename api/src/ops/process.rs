@@ -82,7 +82,7 @@ pub(super) async fn log_level(state: Data<DoorState>, request: HttpRequest, payl
     Ok(private_json(StatusCode::OK, &LogLevelView { filter }))
 }
 
-fn control(state: &DoorState) -> Result<&Control, Problem> {
+pub(super) fn control(state: &DoorState) -> Result<&Control, Problem> {
     state.control.as_ref().ok_or_else(|| {
         tracing::error!("an operator asked for what this process cannot do");
         Problem::internal()

@@ -14,8 +14,12 @@ const READ: [(&str, &str); 4] = [
 ];
 
 /// Everything that needs the role `operate`.
-const OPERATE: [(&str, &str); 3] =
-    [("POST", "/v1/admin/reload"), ("POST", "/v1/admin/drain"), ("PUT", "/v1/admin/log-level")];
+const OPERATE: [(&str, &str); 4] = [
+    ("POST", "/v1/admin/backup"),
+    ("POST", "/v1/admin/reload"),
+    ("POST", "/v1/admin/drain"),
+    ("PUT", "/v1/admin/log-level"),
+];
 
 #[test]
 fn every_call_needs_a_token_also_on_loopback() {

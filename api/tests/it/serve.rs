@@ -328,3 +328,121 @@ fn under_a_master_key_no_file_of_the_database_names_a_user_and_the_start_needs_t
         assert_eq!(devices["items"].as_array().map(Vec::len), Some(1), "{devices}");
     });
 }
+
+/// The token of the operator of these tests.
+const OPERATOR: &str = "a token that is long enough for a test";
+
+/// As [`configured`], with an operator who may do everything.
+fn operated(world: Option<&World>) -> (TempDir, String) {
+    let (folder, secret) = configured(world);
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, OPERATOR.as_bytes());
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = folder.path().join("tocsin.toml");
+    let text = fs::read_to_string(&path).expect("a configuration");
+    let operator = format!("[ops.tokens.console]\nsha256 = \"{hash}\"\nrole = \"operate\"\n");
+    fs::write(&path, format!("{text}\n{operator}")).expect("written");
+    (folder, secret)
+}
+
+/// Runs `tocsin` on the configuration of `folder`; answers with its exit code and what it said.
+fn command(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let config = folder.join("tocsin.toml");
+    let mut all = vec!["--config", config.to_str().expect("UTF-8")];
+    all.extend(arguments);
+    let output = run(&mut tocsin(&all));
+    (output.status.code(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
+}
+
+#[test]
+fn a_restored_backup_ends_what_was_open_and_waits_for_a_word_about_its_phones() {
+    actix_rt::System::new().block_on(async {
+        let world = World::start(WorldOptions::default()).await.expect("an outside world");
+        let (folder, secret) = operated(Some(&world));
+        let mut server = Server::start(folder.path());
+        let portal = Portal { server: &server, secret: &secret };
+        let _phone = portal.enrol("alice").await;
+        let stolen = portal.enrol("bob").await;
+        let open = portal.start("alice").await;
+        let enrolment = portal
+            .send("POST", "/v1/enrollments", Some(&json!({"user": "carol", "app": "bank"})))
+            .await
+            .expect(201);
+        let backup =
+            Call::new("POST", server.ops, "/v1/admin/backup").bearer(OPERATOR).send().await.expect(201);
+        let backup = backup["folder"].as_str().expect("a folder").to_owned();
+        // After the backup the stolen phone is removed.
+        let devices = portal.send("GET", "/v1/users/bob/devices", None).await.expect(200);
+        let stolen_id = devices["items"][0]["device_id"].as_str().expect("an id").to_owned();
+        portal.send("DELETE", &format!("/v1/users/bob/devices/{stolen_id}"), None).await;
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.end().code(), Some(0), "{}", server.log());
+
+        let (code, said) = command(folder.path(), &["restore", &backup]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("move the old data away first"), "{said}");
+        let old = folder.path().join("old");
+        fs::rename(folder.path().join("data"), &old).expect("moved away");
+        let backup = backup.replace("/data/", "/old/");
+        assert_eq!(command(folder.path(), &["verify", &backup]).0, Some(0));
+        let (code, said) = command(folder.path(), &["restore", &backup]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("1 transactions, 1 enrolments. 2 phones are live"), "{said}");
+        let (code, said) = command(folder.path(), &["serve"]);
+        assert_eq!(code, Some(74), "{said}");
+        assert!(said.contains("restore --confirm"), "{said}");
+        let list = fs::read_to_string(folder.path().join("data/restored.json")).expect("a list");
+        assert!(list.contains(&stolen_id), "{list}");
+
+        let revoke = folder.path().join("revoke.txt");
+        fs::write(&revoke, format!("{stolen_id}\n")).expect("written");
+        let revoke = revoke.to_str().expect("UTF-8");
+        let (code, said) = command(folder.path(), &["restore", "--confirm", "--revoke", revoke]);
+        assert_eq!((code, said.contains("1 phones were removed, 1 are live")), (Some(0), true), "{said}");
+        let (code, said) = command(folder.path(), &["audit", "verify"]);
+        assert_eq!(code, Some(0), "{said}");
+
+        let server = Server::start(folder.path());
+        let portal = Portal { server: &server, secret: &secret };
+        let view = portal.send("GET", &format!("/v1/transactions/{open}"), None).await.expect(200);
+        assert_eq!((&view["state"], &view["reason"]), (&json!("failed"), &json!("restored")));
+        let path = format!("/v1/enrollments/{}", enrolment["id"].as_str().expect("an id"));
+        assert_eq!(portal.send("GET", &path, None).await.expect(200)["state"], "failed");
+        let refused = stolen.at(server.device).get("/device/v1/transactions").await;
+        refused.expect_problem(403, "device_revoked", None);
+        let devices = portal.send("GET", "/v1/users/bob/devices", None).await.expect(200);
+        assert_eq!(devices["items"][0]["status"], "revoked");
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_backup_that_is_not_what_was_made_is_refused() {
+    let (folder, _secret) = operated(None);
+    let mut server = Server::start(folder.path());
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.end().code(), Some(0), "{}", server.log());
+    let backup = folder.path().join("backup");
+    let name = backup.to_str().expect("UTF-8");
+    assert_eq!(command(folder.path(), &["backup", name]).0, Some(0));
+    assert_eq!(command(folder.path(), &["backup", name]).0, Some(1), "nothing is written over");
+    assert_eq!(command(folder.path(), &["verify", name]).0, Some(0));
+    let keys = backup.join("server-keys.json");
+    let good = fs::read(&keys).expect("keys");
+    fs::write(&keys, "{}").expect("written");
+    fs::write(backup.join("more"), "x").expect("written");
+    fs::rename(folder.path().join("data"), folder.path().join("old")).expect("moved away");
+    for arguments in [["verify", name], ["restore", name]] {
+        let (code, said) = command(folder.path(), &arguments);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains("server-keys.json: was changed") && said.contains("more: is not in the manifest"),
+            "{said}"
+        );
+    }
+    assert!(!folder.path().join("data/db").exists(), "nothing of it was restored");
+    fs::remove_file(&keys).expect("removed");
+    fs::remove_file(backup.join("more")).expect("removed");
+    assert!(command(folder.path(), &["verify", name]).1.contains("server-keys.json: is missing"));
+    fs::write(&keys, good).expect("written");
+    assert_eq!(command(folder.path(), &["verify", name]).0, Some(0));
+}

@@ -60,7 +60,7 @@ kinds! {
     ConfigLoaded = 30 "config_loaded",
     /// A new configuration was refused; the detail is how many faults it had.
     ConfigRefused = 31 "config_refused",
-    /// An operator asked for a backup; the detail is its name.
+    /// An operator asked for a backup.
     BackupAsked = 40 "backup_asked",
     /// The database was restored from a backup.
     Restored = 41 "restored",

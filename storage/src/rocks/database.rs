@@ -34,6 +34,11 @@ impl Database {
         Self { db, sealer }
     }
 
+    /// RocksDB's own handle, for what concerns all of it.
+    pub(super) const fn raw(&self) -> &DB {
+        &self.db
+    }
+
     /// Stores the changes, which are plain rows, in one atomic write, sealed where there is a master key; with
     /// `sync` it returns when they are on the disk.
     pub(super) fn write(&self, changes: &Changes, sync: bool) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@
 //! nobody is answered before the write, with its sync where one is due, came back; after a failed write nothing is
 //! written any more; no lock is held across I/O.
 
+mod backup;
 mod database;
 mod housekeeping;
 mod open;
@@ -13,4 +14,5 @@ mod sealed;
 mod store;
 mod writer;
 
+pub use backup::IdPage;
 pub use store::{RocksStore, Statistics};

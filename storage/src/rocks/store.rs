@@ -150,6 +150,11 @@ impl RocksStore {
         self.database.flush()
     }
 
+    /// The open database.
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// Drops transactions whose retention is over, as is done every ten minutes anyway; answers with how many it
     /// found. Blocks on the disk.
     pub fn sweep(&self) -> Result<usize, StoreError> {

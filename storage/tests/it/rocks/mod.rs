@@ -1,6 +1,7 @@
 //! What only the back end with a disk can show.
 
 mod audit;
+mod backup;
 mod commit;
 mod opening;
 mod sealed;

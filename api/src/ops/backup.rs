@@ -1,0 +1,34 @@
+//! A backup of the running server.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use serde::Serialize;
+use tocsin_config::Role;
+use tocsin_model::{AuditActor, AuditEvent, AuditKind, ErrorCode, Problem};
+
+use super::operator::require;
+use super::process::control;
+use crate::door::{DoorState, Query, Reply, private_json, to_the_end};
+
+#[derive(Serialize)]
+struct BackupView {
+    folder: String,
+    files: usize,
+    bytes: u64,
+}
+
+/// `POST /v1/admin/backup`: answers when the backup is whole.
+pub(super) async fn make(state: Data<DoorState>, request: HttpRequest) -> Reply {
+    let operator = require(&state, &request, Role::Operate)?;
+    Query::parse(request.query_string(), &[])?;
+    let control = control(&state)?.clone();
+    let event = AuditEvent::new(AuditKind::BackupAsked, AuditActor::Operator(operator));
+    state.handle.note(event).await?;
+    let made = to_the_end(async move { control.backup().await }).await?.map_err(|error| {
+        tracing::error!(%error, "an operator's backup failed");
+        Problem::new(ErrorCode::StorageUnavailable, "no backup was made; the log says why")
+    })?;
+    let view = BackupView { folder: made.folder.display().to_string(), files: made.files, bytes: made.bytes };
+    Ok(private_json(StatusCode::CREATED, &view))
+}
