@@ -30,6 +30,8 @@ pub(crate) fn assemble(settings: &Settings) -> Result<Config, Unfit> {
         portal: door(&section("portal"))?,
         device: door(&section("device"))?,
         device_clock_skew: section("device").seconds("skew_s")?,
+        server_key_overlap: section("device").seconds("server_key_overlap_s")?,
+        server_key_retired: section("device").seconds("server_key_retired_s")?,
         ops: door(&section("ops"))?,
         operators: made_of(settings, settings.operators(), operator)?,
         log: log(&section("log"))?,
@@ -149,6 +151,7 @@ fn app(table: &Table<'_>) -> Result<App, Unfit> {
         mode: table.word("mode")?,
         ios: platform(table, ios, "bundle_id", apns)?,
         android: platform(table, android, "package", fcm)?,
+        unique_server_keys: table.flag("unique_server_keys")?,
         activation_time_to_live: table.seconds("activation_ttl_s")?,
     })
 }

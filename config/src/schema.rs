@@ -88,6 +88,8 @@ pub(crate) static KEYS: &[Key] = &[
     key("device.connections_max", whole(1, HELD_MAX), Need::Built),
     key("device.body_bytes_max", whole(1_024, BODY_BYTES_MAX), Need::Built),
     key("device.skew_s", whole(1, 600), Need::Built),
+    key("device.server_key_overlap_s", whole(0, YEAR_S), Need::Built),
+    key("device.server_key_retired_s", whole(86_400, 10 * YEAR_S), Need::Built),
     key("ops.address", Shape::Address, Need::Built),
     key("ops.public_url", Shape::PublicUrl, Need::Optional),
     key("ops.plaintext", Shape::Choice(PLAINTEXT_WORDS), Need::Optional),
@@ -142,6 +144,7 @@ pub(crate) static KEYS: &[Key] = &[
     key("types.*.resends_max", whole(0, 100), Need::Else("2")),
     key("types.*.keep_for_polling", Shape::Flag, Need::Else("false")),
     key("apps.*.mode", Shape::Choice(EnrolmentMode::WORDS), Need::Else("\"single\"")),
+    key("apps.*.unique_server_keys", Shape::Flag, Need::Else("false")),
     key("apps.*.activation_ttl_s", whole(30, 86_400), Need::Else("300")),
     key("apps.*.ios.bundle_id", Shape::BundleId, Need::Required),
     key("apps.*.ios.provider", Shape::Name, Need::Optional),
@@ -246,7 +249,10 @@ mod tests {
     #[test]
     fn children_are_the_next_segments() {
         assert_eq!(children(&path("apps")), ["*"]);
-        assert_eq!(children(&path("apps.bank")), ["mode", "activation_ttl_s", "ios", "android"]);
+        assert_eq!(
+            children(&path("apps.bank")),
+            ["mode", "unique_server_keys", "activation_ttl_s", "ios", "android"]
+        );
         assert!(children(&path("apps.bank.windows")).is_empty());
         assert!(children(&[]).contains(&"storage"));
     }

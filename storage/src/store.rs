@@ -345,7 +345,7 @@ pub trait Store: Send + Sync + 'static {
     fn open_enrollment(&self, new: NewEnrollment) -> Pending<EnrollmentOpened>;
 
     /// Registers `device` by the activation code whose hash is `code_hash`, and uses the code up.
-    /// User, app and enrolment of `device` are overwritten by the enrolment's.
+    /// User, app, enrolment and server key of `device` are overwritten by the enrolment's.
     fn enrol(&self, code_hash: ActivationCodeHash, device: Device, now: UnixMs) -> Pending<Enrolled>;
 
     /// Cancels an enrolment.

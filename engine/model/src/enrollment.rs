@@ -1,6 +1,6 @@
 //! Enrolments: a portal's invitation to register one phone for one user and one app.
 
-use crate::{AppName, ClientId, DeviceId, EnrollmentId, UnixMs, User};
+use crate::{AppName, ClientId, DeviceId, EnrollmentId, KeyId, ServerKeyPair, UnixMs, User};
 
 /// SHA-256 of an activation code's ASCII text; the code itself is never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,4 +55,8 @@ pub struct Enrollment {
     pub expires_at: UnixMs,
     /// How far it is.
     pub state: EnrollmentState,
+    /// The names of the server keys that the phone will be told, fixed at the opening.
+    pub server_kids: Vec<KeyId>,
+    /// The server key that the phone will have for itself, where its app says so; gone once a phone was enrolled.
+    pub server_key: Option<Box<ServerKeyPair>>,
 }

@@ -31,6 +31,8 @@ fn enrollment() -> Enrollment {
         created_at: NOW,
         expires_at: NOW,
         state: EnrollmentState::Pending,
+        server_kids: vec![],
+        server_key: None,
     }
 }
 

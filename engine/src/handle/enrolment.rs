@@ -3,12 +3,14 @@
 use aws_lc_rs::hmac;
 use tocsin_model::{
     AppName, AuditActor, ClientId, Device, DeviceId, Enrollment, EnrollmentId, EnrollmentState, ErrorCode,
-    Idempotency, KeyId, Problem, UnixMs, User,
+    Idempotency, KeyId, Problem, ServerKeyPair, UnixMs, User,
 };
 use tocsin_storage::{Enrolled, EnrollmentCancelled, EnrollmentOpened, NewEnrollment, Revoked};
 
 use super::{DeviceCall, Handle, random_bytes};
-use crate::device::{ActivationCode, EnrolmentRequest, ProofError, ServerJwk, UnverifiedProof};
+use crate::device::{
+    ActivationCode, EnrolmentRequest, ProofError, ServerJwk, UnverifiedProof, unique_key_pair,
+};
 use crate::error::store_problem;
 use crate::transaction::News;
 
@@ -49,6 +51,12 @@ pub struct EnrolledDevice {
     pub server_keys: Vec<ServerJwk>,
 }
 
+/// The server keys of an enrolment.
+struct EnrollmentKeys {
+    kids: Vec<KeyId>,
+    own: Option<Box<ServerKeyPair>>,
+}
+
 /// Derives activation codes from the enrolment's id, so that a repeated call is told the same one although only
 /// its hash is stored.
 pub(crate) struct DerivedCodes(hmac::Key);
@@ -73,7 +81,8 @@ impl Handle {
     pub async fn open_enrollment(&self, request: EnrollmentRequest) -> Result<OpenedEnrollment, Problem> {
         self.refuse_while_draining()?;
         let now = self.clock().now();
-        let enrollment = self.compose_enrollment(&request, now)?;
+        let server_keys = self.enrollment_keys(&request.app, now).await?;
+        let enrollment = self.compose_enrollment(&request, server_keys, now)?;
         let new = NewEnrollment { enrollment: enrollment.clone(), idempotency: request.idempotency };
         match self.store().open_enrollment(new).await.map_err(|error| store_problem(&error))? {
             EnrollmentOpened::New => Ok(self.opened(enrollment, false)),
@@ -86,7 +95,25 @@ impl Handle {
         }
     }
 
-    fn compose_enrollment(&self, request: &EnrollmentRequest, now: UnixMs) -> Result<Enrollment, Problem> {
+    /// The keys that challenges will be signed with: of the deployment, or one for this phone alone.
+    async fn enrollment_keys(&self, app: &AppName, now: UnixMs) -> Result<EnrollmentKeys, Problem> {
+        let is_unique = self.config().apps.get(app).is_some_and(|app| app.unique_server_keys);
+        if !is_unique {
+            return Ok(EnrollmentKeys { kids: self.0.server_keys.enrolment_kids(now), own: None });
+        }
+        let own = self.run_signature(unique_key_pair).await?.map_err(|error| {
+            tracing::error!(%error, "a server key cannot be made");
+            Problem::internal()
+        })?;
+        Ok(EnrollmentKeys { kids: vec![own.kid], own: Some(Box::new(own)) })
+    }
+
+    fn compose_enrollment(
+        &self,
+        request: &EnrollmentRequest,
+        server_keys: EnrollmentKeys,
+        now: UnixMs,
+    ) -> Result<Enrollment, Problem> {
         let config = self.config();
         let app = config.apps.get(&request.app).ok_or_else(Problem::internal)?;
         let longest = app.activation_time_to_live;
@@ -109,12 +136,14 @@ impl Handle {
             created_at: now,
             expires_at: now.plus(time_to_live),
             state: EnrollmentState::Pending,
+            server_kids: server_keys.kids,
+            server_key: server_keys.own,
         })
     }
 
     fn opened(&self, enrollment: Enrollment, seen_before: bool) -> OpenedEnrollment {
         let activation_code = self.0.codes.activation_code(enrollment.id);
-        let server_key_set_hash = self.0.server_keys.key_set_hash();
+        let server_key_set_hash = self.0.server_keys.key_set_hash_of(&enrollment);
         OpenedEnrollment { enrollment, activation_code, seen_before, server_key_set_hash }
     }
 
@@ -168,7 +197,8 @@ impl Handle {
             }
             Enrolled::DeviceExists => return Err(device_exists()),
         };
-        Ok(EnrolledDevice { device, server_keys: self.0.server_keys.jwks() })
+        let server_keys = self.0.server_keys.jwks_of(&enrollment, Some(&device));
+        Ok(EnrolledDevice { device, server_keys })
     }
 
     /// A user's devices, newest first, removed ones too until their retention ends.

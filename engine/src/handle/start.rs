@@ -10,6 +10,7 @@ use tocsin_model::{
 };
 use tocsin_storage::Created;
 
+use super::challenge::ChallengedPhone;
 use super::{Handle, random_bytes};
 use crate::device::check_challenge_size;
 use crate::error::store_problem;
@@ -56,9 +57,8 @@ impl Handle {
         let transaction = compose(&config, &request, kind, &eligible, called_at)?;
         check_challenge_size(&transaction, self.issuer())?;
         let permit = self.0.registry.admission().admit(transaction.id, &request.client, &request.user)?;
-        let encryption_keys: Vec<_> =
-            eligible.iter().map(|eligible| (eligible.device.id, eligible.device.encryption_key)).collect();
-        let challenges = self.challenges_to_keep(&transaction, &encryption_keys).await?;
+        let phones: Vec<_> = eligible.iter().map(|eligible| ChallengedPhone::of(&eligible.device)).collect();
+        let challenges = self.challenges_to_keep(&transaction, &phones).await?;
         let targets: Vec<(DeviceId, Target)> = eligible
             .into_iter()
             .filter(|eligible| eligible.provider.is_some())

@@ -7,7 +7,7 @@ use tocsin_model::{
     PushToken, Thumbprint, UnixMs, User, UserId,
 };
 
-use super::{Malformed, code, key_use, name};
+use super::{Malformed, ServerKeyRecord, code, key_use, name};
 
 /// A device on disk.
 #[derive(Encode, Decode)]
@@ -40,6 +40,8 @@ pub(crate) struct DeviceRecord<'a> {
     /// `x ‖ y`
     #[n(16)]
     encryption_key: Option<ByteArray<64>>,
+    #[n(24)]
+    server_key: Option<ServerKeyRecord>,
 }
 
 #[derive(Encode, Decode)]
@@ -107,6 +109,7 @@ impl<'a> DeviceRecord<'a> {
             created_at_ms: device.created_at.get(),
             last_used_at_ms: device.last_used_at.get(),
             encryption_key: device.encryption_key.as_ref().map(from_public_key),
+            server_key: device.server_key.as_deref().map(ServerKeyRecord::new),
         }
     }
 
@@ -125,6 +128,7 @@ impl<'a> DeviceRecord<'a> {
             encryption_key: self.encryption_key.map(to_public_key),
             created_at: UnixMs::new(self.created_at_ms),
             last_used_at: UnixMs::new(self.last_used_at_ms),
+            server_key: self.server_key.map(ServerKeyRecord::into_model),
         })
     }
 }

@@ -1,18 +1,19 @@
 //! The disk form of an enrolment.
 
+use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use tocsin_model::{
-    ActivationCodeHash, DeviceId, Enrollment, EnrollmentId, EnrollmentState, UnixMs, User, UserId,
+    ActivationCodeHash, DeviceId, Enrollment, EnrollmentId, EnrollmentState, KeyId, UnixMs, User, UserId,
 };
 
-use super::{Malformed, name};
+use super::{Malformed, ServerKeyRecord, name};
 
 const PENDING: u8 = 0;
 const COMPLETED: u8 = 1;
 const FAILED: u8 = 2;
 
-/// An enrolment on disk.
-#[derive(Debug, Encode, Decode)]
+/// An enrolment on disk. Perhaps it holds a private key, so it has no debug print.
+#[derive(Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct EnrollmentRecord<'a> {
     #[n(0)]
@@ -37,6 +38,10 @@ pub(crate) struct EnrollmentRecord<'a> {
     device_id: Option<[u8; 16]>,
     #[n(10)]
     completed_at_ms: Option<u64>,
+    #[n(20)]
+    server_kids: Option<Vec<ByteArray<16>>>,
+    #[n(21)]
+    server_key: Option<ServerKeyRecord>,
 }
 
 impl<'a> EnrollmentRecord<'a> {
@@ -48,6 +53,8 @@ impl<'a> EnrollmentRecord<'a> {
             }
             EnrollmentState::Failed => (FAILED, None, None),
         };
+        let kids: Vec<_> =
+            enrollment.server_kids.iter().map(|kid| ByteArray::from(*kid.as_bytes())).collect();
         Self {
             revision: enrollment.revision,
             client: enrollment.client.as_str(),
@@ -60,6 +67,8 @@ impl<'a> EnrollmentRecord<'a> {
             state,
             device_id,
             completed_at_ms,
+            server_kids: (!kids.is_empty()).then_some(kids),
+            server_key: enrollment.server_key.as_deref().map(ServerKeyRecord::new),
         }
     }
 
@@ -83,6 +92,8 @@ impl<'a> EnrollmentRecord<'a> {
             created_at: UnixMs::new(self.created_at_ms),
             expires_at: UnixMs::new(self.expires_at_ms),
             state,
+            server_kids: self.server_kids.into_iter().flatten().map(|kid| KeyId::from_bytes(*kid)).collect(),
+            server_key: self.server_key.map(ServerKeyRecord::into_model),
         })
     }
 }

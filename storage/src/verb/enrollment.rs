@@ -82,6 +82,7 @@ fn register(
         user: enrollment.user.clone(),
         app: enrollment.app.clone(),
         enrollment_id: enrollment.id,
+        server_key: enrollment.server_key.clone(),
         ..device.clone()
     };
     device::put_new(batch, &device);
@@ -91,7 +92,7 @@ fn register(
     batch.audit(ended.detail("completed"));
     let state = EnrollmentState::Completed { device_id: device.id, completed_at: now };
     let revision = enrollment.revision.saturating_add(1);
-    put(batch, &Enrollment { state, revision, ..enrollment }, table.retention);
+    put(batch, &Enrollment { state, revision, server_key: None, ..enrollment }, table.retention);
     Ok(Enrolled::Stored)
 }
 

@@ -190,6 +190,8 @@ pub fn enrollment(salt: u64) -> Enrollment {
         created_at: START,
         expires_at: START.plus(MINUTE),
         state: EnrollmentState::Pending,
+        server_kids: vec![],
+        server_key: None,
     }
 }
 
@@ -240,5 +242,6 @@ pub fn device(salt: u64) -> Device {
         encryption_key: None,
         created_at: START,
         last_used_at: START,
+        server_key: None,
     }
 }
