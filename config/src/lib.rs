@@ -10,6 +10,7 @@
 //! them is read by who uses them.
 
 mod assemble;
+mod callbacks;
 mod check;
 mod complete;
 mod credential;
@@ -31,6 +32,9 @@ mod types;
 mod url;
 mod word;
 
+pub use callbacks::{
+    BasicCredentials, CallbackBody, CallbackEntry, Callbacks, ClientCallbacks, WebhookSecret,
+};
 pub use credential::{NewClient, NewCredentialError, NewToken};
 pub use dump::{Effective, EffectiveKey, EffectiveValue};
 pub use environment::process_environment;

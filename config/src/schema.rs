@@ -6,6 +6,7 @@
 
 use tocsin_model::{ContentLimits, PushEnvironment, UserIdRule};
 
+use crate::callbacks::CallbackBody;
 use crate::shape::{Item, Shape};
 use crate::types::{Durability, EnrolmentMode, LogFormat, PushText, Role};
 use crate::word::{PLAINTEXT_WORDS, ProviderKind, Word};
@@ -123,6 +124,13 @@ pub(crate) static KEYS: &[Key] = &[
     key("engine.signature_queue_max", whole(1, HELD_MAX), Need::Built),
     key("engine.linger_ms", whole(0, 600_000), Need::Built),
     key("engine.drain_grace_s", whole(0, 3_600), Need::Built),
+    key("callbacks.window_s", whole(1, 30 * DAY_S), Need::Built),
+    key("callbacks.try_timeout_ms", whole(100, PROVIDER_WAIT_MS_MAX), Need::Built),
+    key("callbacks.backoff_first_ms", whole(10, 300_000), Need::Built),
+    key("callbacks.backoff_longest_ms", whole(10, 3_600_000), Need::Built),
+    key("callbacks.tries_in_flight_max", whole(1, 10_000), Need::Built),
+    key("callbacks.tries_per_host_max", whole(1, 1_000), Need::Built),
+    key("callbacks.ca_file", Shape::File, Need::Optional),
     key("realms.*.user_id_rule", Shape::Choice(UserIdRule::WORDS), Need::Else("\"exact\"")),
     key("realms.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Else("60")),
     key("types.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Optional),
@@ -175,6 +183,13 @@ pub(crate) static KEYS: &[Key] = &[
     key("clients.*.realms", Shape::List(Item::NameOrAll), Need::Else("[]")),
     key("clients.*.apps", Shape::List(Item::NameOrAll), Need::Else("[]")),
     key("clients.*.types", Shape::List(Item::NameOrAll), Need::Else("[]")),
+    key("clients.*.webhook_secrets", Shape::WebhookSecrets, Need::Else("[]")),
+    key("clients.*.callback_allow_list", Shape::Flag, Need::Else("true")),
+    key("clients.*.callback_networks", Shape::List(Item::Network), Need::Else("[]")),
+    key("clients.*.callbacks.*.url", Shape::CallbackUrl, Need::Required),
+    key("clients.*.callbacks.*.body", Shape::Choice(CallbackBody::WORDS), Need::Else("\"id\"")),
+    key("clients.*.callbacks.*.username", Shape::Text { characters_max: 200 }, Need::Optional),
+    key("clients.*.callbacks.*.password", Shape::Password, Need::Optional),
 ];
 
 impl Key {

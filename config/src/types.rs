@@ -11,6 +11,8 @@ use tocsin_model::{
     RealmName, TypeName, UserIdRule,
 };
 
+use crate::callbacks::{Callbacks, ClientCallbacks};
+
 use crate::dump::Effective;
 
 /// The whole configuration.
@@ -38,6 +40,8 @@ pub struct Config {
     pub master_keys: BTreeMap<MasterKeyName, MasterKeySetting>,
     /// `[engine]`.
     pub engine: EngineLimits,
+    /// `[callbacks]`.
+    pub callbacks: Callbacks,
     /// `[realms.NAME]`.
     pub realms: BTreeMap<RealmName, Realm>,
     /// `[types.NAME]`.
@@ -326,12 +330,14 @@ pub struct Client {
     pub apps: Grant<AppName>,
     /// The types it may start.
     pub types: Grant<TypeName>,
+    /// What it may ask for by `callback_url`.
+    pub callbacks: ClientCallbacks,
 }
 
 /// The hash is left out: whoever has it can test guesses against it.
 impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { secret_sha256: _, default_realm, rights, realms, apps, types } = self;
+        let Self { secret_sha256: _, default_realm, rights, realms, apps, types, callbacks } = self;
         formatter
             .debug_struct("Client")
             .field("secret_sha256", &format_args!("[redacted]"))
@@ -340,6 +346,7 @@ impl fmt::Debug for Client {
             .field("realms", realms)
             .field("apps", apps)
             .field("types", types)
+            .field("callbacks", callbacks)
             .finish()
     }
 }

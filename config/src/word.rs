@@ -2,6 +2,7 @@
 
 use tocsin_model::{PushEnvironment, UserIdRule};
 
+use crate::callbacks::CallbackBody;
 use crate::types::{Durability, EnrolmentMode, LogFormat, PushText, Right, Role};
 
 /// A choice that is spelled by one of a few words.
@@ -33,6 +34,7 @@ words!(Durability { "sync" => Self::Sync, "os" => Self::Os });
 words!(UserIdRule { "exact" => Self::Exact, "casefold" => Self::Casefold });
 words!(PushText { "loc-keys" => Self::LocalizationKeys, "message" => Self::Message });
 words!(EnrolmentMode { "single" => Self::Single });
+words!(CallbackBody { "id" => Self::Id, "state" => Self::State, "full" => Self::Full });
 words!(Role { "read" => Self::Read, "operate" => Self::Operate });
 words!(PushEnvironment { "production" => Self::Production, "sandbox" => Self::Sandbox });
 words!(Right {

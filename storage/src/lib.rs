@@ -23,7 +23,9 @@ pub use error::{StoreError, StoreErrorKind};
 pub use sealing::{MasterKey, MasterKeyId, SealError, Sealer};
 pub use store::{
     Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditFault, AuditPage, AuditQuery, AuditSummary,
-    CommitReport, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, MetaKey, NewEnrollment,
-    NewTransaction, NoObserver, OpenPage, Pending, PushTargetVerdict, Read, Revoked, Store, StoreObserver,
+    CallbackList, CallbackPage, CallbackSettled, CallbackVerdict, CommitReport, Created, DueCallbacks, Ended,
+    Enrolled, EnrollmentCancelled, EnrollmentOpened, MetaKey, NewEnrollment, NewTransaction, NoObserver,
+    OpenPage, Pending, PushTargetVerdict, Read, Redelivered, Revoked, Store, StoreObserver,
 };
+pub use verb::callback::callback_host;
 pub use verb::table::Retention;

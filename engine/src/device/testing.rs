@@ -162,5 +162,6 @@ pub(crate) fn login() -> Transaction {
         answer: None,
         keep_for_polling: false,
         request_message: RequestMessage::NotAsked,
+        callback_url: None,
     }
 }

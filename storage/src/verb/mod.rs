@@ -7,6 +7,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod batch;
+pub(crate) mod callback;
 pub(crate) mod device;
 pub(crate) mod enrollment;
 pub(crate) mod group;

@@ -5,12 +5,12 @@ use std::pin::Pin;
 
 use proptest::prelude::*;
 use tocsin_model::{
-    AuditActor, DeliveryStatus, Device, DeviceId, Enrollment, FailureReason, KeyUse, PushKind, State,
-    Transaction,
+    AuditActor, CallbackFault, DeliveryStatus, Device, DeviceId, Enrollment, FailureReason, KeyUse, PushKind,
+    State, Transaction, UnixMs,
 };
 use tocsin_storage::{
-    Attempted, Created, Ended, Enrolled, EnrollmentCancelled, EnrollmentOpened, NewEnrollment,
-    NewTransaction, Pending, PushTargetVerdict, Revoked, Store,
+    Attempted, CallbackSettled, CallbackVerdict, Created, Ended, Enrolled, EnrollmentCancelled,
+    EnrollmentOpened, NewEnrollment, NewTransaction, Pending, PushTargetVerdict, Redelivered, Revoked, Store,
 };
 
 use super::NAMES;
@@ -66,6 +66,15 @@ pub enum Verb {
         token: u64,
         verdict: PushTargetVerdict,
     },
+    Settle {
+        name: u64,
+        tries_before: u32,
+        verdict: CallbackVerdict,
+    },
+    Redeliver {
+        name: u64,
+        now: UnixMs,
+    },
 }
 
 /// What a verb was answered.
@@ -80,6 +89,8 @@ pub enum Reply {
     Cancelled(EnrollmentCancelled),
     Revoked(Revoked),
     Judged(Vec<DeviceId>),
+    Settled(CallbackSettled),
+    Redelivered(Redelivered),
 }
 
 pub fn any_verb() -> impl Strategy<Value = Verb> {
@@ -98,6 +109,12 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
         any::<bool>().prop_map(|others_succeed| PushTargetVerdict::Suspect { others_succeed }),
         Just(PushTargetVerdict::Good),
     ];
+    let moment = || (0..4_u64).prop_map(|seconds| UnixMs::new(START.get() + seconds * 1_000));
+    let settled = prop_oneof![
+        Just(CallbackVerdict::Delivered),
+        moment().prop_map(|at| CallbackVerdict::TryAgain { at, fault: CallbackFault::Connect }),
+        moment().prop_map(|since| CallbackVerdict::Dead { since, fault: CallbackFault::Redirect }),
+    ];
     prop_oneof![
         4 => (name(), promise()).prop_map(|(name, promise)| Verb::Create { name, promise }),
         3 => (name(), 0..3_u32, outcome, proptest::option::of(name()))
@@ -112,6 +129,9 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
         1 => name().prop_map(|name| Verb::CancelEnrollment { name }),
         2 => name().prop_map(|device| Verb::Revoke { device }),
         2 => (0..2_u64, verdict).prop_map(|(token, verdict)| Verb::Judge { token, verdict }),
+        4 => (name(), 0..3_u32, settled)
+            .prop_map(|(name, tries_before, verdict)| Verb::Settle { name, tries_before, verdict }),
+        2 => (name(), moment()).prop_map(|(name, now)| Verb::Redeliver { name, now }),
     ]
 }
 
@@ -119,8 +139,13 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
 pub mod thing {
     use super::*;
 
+    /// Every other transaction calls back.
+    pub fn start(name: u64) -> Transaction {
+        if name.is_multiple_of(2) { calling(transaction(name)) } else { transaction(name) }
+    }
+
     pub fn ended_by(name: u64, used: u32, outcome: State, by: Option<u64>) -> Transaction {
-        let mut pending = transaction(name);
+        let mut pending = start(name);
         pending.attempts.used = used;
         match by {
             Some(device) if outcome.is_final() => {
@@ -140,7 +165,7 @@ pub mod thing {
     }
 
     pub fn tried_once(name: u64, used_before: u32, last: bool) -> Transaction {
-        let mut tried = transaction(name);
+        let mut tried = start(name);
         tried.attempts.used = used_before + 1;
         tried.revision = 10 + used_before;
         if last { ended(tried, State::Failed(FailureReason::AttemptsExceeded)) } else { tried }
@@ -171,7 +196,7 @@ impl Verb {
         match self.clone() {
             Self::Create { name, promise } => {
                 let new = NewTransaction {
-                    transaction: transaction(first + name),
+                    transaction: thing::start(first + name),
                     idempotency: promise.map(promised),
                     challenges: Vec::new(),
                 };
@@ -206,6 +231,13 @@ impl Verb {
             ),
             Self::Judge { token: name, verdict } => {
                 answer(store.judge_push_target(PushKind::Apns, token(first + name), verdict), Reply::Judged)
+            }
+            Self::Settle { name, tries_before, verdict } => {
+                let id = transaction_id(first + name);
+                answer(store.settle_callback(id, tries_before, verdict), Reply::Settled)
+            }
+            Self::Redeliver { name, now } => {
+                answer(store.redeliver_callback(transaction_id(first + name), now), Reply::Redelivered)
             }
         }
     }
