@@ -88,7 +88,6 @@ fn template() -> Transaction {
         answer: None,
         keep_for_polling: false,
         request_message: RequestMessage::NotAsked,
-        callback_url: None,
     }
 }
 

@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use tocsin_model::{CallbackUrl, DurationMs, KeyUse, PushEnvironment};
+use tocsin_model::{AppVersion, DurationMs, KeyUse, PushEnvironment};
 
-use crate::callbacks::{BasicCredentials, CallbackEntry, Callbacks, ClientCallbacks, network};
 use crate::check::{PLATFORMS, defaults};
 use crate::dump::Effective;
 use crate::path::KeyPath;
@@ -16,8 +15,8 @@ use crate::settings::Settings;
 use crate::shape::Value;
 use crate::types::{
     ApnsProvider, App, AppPlatform, AuthenticationType, Client, Config, Door, EngineLimits, FcmProvider,
-    Grant, Log, MasterKeySetting, MasterKeySource, Operator, Provider, ProviderLimits, ProviderNetwork,
-    Realm, Right, Storage,
+    Grant, Log, MasterKeySetting, MasterKeySource, Operator, PlatformVersion, Provider, ProviderLimits,
+    ProviderNetwork, Realm, Right, Storage, Switches, WrongCodeLimit,
 };
 use crate::word::{ProviderKind, Word};
 
@@ -31,15 +30,14 @@ pub(crate) fn assemble(settings: &Settings) -> Result<Config, Unfit> {
         portal: door(&section("portal"))?,
         device: door(&section("device"))?,
         device_clock_skew: section("device").seconds("skew_s")?,
-        server_key_overlap: section("device").seconds("server_key_overlap_s")?,
-        server_key_retired: section("device").seconds("server_key_retired_s")?,
+        wrong_codes: wrong_codes(&section("device"))?,
+        switches: switches(&section("switches"))?,
         ops: door(&section("ops"))?,
         operators: made_of(settings, settings.operators(), operator)?,
         log: log(&section("log"))?,
         storage: storage(&section("storage"))?,
         master_keys: named(settings, "master_keys", master_key)?,
         engine: engine(&section("engine"))?,
-        callbacks: callbacks(&section("callbacks"))?,
         realms: named(settings, "realms", realm)?,
         types: named(settings, "types", authentication_type)?,
         apps: named(settings, "apps", app)?,
@@ -128,47 +126,6 @@ fn engine(table: &Table<'_>) -> Result<EngineLimits, Unfit> {
     })
 }
 
-fn callbacks(table: &Table<'_>) -> Result<Callbacks, Unfit> {
-    Ok(Callbacks {
-        window: table.seconds("window_s")?,
-        try_timeout: table.milliseconds("try_timeout_ms")?,
-        backoff_first: table.milliseconds("backoff_first_ms")?,
-        backoff_longest: table.milliseconds("backoff_longest_ms")?,
-        tries_in_flight_max: table.count("tries_in_flight_max")?,
-        tries_per_host_max: table.count("tries_per_host_max")?,
-        ca_file: table.optional_file("ca_file"),
-    })
-}
-
-fn client_callbacks(client: &Table<'_>) -> Result<ClientCallbacks, Unfit> {
-    let webhook_secrets = match client.value("webhook_secrets")? {
-        Value::WebhookSecrets(secrets) => secrets.clone(),
-        _ => return Err(client.unfit("webhook_secrets")),
-    };
-    let entries = client.settings.callback_entries(&client.path);
-    Ok(ClientCallbacks {
-        webhook_secrets,
-        allow_list: client.flag("callback_allow_list")?,
-        networks: client.list("callback_networks", network)?,
-        entries: entries
-            .map(|path| callback_entry(&Table { settings: client.settings, path }))
-            .collect::<Result<_, _>>()?,
-    })
-}
-
-fn callback_entry(table: &Table<'_>) -> Result<CallbackEntry, Unfit> {
-    let password = match table.settings.value(&table.path.child("password")) {
-        Some(Value::Password(password)) => Some(password.clone()),
-        _ => None,
-    };
-    let basic = table.optional_text("username").zip(password);
-    Ok(CallbackEntry {
-        url: CallbackUrl::parse(&table.text("url")?).map_err(|_| table.unfit("url"))?,
-        body: table.word("body")?,
-        basic: basic.map(|(username, password)| BasicCredentials { username, password }),
-    })
-}
-
 fn realm(table: &Table<'_>) -> Result<Realm, Unfit> {
     Ok(Realm { user_id_rule: table.word("user_id_rule")?, time_to_live: table.seconds("ttl_s")? })
 }
@@ -188,14 +145,32 @@ fn authentication_type(table: &Table<'_>) -> Result<AuthenticationType, Unfit> {
     })
 }
 
+fn wrong_codes(table: &Table<'_>) -> Result<WrongCodeLimit, Unfit> {
+    Ok(WrongCodeLimit {
+        codes_max: table.small_count("wrong_codes_max")?,
+        window: table.seconds("wrong_codes_window_s")?,
+    })
+}
+
+fn switches(table: &Table<'_>) -> Result<Switches, Unfit> {
+    Ok(Switches {
+        service: table.flag("service")?,
+        enrollment: table.flag("enrollment")?,
+        sending: table.flag("sending")?,
+    })
+}
+
 fn app(table: &Table<'_>) -> Result<App, Unfit> {
     let [(ios, apns), (android, fcm)] = PLATFORMS;
     Ok(App {
         mode: table.word("mode")?,
+        requires: table.word("requires")?,
+        confirm: table.word("confirm")?,
         ios: platform(table, ios, "bundle_id", apns)?,
         android: platform(table, android, "package", fcm)?,
-        unique_server_keys: table.flag("unique_server_keys")?,
         activation_time_to_live: table.seconds("activation_ttl_s")?,
+        activation_host: table.optional_text("activation_host"),
+        activation_scheme: table.text("activation_scheme")?,
     })
 }
 
@@ -212,7 +187,31 @@ fn platform(
     let by_default = || defaults(table.settings, kind).first().map(|name| (*name).to_owned());
     let provider = table.optional_text("provider").or_else(by_default);
     let provider = provider.and_then(|name| name.parse().ok()).ok_or_else(|| table.unfit("provider"))?;
-    Ok(Some(AppPlatform { id: table.text(id_key)?, provider }))
+    let mut platform = AppPlatform { id: table.text(id_key)?, provider, versions: Vec::new() };
+    for (_, path) in table.settings.below(&table.path.child("versions")) {
+        let version = Table { settings: table.settings, path };
+        platform.versions.push(platform_version(&version, id_key, &platform)?);
+    }
+    platform.versions.sort_by(|one, other| one.from.compare(&other.from));
+    Ok(Some(platform))
+}
+
+/// What a version does not say is as the platform has it.
+fn platform_version(
+    table: &Table<'_>,
+    id_key: &str,
+    platform: &AppPlatform,
+) -> Result<PlatformVersion, Unfit> {
+    let provider = match table.optional_text("provider") {
+        Some(name) => name.parse().map_err(|_| table.unfit("provider"))?,
+        None => platform.provider.clone(),
+    };
+    Ok(PlatformVersion {
+        from: AppVersion::new(&table.text("from")?).ok_or_else(|| table.unfit("from"))?,
+        enabled: table.flag("enabled")?,
+        id: table.optional_text(id_key).unwrap_or_else(|| platform.id.clone()),
+        provider,
+    })
 }
 
 fn provider(table: &Table<'_>) -> Result<Provider, Unfit> {
@@ -264,7 +263,6 @@ fn client(table: &Table<'_>) -> Result<Client, Unfit> {
         realms: table.grant("realms")?,
         apps: table.grant("apps")?,
         types: table.grant("types")?,
-        callbacks: client_callbacks(table)?,
     })
 }
 

@@ -10,7 +10,7 @@ use crate::path::KeyPath;
 use crate::place::{Origin, Place, Source};
 use crate::schema::{self, Key, Need};
 use crate::settings::{Setting, Settings};
-use crate::shape::Value;
+use crate::shape::{Value, is_bundle_id};
 use crate::word::{ProviderKind, Word};
 
 /// The base URL of FCM.
@@ -26,6 +26,7 @@ pub(crate) fn complete(settings: &mut Settings, findings: &mut Findings) {
         }
     }
     fill_endpoints(settings);
+    fill_bundle_ids(settings, findings);
     fill_default_realms(settings, findings);
 }
 
@@ -96,6 +97,25 @@ const fn apns_endpoint(environment: PushEnvironment) -> &'static str {
     match environment {
         PushEnvironment::Production => "https://api.push.apple.com",
         PushEnvironment::Sandbox => "https://api.sandbox.push.apple.com",
+    }
+}
+
+/// An iOS app without a bundle id has the app's own name, where that can be one.
+fn fill_bundle_ids(settings: &mut Settings, findings: &mut Findings) {
+    let apps: Vec<(String, KeyPath)> =
+        settings.named("apps").map(|(name, path)| (name.to_owned(), path)).collect();
+    for (name, app) in apps {
+        let table = app.child("ios");
+        let path = table.child("bundle_id");
+        if !settings.has_table(&table) || settings.is_set(&path) {
+            continue;
+        }
+        if is_bundle_id(&name) {
+            fill(settings, &path, &name);
+        } else {
+            let message = "is missing; it may be left out only where the app's own name can be a bundle id";
+            findings.absence(settings.place(&table), &path, message);
+        }
     }
 }
 

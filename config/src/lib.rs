@@ -10,7 +10,6 @@
 //! them is read by who uses them.
 
 mod assemble;
-mod callbacks;
 mod check;
 mod complete;
 mod credential;
@@ -32,17 +31,16 @@ mod types;
 mod url;
 mod word;
 
-pub use callbacks::{
-    BasicCredentials, CallbackBody, CallbackEntry, Callbacks, ClientCallbacks, WebhookSecret,
-};
 pub use credential::{NewClient, NewCredentialError, NewToken};
 pub use dump::{Effective, EffectiveKey, EffectiveValue};
 pub use environment::process_environment;
 pub use fault::{Fault, Faults, Warning};
 pub use load::{DEFAULT_TOML, Loaded};
 pub use place::{Place, Source};
+pub use tocsin_model::EnrolmentMode;
 pub use types::{
-    ApnsProvider, App, AppPlatform, AuthenticationType, Client, Config, Door, Durability, EngineLimits,
-    EnrolmentMode, FcmProvider, Grant, Log, LogFormat, MasterKeySetting, MasterKeySource, Operator, Provider,
-    ProviderLimits, ProviderNetwork, PushText, Realm, Right, Role, Storage,
+    ApnsProvider, App, AppPlatform, AuthenticationType, Client, Config, Confirmation, Door, Durability,
+    EngineLimits, FcmProvider, Grant, Log, LogFormat, MasterKeySetting, MasterKeySource, Operator,
+    PlatformVersion, Provider, ProviderLimits, ProviderNetwork, PushText, Realm, Requirement, Right, Role,
+    Storage, Switches, WrongCodeLimit,
 };

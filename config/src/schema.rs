@@ -4,11 +4,10 @@
 //! `default.toml`, which is the lowest layer; keys of named tables have it here, and tests hold `default.toml`
 //! and this list together.
 
-use tocsin_model::{ContentLimits, PushEnvironment, UserIdRule};
+use tocsin_model::{ContentLimits, EnrolmentMode, PushEnvironment, UserIdRule};
 
-use crate::callbacks::CallbackBody;
 use crate::shape::{Item, Shape};
-use crate::types::{Durability, EnrolmentMode, LogFormat, PushText, Role};
+use crate::types::{Confirmation, Durability, LogFormat, PushText, Requirement, Role};
 use crate::word::{PLAINTEXT_WORDS, ProviderKind, Word};
 
 /// One key.
@@ -89,8 +88,8 @@ pub(crate) static KEYS: &[Key] = &[
     key("device.connections_max", whole(1, HELD_MAX), Need::Built),
     key("device.body_bytes_max", whole(1_024, BODY_BYTES_MAX), Need::Built),
     key("device.skew_s", whole(1, 600), Need::Built),
-    key("device.server_key_overlap_s", whole(0, YEAR_S), Need::Built),
-    key("device.server_key_retired_s", whole(86_400, 10 * YEAR_S), Need::Built),
+    key("device.wrong_codes_max", whole(1, 1_000_000), Need::Built),
+    key("device.wrong_codes_window_s", whole(1, 86_400), Need::Built),
     key("ops.address", Shape::Address, Need::Built),
     key("ops.public_url", Shape::PublicUrl, Need::Optional),
     key("ops.plaintext", Shape::Choice(PLAINTEXT_WORDS), Need::Optional),
@@ -101,6 +100,9 @@ pub(crate) static KEYS: &[Key] = &[
     key("ops.tokens.*.role", Shape::Choice(Role::WORDS), Need::Else("\"read\"")),
     key("log.filter", Shape::Text { characters_max: 500 }, Need::Built),
     key("log.format", Shape::Choice(LogFormat::WORDS), Need::Built),
+    key("switches.service", Shape::Flag, Need::Built),
+    key("switches.enrollment", Shape::Flag, Need::Built),
+    key("switches.sending", Shape::Flag, Need::Built),
     key("storage.path", Shape::Folder, Need::Built),
     key("storage.durability", Shape::Choice(Durability::WORDS), Need::Built),
     key("storage.commit_queue_max", whole(1, HELD_MAX), Need::Built),
@@ -124,13 +126,6 @@ pub(crate) static KEYS: &[Key] = &[
     key("engine.signature_queue_max", whole(1, HELD_MAX), Need::Built),
     key("engine.linger_ms", whole(0, 600_000), Need::Built),
     key("engine.drain_grace_s", whole(0, 3_600), Need::Built),
-    key("callbacks.window_s", whole(1, 30 * DAY_S), Need::Built),
-    key("callbacks.try_timeout_ms", whole(100, PROVIDER_WAIT_MS_MAX), Need::Built),
-    key("callbacks.backoff_first_ms", whole(10, 300_000), Need::Built),
-    key("callbacks.backoff_longest_ms", whole(10, 3_600_000), Need::Built),
-    key("callbacks.tries_in_flight_max", whole(1, 10_000), Need::Built),
-    key("callbacks.tries_per_host_max", whole(1, 1_000), Need::Built),
-    key("callbacks.ca_file", Shape::File, Need::Optional),
     key("realms.*.user_id_rule", Shape::Choice(UserIdRule::WORDS), Need::Else("\"exact\"")),
     key("realms.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Else("60")),
     key("types.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Optional),
@@ -152,12 +147,23 @@ pub(crate) static KEYS: &[Key] = &[
     key("types.*.resends_max", whole(0, 100), Need::Else("2")),
     key("types.*.keep_for_polling", Shape::Flag, Need::Else("false")),
     key("apps.*.mode", Shape::Choice(EnrolmentMode::WORDS), Need::Else("\"single\"")),
-    key("apps.*.unique_server_keys", Shape::Flag, Need::Else("false")),
+    key("apps.*.requires", Shape::Choice(Requirement::WORDS), Need::Else("\"none\"")),
+    key("apps.*.confirm", Shape::Choice(Confirmation::WORDS), Need::Else("\"none\"")),
     key("apps.*.activation_ttl_s", whole(30, 86_400), Need::Else("300")),
-    key("apps.*.ios.bundle_id", Shape::BundleId, Need::Required),
+    key("apps.*.activation_host", Shape::Host, Need::Optional),
+    key("apps.*.activation_scheme", Shape::Scheme, Need::Else("\"https\"")),
+    key("apps.*.ios.bundle_id", Shape::BundleId, Need::Optional),
     key("apps.*.ios.provider", Shape::Name, Need::Optional),
+    key("apps.*.ios.versions.*.from", Shape::AppVersion, Need::Required),
+    key("apps.*.ios.versions.*.enabled", Shape::Flag, Need::Else("true")),
+    key("apps.*.ios.versions.*.bundle_id", Shape::BundleId, Need::Optional),
+    key("apps.*.ios.versions.*.provider", Shape::Name, Need::Optional),
     key("apps.*.android.package", Shape::PackageName, Need::Required),
     key("apps.*.android.provider", Shape::Name, Need::Optional),
+    key("apps.*.android.versions.*.from", Shape::AppVersion, Need::Required),
+    key("apps.*.android.versions.*.enabled", Shape::Flag, Need::Else("true")),
+    key("apps.*.android.versions.*.package", Shape::PackageName, Need::Optional),
+    key("apps.*.android.versions.*.provider", Shape::Name, Need::Optional),
     key("providers.*.kind", Shape::Choice(ProviderKind::WORDS), Need::Required),
     key("providers.*.default", Shape::Flag, Need::Else("false")),
     apns("providers.*.environment", Shape::Choice(PushEnvironment::WORDS), Need::Else("\"production\"")),
@@ -183,13 +189,6 @@ pub(crate) static KEYS: &[Key] = &[
     key("clients.*.realms", Shape::List(Item::NameOrAll), Need::Else("[]")),
     key("clients.*.apps", Shape::List(Item::NameOrAll), Need::Else("[]")),
     key("clients.*.types", Shape::List(Item::NameOrAll), Need::Else("[]")),
-    key("clients.*.webhook_secrets", Shape::WebhookSecrets, Need::Else("[]")),
-    key("clients.*.callback_allow_list", Shape::Flag, Need::Else("true")),
-    key("clients.*.callback_networks", Shape::List(Item::Network), Need::Else("[]")),
-    key("clients.*.callbacks.*.url", Shape::CallbackUrl, Need::Required),
-    key("clients.*.callbacks.*.body", Shape::Choice(CallbackBody::WORDS), Need::Else("\"id\"")),
-    key("clients.*.callbacks.*.username", Shape::Text { characters_max: 200 }, Need::Optional),
-    key("clients.*.callbacks.*.password", Shape::Password, Need::Optional),
 ];
 
 impl Key {
@@ -266,7 +265,16 @@ mod tests {
         assert_eq!(children(&path("apps")), ["*"]);
         assert_eq!(
             children(&path("apps.bank")),
-            ["mode", "unique_server_keys", "activation_ttl_s", "ios", "android"]
+            [
+                "mode",
+                "requires",
+                "confirm",
+                "activation_ttl_s",
+                "activation_host",
+                "activation_scheme",
+                "ios",
+                "android"
+            ]
         );
         assert!(children(&path("apps.bank.windows")).is_empty());
         assert!(children(&[]).contains(&"storage"));

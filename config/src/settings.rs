@@ -74,10 +74,17 @@ impl Settings {
         })
     }
 
-    /// The tables of the callback entries of the client whose table this is.
-    pub(crate) fn callback_entries(&self, client: &KeyPath) -> impl Iterator<Item = KeyPath> {
-        let callbacks = client.child("callbacks");
-        self.tables.keys().filter(move |path| path.parent() == callbacks).cloned()
+    /// The tables right below `parent`, with the names the operator gave them.
+    pub(crate) fn below<'a>(&'a self, parent: &'a KeyPath) -> impl Iterator<Item = (&'a str, KeyPath)> {
+        self.tables.keys().filter_map(move |path| match path.segments().split_last() {
+            Some((name, above)) if above == parent.segments() => Some((name.as_str(), path.clone())),
+            _ => None,
+        })
+    }
+
+    /// Whether somebody set the key himself, rather than a default.
+    pub(crate) fn is_set_by_hand(&self, path: &KeyPath) -> bool {
+        self.values.get(path).is_some_and(|setting| setting.place.source != Source::Default)
     }
 
     /// Whether the section has a table of this name.

@@ -7,19 +7,15 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tocsin_model::{CallbackUrl, KeyUse, NameError, RealmName, Secret};
+use tocsin_model::{AppVersion, KeyUse, NameError, RealmName};
 use toml::Spanned;
 use toml::de::{DeInteger, DeValue};
 
-use crate::callbacks::{WEBHOOK_SECRETS_MAX, WebhookSecret, network};
 use crate::hint;
 use crate::place::{Origin, Place};
 use crate::types::Right;
 use crate::url;
 use crate::word::Word;
-
-/// Longest password in bytes.
-const PASSWORD_BYTES_MAX: usize = 500;
 
 /// What a value looks like.
 #[derive(Clone, Copy)]
@@ -66,14 +62,14 @@ pub(crate) enum Shape {
     BundleId,
     /// The name of an Android app.
     PackageName,
+    /// A version of an app.
+    AppVersion,
+    /// A host name, perhaps with a port.
+    Host,
+    /// The scheme of a URL.
+    Scheme,
     /// A SHA-256 in hex, the hash of a secret.
     Digest,
-    /// A URL that outcomes are posted to.
-    CallbackUrl,
-    /// A password for somebody else's server.
-    Password,
-    /// What webhooks are signed with.
-    WebhookSecrets,
 }
 
 /// What stands in a list.
@@ -89,8 +85,6 @@ pub(crate) enum Item {
     Right,
     /// A program or one of its arguments; the same one may stand twice.
     Argument,
-    /// A network or an address.
-    Network,
 }
 
 /// A checked value. No debug form: one of them may be the hash of a secret.
@@ -110,10 +104,6 @@ pub(crate) enum Value {
     List(Vec<Element>),
     /// For [`Shape::Digest`].
     Digest([u8; 32]),
-    /// For [`Shape::Password`].
-    Password(Secret<String>),
-    /// For [`Shape::WebhookSecrets`].
-    WebhookSecrets(Vec<WebhookSecret>),
 }
 
 /// One element of a list, with its own place.
@@ -135,9 +125,6 @@ impl Shape {
         let place = || origin.place(value.span());
         match self {
             Self::List(item) => item.read_list(value, origin),
-            Self::WebhookSecrets => {
-                webhook_secrets(value.get_ref()).ok_or_else(|| vec![(place(), format!("must be {self}"))])
-            }
             Self::Integer { min, max } => {
                 self.integer(value.get_ref(), min, max).map_err(|why| vec![(place(), why)])
             }
@@ -154,7 +141,7 @@ impl Shape {
 
     /// Whether its values are written in TOML in the environment too; texts are taken as they are.
     pub(crate) const fn is_toml_in_environment(self) -> bool {
-        matches!(self, Self::Integer { .. } | Self::Flag | Self::List(_) | Self::WebhookSecrets)
+        matches!(self, Self::Integer { .. } | Self::Flag | Self::List(_))
     }
 
     fn mismatch(self, value: &DeValue<'_>) -> String {
@@ -195,20 +182,14 @@ impl Shape {
                 let is_upper_case = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
                 kept_if(text.len() == 10 && text.bytes().all(is_upper_case))
             }
-            Self::BundleId => kept_if(is_app_id(text, b"-.")),
+            Self::BundleId => kept_if(is_bundle_id(text)),
             Self::PackageName => kept_if(text.contains('.') && is_app_id(text, b"_.")),
             Self::Variable => kept_if(is_foreign_variable(text)),
+            Self::AppVersion => kept_if(AppVersion::new(text).is_some()),
+            Self::Host => kept_if(url::is_host(text)),
+            Self::Scheme => kept_if(url::is_scheme(text)),
             Self::Digest => hex_digest(text).map(Value::Digest).ok_or_else(wrong),
-            Self::CallbackUrl => match CallbackUrl::parse(text) {
-                Ok(_) => Ok(Value::Text(text.to_owned())),
-                Err(why) => Err(format!("must be {self}: {why}")),
-            },
-            Self::Password => {
-                let fits =
-                    (1..=PASSWORD_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
-                if fits { Ok(Value::Password(Secret::new(text.to_owned()))) } else { Err(wrong()) }
-            }
-            Self::Integer { .. } | Self::Flag | Self::List(_) | Self::WebhookSecrets => Err(wrong()),
+            Self::Integer { .. } | Self::Flag | Self::List(_) => Err(wrong()),
         }
     }
 }
@@ -257,10 +238,6 @@ impl Item {
                     return Err(format!("must be {}", Shape::List(self)));
                 }
             }
-
-            Self::Network => {
-                network(text).ok_or_else(|| format!("must be {}, is {text:?}", Shape::List(self)))?;
-            }
             Self::Right => {
                 Right::parse(text).ok_or_else(|| {
                     format!("must be {}, is {text:?}{}", Shape::List(self), did_you_mean(text, Right::WORDS))
@@ -296,15 +273,6 @@ impl fmt::Display for Shape {
             Self::List(Item::NameOrAll) => formatter.write_str("a list of names, or [\"*\"] for all"),
             Self::List(Item::KeyUse) => formatter
                 .write_str("a list of at least one of \"device\", \"pin\", \"biometric\", \"custom:ID\""),
-            Self::List(Item::Network) => {
-                formatter.write_str("a list of networks and addresses, such as [\"10.1.0.0/16\", \"::1\"]")
-            }
-            Self::CallbackUrl => formatter.write_str("a URL to call back, such as \"https://portal.example.com/done\""),
-            Self::Password => formatter.write_str("a text of 1 to 500 bytes without control characters"),
-            Self::WebhookSecrets => formatter.write_str(
-                "a list of one or two different secrets, each \"whsec_\" and 24 to 64 bytes in base64, as `tocsin client \
-                 new` prints them",
-            ),
             Self::List(Item::Right) => write!(formatter, "a list of \"{}\"", Right::WORDS.join("\", \"")),
             Self::List(Item::Argument) => formatter
                 .write_str("a list with the path of a program and its arguments, such as [\"/usr/bin/vault\", \"read\"]"),
@@ -315,22 +283,12 @@ impl fmt::Display for Shape {
             Self::PackageName => formatter.write_str(
                 "2 to 155 characters of letters, digits, '_' and '.', with at least one '.', such as \"com.example.bank\"",
             ),
+            Self::AppVersion => formatter.write_str("a version of 1 to 32 visible ASCII characters, such as \"4.2\""),
+            Self::Host => formatter.write_str("a host in small letters, perhaps with a port, such as \"app.example.com\""),
+            Self::Scheme => formatter.write_str("the scheme of a URL in small letters, such as \"https\" or \"com.example.bank\""),
             Self::Digest => formatter.write_str("64 hex digits, as `tocsin client new` and `tocsin token new` print them"),
         }
     }
-}
-
-/// Nothing of the value is repeated in a message.
-fn webhook_secrets(value: &DeValue<'_>) -> Option<Value> {
-    let mut secrets: Vec<WebhookSecret> = Vec::new();
-    for element in value.as_array()?.iter() {
-        let secret = WebhookSecret::parse(element.get_ref().as_str()?)?;
-        if secrets.contains(&secret) || secrets.len() == WEBHOOK_SECRETS_MAX {
-            return None;
-        }
-        secrets.push(secret);
-    }
-    Some(Value::WebhookSecrets(secrets))
 }
 
 fn type_name(value: &DeValue<'_>) -> &'static str {
@@ -367,6 +325,11 @@ fn is_foreign_variable(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     let begins_well = text.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
     begins_well && text.len() <= 100 && text.bytes().all(fits) && !text.starts_with("TOCSIN_")
+}
+
+/// Whether a text can be the id of an iOS app.
+pub(crate) fn is_bundle_id(text: &str) -> bool {
+    is_app_id(text, b"-.")
 }
 
 fn is_app_id(text: &str, punctuation: &[u8]) -> bool {

@@ -7,11 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tocsin_model::{
-    AppName, ClientId, DurationMs, KeyUse, MasterKeyName, OperatorName, ProviderName, PushEnvironment,
-    RealmName, TypeName, UserIdRule,
+    AppName, AppVersion, ClientId, DurationMs, EnrolmentMode, EnrolmentRules, KeyUse, MasterKeyName,
+    OperatorName, Platform, ProviderName, PushEnvironment, PushKind, RealmName, TypeName, UserIdRule,
 };
-
-use crate::callbacks::{Callbacks, ClientCallbacks};
 
 use crate::dump::Effective;
 
@@ -24,14 +22,14 @@ pub struct Config {
     pub device: Door,
     /// `[device] skew_s`: how far a phone's clock may be from ours.
     pub device_clock_skew: DurationMs,
-    /// `[device] server_key_overlap_s`: how long a new server key is published before it signs.
-    pub server_key_overlap: DurationMs,
-    /// `[device] server_key_retired_s`: how long a retired one goes on signing the published set.
-    pub server_key_retired: DurationMs,
     /// `[ops]`: the door of operators and Prometheus.
     pub ops: Door,
     /// `[ops.tokens.NAME]`: who may call it.
     pub operators: BTreeMap<OperatorName, Operator>,
+    /// `[device] wrong_codes_…`: how many wrong activation codes an address may send.
+    pub wrong_codes: WrongCodeLimit,
+    /// `[switches]`.
+    pub switches: Switches,
     /// `[log]`.
     pub log: Log,
     /// `[storage]`.
@@ -40,8 +38,6 @@ pub struct Config {
     pub master_keys: BTreeMap<MasterKeyName, MasterKeySetting>,
     /// `[engine]`.
     pub engine: EngineLimits,
-    /// `[callbacks]`.
-    pub callbacks: Callbacks,
     /// `[realms.NAME]`.
     pub realms: BTreeMap<RealmName, Realm>,
     /// `[types.NAME]`.
@@ -71,6 +67,26 @@ pub struct Door {
     pub connections_max: usize,
     /// Largest request body in bytes.
     pub body_bytes_max: usize,
+}
+
+/// How many wrong activation codes one client address may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongCodeLimit {
+    /// So many in a window; the next call is refused until the window ends.
+    pub codes_max: u32,
+    /// The window, which begins with the first wrong one.
+    pub window: DurationMs,
+}
+
+/// What is switched on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switches {
+    /// Everything that portals and phones ask for.
+    pub service: bool,
+    /// Enrolling phones.
+    pub enrollment: bool,
+    /// Sending pushes, and so starting what needs them.
+    pub sending: bool,
 }
 
 /// How the log is written.
@@ -196,14 +212,71 @@ pub enum PushText {
 pub struct App {
     /// How many phones a user may have with it.
     pub mode: EnrolmentMode,
+    /// What must vouch for an enrolment.
+    pub requires: Requirement,
+    /// What must follow it.
+    pub confirm: Confirmation,
     /// The iOS app; `None` when there is none.
     pub ios: Option<AppPlatform>,
     /// The Android app; `None` when there is none.
     pub android: Option<AppPlatform>,
-    /// Whether each phone gets a server key of its own.
-    pub unique_server_keys: bool,
     /// Life of an activation code.
     pub activation_time_to_live: DurationMs,
+    /// The host of activation links; `None` takes the issuer's.
+    pub activation_host: Option<String>,
+    /// The scheme of activation links.
+    pub activation_scheme: String,
+}
+
+impl App {
+    /// What the storage judges an enrolment by.
+    pub const fn enrolment_rules(&self) -> EnrolmentRules {
+        EnrolmentRules { mode: self.mode, confirms_number: matches!(self.confirm, Confirmation::Number) }
+    }
+
+    /// Whether an activation code alone is enough to enrol a phone beside or in place of another one.
+    pub const fn has_takeover_risk(&self) -> bool {
+        let is_guarded = matches!(self.requires, Requirement::AcceptedTransaction)
+            || matches!(self.confirm, Confirmation::Number);
+        !is_guarded && !matches!(self.mode, EnrolmentMode::Single)
+    }
+
+    /// The platform that pushes of this kind go to.
+    pub const fn reached_by(&self, kind: PushKind) -> Option<&AppPlatform> {
+        match kind {
+            PushKind::Apns => self.ios.as_ref(),
+            PushKind::FcmToken | PushKind::FcmFid => self.android.as_ref(),
+            PushKind::None => None,
+        }
+    }
+
+    /// Whether this version of the app may be used on this platform.
+    pub fn is_version_enabled(&self, platform: Platform, version: &AppVersion) -> bool {
+        let platform = match platform {
+            Platform::Ios => self.ios.as_ref(),
+            Platform::Android => self.android.as_ref(),
+            Platform::Other => None,
+        };
+        platform.and_then(|platform| platform.version(version)).is_none_or(|version| version.enabled)
+    }
+}
+
+/// What must vouch for an enrolment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// Nothing but the portal's word.
+    None,
+    /// A transaction that the same user accepted in the last ten minutes.
+    AcceptedTransaction,
+}
+
+/// What must follow the registration of a phone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirmation {
+    /// Nothing.
+    None,
+    /// The number that only the enrolling phone is shown, posted by the portal.
+    Number,
 }
 
 /// A master key.
@@ -233,13 +306,37 @@ pub struct AppPlatform {
     pub id: String,
     /// The provider that reaches it.
     pub provider: ProviderName,
+    /// Versions that differ, the oldest first.
+    pub versions: Vec<PlatformVersion>,
 }
 
-/// How many phones a user may have with an app.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EnrolmentMode {
-    /// One; a second enrolment is refused while the first phone is not revoked.
-    Single,
+/// The versions of an app from one on, up to the next one that is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlatformVersion {
+    /// The first of them.
+    pub from: AppVersion,
+    /// Whether they may be used.
+    pub enabled: bool,
+    /// Their bundle id or package name.
+    pub id: String,
+    /// The provider that reaches them.
+    pub provider: ProviderName,
+}
+
+impl AppPlatform {
+    /// The named version that a phone's version belongs to; `None` below the first of them.
+    pub fn version(&self, version: &AppVersion) -> Option<&PlatformVersion> {
+        self.versions.iter().rev().find(|named| named.from.compare(version).is_le())
+    }
+
+    /// By which bundle id or package name, and by which provider, a phone of this version is pushed; `None` when
+    /// the version is switched off.
+    pub fn push_by(&self, version: &AppVersion) -> Option<(&str, &ProviderName)> {
+        match self.version(version) {
+            None => Some((&self.id, &self.provider)),
+            Some(named) => named.enabled.then_some((named.id.as_str(), &named.provider)),
+        }
+    }
 }
 
 /// A push provider.
@@ -330,14 +427,12 @@ pub struct Client {
     pub apps: Grant<AppName>,
     /// The types it may start.
     pub types: Grant<TypeName>,
-    /// What it may ask for by `callback_url`.
-    pub callbacks: ClientCallbacks,
 }
 
 /// The hash is left out: whoever has it can test guesses against it.
 impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { secret_sha256: _, default_realm, rights, realms, apps, types, callbacks } = self;
+        let Self { secret_sha256: _, default_realm, rights, realms, apps, types } = self;
         formatter
             .debug_struct("Client")
             .field("secret_sha256", &format_args!("[redacted]"))
@@ -346,7 +441,6 @@ impl fmt::Debug for Client {
             .field("realms", realms)
             .field("apps", apps)
             .field("types", types)
-            .field("callbacks", callbacks)
             .finish()
     }
 }

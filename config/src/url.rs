@@ -26,6 +26,22 @@ pub(crate) fn endpoint(text: &str) -> Result<String, &'static str> {
     if parts.scheme == "https" && parts.path.is_empty() { Ok(trimmed.to_owned()) } else { Err(ALLOWED) }
 }
 
+/// `host` or `host:port`, in small letters.
+pub(crate) fn is_host(text: &str) -> bool {
+    text.len() <= URL_BYTES_MAX
+        && host_of(text).is_some()
+        && !text.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
+/// A scheme (RFC 3986, section 3.1), in small letters.
+pub(crate) fn is_scheme(text: &str) -> bool {
+    let fits =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.');
+    (1..=64).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(fits)
+}
+
 struct Parts<'a> {
     scheme: &'a str,
     host: &'a str,
@@ -116,6 +132,22 @@ mod tests {
             "https://a.example/ä",
         ] {
             assert!(public(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_host_has_no_scheme_and_a_scheme_no_host() {
+        for good in ["app.example.com", "app.example.com:8443", "[::1]:1"] {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in ["", "App.example.com", "app.example.com/", "https://app.example.com", "a b", "a:0"] {
+            assert!(!is_host(bad), "{bad}");
+        }
+        for good in ["https", "com.example.bank", "x-1+2"] {
+            assert!(is_scheme(good), "{good}");
+        }
+        for bad in ["", "1x", "HTTPS", "a:", "a/", &"a".repeat(65)] {
+            assert!(!is_scheme(bad), "{bad}");
         }
     }
 

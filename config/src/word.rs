@@ -1,9 +1,8 @@
 //! The words of the configuration that stand for a choice, each list in one place.
 
-use tocsin_model::{PushEnvironment, UserIdRule};
+use tocsin_model::{EnrolmentMode, PushEnvironment, UserIdRule};
 
-use crate::callbacks::CallbackBody;
-use crate::types::{Durability, EnrolmentMode, LogFormat, PushText, Right, Role};
+use crate::types::{Confirmation, Durability, LogFormat, PushText, Requirement, Right, Role};
 
 /// A choice that is spelled by one of a few words.
 pub(crate) trait Word: Sized {
@@ -33,8 +32,9 @@ words!(LogFormat { "json" => Self::Json, "text" => Self::Text });
 words!(Durability { "sync" => Self::Sync, "os" => Self::Os });
 words!(UserIdRule { "exact" => Self::Exact, "casefold" => Self::Casefold });
 words!(PushText { "loc-keys" => Self::LocalizationKeys, "message" => Self::Message });
-words!(EnrolmentMode { "single" => Self::Single });
-words!(CallbackBody { "id" => Self::Id, "state" => Self::State, "full" => Self::Full });
+words!(EnrolmentMode { "single" => Self::Single, "override" => Self::Override, "multiple" => Self::Multiple });
+words!(Requirement { "none" => Self::None, "accepted_transaction" => Self::AcceptedTransaction });
+words!(Confirmation { "none" => Self::None, "number" => Self::Number });
 words!(Role { "read" => Self::Read, "operate" => Self::Operate });
 words!(PushEnvironment { "production" => Self::Production, "sandbox" => Self::Sandbox });
 words!(Right {

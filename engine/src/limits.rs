@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use tocsin_model::DurationMs;
+
 /// How often rows of the audit trail whose retention is over are cut.
 pub(crate) const AUDIT_CUT_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Cuts in a row; each takes a bounded number of rows, and the rest waits for the next time.
 pub(crate) const AUDIT_CUTS_IN_A_ROW_MAX: usize = 1_000;
+
+/// How long a network may keep the notice that another phone was enrolled.
+pub(crate) const NOTICE_LIFE: DurationMs = DurationMs::from_seconds(3_600);
 
 /// Messages waiting in the mailbox of one transaction.
 pub(crate) const TRANSACTION_MAILBOX_MAX: usize = 32;
@@ -43,12 +48,6 @@ pub(crate) const PROVIDER_RESTART_MIN: Duration = Duration::from_millis(100);
 
 /// Longest wait before a provider actor restarts.
 pub(crate) const PROVIDER_RESTART_MAX: Duration = Duration::from_secs(30);
-
-/// Wait before the callback actor restarts after its first fault; doubles up to the next bound.
-pub(crate) const CALLBACK_RESTART_MIN: Duration = Duration::from_millis(100);
-
-/// Longest wait before the callback actor restarts.
-pub(crate) const CALLBACK_RESTART_MAX: Duration = Duration::from_secs(30);
 
 /// How often the system clock is compared with ours.
 pub(crate) const CLOCK_FOLLOW_INTERVAL: Duration = Duration::from_secs(5);

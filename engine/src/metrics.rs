@@ -8,9 +8,7 @@ use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
-use tocsin_model::{
-    CallbackFault, DurationMs, ErrorCode, FailureReason, Method, ProviderName, State, Transaction, TypeName,
-};
+use tocsin_model::{ErrorCode, FailureReason, Method, ProviderName, State, Transaction, TypeName};
 use tocsin_storage::{CommitReport, StoreObserver};
 
 use crate::protocol::DeliveryOutcome;
@@ -28,6 +26,10 @@ pub mod names {
     pub const TRANSACTIONS_IN_FLIGHT: &str = "tocsin_transactions_in_flight";
     /// Answers of phones, by `result` (`taken` or an error code).
     pub const ANSWERS: &str = "tocsin_answers_total";
+    /// Phones that enrolled or were refused, by `result` (`enrolled` or an error code).
+    pub const ENROLMENTS: &str = "tocsin_enrolments_total";
+    /// Whether an activation code alone takes a user of this `app` over (1) or not (0).
+    pub const TAKEOVER_RISK: &str = "tocsin_app_takeover_risk";
     /// Calls that wait for a change.
     pub const WAITERS: &str = "tocsin_waiters";
     /// Pushes that ended, by `provider`, `outcome` (`relayed`, `failed`, `unknown`) and `reason`.
@@ -58,18 +60,6 @@ pub mod names {
     pub const PROVIDER_TOKENS: &str = "tocsin_provider_tokens_total";
     /// Answers that an operator must act on: a refused credential, topic or project.
     pub const PROVIDER_CREDENTIAL_FAULTS: &str = "tocsin_provider_credential_faults_total";
-    /// Callbacks that are owed.
-    pub const CALLBACKS_OWED: &str = "tocsin_callbacks_owed";
-    /// Callbacks whose window ended without a delivery.
-    pub const CALLBACKS_DEAD: &str = "tocsin_callbacks_dead";
-    /// Callbacks that have died since the start of the process.
-    pub const CALLBACKS_DIED: &str = "tocsin_callbacks_died_total";
-    /// For how long the oldest callback is owed, in seconds.
-    pub const CALLBACK_OLDEST: &str = "tocsin_callback_oldest_owed_seconds";
-    /// Tries to deliver a callback, by `result` (`delivered` or the class of the fault).
-    pub const CALLBACK_TRIES: &str = "tocsin_callback_tries_total";
-    /// Tries in flight.
-    pub const CALLBACK_TRIES_IN_FLIGHT: &str = "tocsin_callback_tries_in_flight";
     /// Handlers that panicked, by `actor`.
     pub const ACTOR_FAULTS: &str = "tocsin_actor_faults_total";
     /// Verbs in one group commit.
@@ -139,13 +129,6 @@ pub struct Metrics {
     answers: IntCounterVec,
     pushes: IntCounterVec,
     actor_faults: IntCounterVec,
-    callbacks_owed: IntGauge,
-    callbacks_dead: IntGauge,
-    callbacks_died: IntCounter,
-    callback_oldest: IntGauge,
-    callback_tries: IntCounterVec,
-    /// Tries to deliver a callback in flight.
-    pub callback_tries_in_flight: IntGauge,
     commit_verbs: Histogram,
     commit_seconds: Histogram,
     commit_queue_seconds: Histogram,
@@ -186,6 +169,10 @@ pub struct Metrics {
     pub signatures_refused: IntCounter,
     /// Steps of the system clock.
     pub clock_steps: IntCounter,
+    /// [`names::ENROLMENTS`].
+    pub enrolments: IntCounterVec,
+    /// [`names::TAKEOVER_RISK`].
+    pub takeover_risk: IntGaugeVec,
 }
 
 /// Registers metrics under names that are constants of this file, so it can only fail by a fault in this file.
@@ -257,20 +244,6 @@ impl Metrics {
                 &["provider", "outcome", "reason"],
             ),
             actor_faults: registrar.counters(names::ACTOR_FAULTS, "Handlers that panicked.", &["actor"]),
-            callbacks_owed: registrar.gauge(names::CALLBACKS_OWED, "Callbacks that are owed."),
-            callbacks_dead: registrar
-                .gauge(names::CALLBACKS_DEAD, "Callbacks whose window ended without a delivery."),
-            callbacks_died: registrar
-                .counter(names::CALLBACKS_DIED, "Callbacks that have died since the start of the process."),
-            callback_oldest: registrar
-                .gauge(names::CALLBACK_OLDEST, "For how long the oldest callback is owed."),
-            callback_tries: registrar.counters(
-                names::CALLBACK_TRIES,
-                "Tries to deliver a callback that ended.",
-                &["result"],
-            ),
-            callback_tries_in_flight: registrar
-                .gauge(names::CALLBACK_TRIES_IN_FLIGHT, "Tries to deliver a callback in flight."),
             commit_verbs: registrar.histogram(
                 names::COMMIT_VERBS,
                 "Verbs in one group commit.",
@@ -342,6 +315,15 @@ impl Metrics {
             signature_queue: registrar.gauge(names::SIGNATURE_QUEUE, "Signatures waiting for a thread."),
             signatures_refused: registrar
                 .counter(names::SIGNATURES_REFUSED, "Signatures refused because the queue was full."),
+            enrolments: registrar.counters(
+                names::ENROLMENTS,
+                "Phones that enrolled or were refused.",
+                &["result"],
+            ),
+            takeover_risk: registrar.keep(IntGaugeVec::new(
+                Opts::new(names::TAKEOVER_RISK, "Whether an activation code alone takes a user over."),
+                &["app"],
+            )),
             clock_steps: registrar.counter(names::CLOCK_STEPS, "Steps of the system clock over one second."),
             registry: registrar.0,
         }
@@ -416,6 +398,11 @@ impl Metrics {
         self.answers.with_label_values(&[refused.map_or("taken", ErrorCode::as_str)]).inc();
     }
 
+    /// Counts a phone that enrolled, or was refused with this code.
+    pub fn enrolled(&self, refused: Option<ErrorCode>) {
+        self.enrolments.with_label_values(&[refused.map_or("enrolled", ErrorCode::as_str)]).inc();
+    }
+
     /// Counts a push that ended.
     pub fn pushed(&self, provider: &ProviderName, outcome: DeliveryOutcome) {
         let (word, reason) = match outcome {
@@ -449,25 +436,6 @@ impl Metrics {
         raise(&self.provider_tokens, &[name, "made"], counted.tokens_made);
         raise(&self.provider_tokens, &[name, "failed"], counted.token_faults);
         raise(&self.provider_credential_faults, &[name], counted.credential_faults);
-    }
-
-    /// Shows what the outbox holds.
-    pub(crate) fn show_callbacks(&self, owed: u64, dead: u64, oldest: DurationMs) {
-        let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        self.callbacks_owed.set(whole(owed));
-        self.callbacks_dead.set(whole(dead));
-        self.callback_oldest.set(whole(oldest.get() / 1_000));
-    }
-
-    /// Counts a try to deliver a callback: delivered, or failed by this fault.
-    pub(crate) fn callback_tried(&self, fault: Option<CallbackFault>) {
-        let result = fault.map_or("delivered", CallbackFault::as_str);
-        self.callback_tries.with_label_values(&[result]).inc();
-    }
-
-    /// Counts a callback whose window is over.
-    pub(crate) fn callback_died(&self) {
-        self.callbacks_died.inc();
     }
 
     /// Counts a handler that panicked.

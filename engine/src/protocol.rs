@@ -1,6 +1,6 @@
 //! Every message that crosses an actor boundary.
 //!
-//! `transaction`, `provider` and `callback` know this page and not each other.
+//! `transaction` and `provider` know this page and not each other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use actix::{Message, Recipient};
 use tocsin_config::ProviderLimits;
 use tocsin_model::{
-    CallbackUrl, DeliveryReason, DeviceId, ProviderName, PushId, PushTarget, SealedChallenge, State,
-    TransactionId, UnixMs,
+    DeliveryReason, DeviceId, ProviderName, PushId, PushTarget, SealedChallenge, State, TransactionId, UnixMs,
 };
 
 use crate::provider::Driver;
@@ -18,7 +17,7 @@ use crate::provider::Driver;
 /// One push to one phone. A retransmission is the same value again, with the same ids.
 #[derive(Clone, Debug)]
 pub struct Push {
-    /// The transaction, which is also the collapse id.
+    /// The transaction, which is also the collapse id; a notice has an id of its own that names none.
     pub transaction_id: TransactionId,
     /// The phone.
     pub device_id: DeviceId,
@@ -50,6 +49,8 @@ pub enum PushContent {
         /// The message.
         message: Box<str>,
     },
+    /// Another phone was enrolled for the same user and app. It names no transaction.
+    DeviceAdded,
     /// The transaction has ended; the phone clears its prompt.
     Closed(State),
 }
@@ -73,6 +74,14 @@ pub struct Deliver {
     pub push: Push,
     /// Whom to tell.
     pub reply_to: Recipient<ProviderEvent>,
+}
+
+/// To a provider: send this push, for which no transaction waits. Nobody is told how it ends.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Notify {
+    /// The push.
+    pub push: Push,
 }
 
 /// To a provider: the transaction has ended or moved on; supervise it no longer.
@@ -142,6 +151,8 @@ pub enum ProviderEvent {
 pub struct ProviderAddress {
     /// Takes pushes.
     pub deliver: Recipient<Deliver>,
+    /// Takes pushes that belong to no transaction.
+    pub notify: Recipient<Notify>,
     /// Takes the word that a transaction needs no supervision any more.
     pub release: Recipient<Release>,
     /// Takes the word that a transaction ended by a fault.
@@ -181,15 +192,6 @@ impl Availability {
     pub fn open(&self) -> bool {
         self.closed_until_ms.swap(0, Ordering::Relaxed) != 0
     }
-}
-
-/// To the callback actor: an outcome is stored, and its callback is owed from now on. A word that is lost is made up
-/// for by the storage, which has the row.
-#[derive(Clone, Debug, Message)]
-#[rtype(result = "()")]
-pub struct CallbackOwed {
-    /// Where to.
-    pub url: CallbackUrl,
 }
 
 /// Brings a transaction back from its record; may be called from any thread and returns at once.

@@ -3,19 +3,18 @@
 use std::time::Duration;
 
 use tocsin_model::{
-    ActivationCodeHash, AuditActor, AuditEvent, Callback, CallbackHost, ClientId, Device, DeviceId,
-    Enrollment, EnrollmentId, Idempotency, KeptChallenge, KeyId, PushKind, PushToken, Transaction,
-    TransactionId, UnixMs, User,
+    ActivationCodeHash, AuditActor, AuditEvent, ClientId, Device, DeviceId, Enrollment, EnrollmentId,
+    EnrolmentRules, Idempotency, KeptChallenge, KeyId, PushKind, PushToken, Transaction, TransactionId,
+    UnixMs, User,
 };
 use tokio::sync::watch;
 
 use crate::store::{
-    Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditPage, AuditQuery, CallbackList, CallbackPage,
-    CallbackSettled, CallbackVerdict, Created, DueCallbacks, Ended, Enrolled, EnrollmentCancelled,
-    EnrollmentOpened, MetaKey, NewEnrollment, NewTransaction, OpenPage, Pending, PushTargetVerdict, Read,
-    Redelivered, Revoked, Store,
+    Amended, Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditPage, AuditQuery, Created,
+    DeviceChange, DeviceChanged, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened,
+    MetaKey, NewEnrollment, NewTransaction, OpenPage, Pending, PushTargetVerdict, Read, Revoked, Store,
 };
-use crate::verb::{RowResult, Table, Verb, audit, callback, look};
+use crate::verb::{Enrolment, RowResult, Table, Verb, audit, look};
 
 /// What the back ends differ in.
 pub(crate) trait BackEnd: Send + Sync + 'static {
@@ -80,9 +79,45 @@ impl<B: BackEnd> Store for B {
         pending
     }
 
-    fn enrol(&self, code_hash: ActivationCodeHash, device: Device, now: UnixMs) -> Pending<Enrolled> {
+    fn amend(&self, amended: Transaction) -> Pending<Amended> {
         let (answer, pending) = Pending::channel();
-        self.submit(Verb::Enrol { code_hash: Box::new(code_hash), device: Box::new(device), now, answer });
+        self.submit(Verb::Amend(Box::new(amended), answer));
+        pending
+    }
+
+    fn enrol(
+        &self,
+        code_hash: ActivationCodeHash,
+        device: Device,
+        rules: EnrolmentRules,
+        now: UnixMs,
+    ) -> Pending<Enrolled> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::Enrol(Box::new(Enrolment { code_hash, device, rules, now }), answer));
+        pending
+    }
+
+    fn confirm_enrollment(
+        &self,
+        id: EnrollmentId,
+        is_right: bool,
+        rules: EnrolmentRules,
+        now: UnixMs,
+    ) -> Pending<EnrollmentConfirmed> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::ConfirmEnrollment { id, is_right, rules, now, answer });
+        pending
+    }
+
+    fn change_device(
+        &self,
+        id: DeviceId,
+        change: DeviceChange,
+        by: AuditActor,
+        now: UnixMs,
+    ) -> Pending<DeviceChanged> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::ChangeDevice(Box::new((id, change, by)), now, answer));
         pending
     }
 
@@ -133,48 +168,6 @@ impl<B: BackEnd> Store for B {
 
     fn check_audit(&self, checkpoint: AuditCheckpoint) -> Read<'_, AuditChecked> {
         self.look(move |table| audit::check(table, &checkpoint))
-    }
-
-    fn settle_callback(
-        &self,
-        id: TransactionId,
-        tries_before: u32,
-        verdict: CallbackVerdict,
-    ) -> Pending<CallbackSettled> {
-        let (answer, pending) = Pending::channel();
-        self.submit(Verb::SettleCallback { id, tries_before, verdict, answer });
-        pending
-    }
-
-    fn redeliver_callback(&self, id: TransactionId, now: UnixMs) -> Pending<Redelivered> {
-        let (answer, pending) = Pending::channel();
-        self.submit(Verb::RedeliverCallback(id, now, answer));
-        pending
-    }
-
-    fn callback(&self, list: CallbackList, id: TransactionId) -> Read<'_, Option<Callback>> {
-        self.look(move |table| table.callback(list, &id))
-    }
-
-    fn callbacks(
-        &self,
-        list: CallbackList,
-        after: Option<TransactionId>,
-        limit: usize,
-    ) -> Read<'_, CallbackPage> {
-        self.look(move |table| callback::page(table, list, after, limit))
-    }
-
-    fn due_callbacks(&self, host: CallbackHost, until: UnixMs, limit: usize) -> Read<'_, DueCallbacks> {
-        self.look(move |table| callback::due(table, &host, until, limit))
-    }
-
-    fn callback_hosts(
-        &self,
-        after: Option<CallbackHost>,
-        limit: usize,
-    ) -> Read<'_, Vec<(CallbackHost, UnixMs)>> {
-        self.look(move |table| callback::hosts(table, after, limit))
     }
 
     fn transaction(&self, id: TransactionId) -> Read<'_, Option<Transaction>> {

@@ -22,10 +22,9 @@ pub use clock::Clock;
 pub use error::{StoreError, StoreErrorKind};
 pub use sealing::{MasterKey, MasterKeyId, SealError, Sealer};
 pub use store::{
-    Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditFault, AuditPage, AuditQuery, AuditSummary,
-    CallbackList, CallbackPage, CallbackSettled, CallbackVerdict, CommitReport, Created, DueCallbacks, Ended,
-    Enrolled, EnrollmentCancelled, EnrollmentOpened, MetaKey, NewEnrollment, NewTransaction, NoObserver,
-    OpenPage, Pending, PushTargetVerdict, Read, Redelivered, Revoked, Store, StoreObserver,
+    Amended, Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditFault, AuditPage, AuditQuery,
+    AuditSummary, CommitReport, Created, DeviceChange, DeviceChanged, Ended, Enrolled, EnrollmentCancelled,
+    EnrollmentConfirmed, EnrollmentOpened, MetaKey, NewEnrollment, NewTransaction, NoObserver, OpenPage,
+    Pending, PushTargetVerdict, Read, Registered, Revoked, Store, StoreObserver,
 };
-pub use verb::callback::callback_host;
 pub use verb::table::Retention;

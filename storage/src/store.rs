@@ -10,9 +10,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tocsin_model::{
-    ActivationCodeHash, AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, Callback, CallbackFault,
-    CallbackHost, Device, DeviceId, Enrollment, EnrollmentId, Idempotency, KeptChallenge, KeyId, PushKind,
-    PushToken, Transaction, TransactionId, TypeName, UnixMs, User,
+    ActivationCodeHash, AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, Device, DeviceId,
+    DeviceStatus, Enrollment, EnrollmentId, EnrolmentMode, EnrolmentRules, Idempotency, KeptChallenge, KeyId,
+    ProfileChange, PushKind, PushTarget, PushToken, Transaction, TransactionId, TypeName, UnixMs, User,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -99,11 +99,26 @@ pub enum Attempted {
     Absent,
 }
 
+/// What became of a changed record that stays pending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Amended {
+    /// It is stored.
+    Stored,
+    /// What is stored is final, newer or counted otherwise: this record stands.
+    Lost(Box<Transaction>),
+    /// There is no such transaction.
+    Absent,
+}
+
 /// An enrolment to open.
 #[derive(Clone, Debug)]
 pub struct NewEnrollment {
     /// The record, `pending`, revision 1.
     pub enrollment: Enrollment,
+    /// How many phones of its app the user may have.
+    pub mode: EnrolmentMode,
+    /// Whether it must name an accepted transaction.
+    pub needs_authorization: bool,
     /// The caller's promise.
     pub idempotency: Option<Idempotency>,
 }
@@ -119,13 +134,27 @@ pub enum EnrollmentOpened {
     Mismatch,
     /// Mode `single`, and the user has a device of this app that is not revoked.
     DeviceExists,
+    /// The named transaction is not one of this user and client that was accepted lately and not used yet, or none
+    /// is named where one is needed.
+    Unauthorized,
+}
+
+/// A phone that is registered, and what its enrolment changed for others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The enrolment as it is now.
+    pub enrollment: Enrollment,
+    /// The device as it is stored.
+    pub device: Device,
+    /// The devices that it took the place of, as they were before they were revoked.
+    pub replaced: Vec<Device>,
 }
 
 /// What became of a phone's enrolment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Enrolled {
     /// The device is stored and the code used up.
-    Stored,
+    Stored(Box<Registered>),
     /// The same code and `device` key enrolled this device within the retry window: the same answer again.
     Again(Box<Device>),
     /// The code is unknown, expired, cancelled or used.
@@ -134,6 +163,28 @@ pub enum Enrolled {
     KeyInUse,
     /// Mode `single`, and the user has a device of this app that is not revoked.
     DeviceExists,
+}
+
+/// What became of a posted number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnrollmentConfirmed {
+    /// It was right: the enrolment is completed.
+    Stored(Box<Registered>),
+    /// It is right, and the enrolment was completed before.
+    Before(Box<Enrollment>),
+    /// It was wrong, which is stored; with none left the enrolment has failed and its device is gone.
+    Wrong {
+        /// Tries left.
+        left: u32,
+    },
+    /// No phone has registered yet; nothing was counted.
+    NoPhoneYet,
+    /// Mode `single`, and the user has another device of this app; nothing was counted.
+    DeviceExists,
+    /// The enrolment has ended.
+    Final,
+    /// There is no such enrolment.
+    Absent,
 }
 
 /// What became of the cancelling of an enrolment.
@@ -152,6 +203,62 @@ pub enum EnrollmentCancelled {
 pub enum Revoked {
     /// It is `revoked` now, or was so before.
     Stored,
+    /// There is no such device.
+    Absent,
+}
+
+/// A change of a device. What a phone signed carries the `iat` of its proof, which must be above the last one's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceChange {
+    /// By the portal: another name, suspended or in use again.
+    Manage {
+        /// The new name.
+        name: Option<Box<str>>,
+        /// Whether it is suspended from now on.
+        suspended: Option<bool>,
+    },
+    /// By the phone: what it says of itself.
+    Profile {
+        /// The changed parts.
+        change: ProfileChange,
+        /// When it signed.
+        signed_at: UnixMs,
+    },
+    /// By the phone: where it can be pushed to.
+    Push {
+        /// The new address.
+        target: PushTarget,
+        /// When it signed.
+        signed_at: UnixMs,
+    },
+    /// By the phone: remove it for good.
+    Leave {
+        /// When it signed.
+        signed_at: UnixMs,
+    },
+}
+
+impl DeviceChange {
+    /// The `iat` of the proof, when a phone asked for the change.
+    pub const fn signed_at(&self) -> Option<UnixMs> {
+        match self {
+            Self::Manage { .. } => None,
+            Self::Profile { signed_at, .. } | Self::Push { signed_at, .. } | Self::Leave { signed_at } => {
+                Some(*signed_at)
+            }
+        }
+    }
+}
+
+/// What became of a change of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceChanged {
+    /// It is stored; this is the device now.
+    Stored(Box<Device>),
+    /// A device of this status cannot be changed so.
+    Refused(DeviceStatus),
+    /// The phone's last change was signed at the same time or later.
+    Stale,
     /// There is no such device.
     Absent,
 }
@@ -274,72 +381,6 @@ pub struct AuditCut {
     pub more: bool,
 }
 
-/// The two lists of callbacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CallbackList {
-    /// Those that are still tried.
-    Owed,
-    /// Those whose window ended without a 2xx.
-    Dead,
-}
-
-/// How a try to deliver a callback ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallbackVerdict {
-    /// The portal took it.
-    Delivered,
-    /// It failed and is tried again.
-    TryAgain {
-        /// When.
-        at: UnixMs,
-        /// How it failed.
-        fault: CallbackFault,
-    },
-    /// It failed, and its window is over.
-    Dead {
-        /// Since now.
-        since: UnixMs,
-        /// How it failed.
-        fault: CallbackFault,
-    },
-}
-
-/// What became of the word how a try ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallbackSettled {
-    /// It is stored.
-    Stored,
-    /// The callback is owed no more, or another try was counted since.
-    Lost,
-}
-
-/// What became of a redelivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Redelivered {
-    /// It is due now.
-    Owed(Box<Callback>),
-    /// Nothing is owed or dead under this id.
-    Absent,
-}
-
-/// One page of a list of callbacks, newest transactions first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CallbackPage {
-    /// The callbacks.
-    pub callbacks: Vec<Callback>,
-    /// Behind which the next page starts; `None` at the end.
-    pub next: Option<TransactionId>,
-}
-
-/// What a host is owed now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DueCallbacks {
-    /// The callbacks, the longest due first.
-    pub callbacks: Vec<Callback>,
-    /// The next try of the first that is not among them.
-    pub next_try_at: Option<UnixMs>,
-}
-
 /// Names of the deployment's own small values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MetaKey {
@@ -407,14 +448,43 @@ pub trait Store: Send + Sync + 'static {
         challenge: KeptChallenge,
     ) -> Pending<KeptChallenge>;
 
-    /// Stores a new enrolment; mode `single` is judged here and again when the phone enrols.
+    /// Stores a changed record of a transaction that stays pending, if the stored one is pending, older and has the
+    /// same counters.
+    fn amend(&self, amended: Transaction) -> Pending<Amended>;
+
+    /// Stores a new enrolment and uses its authorization up; the mode is judged here and again when the phone enrols.
     fn open_enrollment(&self, new: NewEnrollment) -> Pending<EnrollmentOpened>;
 
     /// Registers `device` by the activation code whose hash is `code_hash`, and uses the code up.
-    /// User, app, enrolment and server key of `device` are overwritten by the enrolment's.
-    fn enrol(&self, code_hash: ActivationCodeHash, device: Device, now: UnixMs) -> Pending<Enrolled>;
+    /// User, app and enrolment of `device` are overwritten by the enrolment's. Where a number confirms it, the device
+    /// is `unconfirmed` and gone at the enrolment's end; else what the mode replaces is revoked in the same batch.
+    fn enrol(
+        &self,
+        code_hash: ActivationCodeHash,
+        device: Device,
+        rules: EnrolmentRules,
+        now: UnixMs,
+    ) -> Pending<Enrolled>;
 
-    /// Cancels an enrolment.
+    /// Stores what a posted number does: completes the enrolment, or counts a wrong try.
+    fn confirm_enrollment(
+        &self,
+        id: EnrollmentId,
+        is_right: bool,
+        rules: EnrolmentRules,
+        now: UnixMs,
+    ) -> Pending<EnrollmentConfirmed>;
+
+    /// Changes a device. Another device of the same user and app that holds the same address loses it.
+    fn change_device(
+        &self,
+        id: DeviceId,
+        change: DeviceChange,
+        by: AuditActor,
+        now: UnixMs,
+    ) -> Pending<DeviceChanged>;
+
+    /// Cancels an enrolment; a phone that waits for its number is gone with it.
     fn cancel_enrollment(&self, id: EnrollmentId) -> Pending<EnrollmentCancelled>;
 
     /// Removes a device for good.
@@ -444,38 +514,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Checks a bounded number of rows of the audit trail against the chain of their hashes.
     fn check_audit(&self, checkpoint: AuditCheckpoint) -> Read<'_, AuditChecked>;
-    /// Stores how a try to deliver a callback ended. `tries_before` are the failed tries that the try was made
-    /// after. A delivery and another try ride in a batch without a sync of their own: losing one costs a duplicate.
-    fn settle_callback(
-        &self,
-        id: TransactionId,
-        tries_before: u32,
-        verdict: CallbackVerdict,
-    ) -> Pending<CallbackSettled>;
-
-    /// Makes a callback due now; a dead one is owed again from now on.
-    fn redeliver_callback(&self, id: TransactionId, now: UnixMs) -> Pending<Redelivered>;
-
-    /// The callback of this transaction in this list.
-    fn callback(&self, list: CallbackList, id: TransactionId) -> Read<'_, Option<Callback>>;
-
-    /// One page of callbacks behind `after`, newest transactions first, at most `limit`.
-    fn callbacks(
-        &self,
-        list: CallbackList,
-        after: Option<TransactionId>,
-        limit: usize,
-    ) -> Read<'_, CallbackPage>;
-
-    /// What this host is owed by `until`, the longest due first, at most `limit`.
-    fn due_callbacks(&self, host: CallbackHost, until: UnixMs, limit: usize) -> Read<'_, DueCallbacks>;
-
-    /// The hosts behind `after` that are owed something, at most `limit`, each with its first next try.
-    fn callback_hosts(
-        &self,
-        after: Option<CallbackHost>,
-        limit: usize,
-    ) -> Read<'_, Vec<(CallbackHost, UnixMs)>>;
 
     /// The transaction with this id.
     fn transaction(&self, id: TransactionId) -> Read<'_, Option<Transaction>>;

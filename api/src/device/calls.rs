@@ -1,6 +1,7 @@
 //! The calls of phones.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
@@ -30,12 +31,14 @@ impl RawCall {
         request: &HttpRequest,
         payload: Payload,
     ) -> Result<Self, DoorError> {
+        state.refuse_while_off()?;
         let body = read_json_body(request, payload, state.body_bytes_max, MediaType::Optional).await?;
         Ok(Self::of(request, body))
     }
 
     /// A call without one; a body that is there all the same is covered by the proof.
     async fn plain(state: &DoorState, request: &HttpRequest, payload: Payload) -> Result<Self, DoorError> {
+        state.refuse_while_off()?;
         Ok(Self::of(request, read_body(request, payload, state.body_bytes_max).await?))
     }
 
@@ -72,18 +75,27 @@ struct EnrolledView<'a> {
     kids: BTreeMap<String, String>,
     server_keys: &'a [ServerJwk],
     issuer: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmation_number: Option<&'a str>,
 }
 
 /// `POST /device/v1/enrollments`
 pub(super) async fn enrol(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
     let raw = RawCall::with_json(&state, &request, payload).await?;
     state.refuse_while_draining()?;
+    // A server without a peer has no sockets, and so nobody to count.
+    let from = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
     let handle = state.handle.clone();
-    let enrolled = to_the_end(async move { handle.enrol(raw.call()).await }).await?;
-    let EnrolledDevice { device, server_keys } = &enrolled;
+    let enrolled = to_the_end(async move { handle.enrol(raw.call(), from).await }).await?;
+    let EnrolledDevice { device, server_keys, confirmation_number } = &enrolled;
     let kids = device.keys.iter().map(|key| (key.key_use.to_string(), key_id_text(&key.kid))).collect();
-    let view =
-        EnrolledView { device_id: device.id.to_string(), kids, server_keys, issuer: state.handle.issuer() };
+    let view = EnrolledView {
+        device_id: device.id.to_string(),
+        kids,
+        server_keys,
+        issuer: state.handle.issuer(),
+        confirmation_number: confirmation_number.as_deref(),
+    };
     Ok(private_json(StatusCode::CREATED, &view))
 }
 
@@ -206,19 +218,32 @@ impl<'a> DeviceView<'a> {
 /// `GET /device/v1/device`
 pub(super) async fn device(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
     let raw = RawCall::plain(&state, &request, payload).await?;
-    let device = state.handle.authenticate(raw.call()).await?;
+    let device = state.handle.authenticate_idle(raw.call()).await?;
     Ok(private_json(StatusCode::OK, &DeviceView::of(&device)))
 }
 
-/// `GET /device/v1/server-keys`
-pub(super) async fn server_keys(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+/// `PATCH /device/v1/device`
+pub(super) async fn change(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+    let raw = RawCall::with_json(&state, &request, payload).await?;
+    let handle = state.handle.clone();
+    let device = to_the_end(async move { handle.change_profile(raw.call()).await }).await?;
+    Ok(private_json(StatusCode::OK, &DeviceView::of(&device)))
+}
+
+/// `PUT /device/v1/push`
+pub(super) async fn move_push(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+    let raw = RawCall::with_json(&state, &request, payload).await?;
+    let handle = state.handle.clone();
+    let device = to_the_end(async move { handle.change_push(raw.call()).await }).await?;
+    Ok(private_json(StatusCode::OK, &DeviceView::of(&device)))
+}
+
+/// `DELETE /device/v1/device`
+pub(super) async fn leave(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
     let raw = RawCall::plain(&state, &request, payload).await?;
-    let set = state.handle.server_keys(raw.call()).await?;
-    let mut reply = HttpResponse::Ok();
-    Ok(reply
-        .content_type("application/jose+json")
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(set))
+    let handle = state.handle.clone();
+    to_the_end(async move { handle.leave(raw.call()).await }).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// What cannot be an id is an unknown one.

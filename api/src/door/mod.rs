@@ -19,7 +19,6 @@ mod state;
 mod surround;
 mod time;
 
-pub use crate::portal::render_view;
 pub use metrics::{DoorMetrics, names};
 pub use problem::ERROR_PAGE_BASE;
 pub use server::{Addresses, BindError, BoundDoors, DoorName, OpenDoors};

@@ -58,6 +58,14 @@ impl DoorState {
         }
     }
 
+    /// 422 `method_disabled` for every call of portals and phones while the service is switched off.
+    pub(crate) fn refuse_while_off(&self) -> Result<(), Problem> {
+        if self.handle.config().switches.service {
+            return Ok(());
+        }
+        Err(Problem::new(ErrorCode::MethodDisabled, "the service is switched off"))
+    }
+
     /// 503 `draining` for calls that would begin something.
     pub(crate) fn refuse_while_draining(&self) -> Result<(), Problem> {
         if self.is_draining() {

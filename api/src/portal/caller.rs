@@ -50,6 +50,7 @@ impl Caller {
         let caller = Self::authenticate(state.handle.config(), credentials).ok_or_else(|| {
             Problem::new(ErrorCode::InvalidClient, "send the client's id and secret by HTTP Basic")
         })?;
+        state.refuse_while_off()?;
         if caller.client.rights.contains(&right) {
             return Ok(caller);
         }

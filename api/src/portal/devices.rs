@@ -1,16 +1,19 @@
-//! Calls about a user's devices: list and remove. A client sees the devices of its apps.
+//! Calls about a user's devices: list, change and remove. A client sees the devices of its apps.
 
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tocsin_config::Right;
-use tocsin_engine::device::{Jwk, key_id_text};
-use tocsin_model::{AuditActor, Device, DeviceId, DeviceKey, ErrorCode, KeyUse, Problem};
+use tocsin_engine::device::{EnrolmentLimits, Jwk, is_line, key_id_text};
+use tocsin_model::{AuditActor, Device, DeviceId, DeviceKey, DeviceStatus, ErrorCode, KeyUse, Problem, User};
 
 use super::caller::Caller;
 use super::user::user_of_path;
-use crate::door::{DoorState, Query, Reply, private_json, rfc3339, segment, to_the_end};
+use crate::door::{
+    DoorState, Fields, MediaType, Query, Reply, parse_object, private_json, read_json_body, rfc3339, segment,
+    to_the_end,
+};
 
 /// Items of a list when the caller does not say.
 const LIMIT_DEFAULT: u32 = 100;
@@ -119,18 +122,80 @@ fn wrong_cursor() -> Problem {
     Problem::new(ErrorCode::InvalidField, "begin the list anew").with_field("cursor")
 }
 
+/// A device of the path that the caller may see.
+async fn seen_device(
+    state: &DoorState,
+    caller: &Caller,
+    request: &HttpRequest,
+) -> Result<(User, DeviceId), Problem> {
+    let query = Query::parse(request.query_string(), &["realm"])?;
+    let user = user_of_path(caller, &segment(request, 2)?, query.text("realm"))?;
+    let id: DeviceId = segment(request, 4)?.parse().map_err(|_| Problem::not_found())?;
+    let devices = state.handle.devices(&user).await?;
+    let is_seen = |device: &Device| device.id == id && caller.client.apps.covers(&device.app);
+    if devices.iter().any(is_seen) { Ok((user, id)) } else { Err(Problem::not_found()) }
+}
+
+/// `PATCH /v1/users/{user}/devices/{device_id}`
+pub(super) async fn change(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+    let caller = Caller::with_right(&state, &request, Right::Devices)?;
+    let (user, id) = seen_device(&state, &caller, &request).await?;
+    let body = read_json_body(&request, payload, state.body_bytes_max, MediaType::Required).await?;
+    let members = parse_object(&body)?;
+    let fields = Fields::of(&members);
+    fields.only(&["name", "status"])?;
+    let (name, suspended) = (new_name(&fields)?, new_status(&fields)?);
+    let (handle, by) = (state.handle.clone(), AuditActor::Client(caller.id.clone()));
+    let device =
+        to_the_end(async move { handle.manage_device(by, &user, id, name, suspended).await }).await?;
+    Ok(private_json(StatusCode::OK, &DeviceView::of(&device)))
+}
+
+fn new_name(fields: &Fields<'_>) -> Result<Option<Box<str>>, Problem> {
+    let Some(name) = fields.text("name")? else { return Ok(None) };
+    let fits = (1..=EnrolmentLimits::NAME_CHARACTERS_MAX).contains(&name.chars().count());
+    if fits && is_line(name) {
+        return Ok(Some(name.into()));
+    }
+    let longest = EnrolmentLimits::NAME_CHARACTERS_MAX;
+    let detail = format!("this must be 1 to {longest} characters that can be shown in a line");
+    Err(fields.not_allowed("name", detail))
+}
+
+/// Whether the device is suspended from now on.
+fn new_status(fields: &Fields<'_>) -> Result<Option<bool>, Problem> {
+    match fields.text("status")? {
+        None => Ok(None),
+        Some("active") => Ok(Some(false)),
+        Some("suspended") => Ok(Some(true)),
+        Some(_) => Err(fields.not_allowed("status", "this must be active or suspended")),
+    }
+}
+
 /// `DELETE /v1/users/{user}/devices/{device_id}`
 pub(super) async fn remove(state: Data<DoorState>, request: HttpRequest) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Devices)?;
-    let query = Query::parse(request.query_string(), &["realm"])?;
-    let user = user_of_path(&caller, &segment(&request, 2)?, query.text("realm"))?;
-    let id: DeviceId = segment(&request, 4)?.parse().map_err(|_| Problem::not_found())?;
-    let devices = state.handle.devices(&user).await?;
-    let seen = devices.iter().any(|device| device.id == id && caller.client.apps.covers(&device.app));
-    if !seen {
-        return Err(Problem::not_found().into());
-    }
+    let (user, id) = seen_device(&state, &caller, &request).await?;
     let (handle, by) = (state.handle.clone(), AuditActor::Client(caller.id.clone()));
     to_the_end(async move { handle.revoke_device(by, &user, id).await }).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `DELETE /v1/users/{user}/devices`: all of the caller's apps
+pub(super) async fn remove_all(state: Data<DoorState>, request: HttpRequest) -> Reply {
+    let caller = Caller::with_right(&state, &request, Right::Devices)?;
+    let query = Query::parse(request.query_string(), &["realm"])?;
+    let user = user_of_path(&caller, &segment(&request, 2)?, query.text("realm"))?;
+    let handle = state.handle.clone();
+    to_the_end(async move {
+        for device in handle.devices(&user).await? {
+            if caller.client.apps.covers(&device.app) && device.status != DeviceStatus::Revoked {
+                let by = AuditActor::Client(caller.id.clone());
+                handle.revoke_device(by, &user, device.id).await?;
+            }
+        }
+        Ok(())
+    })
+    .await?;
     Ok(HttpResponse::NoContent().finish())
 }

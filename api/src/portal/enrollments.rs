@@ -1,4 +1,4 @@
-//! Calls about enrolments: open, read, cancel.
+//! Calls about enrolments: open, read, confirm, cancel.
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
@@ -7,8 +7,11 @@ use serde::Serialize;
 use serde_json::json;
 use tocsin_config::Right;
 use tocsin_engine::EnrollmentRequest;
-use tocsin_model::{Device, DurationMs, Enrollment, EnrollmentId, EnrollmentState, Problem, UnixMs};
+use tocsin_model::{
+    Device, DurationMs, Enrollment, EnrollmentId, EnrollmentStanding, Problem, TransactionId, UnixMs,
+};
 
+use super::activation::activation_url;
 use super::caller::Caller;
 use super::fingerprint::{Meaning, idempotency, user_meaning};
 use super::start::time_to_live;
@@ -18,6 +21,10 @@ use crate::door::{
     DoorState, Fields, MediaType, Query, Reply, parse_object, private_json, read_json_body, rfc3339, segment,
     to_the_end,
 };
+use crate::qr;
+
+/// Longest wait in seconds.
+const WAIT_S_MAX: u32 = 300;
 
 /// An enrolment as portals read it. Members without a value are left out.
 #[derive(Serialize)]
@@ -30,6 +37,10 @@ struct EnrollmentView<'a> {
     expires_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     activation_code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activation_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    qr_png_base64: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,31 +56,30 @@ struct DeviceSummary<'a> {
 
 impl<'a> EnrollmentView<'a> {
     fn of(enrollment: &'a Enrollment, now: UnixMs) -> Self {
-        let device_id = match &enrollment.state {
-            EnrollmentState::Completed { device_id, .. } => Some(device_id.to_string()),
-            EnrollmentState::Pending | EnrollmentState::Failed => None,
-        };
         Self {
             id: enrollment.id.to_string(),
-            state: state_word(enrollment, now),
+            state: enrollment.standing(now).as_str(),
             user: UserView::of(&enrollment.user),
             app: enrollment.app.as_str(),
             created_at: rfc3339(enrollment.created_at),
             expires_at: rfc3339(enrollment.expires_at),
             activation_code: None,
-            device_id,
+            activation_url: None,
+            qr_png_base64: None,
+            device_id: None,
             device: None,
         }
     }
-}
 
-/// Expiry is not stored: it is what a pending enrolment comes to.
-fn state_word(enrollment: &Enrollment, now: UnixMs) -> &'static str {
-    match enrollment.state {
-        EnrollmentState::Pending if now >= enrollment.expires_at => "expired",
-        EnrollmentState::Pending => "pending",
-        EnrollmentState::Completed { .. } => "completed",
-        EnrollmentState::Failed => "failed",
+    /// With the phone of an enrolment that is completed or waits for its number.
+    fn with_device(mut self, device: Option<&'a Device>) -> Self {
+        self.device_id = device.map(|device| device.id.to_string());
+        self.device = device.map(|device| DeviceSummary {
+            name: &device.profile.name,
+            platform: device.profile.platform.as_str(),
+            model: &device.profile.model,
+        });
+        self
     }
 }
 
@@ -83,8 +93,12 @@ pub(super) async fn open(state: Data<DoorState>, request: HttpRequest, payload: 
     let handle = state.handle.clone();
     let opened = to_the_end(async move { handle.open_enrollment(asked).await }).await?;
     let mut view = EnrollmentView::of(&opened.enrollment, state.handle.clock().now());
-    if view.state == "pending" {
+    if view.state == EnrollmentStanding::Pending.as_str() {
+        let app = caller.config.apps.get(&opened.enrollment.app).ok_or_else(Problem::internal)?;
+        let url = activation_url(app, state.handle.issuer(), &opened);
         view.activation_code = Some(opened.activation_code.expose());
+        view.qr_png_base64 = Some(qr::png_base64(&url).map_err(|_| Problem::internal())?);
+        view.activation_url = Some(url);
     }
     let status = if opened.seen_before { StatusCode::OK } else { StatusCode::CREATED };
     Ok(private_json(status, &view))
@@ -97,7 +111,7 @@ fn enrollment_request(
 ) -> Result<EnrollmentRequest, Problem> {
     let members = parse_object(body)?;
     let fields = Fields::of(&members);
-    fields.only(&["user", "app", "ttl_s"])?;
+    fields.only(&["user", "app", "ttl_s", "authorized_by"])?;
     let user = user_of_body(caller, &fields)?;
     let app = caller.permitted_app(fields.required_text("app")?)?;
     let time_to_live = time_to_live(&fields)?;
@@ -105,31 +119,78 @@ fn enrollment_request(
     if let Some(length) = time_to_live {
         body["ttl_ms"] = DurationMs::get(length).into();
     }
+    let authorized_by = authorized_by(&fields)?;
+    if let Some(id) = authorized_by {
+        body["authorized_by"] = id.to_string().into();
+    }
     let meaning = Meaning { client: &caller.id, method: "POST", path: "/v1/enrollments", body };
     let idempotency = idempotency(request, &meaning)?;
-    Ok(EnrollmentRequest { client: caller.id.clone(), user, app, time_to_live, idempotency })
+    Ok(EnrollmentRequest { client: caller.id.clone(), user, app, time_to_live, authorized_by, idempotency })
 }
 
-/// `GET /v1/enrollments/{id}`
+/// What cannot be an id is an unknown one, and an unknown one authorises nothing.
+fn authorized_by(fields: &Fields<'_>) -> Result<Option<TransactionId>, Problem> {
+    let Some(text) = fields.text("authorized_by")? else { return Ok(None) };
+    let id =
+        text.parse().map_err(|_| fields.not_allowed("authorized_by", "this must be a transaction's id"))?;
+    Ok(Some(id))
+}
+
+/// `GET /v1/enrollments/{id}`, with `wait_s` held until a phone has followed it
 pub(super) async fn read(state: Data<DoorState>, request: HttpRequest) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Enrollments)?;
     let id = enrollment_id(&request)?;
-    Query::parse(request.query_string(), &[])?;
-    let enrollment = state.handle.enrollment(&caller.id, id).await?;
-    let mut view = EnrollmentView::of(&enrollment, state.handle.clock().now());
-    let device = enrolled_device(&state, &enrollment).await?;
-    view.device = device.as_ref().map(|device| DeviceSummary {
-        name: &device.profile.name,
-        platform: device.profile.platform.as_str(),
-        model: &device.profile.model,
-    });
+    let query = Query::parse(request.query_string(), &["wait_s"])?;
+    let enrollment = match query.number("wait_s", WAIT_S_MAX)? {
+        None => state.handle.enrollment(&caller.id, id).await?,
+        Some(seconds) => {
+            let longest = DurationMs::from_seconds(seconds.into());
+            tokio::select! {
+                biased;
+                waited = state.handle.wait_for_enrollment(&caller.id, id, longest) => waited?,
+                () = state.drain_begun() => state.handle.enrollment(&caller.id, id).await?,
+            }
+        }
+    };
+    view_of(&state, &enrollment).await
+}
+
+async fn view_of(state: &DoorState, enrollment: &Enrollment) -> Reply {
+    let now = state.handle.clock().now();
+    let standing = enrollment.standing(now);
+    let has_phone = matches!(standing, EnrollmentStanding::Unconfirmed | EnrollmentStanding::Completed);
+    let device = match enrollment.device_id().filter(|_| has_phone) {
+        Some(id) => {
+            let devices = state.handle.devices(&enrollment.user).await?;
+            devices.into_iter().find(|device| device.id == id)
+        }
+        None => None,
+    };
+    let mut view = EnrollmentView::of(enrollment, now).with_device(device.as_ref());
+    // A device whose own retention is over is still the one that was enrolled.
+    view.device_id = enrollment.device_id().filter(|_| has_phone).map(|id| id.to_string());
     Ok(private_json(StatusCode::OK, &view))
 }
 
-async fn enrolled_device(state: &DoorState, enrollment: &Enrollment) -> Result<Option<Device>, Problem> {
-    let EnrollmentState::Completed { device_id, .. } = &enrollment.state else { return Ok(None) };
-    let devices = state.handle.devices(&enrollment.user).await?;
-    Ok(devices.into_iter().find(|device| device.id == *device_id))
+/// Digits of the number that an enrolling phone shows.
+const NUMBER_DIGITS: usize = 6;
+
+/// `POST /v1/enrollments/{id}/confirm`
+pub(super) async fn confirm(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+    let caller = Caller::with_right(&state, &request, Right::Enrollments)?;
+    let id = enrollment_id(&request)?;
+    Query::parse(request.query_string(), &[])?;
+    let body = read_json_body(&request, payload, state.body_bytes_max, MediaType::Required).await?;
+    let members = parse_object(&body)?;
+    let fields = Fields::of(&members);
+    fields.only(&["number"])?;
+    let number = fields.required_text("number")?.to_owned();
+    if number.len() != NUMBER_DIGITS || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(fields.not_allowed("number", "this must be six digits; nothing was counted").into());
+    }
+    let (handle, client) = (state.handle.clone(), caller.id.clone());
+    let confirmed = to_the_end(async move { handle.confirm_enrollment(&client, id, &number).await }).await?;
+    view_of(&state, &confirmed).await
 }
 
 /// `DELETE /v1/enrollments/{id}`

@@ -29,9 +29,9 @@ fn an_unknown_path_is_404_and_a_wrong_method_405_with_allow() {
         for (address, method, path, allow) in [
             (addresses.portal, "GET", "/v1/transactions", "POST"),
             (addresses.portal, "PUT", "/v1/transactions/x", "GET, DELETE"),
-            (addresses.portal, "POST", "/v1/users/alice/devices", "GET"),
-            (addresses.portal, "PATCH", "/v1/users/alice/devices/x", "DELETE"),
-            (addresses.device, "DELETE", "/device/v1/device", "GET"),
+            (addresses.portal, "POST", "/v1/users/alice/devices", "GET, DELETE"),
+            (addresses.portal, "PUT", "/v1/users/alice/devices/x", "PATCH, DELETE"),
+            (addresses.device, "PUT", "/device/v1/device", "GET, PATCH, DELETE"),
             (addresses.device, "GET", "/device/v1/enrollments", "POST"),
             (addresses.ops, "POST", "/metrics", "GET, HEAD"),
         ] {

@@ -7,6 +7,7 @@ mod commands;
 mod device_input;
 mod documents;
 mod drain;
+mod enrolment;
 mod flow;
 mod http;
 mod http_rules;

@@ -77,6 +77,7 @@ fn a_field_of_a_later_version_or_of_none_is_refused_by_name() {
             "email",
             "language",
             "context",
+            "callback_url",
             "reply",
             "wait_s",
             "number_match",
@@ -255,9 +256,9 @@ fn a_second_phone_of_the_app_is_409() {
 }
 
 #[test]
-fn fields_of_later_enrolments_are_refused() {
+fn fields_that_an_enrolment_does_not_have_are_refused() {
     with_bank(|bank| async move {
-        for name in ["authorized_by", "confirm", "number"] {
+        for name in ["requires", "confirm", "number"] {
             let body = json!({"user": "alice", "app": "bank", name: "x"});
             let reply = bank.portal("POST", "/v1/enrollments").json(&body).send().await;
             reply.expect_problem(400, "unknown_field", Some(name));

@@ -1,7 +1,7 @@
 //! What no key can know alone: references between tables, doors off loopback, doubles, and files that must be
 //! there. Every check looks at the merged settings and passes over what was already refused.
 
-mod callbacks;
+mod apps;
 mod clients;
 mod credentials;
 mod doors;
@@ -19,9 +19,9 @@ use crate::settings::Settings;
 pub(crate) fn check(settings: &Settings, findings: &mut Findings) {
     doors::check(settings, findings);
     types::check(settings, findings);
+    apps::check(settings, findings);
     providers::check(settings, findings);
     clients::check(settings, findings);
-    callbacks::check(settings, findings);
     credentials::check(settings, findings);
     master_keys::check(settings, findings);
     files::check(settings, findings);

@@ -1,5 +1,7 @@
 //! Apps and providers: each platform of an app is reached by exactly one provider of the right kind.
 
+use tocsin_model::AppVersion;
+
 use crate::complete::provider_kind;
 use crate::findings::Findings;
 use crate::path::KeyPath;
@@ -19,6 +21,7 @@ pub(super) fn check(settings: &Settings, findings: &mut Findings) {
             let table = app.child(platform);
             if settings.has_table(&table) {
                 check_platform(settings, &table, kind, findings);
+                check_versions(settings, &table, kind, findings);
             }
         }
         if PLATFORMS.iter().all(|(platform, _)| !settings.has_table(&app.child(platform))) {
@@ -64,10 +67,30 @@ fn check_platform(settings: &Settings, table: &KeyPath, kind: ProviderKind, find
         }
         return;
     }
-    let Some(name) = settings.text(&path) else {
+    check_provider(settings, &path, kind, findings);
+}
+
+/// The named versions of a platform: their providers fit, and no two begin with the same version.
+fn check_versions(settings: &Settings, table: &KeyPath, kind: ProviderKind, findings: &mut Findings) {
+    let mut seen: Vec<AppVersion> = Vec::new();
+    for (_, version) in settings.below(&table.child("versions")) {
+        check_provider(settings, &version.child("provider"), kind, findings);
+        let path = version.child("from");
+        let Some(from) = settings.text(&path).and_then(AppVersion::new) else { continue };
+        if seen.iter().any(|other| other.compare(&from).is_eq()) {
+            findings.fault(settings.place(&path), &path, "another version of this platform begins there too");
+        }
+        seen.push(from);
+    }
+}
+
+/// A provider that is named exists and is of the right kind.
+fn check_provider(settings: &Settings, path: &KeyPath, kind: ProviderKind, findings: &mut Findings) {
+    let Some(name) = settings.text(path) else {
         return;
     };
-    findings.reference(settings, "providers", name, place.clone(), &path);
+    let place = settings.place(path);
+    findings.reference(settings, "providers", name, place.clone(), path);
     match provider_kind(settings, &KeyPath::of(&["providers", name])) {
         Some(actual) if actual != kind => {
             let message = format!(
@@ -75,7 +98,7 @@ fn check_platform(settings: &Settings, table: &KeyPath, kind: ProviderKind, find
                 actual.as_str(),
                 kind.as_str()
             );
-            findings.fault(place, &path, message);
+            findings.fault(place, path, message);
         }
         Some(_) | None => {}
     }

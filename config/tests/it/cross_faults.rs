@@ -2,7 +2,7 @@
 
 use tocsin_config::Config;
 
-use crate::fixture::{SMALL, assert_only_fault, faults, folder, line_of, load, small_with};
+use crate::fixture::{SMALL, assert_only_fault, faults, folder, line_of, load, small_with, warnings};
 
 #[test]
 fn a_door_off_loopback_needs_a_url_and_a_proxy_that_ends_tls() {
@@ -209,9 +209,11 @@ fn faults_of_every_sort_come_at_once_in_order_of_their_lines() {
 
 #[test]
 fn what_is_allowed_but_dangerous_is_a_warning_with_its_line() {
-    let text =
-        format!("{SMALL}[storage]\ndurability = \"os\"\n[types.pay]\npush_text = \"message\"\n[apps.bare]\n");
-    let warnings = load(&text).warnings;
+    let text = format!(
+        "{SMALL}[storage]\ndurability = \"os\"\n[types.pay]\npush_text = \"message\"\n[apps.bare]\n\
+                 confirm = \"number\"\n"
+    );
+    let warnings = warnings(load(&text));
     let summary: Vec<_> = warnings.iter().map(|warning| (warning.place.line, warning.key.as_str())).collect();
     let expected =
         [(Some(29), "storage.durability"), (Some(31), "types.pay.push_text"), (Some(32), "apps.bare")];
@@ -221,7 +223,7 @@ fn what_is_allowed_but_dangerous_is_a_warning_with_its_line() {
 
 #[test]
 fn a_right_configuration_has_no_warning() {
-    assert_eq!(load(SMALL).warnings, []);
+    assert_eq!(warnings(load(SMALL)), []);
 }
 
 #[cfg(unix)]
@@ -231,7 +233,7 @@ fn a_credential_that_everybody_may_read_is_a_warning() {
     let folder = folder();
     let file = folder.path().join("credentials/apns-main.p8");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("our file");
-    let warnings = Config::load_str(SMALL, folder.path()).expect("right").warnings;
+    let warnings = warnings(Config::load_str(SMALL, folder.path()).expect("right"));
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert_eq!(warnings[0].key, "providers.apns-main.key_file");
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
-use tocsin_config::{Config, Fault, Loaded};
+use tocsin_config::{Config, Fault, Loaded, Warning};
 
 /// A configuration with one of everything. Its credential files are those that [`folder`] makes.
 pub const SMALL: &str = r#"[realms.retail]
@@ -40,7 +40,7 @@ types = ["login"]
 pub fn folder() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::create_dir(folder.path().join("credentials")).expect("a folder in it");
-    for name in ["apns-main.p8", "apns-main-ca.pem", "callback-ca.pem", "fcm-main.json", "master.key"] {
+    for name in ["apns-main.p8", "apns-main-ca.pem", "fcm-main.json", "master.key"] {
         let file = folder.path().join("credentials").join(name);
         fs::write(&file, "not a credential").expect("a file in it");
         make_private(&file);
@@ -61,6 +61,14 @@ pub fn make_private(_file: &Path) {}
 pub fn load(text: &str) -> Loaded {
     let folder = folder();
     Config::load_str(text, folder.path()).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// What is worth a word, but for what [`SMALL`] itself has: its app asks nothing beside the code.
+pub fn warnings(loaded: Loaded) -> Vec<Warning> {
+    let own = |warning: &Warning| {
+        warning.key == "apps.bank.ios" || warning.key == "apps.bank" && warning.message.contains("code alone")
+    };
+    loaded.warnings.into_iter().filter(|warning| !own(warning)).collect()
 }
 
 /// The faults of a text in a fresh folder, as (line, key, message).

@@ -100,7 +100,7 @@ fn the_example_loads_and_says_that_its_secret_is_a_placeholder() {
     let client = loaded.config.clients.values().next().expect("a client");
     assert!(matches!(&client.types, Grant::Only(types) if types.len() == 2));
     let warned: Vec<_> = loaded.warnings.iter().map(|warning| warning.key.as_str()).collect();
-    assert_eq!(warned, ["clients.portal.secret_sha256"]);
+    assert_eq!(warned, ["apps.bank", "clients.portal.secret_sha256"]);
 }
 
 #[test]

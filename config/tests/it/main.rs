@@ -1,6 +1,6 @@
 //! The configuration as its users meet it: texts and variables in, a configuration or faults out.
 
-mod callbacks;
+mod apps;
 mod client;
 mod cross_faults;
 mod dump;

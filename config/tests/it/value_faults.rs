@@ -143,7 +143,7 @@ fn wrong_values_in_named_tables_are_named_too() {
         ),
         (
             "[apps.bank.ios]",
-            "[apps.bank]\nmode = \"multiple\"\n[apps.bank.ios]",
+            "[apps.bank]\nmode = \"several\"\n[apps.bank.ios]",
             "apps.bank.mode",
             "\"single\"",
         ),
@@ -178,7 +178,6 @@ fn the_hash_of_a_secret_is_never_in_a_fault() {
 #[test]
 fn what_is_missing_stands_where_its_table_does() {
     for (part, line, key) in [
-        ("bundle_id = \"com.example.bank\"\n", 5, "apps.bank.ios.bundle_id"),
         ("package = \"com.example.bank\"\n", 8, "apps.bank.android.package"),
         ("team_id = \"TEAM000001\"\n", 11, "providers.apns-main.team_id"),
         ("key_file = \"credentials/apns-main.p8\"\n", 11, "providers.apns-main.key_file"),

@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use crate::{
-    AppName, DeviceId, DeviceKey, EnrollmentId, KeyId, KeyUse, PublicKey, PushTarget, ServerKeyPair, UnixMs,
-    User,
-};
+use crate::{AppName, DeviceId, DeviceKey, EnrollmentId, KeyId, KeyUse, PublicKey, PushTarget, UnixMs, User};
 
 /// The operating system of a phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +82,38 @@ impl AppVersion {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Compares as people read versions: run by run, digits as numbers, everything else as text; a part that is
+    /// missing counts as zero, so that `2` and `2.0` are the same, and `2.10` is above `2.9`.
+    pub fn compare(&self, other: &Self) -> std::cmp::Ordering {
+        let mut ours = self.0.split(['.', '-', '+', '_']);
+        let mut theirs = other.0.split(['.', '-', '+', '_']);
+        loop {
+            let (our, their) = (ours.next(), theirs.next());
+            if our.is_none() && their.is_none() {
+                return std::cmp::Ordering::Equal;
+            }
+            match compare_part(our.unwrap_or("0"), their.unwrap_or("0")) {
+                std::cmp::Ordering::Equal => {}
+                decided => return decided,
+            }
+        }
+    }
+}
+
+/// Numbers of any length come in the order of their value and before all that is no number.
+fn compare_part(our: &str, their: &str) -> std::cmp::Ordering {
+    let number = |part: &str| {
+        let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let value = part.trim_start_matches('0').to_owned();
+        digits.then_some((value.len(), value))
+    };
+    match (number(our), number(their)) {
+        (Some(our), Some(their)) => our.cmp(&their),
+        (Some(_), None) => std::cmp::Ordering::Less,
+        (None, Some(_)) => std::cmp::Ordering::Greater,
+        (None, None) => our.cmp(their),
+    }
 }
 
 impl fmt::Display for AppVersion {
@@ -112,6 +141,40 @@ pub struct DeviceProfile {
     pub capabilities: Vec<Box<str>>,
 }
 
+/// Parts of what a phone says of itself, to change; the others stay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProfileChange {
+    /// The name its user gave it.
+    pub name: Option<Box<str>>,
+    /// The version of the app.
+    pub app_version: Option<AppVersion>,
+    /// The version of the operating system.
+    pub os_version: Option<Box<str>>,
+    /// The language tag (BCP 47).
+    pub locale: Option<Box<str>>,
+    /// What the app can do.
+    pub capabilities: Option<Vec<Box<str>>>,
+    /// The key that its challenges are sealed to from now on.
+    pub encryption_key: Option<PublicKey>,
+}
+
+impl ProfileChange {
+    /// The device after the change.
+    pub fn apply(self, device: Device) -> Device {
+        let profile = device.profile;
+        let profile = DeviceProfile {
+            name: self.name.unwrap_or(profile.name),
+            platform: profile.platform,
+            app_version: self.app_version.unwrap_or(profile.app_version),
+            os_version: self.os_version.unwrap_or(profile.os_version),
+            model: profile.model,
+            locale: self.locale.unwrap_or(profile.locale),
+            capabilities: self.capabilities.unwrap_or(profile.capabilities),
+        };
+        Device { profile, encryption_key: self.encryption_key.or(device.encryption_key), ..device }
+    }
+}
+
 /// An enrolled phone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
@@ -133,16 +196,20 @@ pub struct Device {
     pub push: PushTarget,
     /// Refusals of its push address in a row that may be our own fault.
     pub push_suspect_count: u32,
+    /// Whether its push address is dead or taken over, so that it is `unreachable` whenever it is in use.
+    pub push_is_dead: bool,
+    /// The `iat` of the last change that it signed; the next one must be above it.
+    pub last_signed_at: Option<UnixMs>,
     /// Its keys; exactly one is the `device` key.
     pub keys: Vec<DeviceKey>,
     /// The key that its challenges are sealed to; none of `keys`. Without one they are only signed.
     pub encryption_key: Option<PublicKey>,
+    /// Until when an unconfirmed one waits for its confirmation; then it is gone.
+    pub unconfirmed_until: Option<UnixMs>,
     /// When it was enrolled.
     pub created_at: UnixMs,
     /// When it last enrolled or answered.
     pub last_used_at: UnixMs,
-    /// The server key that signs its challenges, where it has one for itself.
-    pub server_key: Option<Box<ServerKeyPair>>,
 }
 
 impl Device {
@@ -161,8 +228,39 @@ impl Device {
         self.key(&KeyUse::Device)
     }
 
+    /// What it is when it is in use.
+    pub const fn status_in_use(&self) -> DeviceStatus {
+        if self.push_is_dead { DeviceStatus::Unreachable } else { DeviceStatus::Active }
+    }
+
     /// Whether a push can reach it.
     pub fn can_be_pushed(&self) -> bool {
         self.status == DeviceStatus::Active && self.push.token.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Ordering::{Equal, Greater, Less};
+
+    use super::*;
+
+    #[test]
+    fn versions_compare_as_people_read_them() {
+        let version = |text: &str| AppVersion::new(text).expect("valid");
+        let cases = [
+            ("2.9", "2.10", Less),
+            ("2", "2.0.0", Equal),
+            ("02.1", "2.1", Equal),
+            ("10.0", "9.9.9", Greater),
+            ("2.0", "2.0.1", Less),
+            ("4.2-17", "4.2-9", Greater),
+            ("99999999999999999999999", "3", Greater),
+            ("2.0-beta", "2.0", Greater),
+        ];
+        for (one, other, order) in cases {
+            assert_eq!(version(one).compare(&version(other)), order, "{one} {other}");
+            assert_eq!(version(other).compare(&version(one)), order.reverse(), "{other} {one}");
+        }
     }
 }

@@ -5,7 +5,6 @@
 //! `api` and `storage`). A value of one of these types is valid by construction.
 
 mod audit;
-mod callback;
 mod challenge;
 mod device;
 mod enrollment;
@@ -24,13 +23,15 @@ mod transaction;
 mod user;
 
 pub use audit::{AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow};
-pub use callback::{Callback, CallbackFault, CallbackHost, CallbackPhase, CallbackUrl, CallbackUrlError};
 pub use challenge::{KeptChallenge, SealedChallenge};
-pub use device::{AppVersion, Device, DeviceProfile, DeviceStatus, Platform};
-pub use enrollment::{ActivationCodeHash, Enrollment, EnrollmentState};
+pub use device::{AppVersion, Device, DeviceProfile, DeviceStatus, Platform, ProfileChange};
+pub use enrollment::{
+    AUTHORIZES_FOR, ActivationCodeHash, CONFIRMATION_TRIES_MAX, Enrollment, EnrollmentStanding,
+    EnrollmentState, EnrolmentMode, EnrolmentRules,
+};
 pub use id::{DeviceId, EnrollmentId, IdError, Partition, PushId, TransactionId};
 pub use idempotency::{Fingerprint, Idempotency, IdempotencyKey};
-pub use key::{DeviceKey, KeyId, KeyUse, Nonce, PublicKey, ServerKeyPair, ServerSecret, Thumbprint};
+pub use key::{DeviceKey, KeyId, KeyUse, Nonce, PublicKey, Thumbprint};
 pub use name::{
     AppName, ClientId, MasterKeyName, NameError, OperatorName, ProviderName, RealmName, TypeName,
 };

@@ -56,6 +56,8 @@ error_codes! {
     NotPermitted = "not_permitted", 403, "The client may not do this";
     /// A key or decision that the type does not take.
     MethodNotAllowed = "method_not_allowed", 403, "The type does not take this way of approving";
+    /// An enrolment or a key that nothing vouches for.
+    AuthorizationRequired = "authorization_required", 403, "An authorization is required";
     /// A device that is not active.
     DeviceInactive = "device_inactive", 403, "The device is not active";
     /// A device that was removed.
@@ -94,6 +96,10 @@ error_codes! {
     IdempotencyMismatch = "idempotency_mismatch", 422, "The idempotency key belongs to another request";
     /// An answer that does not fit its challenge.
     WrongChallenge = "wrong_challenge", 422, "The answer does not fit the challenge";
+    /// A number that is not the one the phone shows.
+    WrongNumber = "wrong_number", 422, "The number is wrong";
+    /// A version of the app that is switched off.
+    UpgradeRequired = "upgrade_required", 426, "The app must be updated";
     /// The caller's own bound.
     RateLimited = "rate_limited", 429, "Too many requests";
     /// A fault of ours.
@@ -186,6 +192,13 @@ impl Problem {
     #[must_use]
     pub fn with_device_status(mut self, status: DeviceStatus) -> Self {
         self.device_status = Some(status);
+        self
+    }
+
+    /// Names the tries that are left.
+    #[must_use]
+    pub fn with_attempts_left(mut self, left: u32) -> Self {
+        self.attempts_left = Some(left);
         self
     }
 

@@ -118,6 +118,11 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Whether a text can be shown in a line of a list.
+pub fn is_line(text: &str) -> bool {
+    !text.chars().any(spoils_a_line)
+}
+
 /// Control characters, line separators, and the marks that turn the direction of what follows: with them a name
 /// in a list could hide or rewrite its neighbours.
 pub(crate) fn spoils_a_line(character: char) -> bool {

@@ -7,8 +7,8 @@
 use serde_json::Value;
 use tocsin_model::{
     ActivationCodeHash, AppName, AppVersion, Device, DeviceId, DeviceKey, DeviceProfile, DeviceStatus,
-    Enrollment, KeyId, KeyUse, Platform, Problem, PublicKey, PushEnvironment, PushKind, PushTarget,
-    PushToken, Secret, Thumbprint, UnixMs,
+    Enrollment, KeyId, KeyUse, Platform, Problem, ProfileChange, PublicKey, PushEnvironment, PushKind,
+    PushTarget, PushToken, Secret, Thumbprint, UnixMs,
 };
 
 use super::body::{Fields, parse_body, spoils_a_line};
@@ -149,13 +149,40 @@ impl EnrolmentRequest {
             profile: self.profile,
             push,
             push_suspect_count: 0,
+            push_is_dead: false,
+            last_signed_at: None,
+            unconfirmed_until: None,
             keys: vec![device_key],
             encryption_key: self.encryption_key,
             created_at: now,
             last_used_at: now,
-            server_key: None,
         })
     }
+}
+
+/// A phone's new push address: the body is the `push` object itself.
+pub(crate) fn parse_push_target(body: &[u8], now: UnixMs) -> Result<PushTarget, Problem> {
+    let members = parse_body(body)?;
+    let (kind, token, environment) = parse_push(&Fields::of(&members))?;
+    Ok(PushTarget { kind, token, environment, registered_at: now })
+}
+
+/// What a phone with these keys says of itself anew; what it leaves out stays.
+pub(crate) fn parse_profile_change(body: &[u8], keys: &[DeviceKey]) -> Result<ProfileChange, Problem> {
+    let members = parse_body(body)?;
+    let fields = Fields::of(&members);
+    let encryption_key = parse_encryption_jwk(&fields, keys.iter().map(|key| &key.public_key))?;
+    let line = |name: &'static str, characters_max| {
+        fields.has(name).then(|| fields.line(name, characters_max)).transpose()
+    };
+    Ok(ProfileChange {
+        name: line("name", EnrolmentLimits::NAME_CHARACTERS_MAX)?,
+        app_version: fields.has("app_version").then(|| parse_app_version(&fields)).transpose()?,
+        os_version: line("os_version", EnrolmentLimits::OS_VERSION_CHARACTERS_MAX)?,
+        locale: fields.has("locale").then(|| parse_locale(&fields)).transpose()?,
+        capabilities: fields.has("capabilities").then(|| parse_capabilities(&fields)).transpose()?,
+        encryption_key,
+    })
 }
 
 /// Any text is taken for a code here: whether it is one, only the storage says, with one error for all.
@@ -166,23 +193,32 @@ fn parse_code(fields: &Fields<'_>) -> Result<ActivationCode, Problem> {
 
 fn parse_profile(fields: &Fields<'_>) -> Result<DeviceProfile, Problem> {
     let platform = fields.raw_text("platform", EnrolmentLimits::WORD_BYTES_MAX)?;
-    let app_version = fields.raw_text("app_version", EnrolmentLimits::WORD_BYTES_MAX)?;
-    let locale = fields.line("locale", EnrolmentLimits::LOCALE_CHARACTERS_MAX)?;
-    if !locale.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        return Err(fields.not_allowed("locale", "this must be a language tag such as en or de-CH"));
-    }
+    let app_version = parse_app_version(fields)?;
+    let locale = parse_locale(fields)?;
     Ok(DeviceProfile {
         name: fields.line("name", EnrolmentLimits::NAME_CHARACTERS_MAX)?,
         platform: Platform::parse(platform)
             .ok_or_else(|| fields.not_allowed("platform", "this must be ios, android or other"))?,
-        app_version: AppVersion::new(app_version).ok_or_else(|| {
-            fields.not_allowed("app_version", "this must be 1 to 32 visible ASCII characters")
-        })?,
+        app_version,
         os_version: fields.line("os_version", EnrolmentLimits::OS_VERSION_CHARACTERS_MAX)?,
         model: fields.line("model", EnrolmentLimits::MODEL_CHARACTERS_MAX)?,
         locale,
         capabilities: parse_capabilities(fields)?,
     })
+}
+
+fn parse_app_version(fields: &Fields<'_>) -> Result<AppVersion, Problem> {
+    let text = fields.raw_text("app_version", EnrolmentLimits::WORD_BYTES_MAX)?;
+    AppVersion::new(text)
+        .ok_or_else(|| fields.not_allowed("app_version", "this must be 1 to 32 visible ASCII characters"))
+}
+
+fn parse_locale(fields: &Fields<'_>) -> Result<Box<str>, Problem> {
+    let locale = fields.line("locale", EnrolmentLimits::LOCALE_CHARACTERS_MAX)?;
+    if locale.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Ok(locale);
+    }
+    Err(fields.not_allowed("locale", "this must be a language tag such as en or de-CH"))
 }
 
 fn parse_capabilities(fields: &Fields<'_>) -> Result<Vec<Box<str>>, Problem> {

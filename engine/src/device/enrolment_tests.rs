@@ -30,9 +30,8 @@ fn enrollment() -> Enrollment {
         code_hash: ActivationCodeHash::from_bytes([0; 32]),
         created_at: NOW,
         expires_at: NOW,
+        authorized_by: None,
         state: EnrollmentState::Pending,
-        server_kids: vec![],
-        server_key: None,
     }
 }
 

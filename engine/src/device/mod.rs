@@ -22,6 +22,7 @@ mod seal;
 mod server_keys;
 mod signature_pool;
 mod strict_json;
+mod wrong_codes;
 
 #[cfg(test)]
 mod testing;
@@ -29,19 +30,20 @@ mod testing;
 mod vectors;
 
 pub use answer::{AnswerContext, CheckedAnswer, UnverifiedAnswer, VerifiedAnswer};
+pub use body::is_line;
 pub use challenge::{Shown, challenge_payload, check_challenge_size};
 pub use encoding::{base64url, key_id_text, nonce_text};
 pub use enrolment::{ActivationCode, EnrolmentLimits, EnrolmentRequest};
+pub(crate) use enrolment::{parse_profile_change, parse_push_target};
 pub use jose::{JoseError, KeyIdRule, TokenType, UnverifiedJws};
 pub use jwk::{Jwk, JwkError, thumbprint};
 pub use proof::{
     CheckedProof, Jti, ProofError, ProofRequest, UnverifiedProof, VerifiedProof, check_may_call,
+    device_refused,
 };
 pub use replay::{ReplayLimits, ReplayMemory};
 pub use request_message::request_message;
 pub use seal::{SealError, seal_challenge};
-pub use server_keys::{
-    KeyLives, KeyRing, RotationRefused, SealFault, ServerJwk, ServerKey, ServerKeyError, ServerKeys,
-    key_set_hash, unique_key_pair,
-};
+pub use server_keys::{ServerJwk, ServerKey, ServerKeyError, ServerKeys, key_set_hash};
 pub use signature_pool::{SignaturePool, SignaturePoolError};
+pub use wrong_codes::WrongCodes;

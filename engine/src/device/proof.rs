@@ -216,16 +216,21 @@ impl VerifiedProof {
 
 /// Whether a device whose proof stands may list, fetch and answer.
 pub fn check_may_call(device: &Device) -> Result<(), Problem> {
-    let refused = match device.status {
-        DeviceStatus::Active | DeviceStatus::Unreachable => return Ok(()),
-        DeviceStatus::Unconfirmed | DeviceStatus::Suspended => {
-            Problem::new(ErrorCode::DeviceInactive, "the device is not active now")
-        }
+    if device.status.may_answer() { Ok(()) } else { Err(device_refused(device.status)) }
+}
+
+/// What is told of a device that may not do this.
+pub fn device_refused(status: DeviceStatus) -> Problem {
+    let refused = match status {
+        DeviceStatus::Active
+        | DeviceStatus::Unreachable
+        | DeviceStatus::Unconfirmed
+        | DeviceStatus::Suspended => Problem::new(ErrorCode::DeviceInactive, "the device is not active now"),
         DeviceStatus::Revoked => {
             Problem::new(ErrorCode::DeviceRevoked, "the device was removed; enrol it again")
         }
     };
-    Err(refused.with_device_status(device.status))
+    refused.with_device_status(status)
 }
 
 #[cfg(test)]

@@ -93,11 +93,13 @@ impl TestPhone {
             },
             push: PushTarget::none(NOW),
             push_suspect_count: 0,
+            push_is_dead: false,
+            last_signed_at: None,
+            unconfirmed_until: None,
             keys: vec![device_key(&key, KeyUse::Device, KID)],
             encryption_key: None,
             created_at: NOW,
             last_used_at: NOW,
-            server_key: None,
         };
         Self { key, device }
     }
@@ -162,6 +164,5 @@ pub(crate) fn login() -> Transaction {
         answer: None,
         keep_for_polling: false,
         request_message: RequestMessage::NotAsked,
-        callback_url: None,
     }
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tocsin_model::{
     Device, DeviceId, ErrorCode, KeptChallenge, Problem, PublicKey, Recipient, RequestMessage,
-    SealedChallenge, ServerKeyPair, Transaction, TransactionId, UnixMs,
+    SealedChallenge, Transaction, TransactionId, UnixMs,
 };
 
 use super::Handle;
-use crate::device::{challenge_payload, request_message, seal_challenge, thumbprint};
+use crate::device::{TokenType, challenge_payload, request_message, seal_challenge, thumbprint};
 use crate::error::store_problem;
 use crate::transaction::News;
 
@@ -33,20 +33,6 @@ pub enum ChallengeForm {
     Signed(String),
     /// The same, readable by the phone alone.
     Sealed(SealedChallenge),
-}
-
-/// What a challenge for a phone depends on, beside the transaction.
-pub(super) struct ChallengedPhone {
-    device_id: DeviceId,
-    encryption_key: Option<PublicKey>,
-    server_key: Option<Box<ServerKeyPair>>,
-}
-
-impl ChallengedPhone {
-    pub(super) fn of(device: &Device) -> Self {
-        let (encryption_key, server_key) = (device.encryption_key, device.server_key.clone());
-        Self { device_id: device.id, encryption_key, server_key }
-    }
 }
 
 impl Handle {
@@ -79,12 +65,9 @@ impl Handle {
         if now >= transaction.expires_at {
             return Err(self.overdue(id).await);
         }
-        let own = device.server_key.as_deref();
         let form = match &device.encryption_key {
-            None => ChallengeForm::Signed(self.sign_challenge(&transaction, recipient, own, now).await?),
-            Some(key) => {
-                ChallengeForm::Sealed(self.one_seal(&transaction, recipient, (key, own), now).await?)
-            }
+            None => ChallengeForm::Signed(self.sign_challenge(&transaction, recipient, now).await?),
+            Some(key) => ChallengeForm::Sealed(self.one_seal(&transaction, recipient, key, now).await?),
         };
         if recipient.delivery.is_some() {
             self.0.registry.tell(id, News::Fetched(device.id));
@@ -97,17 +80,16 @@ impl Handle {
     pub(super) async fn challenges_to_keep(
         &self,
         transaction: &Transaction,
-        phones: &[ChallengedPhone],
+        encryption_keys: &[(DeviceId, Option<PublicKey>)],
     ) -> Result<Vec<(DeviceId, KeptChallenge)>, Problem> {
         let (now, handed_out) = (transaction.created_at, transaction.request_message.is_asked_for());
         let mut kept = Vec::new();
-        for ChallengedPhone { device_id, encryption_key, server_key } in phones {
-            let own = server_key.as_deref();
+        for (device_id, key) in encryption_keys {
             let recipient = transaction.recipient(device_id).ok_or_else(Problem::internal)?;
-            let challenge = match encryption_key {
-                Some(key) => KeptChallenge::Sealed(self.seal(transaction, recipient, (key, own), now).await?),
+            let challenge = match key {
+                Some(key) => KeptChallenge::Sealed(self.seal(transaction, recipient, key, now).await?),
                 None if handed_out => {
-                    KeptChallenge::Signed(self.sign_challenge(transaction, recipient, own, now).await?.into())
+                    KeptChallenge::Signed(self.sign_challenge(transaction, recipient, now).await?.into())
                 }
                 None => continue,
             };
@@ -137,7 +119,7 @@ impl Handle {
         &self,
         transaction: &Transaction,
         recipient: &Recipient,
-        (key, own): (&PublicKey, Option<&ServerKeyPair>),
+        key: &PublicKey,
         now: UnixMs,
     ) -> Result<SealedChallenge, Problem> {
         let (id, device_id, to) = (transaction.id, recipient.device_id, thumbprint(key));
@@ -146,7 +128,7 @@ impl Handle {
         if let Some(sealed) = kept.and_then(|kept| kept.sealed_to(&to)) {
             return Ok(sealed);
         }
-        let fresh = KeptChallenge::Sealed(self.seal(transaction, recipient, (key, own), now).await?);
+        let fresh = KeptChallenge::Sealed(self.seal(transaction, recipient, key, now).await?);
         let stands = self.store().keep_challenge(id, device_id, fresh).await;
         let stands = stands.map_err(|error| store_problem(&error))?;
         stands.sealed_to(&to).ok_or_else(Problem::internal)
@@ -156,10 +138,10 @@ impl Handle {
         &self,
         transaction: &Transaction,
         recipient: &Recipient,
-        (key, own): (&PublicKey, Option<&ServerKeyPair>),
+        key: &PublicKey,
         now: UnixMs,
     ) -> Result<SealedChallenge, Problem> {
-        let jws = self.sign_challenge(transaction, recipient, own, now).await?;
+        let jws = self.sign_challenge(transaction, recipient, now).await?;
         let (id, key) = (transaction.id, *key);
         let sealed = self.run_signature(move || seal_challenge(&jws, &id, &key)).await?;
         sealed.map_err(|error| {
@@ -172,13 +154,13 @@ impl Handle {
         &self,
         transaction: &Transaction,
         recipient: &Recipient,
-        own: Option<&ServerKeyPair>,
         now: UnixMs,
     ) -> Result<String, Problem> {
         let payload = challenge_payload(transaction, recipient, self.issuer(), now);
-        let (core, own) = (Arc::clone(&self.0), own.cloned());
-        let sign = move || core.server_keys.sign_challenge(own.as_ref(), now, &payload);
-        let signed = self.run_signature(sign).await?;
+        let core = Arc::clone(&self.0);
+        let signed = self
+            .run_signature(move || core.server_keys.current().sign(TokenType::Challenge, &payload))
+            .await?;
         signed.map_err(|error| {
             tracing::error!(%error, "a challenge cannot be signed");
             Problem::internal()

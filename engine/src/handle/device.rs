@@ -1,13 +1,11 @@
 //! What phones ask: prove themselves and answer.
 
-use std::sync::Arc;
-
-use tocsin_model::{Device, DeviceId, ErrorCode, KeyId, Problem, State, TransactionId, UnixMs};
+use tocsin_model::{Device, DeviceId, DeviceStatus, ErrorCode, KeyId, Problem, State, TransactionId, UnixMs};
 
 use super::Handle;
 use crate::device::{
     AnswerContext, ProofError, ProofRequest, UnverifiedAnswer, UnverifiedProof, VerifiedAnswer,
-    VerifiedProof, check_may_call,
+    VerifiedProof, check_may_call, device_refused,
 };
 use crate::error::store_problem;
 use crate::metrics::Stage;
@@ -31,18 +29,33 @@ impl Handle {
     pub async fn authenticate(&self, call: DeviceCall<'_>) -> Result<Device, Problem> {
         let (device, _) = self.proven(call).await?;
         check_may_call(&device)?;
+        self.check_version(&device)?;
         Ok(device)
     }
 
-    /// The server keys that this phone is to know, as a JWS in general JSON serialization.
-    pub async fn server_keys(&self, call: DeviceCall<'_>) -> Result<String, Problem> {
-        let device = self.authenticate(call).await?;
-        let (core, now) = (Arc::clone(&self.0), self.clock().now());
-        let sign = move || core.server_keys.signed_set(device.server_key.as_deref(), &core.issuer, now);
-        self.run_signature(sign).await?.map_err(|error| {
-            tracing::error!(%error, "the set of server keys cannot be signed");
-            Problem::internal()
-        })
+    /// The phone that makes this call, in use or not; refused when it was removed.
+    pub async fn authenticate_idle(&self, call: DeviceCall<'_>) -> Result<Device, Problem> {
+        let (device, _) = self.proven(call).await?;
+        match device.status {
+            DeviceStatus::Revoked => Err(device_refused(device.status)),
+            DeviceStatus::Unconfirmed
+            | DeviceStatus::Active
+            | DeviceStatus::Suspended
+            | DeviceStatus::Unreachable => Ok(device),
+        }
+    }
+
+    /// 426 for a version of the app that is switched off.
+    fn check_version(&self, device: &Device) -> Result<(), Problem> {
+        let config = self.config();
+        let is_enabled = config
+            .apps
+            .get(&device.app)
+            .is_none_or(|app| app.is_version_enabled(device.profile.platform, &device.profile.app_version));
+        if is_enabled {
+            return Ok(());
+        }
+        Err(Problem::new(ErrorCode::UpgradeRequired, "update the app, then tell its new version"))
     }
 
     /// Takes a phone's answer (the body of `call`) to the transaction of the path; answers with the state it made.
@@ -79,6 +92,7 @@ impl Handle {
         };
         let verified: VerifiedAnswer = self.run_signature(move || checked.verify()).await??;
         check_may_call(&device)?;
+        self.check_version(&device)?;
         if verified.repeats {
             return Ok(transaction.state);
         }
@@ -108,7 +122,7 @@ impl Handle {
     }
 
     /// Checks the proof of a call: claims, signature, clock, replay, in this order.
-    async fn proven(&self, call: DeviceCall<'_>) -> Result<(Device, VerifiedProof), Problem> {
+    pub(super) async fn proven(&self, call: DeviceCall<'_>) -> Result<(Device, VerifiedProof), Problem> {
         let proof = UnverifiedProof::parse(call.authorization).map_err(ProofError::problem)?;
         let kid = *proof.kid().ok_or_else(|| ProofError::Bad.problem())?;
         let device = self.owner_of(&kid).await?.ok_or_else(|| ProofError::Bad.problem())?;

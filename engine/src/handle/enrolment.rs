@@ -1,18 +1,20 @@
-//! Enrolments and devices.
+//! Enrolments as portals know them: opened, waited for, confirmed, cancelled.
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
+use tocsin_config::{App, Requirement};
 use tocsin_model::{
-    AppName, AuditActor, ClientId, Device, DeviceId, Enrollment, EnrollmentId, EnrollmentState, ErrorCode,
-    Idempotency, KeyId, Problem, ServerKeyPair, UnixMs, User,
+    AppName, CONFIRMATION_TRIES_MAX, ClientId, Device, DurationMs, Enrollment, EnrollmentId,
+    EnrollmentStanding, EnrollmentState, ErrorCode, Idempotency, Problem, TransactionId, UnixMs, User,
 };
-use tocsin_storage::{Enrolled, EnrollmentCancelled, EnrollmentOpened, NewEnrollment, Revoked};
+use tocsin_storage::{
+    EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, NewEnrollment, Pending, StoreErrorKind,
+};
 
-use super::{DeviceCall, Handle, random_bytes};
-use crate::device::{
-    ActivationCode, EnrolmentRequest, ProofError, ServerJwk, UnverifiedProof, unique_key_pair,
-};
+use super::{Handle, random_bytes};
+use crate::device::{ActivationCode, ServerJwk};
 use crate::error::store_problem;
-use crate::transaction::News;
+use crate::limits::ASK_AGAIN_MAX;
 
 /// A validated request to open an enrolment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +26,9 @@ pub struct EnrollmentRequest {
     /// For which app; configured, and permitted to the client.
     pub app: AppName,
     /// A shorter life than the app's.
-    pub time_to_live: Option<tocsin_model::DurationMs>,
+    pub time_to_live: Option<DurationMs>,
+    /// The accepted transaction that vouches for it.
+    pub authorized_by: Option<TransactionId>,
     /// The caller's promise that two calls are one.
     pub idempotency: Option<Idempotency>,
 }
@@ -49,12 +53,8 @@ pub struct EnrolledDevice {
     pub device: Device,
     /// The server's public keys, which the phone pins.
     pub server_keys: Vec<ServerJwk>,
-}
-
-/// The server keys of an enrolment.
-struct EnrollmentKeys {
-    kids: Vec<KeyId>,
-    own: Option<Box<ServerKeyPair>>,
+    /// The number that only this phone shows, while its enrolment waits for it.
+    pub confirmation_number: Option<String>,
 }
 
 /// Derives activation codes from the enrolment's id, so that a repeated call is told the same one although only
@@ -76,14 +76,34 @@ impl DerivedCodes {
     }
 }
 
+/// Six digits. Derived as the code is, so that a repeated call is told the same number.
+const CONFIRMATION_NUMBERS: u128 = 1_000_000;
+
+impl DerivedCodes {
+    pub(super) fn confirmation_number(&self, id: EnrollmentId) -> String {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(b"tocsin/v1/confirmation-number");
+        context.update(id.as_bytes());
+        let mut bits = [0; 16];
+        bits.copy_from_slice(&context.sign().as_ref()[..16]);
+        format!("{:06}", u128::from_be_bytes(bits) % CONFIRMATION_NUMBERS)
+    }
+}
+
 impl Handle {
     /// Opens an enrolment: one phone may register with its code, once and in time.
     pub async fn open_enrollment(&self, request: EnrollmentRequest) -> Result<OpenedEnrollment, Problem> {
         self.refuse_while_draining()?;
-        let now = self.clock().now();
-        let server_keys = self.enrollment_keys(&request.app, now).await?;
-        let enrollment = self.compose_enrollment(&request, server_keys, now)?;
-        let new = NewEnrollment { enrollment: enrollment.clone(), idempotency: request.idempotency };
+        let config = self.config();
+        refuse_unless(config.switches.enrollment, "enrolling is switched off")?;
+        let app = config.apps.get(&request.app).ok_or_else(Problem::internal)?;
+        let enrollment = self.compose_enrollment(&request, app, self.clock().now())?;
+        let new = NewEnrollment {
+            enrollment: enrollment.clone(),
+            mode: app.mode,
+            needs_authorization: app.requires == Requirement::AcceptedTransaction,
+            idempotency: request.idempotency,
+        };
         match self.store().open_enrollment(new).await.map_err(|error| store_problem(&error))? {
             EnrollmentOpened::New => Ok(self.opened(enrollment, false)),
             EnrollmentOpened::Existing(id) => {
@@ -92,30 +112,16 @@ impl Handle {
             }
             EnrollmentOpened::Mismatch => Err(super::start::idempotency_mismatch()),
             EnrollmentOpened::DeviceExists => Err(device_exists()),
+            EnrollmentOpened::Unauthorized => Err(unauthorized()),
         }
-    }
-
-    /// The keys that challenges will be signed with: of the deployment, or one for this phone alone.
-    async fn enrollment_keys(&self, app: &AppName, now: UnixMs) -> Result<EnrollmentKeys, Problem> {
-        let is_unique = self.config().apps.get(app).is_some_and(|app| app.unique_server_keys);
-        if !is_unique {
-            return Ok(EnrollmentKeys { kids: self.0.server_keys.enrolment_kids(now), own: None });
-        }
-        let own = self.run_signature(unique_key_pair).await?.map_err(|error| {
-            tracing::error!(%error, "a server key cannot be made");
-            Problem::internal()
-        })?;
-        Ok(EnrollmentKeys { kids: vec![own.kid], own: Some(Box::new(own)) })
     }
 
     fn compose_enrollment(
         &self,
         request: &EnrollmentRequest,
-        server_keys: EnrollmentKeys,
+        app: &App,
         now: UnixMs,
     ) -> Result<Enrollment, Problem> {
-        let config = self.config();
-        let app = config.apps.get(&request.app).ok_or_else(Problem::internal)?;
         let longest = app.activation_time_to_live;
         let time_to_live = match request.time_to_live {
             None => longest,
@@ -135,15 +141,14 @@ impl Handle {
             code_hash: self.0.codes.activation_code(id).hash(),
             created_at: now,
             expires_at: now.plus(time_to_live),
+            authorized_by: request.authorized_by,
             state: EnrollmentState::Pending,
-            server_kids: server_keys.kids,
-            server_key: server_keys.own,
         })
     }
 
     fn opened(&self, enrollment: Enrollment, seen_before: bool) -> OpenedEnrollment {
         let activation_code = self.0.codes.activation_code(enrollment.id);
-        let server_key_set_hash = self.0.server_keys.key_set_hash_of(&enrollment);
+        let server_key_set_hash = self.0.server_keys.key_set_hash();
         OpenedEnrollment { enrollment, activation_code, seen_before, server_key_set_hash }
     }
 
@@ -153,10 +158,77 @@ impl Handle {
         found.filter(|enrollment| enrollment.client == *client).ok_or_else(Problem::not_found)
     }
 
-    /// Cancels an enrolment.
+    /// Waits while no phone has followed the enrolment; returns at the latest after `longest`, at its end, and early
+    /// when the engine shuts down, with the enrolment as it then stands.
+    pub async fn wait_for_enrollment(
+        &self,
+        client: &ClientId,
+        id: EnrollmentId,
+        longest: DurationMs,
+    ) -> Result<Enrollment, Problem> {
+        // Entered first and read afterwards, so that no change falls between.
+        let mut waiting = self.0.enrollment_waiters.wait(id)?;
+        let present = self.enrollment(client, id).await?;
+        let now = self.clock().now();
+        if present.standing(now) != EnrollmentStanding::Pending || longest.get() == 0 || self.is_draining() {
+            return Ok(present);
+        }
+        let longest = longest.min(present.expires_at.since(now));
+        let mut draining = self.0.draining.clone();
+        tokio::select! {
+            () = waiting.changed() => {}
+            () = tokio::time::sleep(longest.to_std()) => {}
+            _ = draining.wait_for(|draining| *draining) => {}
+        }
+        drop(waiting);
+        self.0.enrollment_waiters.tidy(id);
+        self.enrollment(client, id).await
+    }
+
+    /// Takes the number that the portal was told by whoever holds the enrolling phone.
+    pub async fn confirm_enrollment(
+        &self,
+        client: &ClientId,
+        id: EnrollmentId,
+        number: &str,
+    ) -> Result<Enrollment, Problem> {
+        let config = self.config();
+        refuse_unless(config.switches.enrollment, "enrolling is switched off")?;
+        let enrollment = self.enrollment(client, id).await?;
+        let app = config.apps.get(&enrollment.app).ok_or_else(Problem::internal)?;
+        let expected = self.0.codes.confirmation_number(id);
+        let is_right = verify_slices_are_equal(expected.as_bytes(), number.as_bytes()).is_ok();
+        let rules = app.enrolment_rules();
+        let confirmed = self.store().confirm_enrollment(id, is_right, rules, self.clock().now()).await;
+        let confirmed = confirmed.map_err(|error| store_problem(&error))?;
+        self.0.enrollment_waiters.publish(id);
+        match confirmed {
+            EnrollmentConfirmed::Stored(registered) => {
+                self.completed(&config, &registered).await;
+                Ok(registered.enrollment)
+            }
+            EnrollmentConfirmed::Before(enrollment) => Ok(*enrollment),
+            EnrollmentConfirmed::Wrong { left } => {
+                let detail = "this is not the number that the enrolling phone shows";
+                Err(Problem::new(ErrorCode::WrongNumber, detail).with_attempts_left(left))
+            }
+            EnrollmentConfirmed::NoPhoneYet => {
+                let detail = "no phone has followed the enrolment yet; nothing was counted";
+                let problem = Problem::new(ErrorCode::WrongNumber, detail);
+                Err(problem.with_attempts_left(CONFIRMATION_TRIES_MAX))
+            }
+            EnrollmentConfirmed::DeviceExists => Err(device_exists()),
+            EnrollmentConfirmed::Final => Err(not_confirmable()),
+            EnrollmentConfirmed::Absent => Err(Problem::not_found()),
+        }
+    }
+
+    /// Cancels an enrolment. A repeated call is told the same.
     pub async fn cancel_enrollment(&self, client: &ClientId, id: EnrollmentId) -> Result<(), Problem> {
         self.enrollment(client, id).await?;
-        match self.store().cancel_enrollment(id).await.map_err(|error| store_problem(&error))? {
+        let cancelled = until_known(|| self.store().cancel_enrollment(id)).await;
+        self.0.enrollment_waiters.publish(id);
+        match cancelled.map_err(|error| store_problem(&error))? {
             EnrollmentCancelled::Stored => Ok(()),
             EnrollmentCancelled::Completed => {
                 let detail = "a phone was enrolled with it; remove the device instead";
@@ -165,67 +237,35 @@ impl Handle {
             EnrollmentCancelled::Absent => Err(Problem::not_found()),
         }
     }
-
-    /// Enrols the phone that makes this call, by the activation code in its body.
-    pub async fn enrol(&self, call: DeviceCall<'_>) -> Result<EnrolledDevice, Problem> {
-        self.refuse_while_draining()?;
-        let request = EnrolmentRequest::parse(call.body)?;
-        let proof = UnverifiedProof::parse_enrolling(call.authorization).map_err(ProofError::problem)?;
-        let checked = proof
-            .check_enrolling(request.device_key(), self.proof_request(call))
-            .map_err(ProofError::problem)?;
-        let verified = self.run_signature(move || checked.verify()).await?.map_err(ProofError::problem)?;
-        let now = self.clock().now();
-        self.check_proof_clock(&verified, now)?;
-        let code_hash = request.code_hash();
-        let found =
-            self.store().enrollment_by_code(code_hash).await.map_err(|error| store_problem(&error))?;
-        let enrollment = found.ok_or_else(bad_activation_code)?;
-        let id = DeviceId::from_random(random_bytes()?);
-        // Only who has a code that can still be used is told that the app is another.
-        let usable = enrollment.state == EnrollmentState::Pending && now < enrollment.expires_at;
-        let device = request
-            .into_device(&enrollment, id, KeyId::from_bytes(random_bytes()?), now)
-            .map_err(|problem| if usable { problem } else { bad_activation_code() })?;
-        let enrolled = self.store().enrol(code_hash, device.clone(), now).await;
-        let device = match enrolled.map_err(|error| store_problem(&error))? {
-            Enrolled::Stored => device,
-            Enrolled::Again(earlier) => *earlier,
-            Enrolled::BadCode => return Err(bad_activation_code()),
-            Enrolled::KeyInUse => {
-                return Err(Problem::new(ErrorCode::KeyInUse, "make a new device key and enrol again"));
-            }
-            Enrolled::DeviceExists => return Err(device_exists()),
-        };
-        let server_keys = self.0.server_keys.jwks_of(&enrollment, Some(&device));
-        Ok(EnrolledDevice { device, server_keys })
-    }
-
-    /// A user's devices, newest first, removed ones too until their retention ends.
-    pub async fn devices(&self, user: &User) -> Result<Vec<Device>, Problem> {
-        self.store().devices_of(user).await.map_err(|error| store_problem(&error))
-    }
-
-    /// Removes a device of this user for good; its open transactions end when no other phone can answer them.
-    pub async fn revoke_device(&self, by: AuditActor, user: &User, id: DeviceId) -> Result<(), Problem> {
-        let found = self.store().device(id).await.map_err(|error| store_problem(&error))?;
-        let device = found.filter(|device| device.user == *user).ok_or_else(Problem::not_found)?;
-        let revoked = self.store().revoke_device(device.id, by, self.clock().now()).await;
-        match revoked.map_err(|error| store_problem(&error))? {
-            Revoked::Absent => return Err(Problem::not_found()),
-            Revoked::Stored => {}
-        }
-        for open in self.0.registry.admission().open_of(user) {
-            self.0.registry.tell(open, News::DeviceRevoked(id));
-        }
-        Ok(())
-    }
 }
 
-fn bad_activation_code() -> Problem {
-    Problem::new(ErrorCode::BadActivationCode, "ask for a new activation code")
+/// Submits a verb that may be repeated until its end is known.
+pub(super) async fn until_known<T>(submit: impl Fn() -> Pending<T>) -> Result<T, tocsin_storage::StoreError> {
+    let mut answer = submit().await;
+    for _ in 0..ASK_AGAIN_MAX {
+        match &answer {
+            Err(error) if error.kind() == StoreErrorKind::Unknown => answer = submit().await,
+            Ok(_) | Err(_) => break,
+        }
+    }
+    answer
 }
 
-fn device_exists() -> Problem {
+fn unauthorized() -> Problem {
+    let detail =
+        "name a transaction that this user has accepted in the last ten minutes and that was not used yet";
+    Problem::new(ErrorCode::AuthorizationRequired, detail).with_field("authorized_by")
+}
+
+fn not_confirmable() -> Problem {
+    Problem::new(ErrorCode::EnrollmentFinal, "the enrolment has ended; open another one")
+}
+
+pub(super) fn device_exists() -> Problem {
     Problem::new(ErrorCode::DeviceExists, "remove the user's device of this app first")
+}
+
+/// What nobody may begin while it is switched off.
+pub(super) fn refuse_unless(switched_on: bool, what: &'static str) -> Result<(), Problem> {
+    if switched_on { Ok(()) } else { Err(Problem::new(ErrorCode::MethodDisabled, what)) }
 }

@@ -6,7 +6,9 @@
 mod audit;
 mod challenge;
 mod device;
+mod enrol;
 mod enrolment;
+mod manage;
 mod ops;
 mod reload;
 mod start;
@@ -24,13 +26,14 @@ pub use challenge::{Challenge, ChallengeForm};
 pub use device::DeviceCall;
 pub(crate) use enrolment::DerivedCodes;
 pub use enrolment::{EnrolledDevice, EnrollmentRequest, OpenedEnrollment};
-pub use ops::{CallbackItems, Health, ProviderState, Readiness};
+pub(crate) use manage::gone_for;
+pub use ops::{Health, ProviderState, Readiness};
 pub use start::Started;
 
 use crate::clock::Clock;
-use crate::device::{ReplayMemory, ServerKeys, SignaturePool};
+use crate::device::{ReplayMemory, ServerKeys, SignaturePool, WrongCodes};
 use crate::metrics::Metrics;
-use crate::registry::Registry;
+use crate::registry::{EnrollmentWaiters, Registry};
 use crate::surroundings::Surroundings;
 
 /// The door; clones are cheap and lead to the same engine.
@@ -46,13 +49,14 @@ pub(crate) struct Core {
     pub(crate) signatures: SignaturePool,
     pub(crate) replay: ReplayMemory,
     pub(crate) codes: DerivedCodes,
+    pub(crate) wrong_codes: WrongCodes,
+    pub(crate) enrollment_waiters: EnrollmentWaiters,
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) ticks: crate::health::Ticks,
     pub(crate) drivers: ArcSwap<crate::provider::Drivers>,
     pub(crate) starter: crate::engine::Starter,
     /// Held while a configuration is put in place of another.
     pub(crate) reloading: tokio::sync::Mutex<()>,
-    pub(crate) callbacks: crate::callback::Callbacks,
 }
 
 impl Handle {

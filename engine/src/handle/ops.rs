@@ -1,12 +1,9 @@
 //! What operators and their probes ask.
 
-use tocsin_model::{Callback, Problem, ProviderName, TransactionId};
-use tocsin_storage::{CallbackList, Redelivered};
+use tocsin_model::ProviderName;
 
 use super::Handle;
-use crate::error::store_problem;
 use crate::limits::HEALTHY_WITHIN;
-use crate::protocol::CallbackOwed;
 
 /// Whether the process lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,41 +48,7 @@ pub struct ProviderState {
     pub available: bool,
 }
 
-/// One page of a list of callbacks, newest transactions first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallbackItems {
-    /// The callbacks.
-    pub items: Vec<Callback>,
-    /// Behind which the next page starts; `None` at the end.
-    pub next: Option<TransactionId>,
-}
-
 impl Handle {
-    /// One page of the callbacks that are owed or dead, behind `after`, at most `limit`.
-    pub async fn callbacks(
-        &self,
-        list: CallbackList,
-        after: Option<TransactionId>,
-        limit: usize,
-    ) -> Result<CallbackItems, Problem> {
-        let page = self.store().callbacks(list, after, limit).await.map_err(|error| store_problem(&error))?;
-        Ok(CallbackItems { items: page.callbacks, next: page.next })
-    }
-
-    /// Makes the callback of this transaction due now: a dead one is owed again with a new window, an owed one is
-    /// tried at once. It keeps its `webhook-id`. 404 when nothing is owed or dead under this id.
-    pub async fn redeliver_callback(&self, id: TransactionId) -> Result<Callback, Problem> {
-        let redelivered = self.store().redeliver_callback(id, self.clock().now()).await;
-        match redelivered.map_err(|error| store_problem(&error))? {
-            Redelivered::Owed(callback) => {
-                // A word that finds no room is made up for by the outbox.
-                let _ = self.0.callbacks.owed.try_send(CallbackOwed { url: callback.url.clone() });
-                Ok(*callback)
-            }
-            Redelivered::Absent => Err(Problem::not_found()),
-        }
-    }
-
     /// Whether the process lives.
     pub fn health(&self) -> Health {
         Health {
@@ -117,9 +80,13 @@ impl Handle {
         metrics.transactions_in_flight.set(whole(self.0.registry.admission().in_flight()));
         metrics.ready.set(i64::from(self.readiness().is_ready()));
         metrics.show_zeros(self.config().types.keys());
-        metrics.waiters.set(whole(self.0.surroundings.waiters.count()));
+        metrics.waiters.set(whole(self.0.surroundings.waiters.count() + self.0.enrollment_waiters.count()));
         metrics.commit_queue.set(whole(self.store().queue_depth()));
         metrics.signature_queue.set(whole(self.0.signatures.queue_depth()));
+        metrics.takeover_risk.reset();
+        for (name, app) in &self.config().apps {
+            metrics.takeover_risk.with_label_values(&[name.as_str()]).set(app.has_takeover_risk().into());
+        }
         for (name, driver) in self.0.drivers.load().iter() {
             metrics.show_driver(name, &driver.snapshot());
         }

@@ -1,23 +1,23 @@
 //! Starting a transaction: what is known at once is decided before anything is stored.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tocsin_config::{AuthenticationType, Config};
 use tocsin_model::{
-    AppName, Content, Counter, Delivery, DeliveryStatus, Device, DeviceId, DurationMs, ErrorCode, Method,
-    Nonce, Partition, Problem, ProviderName, PushKind, Recipient, RequestMessage, StartRequest, State,
-    Transaction, TransactionId, UnixMs,
+    Content, Counter, Delivery, DeliveryStatus, Device, DeviceId, DurationMs, ErrorCode, Method, Nonce,
+    Partition, Problem, ProviderName, Recipient, RequestMessage, StartRequest, State, Transaction,
+    TransactionId, UnixMs,
 };
 use tocsin_storage::Created;
 
-use super::challenge::ChallengedPhone;
+use super::enrolment::refuse_unless;
 use super::{Handle, random_bytes};
-use crate::callback::judge_start;
 use crate::device::check_challenge_size;
 use crate::error::store_problem;
 use crate::metrics::Stage;
 use crate::registry::AskError;
-use crate::transaction::{Opening, Reply, Request, Target, unanswered};
+use crate::transaction::{Opening, Reply, Request, Target, push_by, unanswered};
 
 /// A transaction that was started, now or by an earlier call with the same idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,24 +51,31 @@ impl Handle {
             return Ok(earlier);
         }
         let config = self.config();
+        refuse_unless(config.switches.sending, "sending is switched off")?;
+        let devices_gone = self.0.surroundings.devices_gone.load(Ordering::SeqCst);
         let (type_name, kind) = config.types.get_key_value(&request.type_name).ok_or_else(unknown_type)?;
         // Open transactions share the configuration's copy of the name.
         let request = StartRequest { type_name: type_name.clone(), ..request };
-        check_callback(&config, &request)?;
         let eligible = self.eligible_devices(&config, &request, kind).await?;
         let transaction = compose(&config, &request, kind, &eligible, called_at)?;
         check_challenge_size(&transaction, self.issuer())?;
         let permit = self.0.registry.admission().admit(transaction.id, &request.client, &request.user)?;
-        let phones: Vec<_> = eligible.iter().map(|eligible| ChallengedPhone::of(&eligible.device)).collect();
-        let challenges = self.challenges_to_keep(&transaction, &phones).await?;
+        let encryption_keys: Vec<_> =
+            eligible.iter().map(|eligible| (eligible.device.id, eligible.device.encryption_key)).collect();
+        let challenges = self.challenges_to_keep(&transaction, &encryption_keys).await?;
         let targets: Vec<(DeviceId, Target)> = eligible
             .into_iter()
             .filter(|eligible| eligible.provider.is_some())
-            .map(|eligible| (eligible.device.id, Target::new(eligible.device, &challenges)))
+            .map(|eligible| (eligible.device.id, Target::new(eligible.device, &config, &challenges)))
             .collect();
         let id = transaction.id;
+        let asked: Vec<DeviceId> =
+            transaction.recipients.iter().map(|recipient| recipient.device_id).collect();
         let opening = Opening { idempotency: request.idempotency, challenges, targets };
         let replied = self.0.registry.start(transaction, permit, opening);
+        if self.0.surroundings.devices_gone.load(Ordering::SeqCst) != devices_gone {
+            self.look_again(id, &asked).await;
+        }
         let replied = replied.await;
         if matches!(replied, Ok(Reply::View(_))) {
             self.metrics().observe(Stage::Create, begun.elapsed());
@@ -195,17 +202,8 @@ fn with_shared_names(config: &Config, device: Device) -> Device {
 
 /// By which provider a phone is pushed; `None` when it cannot be.
 fn provider_of(config: &Config, device: &Device) -> Option<ProviderName> {
-    device.can_be_pushed().then(|| platform_provider(config, &device.app, device.push.kind)).flatten()
-}
-
-fn platform_provider(config: &Config, app: &AppName, kind: PushKind) -> Option<ProviderName> {
-    let app = config.apps.get(app)?;
-    let platform = match kind {
-        PushKind::Apns => app.ios.as_ref(),
-        PushKind::FcmToken | PushKind::FcmFid => app.android.as_ref(),
-        PushKind::None => None,
-    };
-    platform.map(|platform| platform.provider.clone())
+    let by_version = || push_by(config, device).map(|(_, provider)| provider.clone());
+    device.can_be_pushed().then(by_version).flatten()
 }
 
 fn compose(
@@ -238,7 +236,6 @@ fn compose(
             true => RequestMessage::AskedFor,
             false => RequestMessage::NotAsked,
         },
-        callback_url: request.callback_url.clone(),
     })
 }
 
@@ -286,13 +283,6 @@ fn content(request: &StartRequest, kind: &AuthenticationType) -> Content {
         content.message = kind.default_message.as_str().into();
     }
     content
-}
-
-/// What the client may be called back at, by the configuration of this moment.
-fn check_callback(config: &Config, request: &StartRequest) -> Result<(), Problem> {
-    let Some(url) = &request.callback_url else { return Ok(()) };
-    let client = config.clients.get(&request.client).ok_or_else(Problem::internal)?;
-    Ok(judge_start(url, &client.callbacks)?)
 }
 
 fn unknown_type() -> Problem {

@@ -28,8 +28,8 @@ use crate::limits::{
 };
 use crate::metrics::{Metrics, Stage};
 use crate::protocol::{
-    Availability, Deliver, DeliveryOutcome, Faulted, Install, ProviderAddress, ProviderEvent, Push, Release,
-    Retire, Revive,
+    Availability, Deliver, DeliveryOutcome, Faulted, Install, Notify, ProviderAddress, ProviderEvent, Push,
+    Release, Retire, Revive,
 };
 use crate::supervise;
 
@@ -150,6 +150,7 @@ pub(crate) fn start(
     });
     ProviderAddress {
         deliver: address.clone().recipient(),
+        notify: address.clone().recipient(),
         release: address.clone().recipient(),
         faulted: address.clone().recipient(),
         install: address.clone().recipient(),
@@ -393,6 +394,32 @@ impl Handler<Retire> for ProviderActor {
     }
 }
 
+impl Handler<Notify> for ProviderActor {
+    type Result = ();
+
+    /// A notice that cannot be taken is dropped and counted: nobody waits for it.
+    fn handle(&mut self, Notify { push }: Notify, context: &mut Context<Self>) {
+        let now = self.shared.parts.clock.now();
+        while self.in_flight.try_join_next().is_some() {}
+        let refusal = if self.in_flight.len() >= self.shared.installed().limits.queue_max {
+            Some(DeliveryReason::Busy)
+        } else {
+            (!self.breaker.allows(now)).then_some(DeliveryReason::Unavailable)
+        };
+        if let Some(reason) = refusal {
+            let outcome = DeliveryOutcome::Failed(reason);
+            return self.shared.parts.metrics.pushed(&self.shared.parts.name, outcome);
+        }
+        let shared = Arc::clone(&self.shared);
+        let actor = context.address();
+        self.in_flight.spawn(async move {
+            let report = send(&shared, &push, &|| {}).await;
+            judge_report(&shared, &push, &report).await;
+            let _ = actor.try_send(Finished { healthy: report.healthy });
+        });
+    }
+}
+
 /// Delivers one push, tells the transaction, and has the storage judge the address.
 async fn carry(shared: &Shared, push: &Push, reply_to: &Recipient<ProviderEvent>) -> DriverReport {
     let device_id = push.device_id;
@@ -404,23 +431,34 @@ async fn carry(shared: &Shared, push: &Push, reply_to: &Recipient<ProviderEvent>
         }
         let _ = reply_to.try_send(ProviderEvent::Written { device_id });
     };
-    let flight = InFlight::new(shared.installed());
-    let delivering = AssertUnwindSafe(flight.0.driver.deliver(push, &written)).catch_unwind();
-    let report = delivering.await.unwrap_or_else(|_| shared.driver_fell());
-    drop(flight);
-    metrics.pushed(&shared.parts.name, report.outcome);
+    let report = send(shared, push, &written).await;
     if let Some(written_at) = written_at.get() {
         metrics.observe(Stage::Provider, written_at.elapsed());
     }
-    if report.outcome == DeliveryOutcome::Relayed {
-        shared.last_relayed_ms.store(clock.now().get(), Ordering::Relaxed);
-    }
     // Waits for room: the outcome of a push must not be lost while its transaction lives.
     let _ = reply_to.send(ProviderEvent::Ended { device_id, outcome: report.outcome }).await;
+    judge_report(shared, push, &report).await;
+    report
+}
+
+/// Hands one push to the network and counts its end.
+async fn send(shared: &Shared, push: &Push, written: &(dyn Fn() + Send + Sync)) -> DriverReport {
+    let flight = InFlight::new(shared.installed());
+    let delivering = AssertUnwindSafe(flight.0.driver.deliver(push, written)).catch_unwind();
+    let report = delivering.await.unwrap_or_else(|_| shared.driver_fell());
+    drop(flight);
+    shared.parts.metrics.pushed(&shared.parts.name, report.outcome);
+    if report.outcome == DeliveryOutcome::Relayed {
+        shared.last_relayed_ms.store(shared.parts.clock.now().get(), Ordering::Relaxed);
+    }
+    report
+}
+
+/// Has the storage judge the address, where the network said something of it.
+async fn judge_report(shared: &Shared, push: &Push, report: &DriverReport) {
     if let (Some(verdict), Some(token)) = (report.verdict, &push.target.token) {
         judge(shared, push, token, verdict).await;
     }
-    report
 }
 
 /// A taken push says nothing new of an address that was never doubted, so it is not written down.

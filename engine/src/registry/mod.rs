@@ -1,11 +1,13 @@
 //! The registry: which transactions are open, who waits for them, and how one comes back to life.
 
 mod admission;
+mod enrollment_waiters;
 mod recover;
 mod shard;
 mod waiters;
 
 pub use admission::{Admission, Permit};
+pub(crate) use enrollment_waiters::EnrollmentWaiters;
 pub(crate) use recover::recover;
 pub(crate) use shard::{AskError, Registry};
 pub use waiters::Waiters;

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use tocsin_model::{DeviceId, Transaction};
 use tocsin_storage::StoreError;
 
 use super::Registry;
+use crate::handle::gone_for;
 use crate::limits::RECOVERY_PAGE;
 use crate::surroundings::Surroundings;
+use crate::transaction::News;
 
 /// What the recovery found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,11 +29,32 @@ pub(crate) async fn recover(
         let page = surroundings.store.open_transactions(after, RECOVERY_PAGE).await?;
         recovered.transactions += page.transactions.len();
         for transaction in page.transactions {
-            registry.revive(transaction);
+            revive(registry, surroundings, transaction).await?;
         }
         match page.next {
             Some(next) => after = Some(next),
             None => return Ok(recovered),
         }
     }
+}
+
+/// A phone may have been removed or suspended in the last moment of the process before: those whom it would still
+/// ask are looked at again.
+async fn revive(
+    registry: &Arc<Registry>,
+    surroundings: &Surroundings,
+    transaction: Transaction,
+) -> Result<(), StoreError> {
+    let asked: Vec<DeviceId> = transaction.recipients.iter().map(|recipient| recipient.device_id).collect();
+    let mut gone = Vec::new();
+    for device_id in asked {
+        let device = surroundings.store.device(device_id).await?;
+        gone.extend(gone_for(device.as_ref()).map(|reason| News::DeviceGone(device_id, reason)));
+    }
+    let address = registry.revive(transaction);
+    for news in gone {
+        // Its mailbox is empty still, and a recipient that it cannot take in fails when it answers.
+        let _ = address.try_send(news);
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use tocsin_model::{ErrorCode, Problem, ProviderName, Transaction, TransactionId};
+use tocsin_model::{ErrorCode, Problem, ProviderName, State, Transaction, TransactionId};
 use tokio::sync::oneshot;
 
 use super::{Admission, Permit};
@@ -83,9 +83,17 @@ impl Registry {
         id: TransactionId,
         request: Request,
     ) -> Result<Reply, AskError> {
-        for _ in 0..=ASK_AGAIN_MAX {
+        for tries in 0..=ASK_AGAIN_MAX {
             let address = match self.find(id).await? {
                 Found::Open(address) => address,
+                // The actor that had this call fell behind its write: the caller is told what it made.
+                Found::Ended(transaction)
+                    if tries > 0
+                        && matches!(request, Request::Cancel)
+                        && transaction.state == State::Cancelled =>
+                {
+                    return Ok(Reply::View(Arc::new(*transaction)));
+                }
                 Found::Ended(transaction) => {
                     return Ok(judge_ended(*transaction, request, self.surroundings.clock.now()));
                 }
@@ -109,6 +117,25 @@ impl Registry {
         let address = self.actors.get(&id).map(|address| address.clone());
         if let Some(address) = address {
             let _ = address.try_send(news);
+        }
+    }
+
+    /// Brings news to a transaction that must hear it, wherever it is; one that is not stored yet hears nothing.
+    pub(crate) async fn tell_surely(self: &Arc<Self>, id: TransactionId, news: News) {
+        for _ in 0..=ASK_AGAIN_MAX {
+            match self.find(id).await {
+                // Waits for room in its mailbox; one that falls meanwhile is found again.
+                Ok(Found::Open(address)) => {
+                    if address.send(news).await.is_ok() {
+                        return;
+                    }
+                }
+                Ok(Found::Ended(_) | Found::Absent) => return,
+                Err(error) => {
+                    tracing::warn!(transaction = %id, ?error, "a transaction did not hear of a phone that has gone");
+                    return;
+                }
+            }
         }
     }
 

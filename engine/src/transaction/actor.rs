@@ -5,9 +5,9 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tocsin_config::Config;
 use tocsin_model::{
-    Answer, DeviceId, Idempotency, KeptChallenge, Problem, ProviderName, Transaction, UnixMs,
+    Answer, DeviceId, FailureReason, Idempotency, KeptChallenge, Problem, ProviderName, Transaction, UnixMs,
 };
-use tocsin_storage::{Attempted, Created, Ended, NewTransaction, Pending, StoreError};
+use tocsin_storage::{Amended, Attempted, Created, Ended, NewTransaction, Pending, StoreError};
 use tokio::sync::oneshot;
 
 use super::push::Target;
@@ -103,6 +103,10 @@ impl TransactionActor {
                 let pending = self.surroundings.store.attempt(Transaction::clone(&tried), used_before);
                 Self::await_write(pending, attempted_outcome, context);
             }
+            Effect::Amend(amended) => {
+                let pending = self.surroundings.store.amend(Transaction::clone(&amended));
+                Self::await_write(pending, amended_outcome, context);
+            }
             Effect::Mark(transaction) => {
                 // A mark that is lost costs one repeated push under the same ids, so nobody waits for it.
                 drop(self.surroundings.store.mark(Transaction::clone(&transaction)));
@@ -111,7 +115,6 @@ impl TransactionActor {
             Effect::Push(device_id) => self.push(device_id, context),
             Effect::ArmTimer(at) => self.arm_timer(at, now, context),
             Effect::Reply(caller, reply) => self.reply(caller, reply),
-            Effect::OweCallback => self.surroundings.callback_owed(self.machine.transaction()),
             Effect::Publish(transaction) => self.surroundings.published(&transaction),
             Effect::Retire => self.retire(context),
             Effect::Stop => context.stop(),
@@ -179,7 +182,8 @@ impl TransactionActor {
         }
         let store = Arc::clone(&self.surroundings.store);
         let id = self.machine.transaction().id;
-        let reading = async move { Target::read(&*store, id, device_id).await };
+        let config = Arc::clone(&self.config);
+        let reading = async move { Target::read(&*store, &config, id, device_id).await };
         context.spawn(actix::fut::wrap_future::<_, Self>(reading).map(move |target, actor, context| {
             actor.push_to(device_id, target, context);
         }));
@@ -359,8 +363,8 @@ impl Handler<Ask> for TransactionActor {
 pub(crate) enum News {
     /// A phone listed or fetched it.
     Fetched(DeviceId),
-    /// A phone was removed.
-    DeviceRevoked(DeviceId),
+    /// A phone was removed or suspended; the reason is the transaction's when nobody else can answer it.
+    DeviceGone(DeviceId, FailureReason),
 }
 
 impl Handler<News> for TransactionActor {
@@ -369,7 +373,7 @@ impl Handler<News> for TransactionActor {
     fn handle(&mut self, news: News, context: &mut Context<Self>) {
         let event = match news {
             News::Fetched(device_id) => Event::Fetched { device_id },
-            News::DeviceRevoked(device_id) => Event::DeviceRevoked { device_id },
+            News::DeviceGone(device_id, reason) => Event::DeviceGone { device_id, reason },
         };
         self.step(event, context);
     }
@@ -403,6 +407,15 @@ fn ended_outcome(stored: Result<Ended, StoreError>) -> WriteOutcome {
         Ok(Ended::Stored) => WriteOutcome::Stored,
         Ok(Ended::Lost(stands)) => WriteOutcome::Lost(stands),
         Ok(Ended::Absent) => WriteOutcome::Absent,
+        Err(error) => WriteOutcome::Failed(store_failure(&error)),
+    }
+}
+
+fn amended_outcome(stored: Result<Amended, StoreError>) -> WriteOutcome {
+    match stored {
+        Ok(Amended::Stored) => WriteOutcome::Stored,
+        Ok(Amended::Lost(stands)) => WriteOutcome::Lost(stands),
+        Ok(Amended::Absent) => WriteOutcome::Absent,
         Err(error) => WriteOutcome::Failed(store_failure(&error)),
     }
 }

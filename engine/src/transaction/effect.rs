@@ -35,6 +35,8 @@ pub enum Effect {
         /// What the counter was.
         used_before: u32,
     },
+    /// Store this record, which stays pending though a phone has left it. Ends in `Written`.
+    Amend(Arc<Transaction>),
     /// Store how far the pushes came, when convenient.
     Mark(Arc<Transaction>),
     /// Read the record back. Ends in `ReadBack`.
@@ -45,8 +47,6 @@ pub enum Effect {
     ArmTimer(UnixMs),
     /// Tell this caller.
     Reply(CallerId, Reply),
-    /// Say that the callback of the outcome, which is stored with it, is owed.
-    OweCallback,
     /// Tell everybody who waits for a change.
     Publish(Arc<Transaction>),
     /// It is final: let go of providers and admission, stay a moment for repeated calls, then stop.

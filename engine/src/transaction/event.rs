@@ -1,6 +1,6 @@
 //! What can happen to a transaction.
 
-use tocsin_model::{Answer, DeviceId, ProviderName, Transaction, TransactionId};
+use tocsin_model::{Answer, DeviceId, FailureReason, ProviderName, Transaction, TransactionId};
 
 use crate::protocol::DeliveryOutcome;
 
@@ -101,10 +101,12 @@ pub enum Event {
         /// Who.
         caller: CallerId,
     },
-    /// A phone was removed.
-    DeviceRevoked {
+    /// A phone was removed or suspended: it may answer no more.
+    DeviceGone {
         /// Which.
         device_id: DeviceId,
+        /// Why it all ends when no other phone can answer.
+        reason: FailureReason,
     },
     /// The timer fired.
     TimerFired,

@@ -15,5 +15,5 @@ mod state_tests;
 pub(crate) use actor::{Ask, Beginning, News, Opening, Request, TransactionActor, judge_ended, unanswered};
 pub use effect::{Effect, Reply};
 pub use event::{CallerId, Event, StoreFailure, WriteOutcome};
-pub(crate) use push::{PushIds, Target};
+pub(crate) use push::{PushIds, Target, push_by};
 pub use state::Machine;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
-use tocsin_config::{App, Config, PushText};
+use tocsin_config::{Config, PushText};
 use tocsin_model::{
-    Device, DeviceId, KeptChallenge, PushId, PushKind, PushTarget, Recipient, SealedChallenge, Transaction,
-    TransactionId,
+    Device, DeviceId, KeptChallenge, ProviderName, PushId, PushTarget, Recipient, SealedChallenge,
+    Transaction, TransactionId,
 };
 use tocsin_storage::Store;
 
@@ -41,36 +41,51 @@ pub(crate) struct Target {
     pub(crate) address: PushTarget,
     /// Whether it was refused before.
     pub(crate) suspected: bool,
+    /// The bundle id or package name of its version of the app; `None` when that is configured no more for this
+    /// network, or switched off.
+    pub(crate) app_id: Option<Arc<str>>,
     /// The challenge that is kept for its present encryption key.
     pub(crate) sealed: Option<Box<SealedChallenge>>,
 }
 
 impl Target {
     /// Of a phone, with what is kept for it among `challenges`.
-    pub(crate) fn new(device: Device, challenges: &[(DeviceId, KeptChallenge)]) -> Self {
+    pub(crate) fn new(device: Device, config: &Config, challenges: &[(DeviceId, KeptChallenge)]) -> Self {
         let kept = challenges.iter().find(|(device_id, _)| *device_id == device.id);
-        Self::with(device, kept.map(|(_, kept)| kept.clone()))
+        Self::with(device, config, kept.map(|(_, kept)| kept.clone()))
     }
 
     /// As the storage has it now; `None` when the phone can be pushed to no more.
-    pub(crate) async fn read(store: &dyn Store, id: TransactionId, device_id: DeviceId) -> Option<Self> {
+    pub(crate) async fn read(
+        store: &dyn Store,
+        config: &Config,
+        id: TransactionId,
+        device_id: DeviceId,
+    ) -> Option<Self> {
         let device = store.device(device_id).await.ok().flatten().filter(Device::can_be_pushed)?;
         let kept = match device.encryption_key {
             // Without its seal the push says less, and the phone fetches.
             Some(_) => store.kept_challenge(id, device_id).await.ok().flatten(),
             None => None,
         };
-        Some(Self::with(device, kept))
+        Some(Self::with(device, config, kept))
     }
 
-    fn with(device: Device, kept: Option<KeptChallenge>) -> Self {
+    fn with(device: Device, config: &Config, kept: Option<KeptChallenge>) -> Self {
+        let app_id = push_by(config, &device).map(|(id, _)| Arc::from(id));
         let key = device.encryption_key.as_ref().map(thumbprint);
         let sealed = kept.zip(key).and_then(|(kept, key)| kept.sealed_to(&key)).map(Box::new);
-        Self { suspected: device.push_suspect_count > 0, address: device.push, sealed }
+        Self { suspected: device.push_suspect_count > 0, address: device.push, app_id, sealed }
     }
 }
 
-/// The push that asks `recipient` at `target`; `None` when its app is configured no more for that network.
+/// The id of a phone's version of its app, and the provider that reaches it.
+pub(crate) fn push_by<'c>(config: &'c Config, device: &Device) -> Option<(&'c str, &'c ProviderName)> {
+    let platform = config.apps.get(&device.app)?.reached_by(device.push.kind)?;
+    platform.push_by(&device.profile.app_version)
+}
+
+/// The push that asks `recipient` at `target`; `None` when its app is not configured for that network.
 pub(crate) fn ask(
     transaction: &Transaction,
     recipient: &Recipient,
@@ -78,27 +93,17 @@ pub(crate) fn ask(
     config: &Config,
     push_ids: &PushIds,
 ) -> Option<Push> {
-    let app = config.apps.get(&recipient.app)?;
     Some(Push {
         transaction_id: transaction.id,
         device_id: recipient.device_id,
         push_id: push_ids.derive(transaction.id, recipient.device_id, transaction.resends.used),
-        app_id: Arc::from(app_platform_id(app, target.address.kind)?),
+        app_id: target.app_id?,
         target: target.address,
         expires_at: transaction.expires_at,
         content: content(transaction, config),
         sealed: target.sealed,
         suspected: target.suspected,
     })
-}
-
-fn app_platform_id(app: &App, kind: PushKind) -> Option<&str> {
-    let platform = match kind {
-        PushKind::Apns => app.ios.as_ref(),
-        PushKind::FcmToken | PushKind::FcmFid => app.android.as_ref(),
-        PushKind::None => None,
-    };
-    platform.map(|platform| platform.id.as_str())
 }
 
 fn content(transaction: &Transaction, config: &Config) -> PushContent {

@@ -18,10 +18,13 @@
 //! are judged again when it ended; a final record never changes; counters only rise; nothing is pushed and
 //! nobody is told before the write it depends on is durable; no answer is taken at or after `expires_at`.
 //!
-//! Here: the phases, the way an event takes, birth and rebirth. `state/writes`, `state/calls` and `state/pushes`
-//! hold what happens in each.
+//! A phone that may answer no more leaves by a write of its own, `Amending`, which returns to `Open`.
+//!
+//! Here: the phases, the way an event takes, birth and rebirth. `state/writes`, `state/calls`, `state/pushes` and
+//! `state/leaving` hold what happens in each.
 
 mod calls;
+mod leaving;
 mod pushes;
 mod writes;
 
@@ -31,6 +34,7 @@ use tocsin_model::{
     DeliveryReason, DeliveryStatus, DeviceId, DurationMs, ErrorCode, Problem, Transaction, UnixMs,
 };
 
+use self::leaving::Leaving;
 use super::{CallerId, Effect, Event, Reply};
 
 /// Calls that may wait for the write in flight; one more is told `busy`.
@@ -49,6 +53,7 @@ pub struct Machine {
     transaction: Arc<Transaction>,
     phase: Phase,
     waiting: Vec<Event>,
+    leaving: Option<Box<Leaving>>,
     repeats: u8,
 }
 
@@ -58,6 +63,7 @@ enum Phase {
     Creating { caller: CallerId },
     Open,
     Counting { tried: Arc<Transaction>, caller: CallerId },
+    Amending { amended: Arc<Transaction> },
     Ending { ended: Arc<Transaction>, cause: Cause },
     Final,
     Gone,
@@ -76,7 +82,13 @@ enum Cause {
 impl Machine {
     /// A machine for a transaction that is to be stored ([`Event::Started`]) or was read ([`Event::Revived`]).
     pub fn new(transaction: Transaction) -> Self {
-        Self { transaction: Arc::new(transaction), phase: Phase::New, waiting: Vec::new(), repeats: 0 }
+        Self {
+            transaction: Arc::new(transaction),
+            phase: Phase::New,
+            waiting: Vec::new(),
+            leaving: None,
+            repeats: 0,
+        }
     }
 
     /// The record as it stands; a write in flight does not show.
@@ -88,9 +100,16 @@ impl Machine {
     pub fn step(&mut self, event: Event, now: UnixMs) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.apply(event, now, &mut effects);
-        while !self.is_writing() && !self.waiting.is_empty() {
-            let event = self.waiting.remove(0);
-            self.apply(event, now, &mut effects);
+        while !self.is_writing() {
+            if self.leaving_is_due() {
+                // Before the calls that wait: an answer of a phone that has gone counts no more.
+                self.let_leave(now, &mut effects);
+            } else if self.waiting.is_empty() {
+                break;
+            } else {
+                let event = self.waiting.remove(0);
+                self.apply(event, now, &mut effects);
+            }
         }
         effects
     }
@@ -111,7 +130,7 @@ impl Machine {
             Event::Fetched { device_id } => {
                 self.on_push(device_id, DeliveryStatus::Fetched, None, now, effects);
             }
-            Event::DeviceRevoked { device_id } => self.on_device_revoked(device_id, now, effects),
+            Event::DeviceGone { device_id, reason } => self.on_device_gone(device_id, reason),
             Event::TimerFired => self.on_timer(now, effects),
             // What is being stored is shown once it is stored.
             Event::Viewed { .. } if matches!(self.phase, Phase::Creating { .. }) => {
@@ -130,14 +149,19 @@ impl Machine {
     fn view(&self) -> Reply {
         match self.phase {
             Phase::New | Phase::Creating { .. } | Phase::Gone => Reply::Refused(Problem::not_found()),
-            Phase::Open | Phase::Counting { .. } | Phase::Ending { .. } | Phase::Final => {
-                Reply::View(Arc::clone(&self.transaction))
-            }
+            Phase::Open
+            | Phase::Counting { .. }
+            | Phase::Amending { .. }
+            | Phase::Ending { .. }
+            | Phase::Final => Reply::View(Arc::clone(&self.transaction)),
         }
     }
 
     fn is_writing(&self) -> bool {
-        matches!(self.phase, Phase::Creating { .. } | Phase::Counting { .. } | Phase::Ending { .. })
+        matches!(
+            self.phase,
+            Phase::Creating { .. } | Phase::Counting { .. } | Phase::Amending { .. } | Phase::Ending { .. }
+        )
     }
 }
 

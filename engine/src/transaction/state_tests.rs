@@ -58,7 +58,6 @@ fn transaction(devices: u8) -> Transaction {
         answer: None,
         keep_for_polling: false,
         request_message: RequestMessage::NotAsked,
-        callback_url: None,
     }
 }
 
@@ -358,7 +357,13 @@ fn a_repetition_that_cannot_be_sent_does_not_undo_a_push_that_may_have_arrived()
 #[test]
 fn a_removed_phones_answer_on_the_way_is_refused() {
     let mut machine = open_machine(2);
-    machine.step(Event::DeviceRevoked { device_id: device(1) }, CREATED);
+    let effects = machine.step(gone(1), CREATED);
+    assert!(matches!(effects.as_slice(), [Effect::Amend(_)]), "{effects:?}");
+    let waits =
+        machine.step(Event::Answered { caller: CallerId(9), answer: answer(1, Decision::Accept) }, CREATED);
+    assert_eq!(waits, [], "it is judged when the phone has left for good");
+    let refused = machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+    assert_eq!(refusal(&refused), Some((ErrorCode::DeviceRevoked, None)));
     let late =
         machine.step(Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Accept) }, CREATED);
     assert_eq!(refusal(&late), Some((ErrorCode::DeviceRevoked, None)));
@@ -399,10 +404,56 @@ fn a_mark_never_carries_an_old_counter_past_a_try_in_flight() {
 #[test]
 fn a_removed_phone_ends_it_when_it_was_the_last_one() {
     let mut machine = open_machine(2);
-    assert_eq!(ended_as(&machine.step(Event::DeviceRevoked { device_id: device(1) }, CREATED)), None);
+    assert_eq!(ended_as(&machine.step(gone(1), CREATED)), None);
+    assert!(machine.transaction().recipient(&device(1)).is_some(), "it is not stored yet");
+    machine.step(Event::Written(WriteOutcome::Stored), CREATED);
     assert!(machine.transaction().recipient(&device(1)).is_none());
-    let effects = machine.step(Event::DeviceRevoked { device_id: device(2) }, CREATED);
+    let effects = machine.step(gone(2), CREATED);
     assert_eq!(ended_as(&effects), Some(State::Failed(FailureReason::DeviceRevoked)));
+}
+
+#[test]
+fn a_phone_whose_leaving_was_refused_leaves_by_the_timer_and_answers_nothing_meanwhile() {
+    let mut machine = open_machine(2);
+    machine.step(gone(1), CREATED);
+    let effects = machine.step(Event::Written(WriteOutcome::Failed(StoreFailure::Refused)), CREATED);
+    assert!(matches!(effects.as_slice(), [Effect::ArmTimer(_)]), "{effects:?}");
+    let late =
+        machine.step(Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Accept) }, CREATED);
+    assert_eq!(refusal(&late), Some((ErrorCode::DeviceRevoked, None)));
+    let effects = machine.step(Event::TimerFired, CREATED);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Amend(_))), "{effects:?}");
+    machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+    assert!(machine.transaction().recipient(&device(1)).is_none());
+}
+
+#[test]
+fn a_phone_that_goes_during_another_write_leaves_behind_it() {
+    let mut machine = open_machine(2);
+    machine.step(Event::TriedWrong { caller: CallerId(2) }, CREATED);
+    assert_eq!(machine.step(gone(1), CREATED), []);
+    let effects = machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Amend(_))), "{effects:?}");
+    let counted = machine.transaction().attempts.used;
+    machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+    assert_eq!((counted, machine.transaction().recipients.len()), (1, 1));
+}
+
+#[test]
+fn a_provider_that_comes_back_during_a_write_is_heard_behind_it() {
+    let mut machine = open_machine(1);
+    machine.step(Event::ProviderDown("apns-main".parse().expect("valid")), CREATED);
+    machine.step(Event::TriedWrong { caller: CallerId(2) }, CREATED);
+    for _ in 0..2 {
+        assert_eq!(machine.step(Event::ProviderUp("apns-main".parse().expect("valid")), CREATED), []);
+    }
+    let effects = machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+    let pushes = effects.iter().filter(|effect| matches!(effect, Effect::Push(_))).count();
+    assert_eq!(pushes, 1, "{effects:?}");
+}
+
+fn gone(number: u8) -> Event {
+    Event::DeviceGone { device_id: device(number), reason: FailureReason::DeviceRevoked }
 }
 
 /// What a random run does next.
@@ -454,26 +505,19 @@ struct World {
     callers: u32,
     open_calls: HashMap<CallerId, ()>,
     finals_stored: Vec<State>,
-    owed: u32,
     attempts_seen: u32,
-}
-
-fn calling() -> Transaction {
-    let callback_url = tocsin_model::CallbackUrl::parse("https://portal.example/done").ok();
-    Transaction { callback_url, ..transaction(2) }
 }
 
 impl World {
     fn new() -> Self {
         let mut world = Self {
-            machine: Machine::new(calling()),
+            machine: Machine::new(transaction(2)),
             now: CREATED,
             stored: None,
             in_flight: VecDeque::new(),
             callers: 0,
             open_calls: HashMap::new(),
             finals_stored: Vec::new(),
-            owed: 0,
             attempts_seen: 0,
         };
         let caller = world.caller();
@@ -500,18 +544,13 @@ impl World {
                 }
                 Effect::Publish(_) => assert!(self.stored.is_some(), "published before stored"),
                 Effect::Mark(marked) => self.mark(marked),
-                Effect::Create(_) | Effect::End(_) | Effect::Attempt { .. } | Effect::ReadBack => {
+                Effect::Create(_)
+                | Effect::End(_)
+                | Effect::Attempt { .. }
+                | Effect::Amend(_)
+                | Effect::ReadBack => {
                     self.in_flight.push_back(effect.clone());
                     assert_eq!(self.in_flight.len(), 1, "one write at a time");
-                }
-                Effect::OweCallback => {
-                    assert_eq!(
-                        self.finals_stored.len(),
-                        1,
-                        "a callback was owed before its outcome was stored"
-                    );
-                    assert!(!was_final || self.owed == 0, "a callback was owed twice");
-                    self.owed += 1;
                 }
                 Effect::ArmTimer(_) | Effect::Retire | Effect::Stop => {}
             }
@@ -562,6 +601,14 @@ impl World {
                 }
                 self.stored = Some(Transaction::clone(record));
             }
+            Effect::Amend(record) => {
+                let Some(stored) = &self.stored else { return WriteOutcome::Absent };
+                let fits = stored.revision < record.revision && stored.attempts == record.attempts;
+                if stored.state.is_final() || !fits {
+                    return WriteOutcome::Lost(Box::new(stored.clone()));
+                }
+                self.stored = Some(Transaction::clone(record));
+            }
             other => panic!("not a write: {other:?}"),
         }
         WriteOutcome::Stored
@@ -609,7 +656,7 @@ impl World {
                 self.step(Event::SeenOverdue { caller });
             }
             Move::Timer => self.step(Event::TimerFired),
-            Move::Revoke(number) => self.step(Event::DeviceRevoked { device_id: device(number) }),
+            Move::Revoke(number) => self.step(gone(number)),
             Move::Push(number, outcome) => {
                 let outcome = match outcome {
                     0 => DeliveryOutcome::Relayed,
@@ -643,7 +690,7 @@ impl World {
             }
             // Nothing was stored, so the portal starts anew.
             None => {
-                self.machine = Machine::new(calling());
+                self.machine = Machine::new(transaction(2));
                 let caller = self.caller();
                 self.step(Event::Started { caller });
             }
@@ -667,7 +714,6 @@ proptest! {
             }
         }
         prop_assert!(world.finals_stored.len() <= 1, "{:?}", world.finals_stored);
-        prop_assert!(world.owed <= 1, "a callback was owed {} times", world.owed);
         let accepted = world.stored.as_ref().filter(|stored| stored.state == State::Accepted);
         if let Some(stored) = accepted {
             let by_answer = stored.answer.as_ref().is_some_and(|answer| answer.decision == Decision::Accept);

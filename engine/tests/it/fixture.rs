@@ -164,9 +164,6 @@ impl Bank {
             metrics: Arc::new(Metrics::new()),
             server_keys: ServerKeys::load_or_create(folder.path()).expect("keys"),
             issuer: ISSUER.to_owned(),
-            render_view: Arc::new(|transaction| {
-                format!("{{\"id\":\"{}\",\"full\":true}}", transaction.id).into_bytes()
-            }),
             drivers: HashMap::from([("apns-main".parse().expect("valid"), driver)]),
         })
         .await
@@ -179,12 +176,6 @@ impl Bank {
     pub async fn restart(self) -> Self {
         self.engine.drain().await;
         Self::start(self.clock, self.store, self.network, self.folder, self.settings).await
-    }
-
-    /// As [`Bank::restart`], with a changed configuration.
-    pub async fn restart_with(self, change: impl Fn(&str) -> String) -> Self {
-        let settings = change(&self.settings);
-        Self { settings, ..self }.restart().await
     }
 
     /// Enrols a phone for a user.
@@ -250,6 +241,7 @@ fn enrolment_of(user_id: &str, app: &str) -> EnrollmentRequest {
         user: user(user_id),
         app: app.parse().expect("valid"),
         time_to_live: None,
+        authorized_by: None,
         idempotency: None,
     }
 }
@@ -264,7 +256,6 @@ pub fn request(user_id: &str, type_name: &str) -> StartRequest {
         app: None,
         time_to_live: None,
         delivery: DeliveryChoice::Push,
-        callback_url: None,
         idempotency: None,
     }
 }
@@ -334,7 +325,7 @@ impl Phone {
             path_and_query: "/device/v1/enrollments",
             body: body.as_bytes(),
         };
-        let enrolled = bank.handle.enrol(call).await?;
+        let enrolled = bank.handle.enrol(call, std::net::Ipv4Addr::LOCALHOST.into()).await?;
         phone.device_id = enrolled.device.id.to_string();
         let kid: KeyId = enrolled.device.device_key().expect("has one").kid;
         phone.kid = URL_SAFE_NO_PAD.encode(kid.as_bytes());

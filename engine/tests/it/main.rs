@@ -2,7 +2,6 @@
 
 mod addresses;
 mod bounds;
-mod callbacks;
 mod faults;
 mod fixture;
 mod lifecycle;

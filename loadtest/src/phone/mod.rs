@@ -12,7 +12,6 @@ mod error;
 mod jose;
 mod json;
 mod key;
-mod key_set;
 mod network;
 mod seal;
 mod session;

@@ -7,7 +7,7 @@ use tocsin_model::{
     PushToken, Thumbprint, UnixMs, User, UserId,
 };
 
-use super::{Malformed, ServerKeyRecord, code, key_use, name};
+use super::{Malformed, code, is_unset, key_use, name};
 
 /// A device on disk.
 #[derive(Encode, Decode)]
@@ -40,8 +40,12 @@ pub(crate) struct DeviceRecord<'a> {
     /// `x ‖ y`
     #[n(16)]
     encryption_key: Option<ByteArray<64>>,
-    #[n(24)]
-    server_key: Option<ServerKeyRecord>,
+    #[cbor(n(19), skip_if = "is_unset")]
+    push_is_dead: bool,
+    #[n(20)]
+    last_signed_at_ms: Option<u64>,
+    #[n(21)]
+    unconfirmed_until_ms: Option<u64>,
 }
 
 #[derive(Encode, Decode)]
@@ -109,7 +113,9 @@ impl<'a> DeviceRecord<'a> {
             created_at_ms: device.created_at.get(),
             last_used_at_ms: device.last_used_at.get(),
             encryption_key: device.encryption_key.as_ref().map(from_public_key),
-            server_key: device.server_key.as_deref().map(ServerKeyRecord::new),
+            push_is_dead: device.push_is_dead,
+            last_signed_at_ms: device.last_signed_at.map(UnixMs::get),
+            unconfirmed_until_ms: device.unconfirmed_until.map(UnixMs::get),
         }
     }
 
@@ -124,11 +130,13 @@ impl<'a> DeviceRecord<'a> {
             profile: self.profile.into_model()?,
             push: self.push.into_model()?,
             push_suspect_count: self.push_suspect_count,
+            push_is_dead: self.push_is_dead,
+            last_signed_at: self.last_signed_at_ms.map(UnixMs::new),
+            unconfirmed_until: self.unconfirmed_until_ms.map(UnixMs::new),
             keys: self.keys.into_iter().map(KeyRecord::into_model).collect::<Result<_, _>>()?,
             encryption_key: self.encryption_key.map(to_public_key),
             created_at: UnixMs::new(self.created_at_ms),
             last_used_at: UnixMs::new(self.last_used_at_ms),
-            server_key: self.server_key.map(ServerKeyRecord::into_model),
         })
     }
 }

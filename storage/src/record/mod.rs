@@ -6,7 +6,6 @@
 //! guessing could approve something. No record holds its own id: that is its key.
 
 mod audit;
-mod callback;
 mod code;
 mod device;
 mod enrollment;
@@ -22,14 +21,13 @@ use minicbor::{Decode, Encode};
 use crate::envelope::{self, Expiry};
 
 pub(crate) use audit::{AuditPlaceRecord, AuditRecord};
-pub(crate) use callback::{CallbackRecord, owed_by};
 pub(crate) use device::DeviceRecord;
 pub(crate) use enrollment::EnrollmentRecord;
 pub(crate) use kept::KeptChallengeRecord;
 pub(crate) use marks::MarksRecord;
 #[cfg(feature = "rocks")]
 pub(crate) use small::FormatRecord;
-pub(crate) use small::{EmptyRecord, IdempotencyRecord, LinkRecord, MetaRecord, ServerKeyRecord, UsedRecord};
+pub(crate) use small::{EmptyRecord, IdempotencyRecord, LinkRecord, MetaRecord, UsedRecord};
 pub(crate) use transaction::{TransactionHead, TransactionRecord};
 
 /// What is wrong with a payload.
@@ -49,6 +47,12 @@ pub(crate) fn to_row<R: Encode<()>>(expiry: Expiry, record: &R) -> Vec<u8> {
 /// Reads a payload.
 pub(crate) fn from_payload<'b, R: Decode<'b, ()>>(payload: &'b [u8]) -> Result<R, Malformed> {
     minicbor::decode(payload).map_err(|_| Malformed("its payload is not the CBOR of its kind"))
+}
+
+/// Whether a flag is as it mostly is, so that it takes no byte. Counters and states are always written: one that is
+/// missing must make the row unreadable, not give a try back.
+const fn is_unset(flag: &bool) -> bool {
+    !*flag
 }
 
 fn name<N: FromStr>(text: &str) -> Result<N, Malformed> {

@@ -1,12 +1,11 @@
 //! Golden bytes: what a version has written, later ones must read. A changed line here is a changed disk format.
 
 use tocsin_model::{
-    ActivationCodeHash, Answer, AppVersion, Callback, CallbackFault, CallbackPhase, CallbackUrl, Content,
-    Counter, Decision, Delivery, DeliveryReason, DeliveryStatus, Detail, Device, DeviceId, DeviceKey,
-    DeviceProfile, DeviceStatus, Enrollment, EnrollmentId, EnrollmentState, FailureReason, KeptChallenge,
-    KeyId, KeyUse, Method, Nonce, Platform, PublicKey, PushEnvironment, PushKind, PushTarget, PushToken,
-    Recipient, RequestMessage, SealedChallenge, State, Thumbprint, Transaction, TransactionId, UnixMs, User,
-    UserId,
+    ActivationCodeHash, Answer, AppVersion, Content, Counter, Decision, Delivery, DeliveryReason,
+    DeliveryStatus, Detail, Device, DeviceId, DeviceKey, DeviceProfile, DeviceStatus, Enrollment,
+    EnrollmentId, EnrollmentState, FailureReason, KeptChallenge, KeyId, KeyUse, Method, Nonce, Platform,
+    PublicKey, PushEnvironment, PushKind, PushTarget, PushToken, Recipient, RequestMessage, SealedChallenge,
+    State, Thumbprint, Transaction, TransactionId, UnixMs, User, UserId,
 };
 
 use super::*;
@@ -92,7 +91,6 @@ fn transaction() -> Transaction {
         }),
         keep_for_polling: true,
         request_message: RequestMessage::AskedFor,
-        callback_url: None,
     }
 }
 
@@ -120,6 +118,9 @@ fn device() -> Device {
             registered_at: UnixMs::new(5),
         },
         push_suspect_count: 6,
+        push_is_dead: false,
+        last_signed_at: None,
+        unconfirmed_until: None,
         keys: vec![DeviceKey {
             key_use: KeyUse::Device,
             kid: KeyId::from_bytes([7; 16]),
@@ -130,7 +131,6 @@ fn device() -> Device {
         encryption_key: Some(PublicKey { x: [14; 32], y: [15; 32] }),
         created_at: UnixMs::new(12),
         last_used_at: UnixMs::new(13),
-        server_key: None,
     }
 }
 
@@ -144,12 +144,11 @@ fn enrollment() -> Enrollment {
         code_hash: ActivationCodeHash::from_bytes([3; 32]),
         created_at: UnixMs::new(4),
         expires_at: UnixMs::new(5),
+        authorized_by: None,
         state: EnrollmentState::Completed {
             device_id: DeviceId::from_bytes([6; 16]),
             completed_at: UnixMs::new(7),
         },
-        server_kids: vec![],
-        server_key: None,
     }
 }
 
@@ -314,6 +313,37 @@ fn an_enrolment_has_these_bytes() {
 }
 
 #[test]
+fn what_few_devices_have_stands_behind_the_rest() {
+    let bare = device();
+    let rare = Device {
+        push_is_dead: true,
+        last_signed_at: Some(UnixMs::new(14)),
+        unconfirmed_until: Some(UnixMs::new(15)),
+        ..device()
+    };
+    let written = payload(&DeviceRecord::new(&rare));
+    let bare = payload(&DeviceRecord::new(&bare));
+    // The head of the map counts three more.
+    assert_eq!((bare[0] + 3, hex(&bare[1..])), (written[0], hex(&written[1..bare.len()])));
+    assert_eq!(hex(&written[bare.len()..]), "13f5140e150f");
+    let read = from_payload::<DeviceRecord<'_>>(&written).expect("well-formed").into_model(rare.id);
+    assert_eq!(read, Ok(rare));
+}
+
+#[test]
+fn an_enrolment_that_waits_for_its_number_reads_back() {
+    let waiting = Enrollment {
+        authorized_by: Some(TransactionId::from_bytes([8; 16])),
+        state: EnrollmentState::Unconfirmed { device_id: DeviceId::from_bytes([6; 16]), tries_used: 2 },
+        ..enrollment()
+    };
+    let written = payload(&EnrollmentRecord::new(&waiting));
+    assert!(hex(&written).ends_with(&format!("08030950{}0b020c50{}", "06".repeat(16), "08".repeat(16))));
+    let read = from_payload::<EnrollmentRecord<'_>>(&written).expect("well-formed").into_model(waiting.id);
+    assert_eq!(read, Ok(waiting));
+}
+
+#[test]
 fn the_short_records_have_these_bytes() {
     assert_eq!(hex(&payload(&EmptyRecord {})), "a0");
     let id = "11".repeat(16);
@@ -419,45 +449,4 @@ fn the_audit_row_has_these_bytes_and_this_hash() {
     let stored: AuditRecord = from_payload(&payload(&row)).expect("what was written");
     assert_eq!(stored, row);
     assert_eq!(stored.into_model(1).map(|row| row.event), Ok(event));
-}
-
-#[test]
-fn a_url_to_call_back_is_one_more_field() {
-    let plain = payload(&TransactionRecord::new(&transaction()));
-    let url = CallbackUrl::parse("https://a").expect("valid");
-    let calling = Transaction { callback_url: Some(url), ..transaction() };
-    let written = payload(&TransactionRecord::new(&calling));
-    let added = format!("181c69{}", hex(b"https://a"));
-    assert_eq!(hex(&written)[2..], format!("{}{added}", &hex(&plain)[2..]));
-    assert_eq!(transaction_of(&written), Ok(calling));
-}
-
-#[test]
-fn a_callback_has_these_bytes() {
-    let owed = Callback {
-        transaction_id: TransactionId::from_bytes([1; 16]),
-        client: "c".parse().expect("valid"),
-        url: CallbackUrl::parse("https://a").expect("valid"),
-        state: State::Failed(FailureReason::NoDevice),
-        owed_at: UnixMs::new(3),
-        tries: 4,
-        last_fault: Some(CallbackFault::Redirect),
-        phase: CallbackPhase::Owed { next_try_at: UnixMs::new(5) },
-    };
-    let dead = Callback {
-        state: State::Accepted,
-        last_fault: None,
-        phase: CallbackPhase::Dead { since: UnixMs::new(6) },
-        ..owed.clone()
-    };
-    let golden = [
-        (owed, "a80061630169", "02050305040305050704", "0806"),
-        (dead, "a60061630169", "020104030606", "0704"),
-    ];
-    for (callback, head, middle, end) in golden {
-        let written = payload(&CallbackRecord::new(&callback));
-        assert_eq!(hex(&written), format!("{head}{}{middle}{end}", hex(b"https://a")));
-        let read = from_payload::<CallbackRecord<'_>>(&written).expect("well-formed");
-        assert_eq!(read.into_model(callback.transaction_id), Ok(callback));
-    }
 }

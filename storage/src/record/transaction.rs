@@ -2,12 +2,11 @@
 
 use minicbor::{Decode, Encode};
 use tocsin_model::{
-    Answer, CallbackUrl, Content, Counter, Delivery, Detail, DeviceId, KeyUse, Nonce, Recipient,
-    RequestMessage, State, Transaction, TransactionId, UnixMs, User, UserId,
+    Answer, Content, Counter, Delivery, Detail, DeviceId, KeyUse, Nonce, Recipient, RequestMessage, State,
+    Transaction, TransactionId, UnixMs, User, UserId,
 };
 
-use super::callback::callback_url;
-use super::{Malformed, code, key_use, name};
+use super::{Malformed, code, is_unset, key_use, name};
 
 const PENDING: u8 = 0;
 const ACCEPTED: u8 = 1;
@@ -63,8 +62,6 @@ pub(crate) struct TransactionRecord<'a> {
     keep_for_polling: bool,
     #[cbor(n(25), skip_if = "is_unset")]
     request_message_asked: bool,
-    #[b(28)]
-    callback_url: Option<&'a str>,
 }
 
 /// The fields that a compare-and-set compares, read without the texts.
@@ -179,7 +176,6 @@ impl<'a> TransactionRecord<'a> {
             answer: transaction.answer.as_ref().map(AnswerRecord::new),
             keep_for_polling: transaction.keep_for_polling,
             request_message_asked: transaction.request_message.is_asked_for(),
-            callback_url: transaction.callback_url.as_ref().map(CallbackUrl::as_str),
         }
     }
 
@@ -210,7 +206,6 @@ impl<'a> TransactionRecord<'a> {
                 true => RequestMessage::AskedFor,
                 false => RequestMessage::NotAsked,
             },
-            callback_url: self.callback_url.map(callback_url).transpose()?,
         })
     }
 }
@@ -228,13 +223,7 @@ impl TransactionHead {
     }
 }
 
-/// Whether a flag is as it mostly is, so that it takes no byte. Counters and states are always written: one that is
-/// missing must make the row unreadable, not give a try back.
-const fn is_unset(flag: &bool) -> bool {
-    !*flag
-}
-
-pub(super) const fn from_state(state: State) -> (u8, Option<u8>) {
+const fn from_state(state: State) -> (u8, Option<u8>) {
     match state {
         State::Pending => (PENDING, None),
         State::Accepted => (ACCEPTED, None),
@@ -246,7 +235,7 @@ pub(super) const fn from_state(state: State) -> (u8, Option<u8>) {
     }
 }
 
-pub(super) fn to_state(state: u8, failure_reason: Option<u8>) -> Result<State, Malformed> {
+fn to_state(state: u8, failure_reason: Option<u8>) -> Result<State, Malformed> {
     match (state, failure_reason) {
         (PENDING, None) => Ok(State::Pending),
         (ACCEPTED, None) => Ok(State::Accepted),

@@ -1,39 +1,45 @@
-//! Verbs of devices, and the rows that lead to a device.
+//! Verbs of devices: removing, changing, and the rows that lead to a device.
 //!
 //! Invariants: a device that is not revoked has exactly one live row under its user; a `device` key stays
-//! registered for ever; only the address that a device holds now leads to it.
+//! registered for ever; only the address that a device holds now leads to it; a change that a phone signed is
+//! above the last one.
 
-use tocsin_model::{
-    AuditActor, AuditEvent, AuditKind, Device, DeviceId, DeviceStatus, PushKind, PushTarget, PushToken,
-    UnixMs,
-};
+use tocsin_model::{AuditActor, AuditEvent, AuditKind, Device, DeviceId, DeviceStatus, PushTarget, UnixMs};
 
 use super::batch::Batch;
 use super::rows::RowResult;
 use super::table::Table;
+use super::{enrollment, push_target};
 use crate::envelope::Expiry;
 use crate::key::Key;
 use crate::record::{DeviceRecord, EmptyRecord, LinkRecord};
-use crate::store::{PushTargetVerdict, Revoked};
+use crate::store::{DeviceChange, DeviceChanged, Revoked};
 
-/// Devices that one verdict changes. An address belongs to one installed app, so there are hardly two; the rest
-/// would be changed by the next verdict.
-const DEVICES_PER_PUSH_TARGET_MAX: usize = 1_000;
-
-/// Stores a device that is new, with every row that leads to it.
+/// Stores a device that is new or newly confirmed, with every row that leads to it.
 pub(crate) fn put_new(batch: &mut Batch, device: &Device) {
     let link = LinkRecord { id: *device.id.as_bytes() };
-    put(batch, device, Expiry::Never);
+    let expiry = expiry(device);
+    put(batch, device);
     if let Some(key) = device.device_key() {
         batch.put(Key::device_by_thumbprint(&key.thumbprint), Expiry::Never, &link);
     }
     for key in &device.keys {
-        batch.put(Key::device_by_kid(&key.kid), Expiry::Never, &link);
+        batch.put(Key::device_by_kid(&key.kid), expiry, &link);
     }
     if let Some(token) = &device.push.token {
-        batch.put(Key::push_target(device.push.kind, token, &device.id), Expiry::Never, &EmptyRecord {});
+        batch.put(Key::push_target(device.push.kind, token, &device.id), expiry, &EmptyRecord {});
     }
-    batch.put(Key::live_device(&device.user, &device.app, &device.id), Expiry::Never, &EmptyRecord {});
+    batch.put(Key::live_device(&device.user, &device.app, &device.id), expiry, &EmptyRecord {});
+}
+
+/// Stores a device that is not revoked.
+pub(crate) fn put(batch: &mut Batch, device: &Device) {
+    batch.put(Key::device(&device.id), expiry(device), &DeviceRecord::new(device));
+}
+
+/// A device that waits for its confirmation goes by itself; every other one stays.
+pub(crate) fn expiry(device: &Device) -> Expiry {
+    device.unconfirmed_until.map_or(Expiry::Never, Expiry::At)
 }
 
 /// Removes a device for good; it stays readable as `revoked` until its retention ends.
@@ -45,98 +51,128 @@ pub(crate) fn revoke(
     batch: &mut Batch,
 ) -> RowResult<Revoked> {
     let Some(device) = table.device(id)? else { return Ok(Revoked::Absent) };
-    if device.status == DeviceStatus::Revoked {
-        return Ok(Revoked::Stored);
+    if device.status != DeviceStatus::Revoked {
+        revoke_found(table, &device, by, now, batch)?;
     }
-    batch.audit(AuditEvent::new(AuditKind::DeviceRevoked, by).user(&device.user).device(*id));
-    let expiry = Expiry::At(now.plus(table.retention.enrollment));
-    forget_push_target(batch, &device);
-    batch.delete(Key::device_used(id));
-    batch.delete(Key::live_device(&device.user, &device.app, id));
-    batch.put(Key::revoked_device(&device.user, now, id), expiry, &EmptyRecord {});
-    let link = LinkRecord { id: *id.as_bytes() };
-    for key in &device.keys {
-        batch.put(Key::device_by_kid(&key.kid), expiry, &link);
-    }
-    let push = PushTarget::none(device.push.registered_at);
-    let revision = device.revision.saturating_add(1);
-    put(batch, &Device { status: DeviceStatus::Revoked, push, revision, ..device }, expiry);
     Ok(Revoked::Stored)
 }
 
-/// Applies a network's verdict to the devices that hold this address now.
-pub(crate) fn judge_push_target(
+/// Removes a device that is not revoked yet. One that waits for its number takes its enrolment with it.
+pub(crate) fn revoke_found(
     table: &Table<'_>,
-    kind: PushKind,
-    token: &PushToken,
-    verdict: &PushTargetVerdict,
+    device: &Device,
+    by: AuditActor,
+    now: UnixMs,
     batch: &mut Batch,
-) -> RowResult<Vec<DeviceId>> {
-    let (keys, _) = table.keys(&Key::push_targets(kind, token), None, DEVICES_PER_PUSH_TARGET_MAX)?;
-    let mut changed = Vec::new();
-    for id in keys.iter().filter_map(Key::trailing_id).map(DeviceId::from_bytes) {
-        let Some(device) = table.device(&id)? else { continue };
-        let still_holds = device.push.kind == kind && device.push.token.as_ref() == Some(token);
-        if !still_holds {
-            continue;
-        }
-        let Some(judged) = judge(&device, verdict) else { continue };
-        if judged.push.token.is_none() {
-            forget_push_target(batch, &device);
-        }
-        if judged.status != device.status {
-            let changed = AuditEvent::new(AuditKind::DeviceChanged, AuditActor::Server);
-            batch.audit(changed.user(&device.user).device(id).detail(judged.status.as_str()));
-        }
-        put(batch, &judged, Expiry::Never);
-        changed.push(id);
+) -> RowResult<()> {
+    let revoked = AuditEvent::new(AuditKind::DeviceRevoked, by.clone());
+    batch.audit(revoked.user(&device.user).device(device.id));
+    if device.status == DeviceStatus::Unconfirmed
+        && let Some(waiting) = table.enrollment(&device.enrollment_id)?
+    {
+        enrollment::fail(table, waiting, by, batch);
     }
-    Ok(changed)
+    let retained = Expiry::At(now.plus(table.retention.enrollment));
+    forget_ways(batch, device);
+    batch.put(Key::revoked_device(&device.user, now, &device.id), retained, &EmptyRecord {});
+    let link = LinkRecord { id: *device.id.as_bytes() };
+    for key in &device.keys {
+        batch.put(Key::device_by_kid(&key.kid), retained, &link);
+    }
+    let revoked = Device {
+        status: DeviceStatus::Revoked,
+        push: PushTarget::none(device.push.registered_at),
+        unconfirmed_until: None,
+        revision: device.revision.saturating_add(1),
+        ..device.clone()
+    };
+    batch.put(Key::device(&device.id), retained, &DeviceRecord::new(&revoked));
+    Ok(())
 }
 
-/// Suspect refusals in a row after which an address is given up.
-const SUSPECT_IN_A_ROW_MAX: u32 = 3;
+/// Forgets a device that was never confirmed, but for its `device` key, which no other device may have.
+pub(crate) fn remove_unconfirmed(batch: &mut Batch, device: &Device) {
+    forget_ways(batch, device);
+    for key in &device.keys {
+        batch.delete(Key::device_by_kid(&key.kid));
+    }
+    batch.delete(Key::device(&device.id));
+}
 
-/// The device after the verdict; `None` when it stays as it is.
-fn judge(device: &Device, verdict: &PushTargetVerdict) -> Option<Device> {
-    let revision = device.revision.saturating_add(1);
-    match verdict {
-        // What was registered at or after the network's time of death is another, living address.
-        PushTargetVerdict::Dead { since: Some(since) } if *since <= device.push.registered_at => None,
-        PushTargetVerdict::Dead { .. } => Some(Device {
-            status: without_address(device.status),
-            push: PushTarget::none(device.push.registered_at),
-            push_suspect_count: 0,
-            revision,
-            ..device.clone()
-        }),
-        PushTargetVerdict::Suspect { others_succeed } => {
-            let push_suspect_count = device.push_suspect_count.saturating_add(1);
-            let given_up = *others_succeed && push_suspect_count >= SUSPECT_IN_A_ROW_MAX;
-            let status = if given_up { without_address(device.status) } else { device.status };
-            Some(Device { push_suspect_count, status, revision, ..device.clone() })
+/// The rows by which a device in use is found and marked.
+fn forget_ways(batch: &mut Batch, device: &Device) {
+    push_target::forget(batch, device);
+    batch.delete(Key::device_used(&device.id));
+    batch.delete(Key::live_device(&device.user, &device.app, &device.id));
+}
+
+/// Changes a device. Judged in this order: removed, not above the last signed change, not in use.
+pub(crate) fn change(
+    table: &Table<'_>,
+    id: &DeviceId,
+    change: &DeviceChange,
+    by: AuditActor,
+    now: UnixMs,
+    batch: &mut Batch,
+) -> RowResult<DeviceChanged> {
+    let Some(device) = table.device(id)? else { return Ok(DeviceChanged::Absent) };
+    if device.status == DeviceStatus::Revoked {
+        return Ok(DeviceChanged::Refused(device.status));
+    }
+    let signed_at = change.signed_at();
+    if signed_at.is_some_and(|at| device.last_signed_at.is_some_and(|last| at <= last)) {
+        return Ok(DeviceChanged::Stale);
+    }
+    let before = device.clone();
+    let base = Device {
+        revision: device.revision.saturating_add(1),
+        last_signed_at: signed_at.or(device.last_signed_at),
+        ..device
+    };
+    let is_waiting = before.status == DeviceStatus::Unconfirmed;
+    let is_idle = is_waiting || before.status == DeviceStatus::Suspended;
+    let changed = match change {
+        DeviceChange::Leave { .. } => {
+            let leaving = Device { revision: before.revision, ..base.clone() };
+            revoke_found(table, &leaving, by, now, batch)?;
+            return Ok(DeviceChanged::Stored(Box::new(Device { status: DeviceStatus::Revoked, ..base })));
         }
-        PushTargetVerdict::Good if device.push_suspect_count == 0 => None,
-        PushTargetVerdict::Good => Some(Device { push_suspect_count: 0, revision, ..device.clone() }),
+        DeviceChange::Manage { suspended: Some(_), .. } if is_waiting => {
+            return Ok(DeviceChanged::Refused(before.status));
+        }
+        DeviceChange::Profile { .. } | DeviceChange::Push { .. } if is_idle => {
+            return Ok(DeviceChanged::Refused(before.status));
+        }
+        DeviceChange::Manage { name, suspended } => managed(base, name.as_deref(), *suspended),
+        DeviceChange::Profile { change, .. } => change.clone().apply(base),
+        DeviceChange::Push { target, .. } => push_target::replace(table, &before, base, target, batch)?,
+    };
+    put(batch, &changed);
+    let event = AuditEvent::new(AuditKind::DeviceChanged, by).user(&changed.user).device(changed.id);
+    batch.audit(event.detail(what_changed(&before, &changed)));
+    Ok(DeviceChanged::Stored(Box::new(changed)))
+}
+
+/// The new status, or else what was changed.
+fn what_changed(before: &Device, after: &Device) -> &'static str {
+    if before.status != after.status {
+        after.status.as_str()
+    } else if before.push != after.push {
+        "push"
+    } else {
+        "profile"
     }
 }
 
-/// A dead address must not lift a suspension or stand in for a confirmation.
-const fn without_address(status: DeviceStatus) -> DeviceStatus {
-    match status {
-        DeviceStatus::Active | DeviceStatus::Unreachable => DeviceStatus::Unreachable,
-        DeviceStatus::Unconfirmed => DeviceStatus::Unconfirmed,
-        DeviceStatus::Suspended => DeviceStatus::Suspended,
-        DeviceStatus::Revoked => DeviceStatus::Revoked,
+fn managed(device: Device, name: Option<&str>, suspended: Option<bool>) -> Device {
+    let status = match suspended {
+        Some(true) => DeviceStatus::Suspended,
+        Some(false) => device.status_in_use(),
+        None => device.status,
+    };
+    let mut device = Device { status, ..device };
+    if let Some(name) = name {
+        device.profile.name = name.into();
     }
-}
-
-fn forget_push_target(batch: &mut Batch, device: &Device) {
-    if let Some(token) = &device.push.token {
-        batch.delete(Key::push_target(device.push.kind, token, &device.id));
-    }
-}
-
-fn put(batch: &mut Batch, device: &Device, expiry: Expiry) {
-    batch.put(Key::device(&device.id), expiry, &DeviceRecord::new(device));
+    device
 }

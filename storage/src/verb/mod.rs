@@ -6,15 +6,17 @@
 //! the group that it belongs to is committed.
 
 pub(crate) mod audit;
+pub(crate) mod authorization;
 pub(crate) mod batch;
-pub(crate) mod callback;
 pub(crate) mod device;
+pub(crate) mod enrol;
 pub(crate) mod enrollment;
 pub(crate) mod group;
 pub(crate) mod idempotency;
 pub(crate) mod look;
 pub(crate) mod meta;
 pub(crate) mod overlay;
+pub(crate) mod push_target;
 pub(crate) mod rows;
 pub(crate) mod submission;
 pub(crate) mod table;
@@ -22,5 +24,5 @@ pub(crate) mod transaction;
 
 pub(crate) use group::Group;
 pub(crate) use rows::RowResult;
-pub(crate) use submission::{Settled, Verb};
+pub(crate) use submission::{Enrolment, Settled, Verb};
 pub(crate) use table::{Retention, Table};

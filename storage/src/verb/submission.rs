@@ -1,19 +1,20 @@
 //! The closed list of verbs that can be submitted, each with the way to its answer.
 
 use tocsin_model::{
-    ActivationCodeHash, AuditActor, AuditEvent, Device, DeviceId, EnrollmentId, KeptChallenge, PushKind,
-    PushToken, Transaction, TransactionId, UnixMs,
+    ActivationCodeHash, AuditActor, AuditEvent, Device, DeviceId, EnrollmentId, EnrolmentRules,
+    KeptChallenge, PushKind, PushToken, Transaction, TransactionId, UnixMs,
 };
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
 use super::rows::RowResult;
 use super::table::Table;
-use super::{audit, callback, device, enrollment, meta, transaction};
+use super::{audit, device, enrol, enrollment, meta, push_target, transaction};
 use crate::StoreError;
 use crate::store::{
-    Attempted, AuditCut, CallbackSettled, CallbackVerdict, Created, Ended, Enrolled, EnrollmentCancelled,
-    EnrollmentOpened, MetaKey, NewEnrollment, NewTransaction, PushTargetVerdict, Redelivered, Revoked,
+    Amended, Attempted, AuditCut, Created, DeviceChange, DeviceChanged, Ended, Enrolled, EnrollmentCancelled,
+    EnrollmentConfirmed, EnrollmentOpened, MetaKey, NewEnrollment, NewTransaction, PushTargetVerdict,
+    Revoked,
 };
 
 /// The way to the one who waits.
@@ -39,25 +40,30 @@ pub(crate) enum Verb {
         answer: Answer<KeptChallenge>,
     },
     OpenEnrollment(Box<NewEnrollment>, Answer<EnrollmentOpened>),
-    Enrol {
-        code_hash: Box<ActivationCodeHash>,
-        device: Box<Device>,
+    Amend(Box<Transaction>, Answer<Amended>),
+    Enrol(Box<Enrolment>, Answer<Enrolled>),
+    ConfirmEnrollment {
+        id: EnrollmentId,
+        is_right: bool,
+        rules: EnrolmentRules,
         now: UnixMs,
-        answer: Answer<Enrolled>,
+        answer: Answer<EnrollmentConfirmed>,
     },
+    ChangeDevice(Box<(DeviceId, DeviceChange, AuditActor)>, UnixMs, Answer<DeviceChanged>),
     CancelEnrollment(EnrollmentId, Answer<EnrollmentCancelled>),
     RevokeDevice(DeviceId, AuditActor, UnixMs, Answer<Revoked>),
     JudgePushTarget(Box<(PushKind, PushToken, PushTargetVerdict)>, Answer<Vec<DeviceId>>),
     KeepMeta(MetaKey, Vec<u8>, Answer<Vec<u8>>),
     Note(Box<AuditEvent>, Answer<()>),
     CutAudit(UnixMs, Answer<AuditCut>),
-    SettleCallback {
-        id: TransactionId,
-        tries_before: u32,
-        verdict: CallbackVerdict,
-        answer: Answer<CallbackSettled>,
-    },
-    RedeliverCallback(TransactionId, UnixMs, Answer<Redelivered>),
+}
+
+/// What a phone enrols with.
+pub(crate) struct Enrolment {
+    pub(crate) code_hash: ActivationCodeHash,
+    pub(crate) device: Device,
+    pub(crate) rules: EnrolmentRules,
+    pub(crate) now: UnixMs,
 }
 
 impl Verb {
@@ -69,37 +75,22 @@ impl Verb {
             | Self::Mark(..)
             | Self::Attempt { .. }
             | Self::KeepChallenge { .. }
-            | Self::Enrol { .. }
+            | Self::Amend(..)
+            | Self::Enrol(..)
+            | Self::ConfirmEnrollment { .. }
+            | Self::ChangeDevice(..)
             | Self::CancelEnrollment(..)
             | Self::RevokeDevice(..)
             | Self::JudgePushTarget(..)
             | Self::KeepMeta(..)
             | Self::Note(..)
-            | Self::CutAudit(..)
-            | Self::SettleCallback { .. }
-            | Self::RedeliverCallback(..) => false,
+            | Self::CutAudit(..) => false,
         }
     }
 
     /// Whether its rows must be on the disk before it is answered.
     pub(crate) const fn needs_sync(&self) -> bool {
-        match self {
-            Self::Mark(..) => false,
-            Self::SettleCallback { verdict, .. } => matches!(verdict, CallbackVerdict::Dead { .. }),
-            Self::Create(..)
-            | Self::End(..)
-            | Self::Attempt { .. }
-            | Self::OpenEnrollment(..)
-            | Self::Enrol { .. }
-            | Self::CancelEnrollment(..)
-            | Self::RevokeDevice(..)
-            | Self::JudgePushTarget(..)
-            | Self::KeepMeta(..)
-            | Self::Note(..)
-            | Self::CutAudit(..)
-            | Self::KeepChallenge { .. }
-            | Self::RedeliverCallback(..) => true,
-        }
+        !matches!(self, Self::Mark(..))
     }
 
     /// Answers with an error, without looking at a row.
@@ -111,15 +102,16 @@ impl Verb {
             Self::Attempt { answer, .. } => drop(answer.send(Err(error))),
             Self::KeepChallenge { answer, .. } => drop(answer.send(Err(error))),
             Self::OpenEnrollment(_, answer) => drop(answer.send(Err(error))),
-            Self::Enrol { answer, .. } => drop(answer.send(Err(error))),
+            Self::Amend(_, answer) => drop(answer.send(Err(error))),
+            Self::Enrol(_, answer) => drop(answer.send(Err(error))),
+            Self::ConfirmEnrollment { answer, .. } => drop(answer.send(Err(error))),
+            Self::ChangeDevice(_, _, answer) => drop(answer.send(Err(error))),
             Self::CancelEnrollment(_, answer) => drop(answer.send(Err(error))),
             Self::RevokeDevice(_, _, _, answer) => drop(answer.send(Err(error))),
             Self::JudgePushTarget(_, answer) => drop(answer.send(Err(error))),
             Self::KeepMeta(_, _, answer) => drop(answer.send(Err(error))),
             Self::Note(_, answer) => drop(answer.send(Err(error))),
             Self::CutAudit(_, answer) => drop(answer.send(Err(error))),
-            Self::SettleCallback { answer, .. } => drop(answer.send(Err(error))),
-            Self::RedeliverCallback(_, _, answer) => drop(answer.send(Err(error))),
         }
     }
 
@@ -142,8 +134,17 @@ impl Verb {
                 settle(transaction::keep_challenge(table, &id, &device_id, *challenge, batch), batch, answer)
             }
             Self::OpenEnrollment(new, answer) => settle(enrollment::open(table, &new, batch), batch, answer),
-            Self::Enrol { code_hash, device, now, answer } => {
-                settle(enrollment::enrol(table, &code_hash, &device, now, batch), batch, answer)
+            Self::Amend(amended, answer) => settle(transaction::amend(table, &amended, batch), batch, answer),
+            Self::Enrol(asked, answer) => {
+                let Enrolment { code_hash, device, rules, now } = &*asked;
+                settle(enrol::enrol(table, code_hash, device, *rules, *now, batch), batch, answer)
+            }
+            Self::ConfirmEnrollment { id, is_right, rules, now, answer } => {
+                settle(enrollment::confirm(table, &id, is_right, rules, now, batch), batch, answer)
+            }
+            Self::ChangeDevice(asked, now, answer) => {
+                let (id, change, by) = *asked;
+                settle(device::change(table, &id, &change, by, now, batch), batch, answer)
             }
             Self::CancelEnrollment(id, answer) => {
                 settle(enrollment::cancel(table, &id, batch), batch, answer)
@@ -153,7 +154,7 @@ impl Verb {
             }
             Self::JudgePushTarget(judged, answer) => {
                 let (kind, token, verdict) = &*judged;
-                settle(device::judge_push_target(table, *kind, token, verdict, batch), batch, answer)
+                settle(push_target::judge_push_target(table, *kind, token, verdict, batch), batch, answer)
             }
             Self::KeepMeta(key, value, answer) => {
                 settle(meta::keep(table, key, &value, batch), batch, answer)
@@ -163,12 +164,6 @@ impl Verb {
                 settle(Ok(()), batch, answer)
             }
             Self::CutAudit(before, answer) => settle(audit::cut(table, before, batch), batch, answer),
-            Self::SettleCallback { id, tries_before, verdict, answer } => {
-                settle(callback::settle(table, &id, tries_before, verdict, batch), batch, answer)
-            }
-            Self::RedeliverCallback(id, now, answer) => {
-                settle(callback::redeliver(table, &id, now, batch), batch, answer)
-            }
         }
     }
 }

@@ -5,16 +5,15 @@ use tocsin_model::{
 };
 
 use super::batch::Batch;
-use super::callback;
 use super::idempotency::{self, Seen};
 use super::rows::RowResult;
 use super::table::{Retention, Table};
 use crate::envelope::Expiry;
 use crate::key::{IdempotencySpace, Key};
 use crate::record::{
-    EmptyRecord, KeptChallengeRecord, MarksRecord, TransactionHead, TransactionRecord, UsedRecord, owed_by,
+    EmptyRecord, KeptChallengeRecord, MarksRecord, TransactionHead, TransactionRecord, UsedRecord,
 };
-use crate::store::{Attempted, Created, Ended, NewTransaction};
+use crate::store::{Amended, Attempted, Created, Ended, NewTransaction};
 
 /// Stores a new transaction. An id that is taken is never overwritten: it counts as the same call again.
 pub(crate) fn create(table: &Table<'_>, new: &NewTransaction, batch: &mut Batch) -> RowResult<Created> {
@@ -127,17 +126,30 @@ fn put_challenge(
     batch.put(key, Expiry::At(deadline), &KeptChallengeRecord::new(challenge));
 }
 
-/// The final record, out of the open ones, the callback that it owes, and the mark on the device that answered. The
-/// mark is written blind,
+/// Stores a changed record of a transaction that stays pending, such as one that a phone has left. It stands only
+/// over an older one with the same counters: whoever counted meanwhile is told, not overwritten.
+pub(crate) fn amend(table: &Table<'_>, amended: &Transaction, batch: &mut Batch) -> RowResult<Amended> {
+    let Some(stored) = table.transaction_head(&amended.id)? else { return Ok(Amended::Absent) };
+    let fits = stored.revision < amended.revision
+        && stored.attempts_used == amended.attempts.used
+        && stored.resends_used == amended.resends.used;
+    if stored.is_final() || amended.state.is_final() || !fits {
+        return Ok(match table.transaction(&amended.id)? {
+            Some(standing) => Amended::Lost(Box::new(standing)),
+            None => Amended::Absent,
+        });
+    }
+    put(batch, amended, table.retention);
+    Ok(Amended::Stored)
+}
+
+/// The final record, out of the open ones, and the mark on the device that answered. The mark is written blind,
 /// so that an answer costs the writer no look at the device: one that was revoked in the same moment keeps a mark
 /// of some forty bytes.
 fn put_final(batch: &mut Batch, stored: &TransactionHead, ended: &Transaction, table: &Table<'_>) {
     put(batch, &with_counters_kept(ended, stored), table.retention);
     batch.audit(AuditEvent::ended(ended));
     batch.delete(Key::open(stored.expires_at(), &ended.id));
-    if let Some(owed) = owed_by(ended) {
-        callback::owe(batch, &owed, owed.owed_at);
-    }
     if let Some(answer) = &ended.answer {
         let used = UsedRecord { at_ms: answer.decided_at.get() };
         batch.put(Key::device_used(&answer.device_id), Expiry::Never, &used);

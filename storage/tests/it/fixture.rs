@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin_model::{
-    ActivationCodeHash, Answer, AppVersion, CallbackUrl, Content, Counter, Decision, Delivery,
-    DeliveryStatus, Detail, Device, DeviceId, DeviceKey, DeviceProfile, DeviceStatus, DurationMs, Enrollment,
-    EnrollmentId, EnrollmentState, Fingerprint, Idempotency, IdempotencyKey, KeyId, KeyUse, Method, Nonce,
-    Partition, Platform, PublicKey, PushEnvironment, PushKind, PushTarget, PushToken, Recipient,
-    RequestMessage, State, Thumbprint, Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
+    ActivationCodeHash, Answer, AppVersion, Content, Counter, Decision, Delivery, DeliveryStatus, Detail,
+    Device, DeviceId, DeviceKey, DeviceProfile, DeviceStatus, DurationMs, Enrollment, EnrollmentId,
+    EnrollmentState, EnrolmentMode, EnrolmentRules, Fingerprint, Idempotency, IdempotencyKey, KeyId, KeyUse,
+    Method, Nonce, Partition, Platform, PublicKey, PushEnvironment, PushKind, PushTarget, PushToken,
+    Recipient, RequestMessage, State, Thumbprint, Transaction, TransactionId, UnixMs, User, UserId,
+    UserIdRule,
 };
-use tocsin_storage::{Clock, NewEnrollment, NewTransaction, Retention};
+use tocsin_storage::{Clock, Enrolled, NewEnrollment, NewTransaction, Retention};
 
 /// When the tests begin.
 pub const START: UnixMs = UnixMs::new(1_800_000_000_000);
@@ -97,24 +98,7 @@ pub fn transaction(salt: u64) -> Transaction {
         answer: None,
         keep_for_polling: true,
         request_message: RequestMessage::NotAsked,
-        callback_url: None,
     }
-}
-
-/// Where a transaction of this salt is told to call back; two hosts, one of them in two spellings.
-pub fn callback_url(salt: u64) -> CallbackUrl {
-    let origin = match salt % 4 {
-        0 => "https://EVEN.example",
-        2 => "https://even.example",
-        _ => "https://odd.example:8443",
-    };
-    CallbackUrl::parse(&format!("{origin}/callback/{salt}")).expect("valid")
-}
-
-/// The transaction with a URL to call back.
-pub fn calling(transaction: Transaction) -> Transaction {
-    let salt = u64::from(transaction.id.as_bytes()[15]);
-    Transaction { callback_url: Some(callback_url(salt)), ..transaction }
 }
 
 fn content() -> Content {
@@ -206,14 +190,31 @@ pub fn enrollment(salt: u64) -> Enrollment {
         code_hash: code_hash(salt),
         created_at: START,
         expires_at: START.plus(MINUTE),
+        authorized_by: None,
         state: EnrollmentState::Pending,
-        server_kids: vec![],
-        server_key: None,
     }
 }
 
 pub fn new_enrollment(salt: u64) -> NewEnrollment {
-    NewEnrollment { enrollment: enrollment(salt), idempotency: None }
+    NewEnrollment {
+        enrollment: enrollment(salt),
+        mode: EnrolmentMode::Single,
+        needs_authorization: false,
+        idempotency: None,
+    }
+}
+
+/// The rules of an app whose configuration says nothing.
+pub const RULES: EnrolmentRules = EnrolmentRules { mode: EnrolmentMode::Single, confirms_number: false };
+
+/// Whether a phone was registered.
+pub fn is_stored(enrolled: &Enrolled) -> bool {
+    matches!(enrolled, Enrolled::Stored(_))
+}
+
+/// Rules with this mode, with or without a number.
+pub const fn rules(mode: EnrolmentMode, confirms_number: bool) -> EnrolmentRules {
+    EnrolmentRules { mode, confirms_number }
 }
 
 pub fn key(key_use: KeyUse, salt: u64) -> DeviceKey {
@@ -255,10 +256,12 @@ pub fn device(salt: u64) -> Device {
             registered_at: START,
         },
         push_suspect_count: 0,
+        push_is_dead: false,
+        last_signed_at: None,
+        unconfirmed_until: None,
         keys: vec![key(KeyUse::Device, salt), key(KeyUse::Biometric, salt + 0x1000_0000)],
         encryption_key: None,
         created_at: START,
         last_used_at: START,
-        server_key: None,
     }
 }

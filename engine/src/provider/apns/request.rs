@@ -33,6 +33,9 @@ const PROMPT: &str = r#","sound":"default","category":"TOCSIN_AUTH","interruptio
 /// What takes the place of a prompt that is over.
 const CLOSED: &str = r#"{"aps":{"alert":{"title-loc-key":"CLOSED_TITLE","loc-key":"CLOSED"},"interruption-level":"passive","relevance-score":0,"mutable-content":1,"thread-id":"auth"},"v":"1","t":"#;
 
+/// The whole notice that another phone was enrolled. It names no transaction, so that no app asks for one.
+const DEVICE_ADDED: &str = r#"{"aps":{"alert":{"loc-key":"TOCSIN_DEVICE_ADDED"},"sound":"default"},"v":"1"}"#;
+
 /// What is the same in every request.
 pub(super) struct RequestTemplate {
     authority: Authority,
@@ -66,7 +69,7 @@ impl RequestTemplate {
 /// expiry is rounded up to the second and so repeats.
 fn headers(push: &Push) -> Option<Vec<(HeaderName, HeaderValue)>> {
     let priority = match push.content {
-        PushContent::Ask | PushContent::AskInClear { .. } => PRIORITY_NOW,
+        PushContent::Ask | PushContent::AskInClear { .. } | PushContent::DeviceAdded => PRIORITY_NOW,
         PushContent::Closed(_) => PRIORITY_SAVING_POWER,
     };
     Some(vec![
@@ -97,6 +100,7 @@ fn payload(push: &Push) -> bytes::Bytes {
             let in_clear = prompt(alert, sealed.as_ref(), push);
             if fits(&in_clear) { in_clear } else { prompt(by_keys(), sealed.as_ref(), push) }
         }
+        PushContent::DeviceAdded => PayloadWriter::new(DEVICE_ADDED).finish(),
         PushContent::Closed(state) => {
             let closed = PayloadWriter::new(CLOSED).plain(push.transaction_id).raw(r#","closed":"#);
             closed.plain(state).raw("}").finish()
@@ -245,6 +249,16 @@ mod tests {
         assert_eq!(payload["aps"].get("sound"), None);
         assert_eq!(header(&prepared, "apns-priority"), "5");
         assert_eq!(header(&prepared, "apns-collapse-id"), TRANSACTION);
+    }
+
+    #[test]
+    fn a_notice_of_another_phone_names_no_transaction() {
+        let prepared = prepare(PushContent::DeviceAdded);
+        let expected = json!({
+            "aps": {"alert": {"loc-key": "TOCSIN_DEVICE_ADDED"}, "sound": "default"}, "v": "1",
+        });
+        assert_eq!(json_of(&prepared), expected);
+        assert_eq!(header(&prepared, "apns-priority"), "10");
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl RequestTemplate {
 
 fn priority(push: &Push) -> &'static str {
     match push.content {
-        PushContent::Ask | PushContent::AskInClear { .. } => "HIGH",
+        PushContent::Ask | PushContent::AskInClear { .. } | PushContent::DeviceAdded => "HIGH",
         PushContent::Closed(_) => "NORMAL",
     }
 }
@@ -77,6 +77,7 @@ fn data(push: &Push) -> Option<String> {
             let open = if size(&in_clear) <= PAYLOAD_BYTES_MAX { &in_clear[..] } else { &ask };
             with_seal(open, sealed.as_ref())
         }
+        PushContent::DeviceAdded => vec![("v", "1"), ("loc-key", "TOCSIN_DEVICE_ADDED")],
         PushContent::Closed(state) => vec![("v", "1"), ("t", &id), ("closed", state.as_str())],
     };
     let is_small_enough = size(&data) <= PAYLOAD_BYTES_MAX;
@@ -180,6 +181,13 @@ mod tests {
         let message = message(&prepare_to(PushKind::FcmToken, PushContent::Closed(State::Timeout)));
         assert_eq!(message["data"], json!({"v": "1", "t": TRANSACTION, "closed": "timeout"}));
         assert_eq!(message["android"]["priority"], "NORMAL");
+    }
+
+    #[test]
+    fn a_notice_of_another_phone_names_no_transaction() {
+        let message = message(&prepare_to(PushKind::FcmToken, PushContent::DeviceAdded));
+        assert_eq!(message["data"], json!({"v": "1", "loc-key": "TOCSIN_DEVICE_ADDED"}));
+        assert_eq!(message["android"]["priority"], "HIGH");
     }
 
     #[test]

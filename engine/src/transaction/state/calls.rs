@@ -37,7 +37,7 @@ impl Machine {
         now: UnixMs,
         effects: &mut Vec<Effect>,
     ) {
-        if self.is_open_at(now) && self.transaction.recipient(&answer.device_id).is_none() {
+        if self.is_open_at(now) && !self.may_answer(&answer.device_id) {
             // It was removed while its answer was on the way here.
             let problem = Problem::new(ErrorCode::DeviceRevoked, "the device was removed; enrol it again");
             return effects.push(Effect::Reply(caller, Reply::Refused(problem)));
@@ -169,7 +169,7 @@ const fn caller_of(event: &Event) -> Option<CallerId> {
         | Event::ProviderDown(_)
         | Event::ProviderUp(_)
         | Event::Fetched { .. }
-        | Event::DeviceRevoked { .. }
+        | Event::DeviceGone { .. }
         | Event::TimerFired => None,
     }
 }

@@ -35,7 +35,7 @@ impl Machine {
         now: UnixMs,
         effects: &mut Vec<Effect>,
     ) {
-        if !matches!(self.phase, Phase::Open | Phase::Counting { .. }) {
+        if !self.takes_pushes() {
             return;
         }
         if !self.note_delivery(device_id, status, reason) {
@@ -71,8 +71,9 @@ impl Machine {
             true
         };
         let noted = advance(Arc::make_mut(&mut self.transaction));
-        if let Phase::Counting { tried, .. } = &mut self.phase {
-            advance(Arc::make_mut(tried));
+        if let Phase::Counting { tried: written, .. } | Phase::Amending { amended: written } = &mut self.phase
+        {
+            advance(Arc::make_mut(written));
         }
         noted
     }
@@ -111,6 +112,14 @@ impl Machine {
 
     /// Repeats, under the same ids and at most once, what was cut when the provider broke down.
     pub(super) fn on_provider_up(&mut self, provider: &ProviderName, now: UnixMs, effects: &mut Vec<Effect>) {
+        if self.takes_pushes() && self.is_writing() {
+            // Judged again when the write has ended; a provider that comes back twice meanwhile counts once.
+            let event = Event::ProviderUp(provider.clone());
+            if self.waiting.len() < WAITING_MAX && !self.waiting.contains(&event) {
+                self.waiting.push(event);
+            }
+            return;
+        }
         if !self.is_open_at(now) || self.repeats >= REPEATS_MAX {
             return;
         }
@@ -121,12 +130,17 @@ impl Machine {
         }
     }
 
+    /// Whether news of pushes counts: it is stored and not about to end.
+    fn takes_pushes(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Counting { .. } | Phase::Amending { .. })
+    }
+
     pub(super) fn devices_of_provider(
         &self,
         provider: &ProviderName,
         chosen: impl Fn(DeliveryStatus) -> bool,
     ) -> Vec<DeviceId> {
-        if !matches!(self.phase, Phase::Open | Phase::Counting { .. }) {
+        if !self.takes_pushes() {
             return Vec::new();
         }
         let by_provider = |device_id: &DeviceId| {
@@ -136,44 +150,22 @@ impl Machine {
         self.devices_whose_push(chosen).filter(by_provider).collect()
     }
 
-    pub(super) fn on_device_revoked(&mut self, device_id: DeviceId, now: UnixMs, effects: &mut Vec<Effect>) {
-        if self.is_writing() {
-            // Judged again when the write has ended; beyond the bound the deadline still ends it.
-            if self.waiting.len() < WAITING_MAX {
-                self.waiting.push(Event::DeviceRevoked { device_id });
-            }
-            return;
-        }
-        if !self.is_open_at(now) || self.transaction.recipient(&device_id).is_none() {
-            return;
-        }
-        let changed = self.changed(now, |transaction| {
-            transaction.recipients.retain(|recipient| recipient.device_id != device_id);
-        });
-        if changed.recipients.is_empty() {
-            let ended = self.changed(now, |transaction| {
-                transaction.state = State::Failed(FailureReason::DeviceRevoked);
-            });
-            return self.end(ended, Cause::Engine, effects);
-        }
-        self.transaction = changed;
-        effects.push(Effect::Mark(Arc::clone(&self.transaction)));
-        effects.push(Effect::Publish(Arc::clone(&self.transaction)));
-        self.end_if_no_push_is_left(now, effects);
-    }
-
     pub(super) fn on_timer(&mut self, now: UnixMs, effects: &mut Vec<Effect>) {
         match self.phase {
             Phase::Open if now < self.transaction.expires_at => {
                 effects.push(Effect::ArmTimer(self.transaction.expires_at));
-                // The timer is also what retries a final write that was refused.
+                // The timer is also what retries a write of our own that was refused.
+                self.retry_leaving();
                 self.end_if_no_push_is_left(now, effects);
             }
             Phase::Open => {
                 let ended = self.changed(now, |transaction| transaction.state = State::Timeout);
                 self.end(ended, Cause::Engine, effects);
             }
-            Phase::Creating { .. } | Phase::Counting { .. } | Phase::Ending { .. } => {
+            Phase::Creating { .. }
+            | Phase::Counting { .. }
+            | Phase::Amending { .. }
+            | Phase::Ending { .. } => {
                 effects.push(Effect::ArmTimer(now.plus(WRITE_RETRY)));
             }
             Phase::New | Phase::Final | Phase::Gone => {}

@@ -14,6 +14,7 @@ impl Machine {
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Creating { caller } => self.on_created(caller, outcome, now, effects),
             Phase::Counting { tried, caller } => self.on_counted(tried, caller, outcome, now, effects),
+            Phase::Amending { amended } => self.on_amended(amended, outcome, now, effects),
             Phase::Ending { ended, cause } => self.on_ended(ended, cause, outcome, now, effects),
             // An answer to a write that was given up is no news.
             other @ (Phase::New | Phase::Open | Phase::Final | Phase::Gone) => self.phase = other,
@@ -133,8 +134,11 @@ impl Machine {
             (Phase::Creating { .. }, Some(_)) => WriteOutcome::Stored,
             (Phase::Creating { .. }, None) => WriteOutcome::Failed(StoreFailure::Refused),
             (Phase::Counting { tried, .. }, Some(stands)) => found(tried, stands),
+            (Phase::Amending { amended }, Some(stands)) => found(amended, stands),
             (Phase::Ending { ended, .. }, Some(stands)) => found(ended, stands),
-            (Phase::Counting { .. } | Phase::Ending { .. }, None) => WriteOutcome::Absent,
+            (Phase::Counting { .. } | Phase::Amending { .. } | Phase::Ending { .. }, None) => {
+                WriteOutcome::Absent
+            }
             (Phase::New | Phase::Open | Phase::Final | Phase::Gone, _) => return,
         };
         self.on_written(outcome, now, effects);
@@ -143,12 +147,10 @@ impl Machine {
     /// Takes over a record that is durable.
     pub(super) fn adopt(&mut self, stands: Arc<Transaction>, effects: &mut Vec<Effect>) {
         self.transaction = stands;
+        self.prune_leaving();
         effects.push(Effect::Publish(Arc::clone(&self.transaction)));
         if self.transaction.state.is_final() {
             self.phase = Phase::Final;
-            if self.transaction.callback_url.is_some() {
-                effects.push(Effect::OweCallback);
-            }
             effects.push(Effect::Retire);
         } else {
             self.phase = Phase::Open;

@@ -3,12 +3,10 @@
 //! A test is called `row_<number>_<name>` after its row, and does what the row's last column says, in the words of
 //! our own interface. [`Scene`] is what they stand on.
 
-mod callbacks;
 mod content;
 mod delivery;
 mod operations;
 #[allow(dead_code, reason = "one fixture for many tests, each of which uses its part")]
 pub mod scene;
-mod server_keys;
 
 use scene::Scene;

@@ -96,7 +96,7 @@ pub async fn what_loses_or_is_refused_leaves_none(bench: Bench) {
     let lost = bench.store.end(ended(transaction(1), State::Cancelled)).await.expect("answered");
     assert!(matches!(lost, Ended::Lost(_)));
     let _ = bench.store.attempt(tried(transaction(1)), 0).await.expect("answered");
-    let _ = bench.store.enrol(code_hash(9), device(9), START).await.expect("answered");
+    let _ = bench.store.enrol(code_hash(9), device(9), RULES, START).await.expect("answered");
     let _ = bench.store.revoke_device(device_id(9), AuditActor::Server, START).await.expect("answered");
     bench.store.mark(marked(transaction(1), 9, tocsin_model::DeliveryStatus::Sent)).await.expect("answered");
     assert_eq!(bench.kinds().await, ["transaction_started", "transaction_ended"]);

@@ -23,8 +23,8 @@ impl Bench {
         assert_eq!(opened, EnrollmentOpened::New);
         let mut device = device(salt);
         device.created_at = self.clock.now();
-        let enrolled = self.store.enrol(code_hash(salt), device, START).await.expect("answered");
-        assert_eq!(enrolled, Enrolled::Stored);
+        let enrolled = self.store.enrol(code_hash(salt), device, RULES, START).await.expect("answered");
+        assert!(is_stored(&enrolled));
     }
 
     async fn revoke(&self, salt: u64) -> Revoked {
@@ -54,10 +54,10 @@ pub async fn a_revoked_device_frees_its_place_but_not_its_key(bench: Bench) {
     let _ = bench.store.open_enrollment(same_key).await.expect("stored");
     let mut same_phone = device(2);
     same_phone.keys = device(1).keys;
-    let refused = bench.store.enrol(code_hash(2), same_phone, START).await.expect("answered");
+    let refused = bench.store.enrol(code_hash(2), same_phone, RULES, START).await.expect("answered");
     assert_eq!(refused, Enrolled::KeyInUse);
-    let enrolled = bench.store.enrol(code_hash(2), device(2), START).await.expect("answered");
-    assert_eq!(enrolled, Enrolled::Stored);
+    let enrolled = bench.store.enrol(code_hash(2), device(2), RULES, START).await.expect("answered");
+    assert!(is_stored(&enrolled));
 }
 
 pub async fn a_revoked_device_is_listed_until_its_retention_ends(bench: Bench) {
@@ -121,7 +121,7 @@ pub async fn a_suspension_outlives_a_dead_address(bench: Bench) {
     for (salt, status) in [(1, DeviceStatus::Suspended), (2, DeviceStatus::Unconfirmed)] {
         let _ = bench.store.open_enrollment(new_enrollment(salt)).await.expect("stored");
         let device = Device { status, ..device(salt) };
-        let _ = bench.store.enrol(code_hash(salt), device, START).await.expect("stored");
+        let _ = bench.store.enrol(code_hash(salt), device, RULES, START).await.expect("stored");
         assert_eq!(bench.judge(salt, PushTargetVerdict::Dead { since: None }).await, [device_id(salt)]);
         let judged = bench.device(salt).await;
         assert_eq!((judged.status, judged.push.token), (status, None));

@@ -1,11 +1,12 @@
 //! What every back end must do, in the words of the trait. Each check runs on a store of its own.
 
 mod audit;
-mod callback;
 mod challenge;
+mod change;
 mod device;
 mod enrollment;
 mod expiry;
+mod mode;
 mod promise;
 mod transaction;
 
@@ -100,23 +101,14 @@ conformance! {
         the_last_wrong_try_ends_the_transaction,
         neither_an_end_nor_a_mark_gives_a_try_back,
         open_transactions_come_in_the_order_of_their_deadlines,
-        a_final_transaction_is_not_open;
+        a_final_transaction_is_not_open,
+        a_record_that_a_phone_has_left_is_kept,
+        an_amended_record_stands_only_over_an_older_pending_one_with_the_same_counters;
     challenge:
         challenges_are_created_with_their_transaction,
         the_first_challenge_for_a_key_stands,
         no_challenge_is_kept_for_what_is_not_open,
         a_challenge_is_readable_until_the_deadline;
-    callback:
-        an_outcome_owes_its_callback,
-        the_last_wrong_try_owes_a_callback_too,
-        nothing_is_owed_without_a_url_or_by_a_loser,
-        a_delivered_callback_is_gone,
-        a_failed_try_is_counted_once_and_due_later,
-        a_dead_callback_is_kept_for_ever,
-        a_redelivered_callback_is_owed_anew,
-        an_owed_callback_is_brought_forward,
-        lists_are_paged_newest_first,
-        hosts_have_orders_of_their_own;
     promise:
         the_same_key_and_fingerprint_is_the_same_transaction,
         the_same_key_with_another_fingerprint_is_a_mismatch,
@@ -150,6 +142,28 @@ conformance! {
         a_list_says_where_to_go_on_though_it_found_nothing,
         a_cut_takes_a_whole_prefix_and_says_so,
         the_time_of_the_trail_never_runs_back;
+    change:
+        a_portal_renames_suspends_and_resumes,
+        a_suspended_device_whose_address_died_comes_back_unreachable,
+        what_is_not_in_use_is_changed_by_nobody_but_its_portal,
+        a_portal_cannot_confirm_by_resuming,
+        a_signed_change_must_be_above_the_last_one,
+        a_new_address_takes_the_place_of_the_old_one,
+        the_newest_enrolment_of_a_user_and_app_takes_an_address_over,
+        a_phone_that_waits_for_its_number_takes_no_address;
+    mode:
+        mode_override_revokes_the_phone_before,
+        mode_override_with_a_number_revokes_only_once_it_was_posted,
+        mode_multiple_keeps_every_phone,
+        the_mode_is_judged_by_the_rules_of_the_moment,
+        a_phone_that_waits_for_its_number_takes_the_place_of_mode_single,
+        three_wrong_numbers_end_the_enrolment_and_its_device_is_gone,
+        a_device_that_is_not_confirmed_in_time_is_gone_by_itself,
+        a_right_number_counts_until_the_last_moment_and_again,
+        a_waiting_phone_gets_the_same_answer_again_while_it_waits,
+        cancelling_and_removing_end_what_waits_for_its_number,
+        an_accepted_transaction_authorises_once_and_for_ten_minutes,
+        only_an_accepted_transaction_of_the_same_user_and_client_authorises;
     expiry:
         a_final_transaction_is_readable_until_its_retention_ends,
         a_pending_transaction_outlives_any_time,

@@ -15,7 +15,7 @@ fn start(salt: u64, key: &str, fingerprint: u64) -> NewTransaction {
 }
 
 fn opening(salt: u64, key: &str, fingerprint: u64) -> NewEnrollment {
-    NewEnrollment { enrollment: enrollment(salt), idempotency: Some(promise(key, fingerprint)) }
+    NewEnrollment { idempotency: Some(promise(key, fingerprint)), ..new_enrollment(salt) }
 }
 
 pub async fn the_same_key_and_fingerprint_is_the_same_transaction(bench: Bench) {

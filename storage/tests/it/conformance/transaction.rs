@@ -1,7 +1,7 @@
 //! Transactions.
 
-use tocsin_model::{DeliveryStatus, FailureReason, State};
-use tocsin_storage::{Attempted, Created, Ended};
+use tocsin_model::{DeliveryStatus, FailureReason, Recipient, State, Transaction};
+use tocsin_storage::{Amended, Attempted, Created, Ended};
 
 use super::Bench;
 use crate::fixture::*;
@@ -158,4 +158,42 @@ pub async fn a_final_transaction_is_not_open(bench: Bench) {
     let _ = bench.store.end(ended(transaction(1), State::Timeout)).await.expect("stored");
     let open = bench.store.open_transactions(None, 10).await.expect("read").transactions;
     assert_eq!(open, [transaction(2)]);
+}
+
+/// The transaction of two phones, and what is left of it when the first has gone.
+fn left_by_one() -> (Transaction, Transaction) {
+    let mut both = transaction(1);
+    both.recipients.push(Recipient { device_id: device_id(2), ..both.recipients[0].clone() });
+    let mut left = both.clone();
+    left.recipients.remove(0);
+    left.revision += 1;
+    (both, left)
+}
+
+pub async fn a_record_that_a_phone_has_left_is_kept(bench: Bench) {
+    let (both, left) = left_by_one();
+    let new = tocsin_storage::NewTransaction { transaction: both, ..new_transaction(1) };
+    let _ = bench.store.create(new).await.expect("stored");
+    assert_eq!(bench.store.amend(left.clone()).await.expect("answered"), Amended::Stored);
+    assert_eq!(bench.store.transaction(left.id).await.expect("read"), Some(left.clone()));
+    assert_eq!(bench.store.open_transactions(None, 9).await.expect("read").transactions, [left]);
+}
+
+pub async fn an_amended_record_stands_only_over_an_older_pending_one_with_the_same_counters(bench: Bench) {
+    let (both, left) = left_by_one();
+    assert_eq!(bench.store.amend(left.clone()).await.expect("answered"), Amended::Absent);
+    let new = tocsin_storage::NewTransaction { transaction: both.clone(), ..new_transaction(1) };
+    let _ = bench.store.create(new).await.expect("stored");
+    for unfit in [
+        Transaction { revision: both.revision, ..left.clone() },
+        tried(left.clone()),
+        ended(left.clone(), State::Accepted),
+    ] {
+        let refused = bench.store.amend(unfit).await.expect("answered");
+        assert_eq!(refused, Amended::Lost(Box::new(both.clone())));
+    }
+    let over = ended(both, State::Timeout);
+    let _ = bench.store.end(over.clone()).await.expect("stored");
+    let late = bench.store.amend(Transaction { revision: 9, ..left }).await.expect("answered");
+    assert_eq!(late, Amended::Lost(Box::new(over)));
 }

@@ -37,6 +37,6 @@ async fn every_enrolment_and_device_is_found_page_by_page() {
     let (first, next) = store.enrollment_ids(None).expect("read");
     let (second, end) = store.enrollment_ids(next).expect("read");
     assert_eq!((first.len(), second.len(), end), (1_000, 1, None));
-    let _ = store.enrol(code_hash(1), device(1), START).await.expect("stored");
+    let _ = store.enrol(code_hash(1), device(1), RULES, START).await.expect("stored");
     assert_eq!(store.device_ids(None).expect("read"), (vec![device_id(1)], None));
 }

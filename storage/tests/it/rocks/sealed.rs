@@ -35,7 +35,7 @@ fn secrets() -> Vec<Vec<u8>> {
 
 async fn fill(store: &RocksStore) {
     let _ = store.open_enrollment(new_enrollment(1)).await.expect("stored");
-    let _ = store.enrol(code_hash(1), device(1), START).await.expect("stored");
+    let _ = store.enrol(code_hash(1), device(1), RULES, START).await.expect("stored");
     let _ = store.create(new_transaction(1)).await.expect("stored");
     let _ = store.create(new_transaction(2)).await.expect("stored");
     store.keep_meta(MetaKey::Issuer, b"the issuer".to_vec()).await.expect("stored");

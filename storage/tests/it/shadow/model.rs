@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_model::{
-    Callback, CallbackPhase, Device, DeviceStatus, Enrollment, EnrollmentState, PushTarget, Recipient,
+    Device, DeviceStatus, Enrollment, EnrollmentState, EnrolmentMode, EnrolmentRules, PushTarget, Recipient,
     Transaction, User,
 };
 use tocsin_storage::{
-    Attempted, CallbackList, CallbackSettled, CallbackVerdict, Created, Ended, Enrolled, EnrollmentCancelled,
-    EnrollmentOpened, PushTargetVerdict, Redelivered, Revoked, Store, callback_host,
+    Amended, Attempted, Created, DeviceChanged, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed,
+    EnrollmentOpened, PushTargetVerdict, Registered, Revoked, Store,
 };
 
 use super::NAMES;
-use super::verb::{Reply, Verb, thing};
+use super::verb::{Change, Reply, Verb, thing};
 use crate::fixture::*;
 
 /// What a store must hold; the keys are names with the case's first one added.
@@ -25,7 +25,6 @@ pub struct Model {
     enrollments: BTreeMap<u64, Enrollment>,
     openings: BTreeMap<u64, (u64, u64)>,
     devices: BTreeMap<u64, Device>,
-    callbacks: BTreeMap<u64, Callback>,
     keys: BTreeSet<u64>,
 }
 
@@ -40,7 +39,6 @@ impl Model {
             enrollments: BTreeMap::new(),
             openings: BTreeMap::new(),
             devices: BTreeMap::new(),
-            callbacks: BTreeMap::new(),
             keys: BTreeSet::new(),
         }
     }
@@ -63,22 +61,25 @@ impl Model {
                 let tried = thing::tried_once(first + *name, *used_before, *last);
                 Reply::Attempted(self.attempt(first + *name, tried, *used_before))
             }
-            Verb::OpenEnrollment { name, user, promise } => {
-                Reply::Opened(self.open(first + *name, first + *user, *promise))
+            Verb::Amend { name, revision, used } => {
+                Reply::Amended(self.amend(first + *name, thing::amended(first + *name, *revision, *used)))
             }
-            Verb::Enrol { code, key, token, device } => {
+            Verb::OpenEnrollment { name, user, mode, promise } => {
+                Reply::Opened(self.open(first + *name, first + *user, *mode, *promise))
+            }
+            Verb::Confirm { name, is_right, rules } => {
+                Reply::Confirmed(self.confirm(first + *name, *is_right, *rules))
+            }
+            Verb::Change { device, change } => Reply::Changed(self.change(first + *device, *change)),
+            Verb::Enrol { code, key, token, device, rules } => {
                 *device = self.enrols;
                 self.enrols += 1;
                 let phone = thing::phone(first + *device, first + *key, first + *token);
-                Reply::Enrolled(self.enrol(first + *code, first + *key, first + *device, phone))
+                Reply::Enrolled(self.enrol(first + *code, first + *key, phone, *rules))
             }
             Verb::CancelEnrollment { name } => Reply::Cancelled(self.cancel(first + *name)),
             Verb::Revoke { device } => Reply::Revoked(self.revoke(first + *device)),
             Verb::Judge { token: name, verdict } => Reply::Judged(self.judge(first + *name, verdict)),
-            Verb::Settle { name, tries_before, verdict } => {
-                Reply::Settled(self.settle(first + *name, *tries_before, *verdict))
-            }
-            Verb::Redeliver { name, now } => Reply::Redelivered(self.redeliver(first + *name, *now)),
         };
         (verb, reply)
     }
@@ -99,7 +100,7 @@ impl Model {
         if let Some((key, fingerprint)) = promise {
             self.starts.insert(key, (fingerprint, name));
         }
-        self.transactions.insert(name, thing::start(name));
+        self.transactions.insert(name, transaction(name));
         Created::New
     }
 
@@ -110,74 +111,8 @@ impl Model {
         }
         ended.attempts.used = ended.attempts.used.max(seen.attempts.used);
         self.mark_used(&ended);
-        self.owe(name, &ended);
         self.transactions.insert(name, ended);
         Ended::Stored
-    }
-
-    fn owe(&mut self, name: u64, ended: &Transaction) {
-        let Some(url) = ended.callback_url.clone().filter(|_| ended.state.is_final()) else { return };
-        let owed_at = ended.ended_at.expect("a final one has ended");
-        let callback = Callback {
-            transaction_id: ended.id,
-            client: ended.client.clone(),
-            url,
-            state: ended.state,
-            owed_at,
-            tries: 0,
-            last_fault: None,
-            phase: CallbackPhase::Owed { next_try_at: owed_at },
-        };
-        self.callbacks.insert(name, callback);
-    }
-
-    fn settle(&mut self, name: u64, tries_before: u32, verdict: CallbackVerdict) -> CallbackSettled {
-        let awaited = |callback: &&mut Callback| {
-            matches!(callback.phase, CallbackPhase::Owed { .. }) && callback.tries == tries_before
-        };
-        let Some(callback) = self.callbacks.get_mut(&name).filter(awaited) else {
-            return CallbackSettled::Lost;
-        };
-        let (fault, phase) = match verdict {
-            CallbackVerdict::Delivered => {
-                self.callbacks.remove(&name);
-                return CallbackSettled::Stored;
-            }
-            CallbackVerdict::TryAgain { at, fault } => (fault, CallbackPhase::Owed { next_try_at: at }),
-            CallbackVerdict::Dead { since, fault } => (fault, CallbackPhase::Dead { since }),
-        };
-        callback.tries += 1;
-        callback.last_fault = Some(fault);
-        callback.phase = phase;
-        CallbackSettled::Stored
-    }
-
-    fn redeliver(&mut self, name: u64, now: tocsin_model::UnixMs) -> Redelivered {
-        let Some(callback) = self.callbacks.get_mut(&name) else { return Redelivered::Absent };
-        if matches!(callback.phase, CallbackPhase::Dead { .. }) {
-            callback.owed_at = now;
-        }
-        callback.phase = CallbackPhase::Owed { next_try_at: now };
-        Redelivered::Owed(Box::new(callback.clone()))
-    }
-
-    async fn compare_callbacks(&self, store: &impl Store) {
-        for name in (0..NAMES).map(|name| self.first + name) {
-            let id = transaction_id(name);
-            let known = self.callbacks.get(&name);
-            let is_owed = |callback: &&Callback| matches!(callback.phase, CallbackPhase::Owed { .. });
-            let owed = store.callback(CallbackList::Owed, id).await.expect("read");
-            assert_eq!(owed.as_ref(), known.filter(is_owed));
-            let dead = store.callback(CallbackList::Dead, id).await.expect("read");
-            assert_eq!(dead.as_ref(), known.filter(|callback| !is_owed(callback)));
-            let due =
-                store.due_callbacks(callback_host(&callback_url(name)), START.plus(MINUTE), 10_000).await;
-            let due = due.expect("read").callbacks;
-            assert_eq!(
-                due.iter().filter(|callback| callback.transaction_id == id).count(),
-                owed.iter().count()
-            );
-        }
     }
 
     fn mark_used(&mut self, ended: &Transaction) {
@@ -218,16 +153,32 @@ impl Model {
         if seen.state.is_final() || seen.attempts.used != used_before {
             return Attempted::Lost(Box::new(seen));
         }
-        self.owe(name, &tried);
         self.transactions.insert(name, tried);
         Attempted::Stored
+    }
+
+    fn amend(&mut self, name: u64, amended: Transaction) -> Amended {
+        let Some(seen) = self.seen(name) else { return Amended::Absent };
+        let stored = &self.transactions[&name];
+        let is_newer = stored.revision < amended.revision;
+        if seen.state.is_final() || !is_newer || seen.attempts.used != amended.attempts.used {
+            return Amended::Lost(Box::new(seen));
+        }
+        self.transactions.insert(name, amended);
+        Amended::Stored
     }
 
     fn has_device(&self, user: &User) -> bool {
         self.devices.values().any(|device| device.user == *user && device.status != DeviceStatus::Revoked)
     }
 
-    fn open(&mut self, name: u64, owner: u64, promise: Option<(u64, u64)>) -> EnrollmentOpened {
+    fn open(
+        &mut self,
+        name: u64,
+        owner: u64,
+        mode: EnrolmentMode,
+        promise: Option<(u64, u64)>,
+    ) -> EnrollmentOpened {
         if let Some((key, fingerprint)) = promise {
             match self.openings.get(&key) {
                 Some((seen, name)) if *seen == fingerprint => {
@@ -240,7 +191,7 @@ impl Model {
         if self.enrollments.contains_key(&name) {
             return EnrollmentOpened::Existing(enrollment(name).id);
         }
-        if self.has_device(&user(owner)) {
+        if mode == EnrolmentMode::Single && self.has_device(&user(owner)) {
             return EnrollmentOpened::DeviceExists;
         }
         if let Some((key, fingerprint)) = promise {
@@ -250,54 +201,204 @@ impl Model {
         EnrollmentOpened::New
     }
 
-    fn enrol(&mut self, code: u64, key: u64, name: u64, phone: Device) -> Enrolled {
+    fn enrol(&mut self, code: u64, key: u64, phone: Device, rules: EnrolmentRules) -> Enrolled {
         let Some(enrollment) = self.enrollments.get(&code).cloned() else { return Enrolled::BadCode };
-        match &enrollment.state {
-            EnrollmentState::Failed => return Enrolled::BadCode,
-            EnrollmentState::Completed { device_id, .. } => {
-                let enrolled =
-                    self.devices.values().find(|device| device.id == *device_id).expect("it was stored");
-                let same = enrolled.keys[0].thumbprint == phone.keys[0].thumbprint;
-                return if same { Enrolled::Again(Box::new(enrolled.clone())) } else { Enrolled::BadCode };
-            }
-            EnrollmentState::Pending => {}
+        if let Some(id) = enrollment.device_id() {
+            let enrolled = self.devices.values().find(|device| device.id == id).expect("it was stored");
+            let same = enrolled.keys[0].thumbprint == phone.keys[0].thumbprint;
+            return if same { Enrolled::Again(Box::new(enrolled.clone())) } else { Enrolled::BadCode };
+        }
+        if enrollment.state == EnrollmentState::Failed {
+            return Enrolled::BadCode;
         }
         if self.keys.contains(&key) {
             return Enrolled::KeyInUse;
         }
-        if self.has_device(&enrollment.user) {
+        if rules.mode == EnrolmentMode::Single && self.has_device(&enrollment.user) {
             return Enrolled::DeviceExists;
         }
-        let state = EnrollmentState::Completed { device_id: phone.id, completed_at: START };
-        let device = Device { user: enrollment.user.clone(), enrollment_id: enrollment.id, ..phone };
         self.keys.insert(key);
-        self.enrollments.insert(code, Enrollment { state, revision: enrollment.revision + 1, ..enrollment });
-        // A mark of an answer may be older than the device in this world, but not in the real one.
+        // A mark of an answer may be older than the device in this world, but not in the real one. It is joined
+        // when the device is read, so that the reply to the enrolment does not have it.
+        let device = Device { user: enrollment.user.clone(), enrollment_id: enrollment.id, ..phone };
+        let registered = if rules.confirms_number {
+            let unconfirmed_until = Some(enrollment.expires_at);
+            let device = Device { status: DeviceStatus::Unconfirmed, unconfirmed_until, ..device };
+            let state = EnrollmentState::Unconfirmed { device_id: device.id, tries_used: 0 };
+            let enrollment = Enrollment { state, revision: enrollment.revision + 1, ..enrollment };
+            Registered { enrollment, device, replaced: Vec::new() }
+        } else {
+            self.complete(enrollment, device, rules.mode)
+        };
+        self.keep(code, &registered);
+        Enrolled::Stored(Box::new(registered))
+    }
+
+    fn keep(&mut self, code: u64, registered: &Registered) {
+        self.enrollments.insert(code, registered.enrollment.clone());
+        let mut device = registered.device.clone();
         let used = self.transactions.values().filter_map(|ended| ended.answer.as_ref());
         let used = used.filter(|answer| answer.device_id == device.id).map(|answer| answer.decided_at).max();
-        let last_used_at = used.unwrap_or(device.last_used_at).max(device.last_used_at);
-        self.devices.insert(name, Device { last_used_at, ..device });
-        Enrolled::Stored
+        device.last_used_at = used.unwrap_or(device.last_used_at).max(device.last_used_at);
+        self.devices.insert(self.name_of(&device), device);
+    }
+
+    fn name_of(&self, device: &Device) -> u64 {
+        (self.first..).find(|name| device_id(*name) == device.id).expect("ids are made of names")
+    }
+
+    fn complete(&mut self, enrollment: Enrollment, device: Device, mode: EnrolmentMode) -> Registered {
+        let mut replaced = Vec::new();
+        for other in self.devices.values_mut() {
+            let is_replaced = mode == EnrolmentMode::Override
+                && other.user == device.user
+                && other.id != device.id
+                && other.status != DeviceStatus::Revoked;
+            if is_replaced {
+                replaced.push(other.clone());
+            }
+        }
+        for other in &replaced {
+            self.revoke(self.name_of(other));
+        }
+        let device = self.take_over(device);
+        let state = EnrollmentState::Completed { device_id: device.id, completed_at: START };
+        let enrollment = Enrollment { state, revision: enrollment.revision + 1, ..enrollment };
+        Registered { enrollment, device, replaced }
+    }
+
+    /// The newest of a user keeps an address; all are enrolled at once here, so the greatest id is the newest.
+    fn take_over(&mut self, device: Device) -> Device {
+        let mut keeps = true;
+        for other in self.devices.values_mut() {
+            let holds = other.id != device.id
+                && other.user == device.user
+                && other.push.token.is_some()
+                && other.push.token == device.push.token
+                && !matches!(other.status, DeviceStatus::Unconfirmed | DeviceStatus::Revoked);
+            if holds && other.id > device.id {
+                keeps = false;
+            } else if holds {
+                lose_address(other);
+                other.revision += 1;
+            }
+        }
+        let mut device = device;
+        if !keeps {
+            lose_address(&mut device);
+        }
+        device
+    }
+
+    fn confirm(&mut self, name: u64, is_right: bool, rules: EnrolmentRules) -> EnrollmentConfirmed {
+        let Some(enrollment) = self.enrollments.get(&name).cloned() else {
+            return EnrollmentConfirmed::Absent;
+        };
+        let (id, tries_used) = match enrollment.state {
+            EnrollmentState::Pending => return EnrollmentConfirmed::NoPhoneYet,
+            EnrollmentState::Completed { .. } if is_right => {
+                return EnrollmentConfirmed::Before(Box::new(enrollment));
+            }
+            EnrollmentState::Completed { .. } | EnrollmentState::Failed => return EnrollmentConfirmed::Final,
+            EnrollmentState::Unconfirmed { device_id, tries_used } => (device_id, tries_used + 1),
+        };
+        let device = self.devices.values().find(|device| device.id == id).expect("it waits").clone();
+        if !is_right {
+            let left = 3 - tries_used;
+            let mut state = EnrollmentState::Unconfirmed { device_id: id, tries_used };
+            if left == 0 {
+                state = EnrollmentState::Failed;
+                self.devices.remove(&self.name_of(&device));
+            }
+            let counted = Enrollment { state, revision: enrollment.revision + 1, ..enrollment };
+            self.enrollments.insert(name, counted);
+            return EnrollmentConfirmed::Wrong { left };
+        }
+        let is_other = |other: &&Device| other.user == device.user && other.id != device.id;
+        let mut others = self.devices.values().filter(is_other);
+        if rules.mode == EnrolmentMode::Single && others.any(|other| other.status != DeviceStatus::Revoked) {
+            return EnrollmentConfirmed::DeviceExists;
+        }
+        let status = if device.push_is_dead { DeviceStatus::Unreachable } else { DeviceStatus::Active };
+        let revision = device.revision + 1;
+        let device = Device { status, unconfirmed_until: None, revision, ..device };
+        let registered = self.complete(enrollment, device, rules.mode);
+        self.keep(name, &registered);
+        EnrollmentConfirmed::Stored(Box::new(registered))
+    }
+
+    fn change(&mut self, name: u64, change: Change) -> DeviceChanged {
+        let Some(mut device) = self.devices.get(&name).cloned() else { return DeviceChanged::Absent };
+        let signed_at = match change {
+            Change::Manage { .. } => None,
+            Change::Push { signed_at, .. } | Change::Leave { signed_at } => Some(thing::signed_at(signed_at)),
+        };
+        if device.status == DeviceStatus::Revoked {
+            return DeviceChanged::Refused(device.status);
+        }
+        if signed_at.is_some() && signed_at <= device.last_signed_at {
+            return DeviceChanged::Stale;
+        }
+        let refused = DeviceChanged::Refused(device.status);
+        let is_waiting = device.status == DeviceStatus::Unconfirmed;
+        device.revision += 1;
+        device.last_signed_at = signed_at.or(device.last_signed_at);
+        match change {
+            Change::Leave { .. } => {
+                let stored = self.devices.get_mut(&name).expect("there");
+                stored.last_signed_at = signed_at;
+                self.revoke(name);
+                device.status = DeviceStatus::Revoked;
+                return DeviceChanged::Stored(Box::new(device));
+            }
+            Change::Manage { suspended: Some(_) } if is_waiting => return refused,
+            Change::Push { .. } if is_waiting || device.status == DeviceStatus::Suspended => return refused,
+            Change::Manage { suspended: None } => {}
+            Change::Manage { suspended: Some(true) } => device.status = DeviceStatus::Suspended,
+            Change::Manage { suspended: Some(false) } => {
+                device.status =
+                    if device.push_is_dead { DeviceStatus::Unreachable } else { DeviceStatus::Active };
+            }
+            Change::Push { token, .. } => {
+                device.push = thing::target(self.first + token);
+                device.push_suspect_count = 0;
+                device.push_is_dead = false;
+                device.status = DeviceStatus::Active;
+                device = self.take_over(device);
+            }
+        }
+        self.devices.insert(name, device.clone());
+        DeviceChanged::Stored(Box::new(device))
     }
 
     fn cancel(&mut self, name: u64) -> EnrollmentCancelled {
         let Some(enrollment) = self.enrollments.get_mut(&name) else { return EnrollmentCancelled::Absent };
         match enrollment.state {
-            EnrollmentState::Completed { .. } => EnrollmentCancelled::Completed,
-            EnrollmentState::Failed => EnrollmentCancelled::Stored,
-            EnrollmentState::Pending => {
-                enrollment.state = EnrollmentState::Failed;
-                enrollment.revision += 1;
-                EnrollmentCancelled::Stored
+            EnrollmentState::Completed { .. } => return EnrollmentCancelled::Completed,
+            EnrollmentState::Failed => return EnrollmentCancelled::Stored,
+            EnrollmentState::Pending => {}
+            EnrollmentState::Unconfirmed { device_id, .. } => {
+                self.devices.retain(|_, device| device.id != device_id);
             }
         }
+        enrollment.state = EnrollmentState::Failed;
+        enrollment.revision += 1;
+        EnrollmentCancelled::Stored
     }
 
     fn revoke(&mut self, name: u64) -> Revoked {
         let Some(device) = self.devices.get_mut(&name) else { return Revoked::Absent };
+        if device.status == DeviceStatus::Unconfirmed {
+            let waiting =
+                self.enrollments.values_mut().find(|waiting| waiting.device_id() == Some(device.id));
+            let waiting = waiting.expect("it waits for its number");
+            waiting.state = EnrollmentState::Failed;
+            waiting.revision += 1;
+        }
         if device.status != DeviceStatus::Revoked {
             device.status = DeviceStatus::Revoked;
             device.push = PushTarget::none(START);
+            device.unconfirmed_until = None;
             device.revision += 1;
         }
         Revoked::Stored
@@ -315,18 +416,12 @@ impl Model {
                 PushTargetVerdict::Good => device.push_suspect_count = 0,
                 PushTargetVerdict::Suspect { others_succeed } => {
                     device.push_suspect_count += 1;
-                    if *others_succeed
-                        && device.push_suspect_count >= 3
-                        && device.status == DeviceStatus::Active
-                    {
-                        device.status = DeviceStatus::Unreachable;
+                    if *others_succeed && device.push_suspect_count >= 3 {
+                        device.push_is_dead = true;
+                        device.status = unreachable(device.status);
                     }
                 }
-                PushTargetVerdict::Dead { since: None } => {
-                    device.push = PushTarget::none(START);
-                    device.push_suspect_count = 0;
-                    device.status = DeviceStatus::Unreachable;
-                }
+                PushTargetVerdict::Dead { since: None } => lose_address(device),
             }
             device.revision += 1;
             changed.push(device.id);
@@ -351,7 +446,6 @@ impl Model {
             }
         }
         self.compare_open(store).await;
-        self.compare_callbacks(store).await;
     }
 
     async fn compare_devices_of(&self, store: &impl Store, owner: &User) {
@@ -368,4 +462,15 @@ impl Model {
         let pending = seen.filter(|known| !known.state.is_final());
         assert_eq!(listed, pending.collect::<Vec<_>>());
     }
+}
+
+fn lose_address(device: &mut Device) {
+    device.push = PushTarget::none(START);
+    device.push_suspect_count = 0;
+    device.push_is_dead = true;
+    device.status = unreachable(device.status);
+}
+
+fn unreachable(status: DeviceStatus) -> DeviceStatus {
+    if status == DeviceStatus::Active { DeviceStatus::Unreachable } else { status }
 }

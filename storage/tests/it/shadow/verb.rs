@@ -5,12 +5,13 @@ use std::pin::Pin;
 
 use proptest::prelude::*;
 use tocsin_model::{
-    AuditActor, CallbackFault, DeliveryStatus, Device, DeviceId, Enrollment, FailureReason, KeyUse, PushKind,
-    State, Transaction, UnixMs,
+    AuditActor, DeliveryStatus, Device, DeviceId, DurationMs, Enrollment, EnrolmentMode, EnrolmentRules,
+    FailureReason, KeyUse, PushKind, PushTarget, State, Transaction,
 };
 use tocsin_storage::{
-    Attempted, CallbackSettled, CallbackVerdict, Created, Ended, Enrolled, EnrollmentCancelled,
-    EnrollmentOpened, NewEnrollment, NewTransaction, Pending, PushTargetVerdict, Redelivered, Revoked, Store,
+    Amended, Attempted, Created, DeviceChange, DeviceChanged, Ended, Enrolled, EnrollmentCancelled,
+    EnrollmentConfirmed, EnrollmentOpened, NewEnrollment, NewTransaction, Pending, PushTargetVerdict,
+    Revoked, Store,
 };
 
 use super::NAMES;
@@ -44,9 +45,15 @@ pub enum Verb {
         used_before: u32,
         last: bool,
     },
+    Amend {
+        name: u64,
+        revision: u32,
+        used: u32,
+    },
     OpenEnrollment {
         name: u64,
         user: u64,
+        mode: EnrolmentMode,
         promise: Option<(u64, u64)>,
     },
     /// `device` is filled in by the model: ids of devices are never chosen twice.
@@ -55,6 +62,16 @@ pub enum Verb {
         key: u64,
         token: u64,
         device: u64,
+        rules: EnrolmentRules,
+    },
+    Confirm {
+        name: u64,
+        is_right: bool,
+        rules: EnrolmentRules,
+    },
+    Change {
+        device: u64,
+        change: Change,
     },
     CancelEnrollment {
         name: u64,
@@ -66,15 +83,14 @@ pub enum Verb {
         token: u64,
         verdict: PushTargetVerdict,
     },
-    Settle {
-        name: u64,
-        tries_before: u32,
-        verdict: CallbackVerdict,
-    },
-    Redeliver {
-        name: u64,
-        now: UnixMs,
-    },
+}
+
+/// A change of a device.
+#[derive(Clone, Copy, Debug)]
+pub enum Change {
+    Manage { suspended: Option<bool> },
+    Push { token: u64, signed_at: u64 },
+    Leave { signed_at: u64 },
 }
 
 /// What a verb was answered.
@@ -84,13 +100,14 @@ pub enum Reply {
     Ended(Ended),
     Marked(()),
     Attempted(Attempted),
+    Amended(Amended),
+    Confirmed(EnrollmentConfirmed),
+    Changed(DeviceChanged),
     Opened(EnrollmentOpened),
     Enrolled(Enrolled),
     Cancelled(EnrollmentCancelled),
     Revoked(Revoked),
     Judged(Vec<DeviceId>),
-    Settled(CallbackSettled),
-    Redelivered(Redelivered),
 }
 
 pub fn any_verb() -> impl Strategy<Value = Verb> {
@@ -109,11 +126,18 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
         any::<bool>().prop_map(|others_succeed| PushTargetVerdict::Suspect { others_succeed }),
         Just(PushTargetVerdict::Good),
     ];
-    let moment = || (0..4_u64).prop_map(|seconds| UnixMs::new(START.get() + seconds * 1_000));
-    let settled = prop_oneof![
-        Just(CallbackVerdict::Delivered),
-        moment().prop_map(|at| CallbackVerdict::TryAgain { at, fault: CallbackFault::Connect }),
-        moment().prop_map(|since| CallbackVerdict::Dead { since, fault: CallbackFault::Redirect }),
+    let mode = || {
+        proptest::sample::select(
+            &[EnrolmentMode::Single, EnrolmentMode::Override, EnrolmentMode::Multiple][..],
+        )
+    };
+    let rules = || {
+        (mode(), any::<bool>()).prop_map(|(mode, confirms_number)| EnrolmentRules { mode, confirms_number })
+    };
+    let change = prop_oneof![
+        proptest::option::of(any::<bool>()).prop_map(|suspended| Change::Manage { suspended }),
+        (0..2_u64, 1..9_u64).prop_map(|(token, signed_at)| Change::Push { token, signed_at }),
+        (1..9_u64).prop_map(|signed_at| Change::Leave { signed_at }),
     ];
     prop_oneof![
         4 => (name(), promise()).prop_map(|(name, promise)| Verb::Create { name, promise }),
@@ -123,15 +147,18 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
             .prop_map(|(name, revision, status)| Verb::Mark { name, revision, status }),
         3 => (name(), 0..3_u32, any::<bool>())
             .prop_map(|(name, used_before, last)| Verb::Attempt { name, used_before, last }),
-        3 => (name(), 0..2_u64, promise())
-            .prop_map(|(name, user, promise)| Verb::OpenEnrollment { name, user, promise }),
-        4 => (name(), name(), 0..2_u64).prop_map(|(code, key, token)| Verb::Enrol { code, key, token, device: 0 }),
+        1 => (name(), 1..16_u32, 0..2_u32)
+            .prop_map(|(name, revision, used)| Verb::Amend { name, revision, used }),
+        4 => (name(), 0..2_u64, mode(), promise())
+            .prop_map(|(name, user, mode, promise)| Verb::OpenEnrollment { name, user, mode, promise }),
+        5 => (name(), name(), 0..2_u64, rules())
+            .prop_map(|(code, key, token, rules)| Verb::Enrol { code, key, token, device: 0, rules }),
+        3 => (name(), any::<bool>(), rules())
+            .prop_map(|(name, is_right, rules)| Verb::Confirm { name, is_right, rules }),
+        2 => (name(), change).prop_map(|(device, change)| Verb::Change { device, change }),
         1 => name().prop_map(|name| Verb::CancelEnrollment { name }),
         2 => name().prop_map(|device| Verb::Revoke { device }),
         2 => (0..2_u64, verdict).prop_map(|(token, verdict)| Verb::Judge { token, verdict }),
-        4 => (name(), 0..3_u32, settled)
-            .prop_map(|(name, tries_before, verdict)| Verb::Settle { name, tries_before, verdict }),
-        2 => (name(), moment()).prop_map(|(name, now)| Verb::Redeliver { name, now }),
     ]
 }
 
@@ -139,13 +166,8 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
 pub mod thing {
     use super::*;
 
-    /// Every other transaction calls back.
-    pub fn start(name: u64) -> Transaction {
-        if name.is_multiple_of(2) { calling(transaction(name)) } else { transaction(name) }
-    }
-
     pub fn ended_by(name: u64, used: u32, outcome: State, by: Option<u64>) -> Transaction {
-        let mut pending = start(name);
+        let mut pending = transaction(name);
         pending.attempts.used = used;
         match by {
             Some(device) if outcome.is_final() => {
@@ -165,10 +187,25 @@ pub mod thing {
     }
 
     pub fn tried_once(name: u64, used_before: u32, last: bool) -> Transaction {
-        let mut tried = start(name);
+        let mut tried = transaction(name);
         tried.attempts.used = used_before + 1;
         tried.revision = 10 + used_before;
         if last { ended(tried, State::Failed(FailureReason::AttemptsExceeded)) } else { tried }
+    }
+
+    pub fn amended(name: u64, revision: u32, used: u32) -> Transaction {
+        let mut amended = Transaction { revision, ..transaction(name) };
+        amended.attempts.used = used;
+        amended.recipients[0].device_name = "left".into();
+        amended
+    }
+
+    pub fn target(name: u64) -> PushTarget {
+        PushTarget { token: Some(token(name)), ..super::device(0).push }
+    }
+
+    pub fn signed_at(number: u64) -> tocsin_model::UnixMs {
+        START.plus(DurationMs::new(number))
     }
 
     pub fn opening(name: u64, owner: u64) -> Enrollment {
@@ -196,7 +233,7 @@ impl Verb {
         match self.clone() {
             Self::Create { name, promise } => {
                 let new = NewTransaction {
-                    transaction: thing::start(first + name),
+                    transaction: transaction(first + name),
                     idempotency: promise.map(promised),
                     challenges: Vec::new(),
                 };
@@ -213,14 +250,38 @@ impl Verb {
                 let tried = thing::tried_once(first + name, used_before, last);
                 answer(store.attempt(tried, used_before), Reply::Attempted)
             }
-            Self::OpenEnrollment { name, user, promise } => {
+            Self::Amend { name, revision, used } => {
+                answer(store.amend(thing::amended(first + name, revision, used)), Reply::Amended)
+            }
+            Self::OpenEnrollment { name, user, mode, promise } => {
                 let enrollment = thing::opening(first + name, first + user);
-                let new = NewEnrollment { enrollment, idempotency: promise.map(promised) };
+                let idempotency = promise.map(promised);
+                let new = NewEnrollment { enrollment, mode, needs_authorization: false, idempotency };
                 answer(store.open_enrollment(new), Reply::Opened)
             }
-            Self::Enrol { code, key, token, device } => {
+            Self::Enrol { code, key, token, device, rules } => {
                 let phone = thing::phone(first + device, first + key, first + token);
-                answer(store.enrol(code_hash(first + code), phone, START), Reply::Enrolled)
+                answer(store.enrol(code_hash(first + code), phone, rules, START), Reply::Enrolled)
+            }
+            Self::Confirm { name, is_right, rules } => {
+                let id = enrollment(first + name).id;
+                answer(store.confirm_enrollment(id, is_right, rules, START), Reply::Confirmed)
+            }
+            Self::Change { device, change } => {
+                let change = match change {
+                    Change::Manage { suspended } => DeviceChange::Manage { name: None, suspended },
+                    Change::Push { token, signed_at } => DeviceChange::Push {
+                        target: thing::target(first + token),
+                        signed_at: thing::signed_at(signed_at),
+                    },
+                    Change::Leave { signed_at } => {
+                        DeviceChange::Leave { signed_at: thing::signed_at(signed_at) }
+                    }
+                };
+                answer(
+                    store.change_device(device_id(first + device), change, AuditActor::Server, START),
+                    Reply::Changed,
+                )
             }
             Self::CancelEnrollment { name } => {
                 answer(store.cancel_enrollment(enrollment(first + name).id), Reply::Cancelled)
@@ -231,13 +292,6 @@ impl Verb {
             ),
             Self::Judge { token: name, verdict } => {
                 answer(store.judge_push_target(PushKind::Apns, token(first + name), verdict), Reply::Judged)
-            }
-            Self::Settle { name, tries_before, verdict } => {
-                let id = transaction_id(first + name);
-                answer(store.settle_callback(id, tries_before, verdict), Reply::Settled)
-            }
-            Self::Redeliver { name, now } => {
-                answer(store.redeliver_callback(transaction_id(first + name), now), Reply::Redelivered)
             }
         }
     }
