@@ -32,7 +32,7 @@ KILLS ?= 200
 
 # Steps run in the order in which they are named; Cargo uses all processors by itself.
 .NOTPARALLEL:
-.PHONY: help setup setup-tests demo run test format lint docs unit deny audit bench verify
+.PHONY: help setup setup-tests demo run deb test format lint docs unit deny audit bench verify
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ run: setup ## Serve a trial on loopback, with doubles of Apple and Google. CONFI
 	$(CARGO) build $(LOCKED) --release -p tocsin-api -p tocsin-loadtest
 	$(CARGO) build $(LOCKED) --release -p tocsin-mock --example world
 	scripts/run $(TARGET_DIR)/release
+
+deb: setup ## Build a Debian package into the target folder.
+	$(CARGO) build $(LOCKED) --profile dist -p tocsin-api
+	scripts/package-deb $(TARGET_DIR)/dist/tocsin $(TARGET_DIR)
 
 test: setup-tests lint docs unit ## Check everything: formatting, lints, documentation, all tests.
 

@@ -14,6 +14,7 @@ pub mod door;
 mod exit;
 mod log;
 mod master_key;
+mod notify;
 mod ops;
 mod portal;
 pub mod qr;

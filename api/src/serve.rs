@@ -22,9 +22,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::announce::announce;
 use crate::backup::{self, BackupError, Made};
-use crate::control::{Command, Control};
-use crate::door::{BindError, BoundDoors, OpenDoors};
+use crate::control::{Command, Control, ReloadOutcome};
+use crate::door::{BindError, BoundDoors, Certificates, OpenDoors};
 use crate::master_key::{self, MasterKeyError};
+use crate::notify::ServiceManager;
 use crate::reload::{Reloader, loaded_event};
 use crate::{Exit, log};
 
@@ -124,19 +125,48 @@ async fn live(config: Arc<Config>, reloader: Reloader, ready_file: Option<&Path>
     let doors = doors.open_with(&engine.handle(), Some(control))?;
     announce(doors.addresses(), &issuer, ready_file).map_err(ServeError::ReadyFile)?;
     let (mut stopped, handle) = (store.stopped(), engine.handle());
+    let manager = ServiceManager::from_environment();
+    manager.ready();
+    let attending =
+        Attending { handle: &handle, store: &store, certificates: doors.certificates(), manager: &manager };
     tokio::select! {
-        why = attend(&mut signals, commands, reloader, &handle, &store) => tracing::info!(why, "draining"),
+        why = attend(&mut signals, commands, reloader, &attending) => tracing::info!(why, "draining"),
+        () = manager.feed(&handle) => {}
         _ = stopped.wait_for(|stopped| *stopped) => {
             doors.drain(LAST_WORDS).await;
             return Err(ServeError::StorageStopped);
         }
     }
+    manager.stopping();
     let grace = handle.config().engine.drain_grace.to_std();
     tokio::select! {
         () = drain(engine, doors, grace) => {}
+        () = manager.feed(&handle) => {}
         name = signals.end() => abort(name),
     }
     store.close().map_err(ServeError::Close)
+}
+
+/// What operators may ask something of.
+struct Attending<'a> {
+    handle: &'a Handle,
+    store: &'a Arc<RocksStore>,
+    certificates: Certificates,
+    manager: &'a ServiceManager,
+}
+
+impl Attending<'_> {
+    /// Takes the configuration over, and with it the certificates that it names.
+    async fn reload(&self, reloader: &mut Reloader, by: AuditActor) -> ReloadOutcome {
+        self.manager.reloading();
+        let outcome = reloader.reload(self.handle, by).await;
+        if outcome.is_ok() {
+            // The configuration was refused if they could not be used; one that has changed since is told in the log.
+            let _ = self.certificates.reload();
+        }
+        self.manager.ready();
+        outcome
+    }
 }
 
 /// Does what operators ask of the process, until one of them, or a signal, asks it to end; answers with the reason.
@@ -144,8 +174,7 @@ async fn attend(
     signals: &mut Signals,
     mut commands: mpsc::Receiver<Command>,
     mut reloader: Reloader,
-    handle: &Handle,
-    store: &Arc<RocksStore>,
+    attending: &Attending<'_>,
 ) -> &'static str {
     loop {
         let command = tokio::select! {
@@ -157,9 +186,11 @@ async fn attend(
         };
         match command {
             // SIGHUP; the log tells what came of it.
-            None => drop(reloader.reload(handle, AuditActor::Console).await),
-            Some(Command::Reload { by, reply }) => drop(reply.send(reloader.reload(handle, by).await)),
-            Some(Command::Backup { reply }) => begin_backup(handle, store, reply),
+            None => drop(attending.reload(&mut reloader, AuditActor::Console).await),
+            Some(Command::Reload { by, reply }) => {
+                drop(reply.send(attending.reload(&mut reloader, by).await));
+            }
+            Some(Command::Backup { reply }) => begin_backup(attending.handle, attending.store, reply),
             Some(Command::Drain) => return "an operator asked for it",
         }
     }

@@ -10,13 +10,14 @@ use tocsin_model::{AppVersion, DurationMs, KeyUse, PushEnvironment};
 
 use crate::check::{PLATFORMS, defaults};
 use crate::dump::Effective;
+use crate::networks::Networks;
 use crate::path::KeyPath;
 use crate::settings::Settings;
-use crate::shape::Value;
+use crate::shape::{Value, hex_digest};
 use crate::types::{
-    ApnsProvider, App, AppPlatform, AuthenticationType, Client, Config, Door, EngineLimits, FcmProvider,
-    Grant, Log, MasterKeySetting, MasterKeySource, Operator, PlatformVersion, Provider, ProviderLimits,
-    ProviderNetwork, Realm, Right, Storage, Switches, WrongCodeLimit,
+    ApnsProvider, App, AppPlatform, AuthenticationType, Client, ClientCertificates, Config, Door, DoorTls,
+    EngineLimits, FcmProvider, Grant, Log, MasterKeySetting, MasterKeySource, Operator, PlatformVersion,
+    Provider, ProviderLimits, ProviderNetwork, Realm, Right, Storage, Switches, WrongCodeLimit,
 };
 use crate::word::{ProviderKind, Word};
 
@@ -32,6 +33,8 @@ pub(crate) fn assemble(settings: &Settings) -> Result<Config, Unfit> {
         device_clock_skew: section("device").seconds("skew_s")?,
         wrong_codes: wrong_codes(&section("device"))?,
         switches: switches(&section("switches"))?,
+        device_calls_per_address_per_minute_max: section("device")
+            .small_count("calls_per_address_per_minute_max")?,
         ops: door(&section("ops"))?,
         operators: made_of(settings, settings.operators(), operator)?,
         log: log(&section("log"))?,
@@ -77,10 +80,28 @@ fn door(table: &Table<'_>) -> Result<Door, Unfit> {
         address,
         public_url: table.optional_text("public_url"),
         plaintext_behind_proxy: table.optional_text("plaintext").is_some(),
+        tls: door_tls(table)?,
+        trusted_proxies: table.networks("trusted_proxies")?,
         workers: table.count("workers")?,
         connections_max: table.count("connections_max")?,
+        connections_per_address_max: table.count("connections_per_address_max")?,
+        headers_max: table.count("headers_max")?,
+        head_bytes_max: table.count("head_bytes_max")?,
+        head_time_max: table.milliseconds("head_timeout_ms")?,
+        body_time_max: table.milliseconds("body_timeout_ms")?,
         body_bytes_max: table.count("body_bytes_max")?,
     })
+}
+
+fn door_tls(table: &Table<'_>) -> Result<Option<DoorTls>, Unfit> {
+    let Some(certificate_file) = table.optional_file("certificate_file") else {
+        return Ok(None);
+    };
+    let key_file = table.optional_file("key_file").ok_or_else(|| table.unfit("key_file"))?;
+    let required = table.optional_text("client_certificate").is_some_and(|word| word == "required");
+    let client_certificates =
+        table.optional_file("client_ca_file").map(|ca_file| ClientCertificates { ca_file, required });
+    Ok(Some(DoorTls { certificate_file, key_file, client_certificates }))
 }
 
 fn log(table: &Table<'_>) -> Result<Log, Unfit> {
@@ -127,7 +148,12 @@ fn engine(table: &Table<'_>) -> Result<EngineLimits, Unfit> {
 }
 
 fn realm(table: &Table<'_>) -> Result<Realm, Unfit> {
-    Ok(Realm { user_id_rule: table.word("user_id_rule")?, time_to_live: table.seconds("ttl_s")? })
+    Ok(Realm {
+        user_id_rule: table.word("user_id_rule")?,
+        time_to_live: table.seconds("ttl_s")?,
+        starts_per_minute_max: table.small_count("starts_per_minute_max")?,
+        starts_per_user_per_minute_max: table.small_count("starts_per_user_per_minute_max")?,
+    })
 }
 
 fn authentication_type(table: &Table<'_>) -> Result<AuthenticationType, Unfit> {
@@ -251,7 +277,11 @@ fn provider_limits(table: &Table<'_>) -> Result<ProviderLimits, Unfit> {
 }
 
 fn operator(table: &Table<'_>) -> Result<Operator, Unfit> {
-    Ok(Operator { token_sha256: table.digest("sha256")?, role: table.word("role")? })
+    Ok(Operator {
+        token_sha256: table.digest("sha256")?,
+        role: table.word("role")?,
+        networks: table.networks("networks")?,
+    })
 }
 
 fn client(table: &Table<'_>) -> Result<Client, Unfit> {
@@ -263,6 +293,10 @@ fn client(table: &Table<'_>) -> Result<Client, Unfit> {
         realms: table.grant("realms")?,
         apps: table.grant("apps")?,
         types: table.grant("types")?,
+        networks: table.networks("networks")?,
+        certificate_names: table.list("certificate_names", |text| Some(text.to_owned()))?,
+        certificate_sha256: table.list("certificate_sha256", hex_digest)?,
+        calls_per_minute_max: table.small_count("calls_per_minute_max")?,
     })
 }
 
@@ -335,6 +369,10 @@ impl Table<'_> {
     fn list<T>(&self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Unfit> {
         let elements = self.settings.list(&self.path.child(key)).ok_or_else(|| self.unfit(key))?;
         elements.iter().map(|element| parse(&element.text).ok_or_else(|| self.unfit(key))).collect()
+    }
+
+    fn networks(&self, key: &str) -> Result<Networks, Unfit> {
+        self.list(key, |text| text.parse().ok()).map(Networks::new)
     }
 
     fn grant<N: FromStr>(&self, key: &str) -> Result<Grant<N>, Unfit> {

@@ -6,13 +6,15 @@
 //!
 //! The way of a value: `schema` names every key and the shape of its value → `document` and
 //! `environment` read the layers → `complete` adds what has a default → `check` compares keys with each other
-//! and looks for files → `assemble` makes the [`Config`]. Credentials are only looked for here; what is in
-//! them is read by who uses them.
+//! and looks for files → `assemble` makes the [`Config`]. Certificates of doors are read and compared; credentials
+//! of providers are only looked for here, and what is in them is read by who uses them.
 
 mod assemble;
+mod certificate;
 mod check;
 mod complete;
 mod credential;
+mod der_time;
 mod document;
 #[cfg(test)]
 mod documented;
@@ -22,6 +24,7 @@ mod fault;
 mod findings;
 mod hint;
 mod load;
+mod networks;
 mod path;
 mod place;
 mod schema;
@@ -31,16 +34,18 @@ mod types;
 mod url;
 mod word;
 
+pub use certificate::{Authorities, CertificateFault, Identity, certificate_is_for};
 pub use credential::{NewClient, NewCredentialError, NewToken};
 pub use dump::{Effective, EffectiveKey, EffectiveValue};
 pub use environment::process_environment;
 pub use fault::{Fault, Faults, Warning};
 pub use load::{DEFAULT_TOML, Loaded};
+pub use networks::Networks;
 pub use place::{Place, Source};
 pub use tocsin_model::EnrolmentMode;
 pub use types::{
-    ApnsProvider, App, AppPlatform, AuthenticationType, Client, Config, Confirmation, Door, Durability,
-    EngineLimits, FcmProvider, Grant, Log, LogFormat, MasterKeySetting, MasterKeySource, Operator,
-    PlatformVersion, Provider, ProviderLimits, ProviderNetwork, PushText, Realm, Requirement, Right, Role,
-    Storage, Switches, WrongCodeLimit,
+    ApnsProvider, App, AppPlatform, AuthenticationType, Client, ClientCertificates, Config, Confirmation,
+    Door, DoorTls, Durability, EngineLimits, FcmProvider, Grant, Log, LogFormat, MasterKeySetting,
+    MasterKeySource, Operator, PlatformVersion, Provider, ProviderLimits, ProviderNetwork, PushText, Realm,
+    Requirement, Right, Role, Storage, Switches, WrongCodeLimit,
 };

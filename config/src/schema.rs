@@ -8,7 +8,7 @@ use tocsin_model::{ContentLimits, EnrolmentMode, PushEnvironment, UserIdRule};
 
 use crate::shape::{Item, Shape};
 use crate::types::{Confirmation, Durability, LogFormat, PushText, Requirement, Role};
-use crate::word::{PLAINTEXT_WORDS, ProviderKind, Word};
+use crate::word::{CLIENT_CERTIFICATE_WORDS, PLAINTEXT_WORDS, ProviderKind, Word};
 
 /// One key.
 pub(crate) struct Key {
@@ -55,6 +55,8 @@ const fn whole(min: u64, max: u64) -> Shape {
 const THREADS_MAX: u64 = 256;
 /// Most of anything that is counted and held in memory: connections, waiters, queues.
 const HELD_MAX: u64 = 10_000_000;
+/// Most calls a minute that a limit can allow.
+const PER_MINUTE_MAX: u64 = 100_000_000;
 /// Largest request body in bytes; the interface promises that no more than this is ever taken.
 const BODY_BYTES_MAX: u64 = 65_536;
 /// Largest memory or disk size in bytes.
@@ -78,26 +80,54 @@ pub(crate) static KEYS: &[Key] = &[
     key("portal.address", Shape::Address, Need::Built),
     key("portal.public_url", Shape::PublicUrl, Need::Optional),
     key("portal.plaintext", Shape::Choice(PLAINTEXT_WORDS), Need::Optional),
+    key("portal.certificate_file", Shape::File, Need::Optional),
+    key("portal.key_file", Shape::File, Need::Optional),
+    key("portal.client_ca_file", Shape::File, Need::Optional),
+    key("portal.client_certificate", Shape::Choice(CLIENT_CERTIFICATE_WORDS), Need::Built),
     key("portal.workers", whole(1, THREADS_MAX), Need::Built),
     key("portal.connections_max", whole(1, HELD_MAX), Need::Built),
     key("portal.body_bytes_max", whole(1_024, BODY_BYTES_MAX), Need::Built),
+    key("portal.trusted_proxies", Shape::List(Item::Network), Need::Built),
+    key("portal.connections_per_address_max", whole(1, HELD_MAX), Need::Built),
+    key("portal.headers_max", whole(8, 256), Need::Built),
+    key("portal.head_bytes_max", whole(1_024, 65_536), Need::Built),
+    key("portal.head_timeout_ms", whole(100, 60_000), Need::Built),
+    key("portal.body_timeout_ms", whole(100, 300_000), Need::Built),
     key("device.address", Shape::Address, Need::Built),
     key("device.public_url", Shape::PublicUrl, Need::Optional),
     key("device.plaintext", Shape::Choice(PLAINTEXT_WORDS), Need::Optional),
+    key("device.certificate_file", Shape::File, Need::Optional),
+    key("device.key_file", Shape::File, Need::Optional),
     key("device.workers", whole(1, THREADS_MAX), Need::Built),
     key("device.connections_max", whole(1, HELD_MAX), Need::Built),
     key("device.body_bytes_max", whole(1_024, BODY_BYTES_MAX), Need::Built),
+    key("device.trusted_proxies", Shape::List(Item::Network), Need::Built),
+    key("device.connections_per_address_max", whole(1, HELD_MAX), Need::Built),
+    key("device.headers_max", whole(8, 256), Need::Built),
+    key("device.head_bytes_max", whole(1_024, 65_536), Need::Built),
+    key("device.head_timeout_ms", whole(100, 60_000), Need::Built),
+    key("device.body_timeout_ms", whole(100, 300_000), Need::Built),
+    key("device.calls_per_address_per_minute_max", whole(1, PER_MINUTE_MAX), Need::Built),
     key("device.skew_s", whole(1, 600), Need::Built),
     key("device.wrong_codes_max", whole(1, 1_000_000), Need::Built),
     key("device.wrong_codes_window_s", whole(1, 86_400), Need::Built),
     key("ops.address", Shape::Address, Need::Built),
     key("ops.public_url", Shape::PublicUrl, Need::Optional),
     key("ops.plaintext", Shape::Choice(PLAINTEXT_WORDS), Need::Optional),
+    key("ops.certificate_file", Shape::File, Need::Optional),
+    key("ops.key_file", Shape::File, Need::Optional),
     key("ops.workers", whole(1, THREADS_MAX), Need::Built),
     key("ops.connections_max", whole(1, HELD_MAX), Need::Built),
     key("ops.body_bytes_max", whole(1_024, BODY_BYTES_MAX), Need::Built),
+    key("ops.trusted_proxies", Shape::List(Item::Network), Need::Built),
+    key("ops.connections_per_address_max", whole(1, HELD_MAX), Need::Built),
+    key("ops.headers_max", whole(8, 256), Need::Built),
+    key("ops.head_bytes_max", whole(1_024, 65_536), Need::Built),
+    key("ops.head_timeout_ms", whole(100, 60_000), Need::Built),
+    key("ops.body_timeout_ms", whole(100, 300_000), Need::Built),
     key("ops.tokens.*.sha256", Shape::Digest, Need::Required),
     key("ops.tokens.*.role", Shape::Choice(Role::WORDS), Need::Else("\"read\"")),
+    key("ops.tokens.*.networks", Shape::List(Item::Network), Need::Else("[]")),
     key("log.filter", Shape::Text { characters_max: 500 }, Need::Built),
     key("log.format", Shape::Choice(LogFormat::WORDS), Need::Built),
     key("switches.service", Shape::Flag, Need::Built),
@@ -128,6 +158,8 @@ pub(crate) static KEYS: &[Key] = &[
     key("engine.drain_grace_s", whole(0, 3_600), Need::Built),
     key("realms.*.user_id_rule", Shape::Choice(UserIdRule::WORDS), Need::Else("\"exact\"")),
     key("realms.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Else("60")),
+    key("realms.*.starts_per_minute_max", whole(1, PER_MINUTE_MAX), Need::Else("600000")),
+    key("realms.*.starts_per_user_per_minute_max", whole(1, PER_MINUTE_MAX), Need::Else("60")),
     key("types.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Optional),
     key(
         "types.*.default_title",
@@ -189,6 +221,10 @@ pub(crate) static KEYS: &[Key] = &[
     key("clients.*.realms", Shape::List(Item::NameOrAll), Need::Else("[]")),
     key("clients.*.apps", Shape::List(Item::NameOrAll), Need::Else("[]")),
     key("clients.*.types", Shape::List(Item::NameOrAll), Need::Else("[]")),
+    key("clients.*.networks", Shape::List(Item::Network), Need::Else("[]")),
+    key("clients.*.certificate_names", Shape::List(Item::HostName), Need::Else("[]")),
+    key("clients.*.certificate_sha256", Shape::List(Item::Digest), Need::Else("[]")),
+    key("clients.*.calls_per_minute_max", whole(1, PER_MINUTE_MAX), Need::Else("600000")),
 ];
 
 impl Key {

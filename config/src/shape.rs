@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use tocsin_model::{AppVersion, KeyUse, NameError, RealmName};
 use toml::Spanned;
 use toml::de::{DeInteger, DeValue};
@@ -79,6 +80,12 @@ pub(crate) enum Item {
     Name,
     /// A name, or `*` alone.
     NameOrAll,
+    /// An IP network or a single address.
+    Network,
+    /// A host's name in the DNS.
+    HostName,
+    /// A SHA-256 in hex of something that is no secret.
+    Digest,
     /// The use of a key.
     KeyUse,
     /// A right of a client.
@@ -230,6 +237,13 @@ impl Item {
             Self::Name | Self::NameOrAll => {
                 text.parse::<RealmName>().map_err(|rule| not_a_name(text, rule))?;
             }
+            Self::Network => return network(text),
+            Self::HostName if url::is_host_name(text) => return Ok(text.to_ascii_lowercase()),
+            Self::HostName => return Err(format!("must be {}, is {text:?}", Shape::List(self))),
+            Self::Digest => {
+                hex_digest(text).ok_or_else(|| format!("must be {}", Shape::List(self)))?;
+                return Ok(text.to_ascii_lowercase());
+            }
             Self::KeyUse => {
                 KeyUse::parse(text).ok_or_else(|| format!("must be {}, is {text:?}", Shape::List(self)))?;
             }
@@ -271,6 +285,12 @@ impl fmt::Display for Shape {
             Self::Name => formatter.write_str("a name in quotes"),
             Self::List(Item::Name) => formatter.write_str("a list of names, such as [\"one\", \"two\"]"),
             Self::List(Item::NameOrAll) => formatter.write_str("a list of names, or [\"*\"] for all"),
+            Self::List(Item::Network) => formatter
+                .write_str("a list of networks, such as [\"10.1.0.0/16\", \"2001:db8::/32\", \"192.0.2.7\"]"),
+            Self::List(Item::HostName) => {
+                formatter.write_str("a list of DNS names, such as [\"portal.example.com\"]")
+            }
+            Self::List(Item::Digest) => formatter.write_str("a list of texts of 64 hex digits"),
             Self::List(Item::KeyUse) => formatter
                 .write_str("a list of at least one of \"device\", \"pin\", \"biometric\", \"custom:ID\""),
             Self::List(Item::Right) => write!(formatter, "a list of \"{}\"", Right::WORDS.join("\", \"")),
@@ -340,7 +360,17 @@ fn is_app_id(text: &str, punctuation: &[u8]) -> bool {
         && !text.ends_with('.')
 }
 
-fn hex_digest(text: &str) -> Option<[u8; 32]> {
+/// A network in its one spelling. Bits beyond the prefix are refused: one of the two was meant otherwise.
+fn network(text: &str) -> Result<String, String> {
+    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let network = parsed.map_err(|_| format!("must be {}, is {text:?}", Shape::List(Item::Network)))?;
+    if network.trunc() != network {
+        return Err(format!("{text:?} has bits beyond its prefix; write \"{}\"", network.trunc()));
+    }
+    Ok(network.to_string())
+}
+
+pub(crate) fn hex_digest(text: &str) -> Option<[u8; 32]> {
     let mut digest = [0; 32];
     if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::networks::Networks;
 use tocsin_model::{
     AppName, AppVersion, ClientId, DurationMs, EnrolmentMode, EnrolmentRules, KeyUse, MasterKeyName,
     OperatorName, Platform, ProviderName, PushEnvironment, PushKind, RealmName, TypeName, UserIdRule,
@@ -22,6 +23,8 @@ pub struct Config {
     pub device: Door,
     /// `[device] skew_s`: how far a phone's clock may be from ours.
     pub device_clock_skew: DurationMs,
+    /// `[device] calls_per_address_per_minute_max`: calls of one address in a minute.
+    pub device_calls_per_address_per_minute_max: u32,
     /// `[ops]`: the door of operators and Prometheus.
     pub ops: Door,
     /// `[ops.tokens.NAME]`: who may call it.
@@ -61,10 +64,24 @@ pub struct Door {
     pub public_url: Option<String>,
     /// Off loopback a door needs TLS; `plaintext = "behind-proxy"` says that a proxy in front ends it.
     pub plaintext_behind_proxy: bool,
+    /// The certificate that it shows; `None` speaks plain HTTP.
+    pub tls: Option<DoorTls>,
+    /// Who may say in a header from where a call comes.
+    pub trusted_proxies: Networks,
     /// Worker threads of this door.
     pub workers: usize,
     /// Connections held at once.
     pub connections_max: usize,
+    /// Connections held at once from one address; proxies that are trusted are not counted.
+    pub connections_per_address_max: usize,
+    /// Header fields of one request.
+    pub headers_max: usize,
+    /// Bytes of the names and values of those fields and of the path.
+    pub head_bytes_max: usize,
+    /// Longest time for the head of a request, and for a TLS handshake.
+    pub head_time_max: DurationMs,
+    /// Longest time between the head of a request and the end of its body.
+    pub body_time_max: DurationMs,
     /// Largest request body in bytes.
     pub body_bytes_max: usize,
 }
@@ -87,6 +104,26 @@ pub struct Switches {
     pub enrollment: bool,
     /// Sending pushes, and so starting what needs them.
     pub sending: bool,
+}
+
+/// What a door that speaks TLS reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoorTls {
+    /// The certificate and its chain, PEM.
+    pub certificate_file: PathBuf,
+    /// Its private key, PEM.
+    pub key_file: PathBuf,
+    /// Whether and which certificates callers show.
+    pub client_certificates: Option<ClientCertificates>,
+}
+
+/// Which certificates callers show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// The authorities that may have issued them, PEM.
+    pub ca_file: PathBuf,
+    /// Whether a caller without one is refused.
+    pub required: bool,
 }
 
 /// How the log is written.
@@ -171,6 +208,10 @@ pub struct Realm {
     pub user_id_rule: UserIdRule,
     /// Life of a transaction whose type says nothing.
     pub time_to_live: DurationMs,
+    /// Transactions and enrolments that may be started in a minute, all users together.
+    pub starts_per_minute_max: u32,
+    /// Transactions and enrolments that may be started in a minute for one user.
+    pub starts_per_user_per_minute_max: u32,
 }
 
 /// An authentication type: what a portal asks for by name.
@@ -427,12 +468,20 @@ pub struct Client {
     pub apps: Grant<AppName>,
     /// The types it may start.
     pub types: Grant<TypeName>,
+    /// Where it may call from; empty means anywhere.
+    pub networks: Networks,
+    /// DNS names, one of which its TLS certificate must have; with [`Self::certificate_sha256`] either will do.
+    pub certificate_names: Vec<String>,
+    /// SHA-256 of the certificates that it may show.
+    pub certificate_sha256: Vec<[u8; 32]>,
+    /// Calls that it may make in a minute.
+    pub calls_per_minute_max: u32,
 }
 
 /// The hash is left out: whoever has it can test guesses against it.
 impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { secret_sha256: _, default_realm, rights, realms, apps, types } = self;
+        let Self { secret_sha256: _, default_realm, rights, realms, apps, types, .. } = self;
         formatter
             .debug_struct("Client")
             .field("secret_sha256", &format_args!("[redacted]"))
@@ -441,7 +490,10 @@ impl fmt::Debug for Client {
             .field("realms", realms)
             .field("apps", apps)
             .field("types", types)
-            .finish()
+            .field("networks", &self.networks)
+            .field("certificate_names", &self.certificate_names)
+            .field("calls_per_minute_max", &self.calls_per_minute_max)
+            .finish_non_exhaustive()
     }
 }
 
@@ -452,16 +504,19 @@ pub struct Operator {
     pub token_sha256: [u8; 32],
     /// What it may do.
     pub role: Role,
+    /// Where it may call from; empty means anywhere.
+    pub networks: Networks,
 }
 
 /// The hash is left out: whoever has it can test guesses against it.
 impl fmt::Debug for Operator {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { token_sha256: _, role } = self;
+        let Self { token_sha256: _, role, networks } = self;
         formatter
             .debug_struct("Operator")
             .field("token_sha256", &format_args!("[redacted]"))
             .field("role", role)
+            .field("networks", networks)
             .finish()
     }
 }

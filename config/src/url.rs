@@ -42,6 +42,11 @@ pub(crate) fn is_scheme(text: &str) -> bool {
         && text.bytes().all(fits)
 }
 
+/// The host of a URL that [`public`] has taken, without brackets.
+pub(crate) fn host(url: &str) -> Option<&str> {
+    split(url).map(|parts| parts.host)
+}
+
 struct Parts<'a> {
     scheme: &'a str,
     host: &'a str,
@@ -80,7 +85,7 @@ fn is_port(port: &str) -> bool {
     port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|number| number > 0)
 }
 
-fn is_host_name(host: &str) -> bool {
+pub(crate) fn is_host_name(host: &str) -> bool {
     let is_label = |label: &str| {
         let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         (1..=63).contains(&label.len())

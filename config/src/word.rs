@@ -66,5 +66,8 @@ impl ProviderKind {
     }
 }
 
+/// Whether every caller of the portal door must show a certificate, where certificates are asked for at all.
+pub(crate) const CLIENT_CERTIFICATE_WORDS: &[&str] = &["required", "optional"];
+
 /// How a door off loopback may do without TLS of its own.
 pub(crate) const PLAINTEXT_WORDS: &[&str] = &["behind-proxy"];

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::web::Payload;
+use actix_web::web::{Data, Payload};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tocsin_model::{ErrorCode, Problem};
 
-use super::DoorError;
+use super::{DoorError, DoorState};
 
-/// Longest time between the head of a request and the end of its body.
+/// Longest time between the head of a request and the end of its body, where the door has none.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The whole body, at most `bytes_max`.
@@ -25,7 +25,8 @@ pub(crate) async fn read_body(
     if announced.is_some_and(|length| length > bytes_max as u64) {
         return Err(too_large(bytes_max));
     }
-    match tokio::time::timeout(BODY_TIME_MAX, collect(payload, bytes_max)).await {
+    let time_max = request.app_data::<Data<DoorState>>().map_or(BODY_TIME_MAX, |state| state.body_time_max);
+    match tokio::time::timeout(time_max, collect(payload, bytes_max)).await {
         Ok(body) => body,
         Err(_) => Err(incomplete("the body did not come in time")),
     }

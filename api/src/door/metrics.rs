@@ -5,9 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use tocsin_model::UnixMs;
 
 use super::DoorName;
+use super::connections::Overfull;
+use super::rate::RateOf;
 
 /// The names, as Prometheus sees them.
 pub mod names {
@@ -17,10 +20,103 @@ pub mod names {
     pub const HTTP_REQUEST_SECONDS: &str = "tocsin_http_request_seconds";
     /// Calls between their head and their reply, by `door`.
     pub const HTTP_REQUESTS_IN_FLIGHT: &str = "tocsin_http_requests_in_flight";
+    /// Calls that the door itself refused, by `door` and `reason`.
+    pub const HTTP_REQUESTS_REFUSED: &str = "tocsin_http_requests_refused_total";
+    /// Connections that are open, by `door`.
+    pub const HTTP_CONNECTIONS: &str = "tocsin_http_connections";
+    /// Connections that were refused or cut, by `door` and `reason`.
+    pub const HTTP_CONNECTIONS_REFUSED: &str = "tocsin_http_connections_refused_total";
+    /// TLS handshakes that succeeded, by `door` and `kind` (`full` or `resumed`).
+    pub const TLS_HANDSHAKES: &str = "tocsin_tls_handshakes_total";
+    /// Looks at certificate files that found new ones, by `door` and `result` (`renewed` or `refused`).
+    pub const CERTIFICATE_RELOADS: &str = "tocsin_certificate_reloads_total";
+    /// The end of the certificate that the door shows, in Unix seconds, by `door`.
+    pub const CERTIFICATE_EXPIRY: &str = "tocsin_certificate_expiry_timestamp_seconds";
 }
 
 /// The `route` of a call that no route took.
 pub(super) const NO_ROUTE: &str = "none";
+
+/// Why the door itself refused a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefusedFor {
+    /// The client or operator may not call from this address.
+    Address,
+    /// The client did not show the certificate that it is bound to.
+    Certificate,
+    /// The head of the request is too large.
+    Head,
+    /// A rate was exceeded.
+    Rate(RateOf),
+    /// The connection was beyond a bound.
+    Connections,
+}
+
+impl RefusedFor {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Address => "address_not_allowed",
+            Self::Certificate => "certificate",
+            Self::Head => "headers_too_large",
+            Self::Rate(RateOf::Client) => "client_rate",
+            Self::Rate(RateOf::Realm) => "realm_rate",
+            Self::Rate(RateOf::User) => "user_rate",
+            Self::Rate(RateOf::Address) => "address_rate",
+            Self::Connections => "connections",
+        }
+    }
+}
+
+/// Why a connection was refused or cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ConnectionEnd {
+    /// The door holds as many as it may.
+    Full,
+    /// The address holds as many as it may.
+    AddressFull,
+    /// The TLS handshake failed.
+    Handshake,
+    /// The TLS handshake did not end in time.
+    HandshakeTimeout,
+    /// The head of a request did not come in time.
+    SlowHead,
+    /// A reply was not read.
+    SlowReader,
+    /// The peer broke the protocol, flooded it or hung up in the midst of it.
+    Protocol,
+}
+
+impl ConnectionEnd {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::AddressFull => "address_full",
+            Self::Handshake => "handshake",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::SlowHead => "slow_head",
+            Self::SlowReader => "slow_reader",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
+impl From<Overfull> for ConnectionEnd {
+    fn from(overfull: Overfull) -> Self {
+        match overfull {
+            Overfull::Door => Self::Full,
+            Overfull::Address => Self::AddressFull,
+        }
+    }
+}
+
+/// A connection that is counted as open until this is dropped.
+pub(super) struct OpenConnection(IntGauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
 
 /// Bounds of the time histogram in seconds: fine where calls are quick, coarse up to the longest wait.
 const SECONDS: [f64; 15] =
@@ -32,6 +128,12 @@ pub struct DoorMetrics {
     requests: IntCounterVec,
     request_seconds: HistogramVec,
     in_flight: IntGaugeVec,
+    refused: IntCounterVec,
+    connections: IntGaugeVec,
+    connections_refused: IntCounterVec,
+    handshakes: IntCounterVec,
+    reloads: IntCounterVec,
+    certificate_expiry: IntGaugeVec,
 }
 
 /// How a call ended.
@@ -63,11 +165,63 @@ impl DoorMetrics {
                 Opts::new(names::HTTP_REQUESTS_IN_FLIGHT, "Calls between their head and their reply."),
                 &["door"],
             )?,
+            refused: counters(names::HTTP_REQUESTS_REFUSED, "Calls that the door itself refused.", "reason")?,
+            connections: IntGaugeVec::new(
+                Opts::new(names::HTTP_CONNECTIONS, "Connections that are open."),
+                &["door"],
+            )?,
+            connections_refused: counters(
+                names::HTTP_CONNECTIONS_REFUSED,
+                "Connections that were refused or cut.",
+                "reason",
+            )?,
+            handshakes: counters(names::TLS_HANDSHAKES, "TLS handshakes that succeeded.", "kind")?,
+            reloads: counters(names::CERTIFICATE_RELOADS, "New certificate files found.", "result")?,
+            certificate_expiry: IntGaugeVec::new(
+                Opts::new(names::CERTIFICATE_EXPIRY, "The end of the certificate that the door shows."),
+                &["door"],
+            )?,
         };
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.request_seconds.clone()))?;
         registry.register(Box::new(metrics.in_flight.clone()))?;
+        registry.register(Box::new(metrics.refused.clone()))?;
+        registry.register(Box::new(metrics.connections.clone()))?;
+        registry.register(Box::new(metrics.connections_refused.clone()))?;
+        registry.register(Box::new(metrics.handshakes.clone()))?;
+        registry.register(Box::new(metrics.reloads.clone()))?;
+        registry.register(Box::new(metrics.certificate_expiry.clone()))?;
         Ok(metrics)
+    }
+
+    /// Counts a call that the door itself refused.
+    pub(crate) fn refused(&self, door: DoorName, reason: RefusedFor) {
+        self.refused.with_label_values(&[door.as_str(), reason.as_str()]).inc();
+    }
+
+    pub(super) fn connection_opened(&self, door: DoorName) -> OpenConnection {
+        let gauge = self.connections.with_label_values(&[door.as_str()]);
+        gauge.inc();
+        OpenConnection(gauge)
+    }
+
+    pub(super) fn connection_ended(&self, door: DoorName, reason: ConnectionEnd) {
+        self.connections_refused.with_label_values(&[door.as_str(), reason.as_str()]).inc();
+    }
+
+    pub(super) fn handshake(&self, door: DoorName, is_resumed: bool) {
+        let kind = if is_resumed { "resumed" } else { "full" };
+        self.handshakes.with_label_values(&[door.as_str(), kind]).inc();
+    }
+
+    pub(super) fn certificate_reloaded(&self, door: DoorName, is_renewed: bool) {
+        let result = if is_renewed { "renewed" } else { "refused" };
+        self.reloads.with_label_values(&[door.as_str(), result]).inc();
+    }
+
+    pub(super) fn certificate_ends(&self, door: DoorName, end: UnixMs) {
+        let seconds = i64::try_from(end.seconds()).unwrap_or(i64::MAX);
+        self.certificate_expiry.with_label_values(&[door.as_str()]).set(seconds);
     }
 
     /// Counts a call that begins.
@@ -76,6 +230,10 @@ impl DoorMetrics {
         counted.metrics.in_flight.with_label_values(&[counted.door]).inc();
         counted
     }
+}
+
+fn counters(name: &str, help: &str, label: &str) -> Result<IntCounterVec, prometheus::Error> {
+    IntCounterVec::new(Opts::new(name, help), &["door", label])
 }
 
 impl Counted {

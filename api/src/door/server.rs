@@ -4,36 +4,36 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
+use actix_server::{Server, ServerHandle};
+use actix_service::{ServiceFactory as _, fn_factory, fn_service, map_config};
+use actix_web::App;
+use actix_web::dev::AppConfig;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, HttpServer};
 use tocsin_config::{Config, Door};
 use tocsin_engine::Handle;
 use tocsin_model::Problem;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::certificates::DoorCertificate;
+use super::connection::{self, ConnectionRules, Stage};
+use super::connections::{Connections, REFUSING_MAX};
+use super::rate::Rates;
+use super::renewal::{Certificates, keep};
 use super::surround::surround;
-use super::{DoorMetrics, DoorState, Reply};
+use super::{CertificateError, DoorMetrics, DoorState, Reply};
 use crate::control::Control;
 
 /// Connections that may wait to be accepted at one door.
 const BACKLOG: u32 = 1_024;
-
-/// Longest time for the head of a request.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
-
-/// How long a connection may be idle between two requests.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-/// Longest time for the last bytes of a connection.
-const DISCONNECT_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// How long replies that are being written have at the end, in whole seconds.
 const STOP_TIME_MAX_S: u64 = 1;
@@ -62,11 +62,19 @@ impl DoorName {
         }
     }
 
-    const fn settings(self, config: &Config) -> &Door {
+    pub(super) const fn settings(self, config: &Config) -> &Door {
         match self {
             Self::Portal => &config.portal,
             Self::Device => &config.device,
             Self::Ops => &config.ops,
+        }
+    }
+
+    /// HTTP/2 streams of one connection at once: portals hold many calls, phones and scrapers few.
+    pub(super) const fn streams_max(self) -> u32 {
+        match self {
+            Self::Portal => 256,
+            Self::Device | Self::Ops => 16,
         }
     }
 
@@ -87,11 +95,25 @@ impl fmt::Display for DoorName {
 
 /// A door that cannot be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("the {door} door cannot listen on {address}: {error}")]
-pub struct BindError {
-    door: DoorName,
-    address: SocketAddr,
-    error: io::Error,
+pub enum BindError {
+    /// Its address cannot be had.
+    #[error("the {door} door cannot listen on {address}: {error}")]
+    Address {
+        /// Which door.
+        door: DoorName,
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Its certificate cannot be used.
+    #[error("the {door} door cannot speak TLS: {error}")]
+    Certificate {
+        /// Which door.
+        door: DoorName,
+        /// Why.
+        error: CertificateError,
+    },
 }
 
 /// Where the doors listen.
@@ -109,18 +131,31 @@ pub struct Addresses {
 #[derive(Debug)]
 pub struct BoundDoors {
     addresses: Addresses,
-    portal: TcpListener,
-    device: TcpListener,
-    ops: TcpListener,
+    portal: BoundDoor,
+    device: BoundDoor,
+    ops: BoundDoor,
+}
+
+/// A door that callers can knock at.
+struct BoundDoor {
+    listener: TcpListener,
+    address: SocketAddr,
+    certificate: Option<Arc<DoorCertificate>>,
+}
+
+impl fmt::Debug for BoundDoor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("BoundDoor").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 impl BoundDoors {
     /// Binds all three doors, or none. Must be called on a tokio runtime.
     pub fn bind(config: &Config) -> Result<Self, BindError> {
-        let (portal, portal_address) = bind(DoorName::Portal, config)?;
-        let (device, device_address) = bind(DoorName::Device, config)?;
-        let (ops, ops_address) = bind(DoorName::Ops, config)?;
-        let addresses = Addresses { portal: portal_address, device: device_address, ops: ops_address };
+        let portal = bind(DoorName::Portal, config)?;
+        let device = bind(DoorName::Device, config)?;
+        let ops = bind(DoorName::Ops, config)?;
+        let addresses = Addresses { portal: portal.address, device: device.address, ops: ops.address };
         Ok(Self { addresses, portal, device, ops })
     }
 
@@ -131,7 +166,8 @@ impl BoundDoors {
 
     /// The issuer of the device protocol: the device door's public URL, on loopback without one its address.
     pub fn issuer(&self, config: &Config) -> String {
-        config.device.public_url.clone().unwrap_or_else(|| format!("http://{}", self.addresses.device))
+        let scheme = if config.device.tls.is_some() { "https" } else { "http" };
+        config.device.public_url.clone().unwrap_or_else(|| format!("{scheme}://{}", self.addresses.device))
     }
 
     /// Lets callers in. Must be called inside an actix system.
@@ -146,22 +182,42 @@ impl BoundDoors {
             handle: handle.clone(),
             control,
             metrics: Arc::new(metrics),
+            rates: Arc::new(Rates::default()),
             draining: watch::Sender::new(false),
         };
         let addresses = self.addresses;
+        let certificates = Certificates::new(
+            [
+                (DoorName::Portal, self.portal.certificate.clone()),
+                (DoorName::Device, self.device.certificate.clone()),
+                (DoorName::Ops, self.ops.certificate.clone()),
+            ],
+            handle.clone(),
+            Arc::clone(&opening.metrics),
+        );
+        let keeper = actix_web::rt::spawn(keep(certificates.clone(), Arc::clone(&opening.rates)));
         Ok(OpenDoors {
-            portal: opening.open(DoorName::Portal, self.portal, addresses.portal)?,
-            device: opening.open(DoorName::Device, self.device, addresses.device)?,
-            ops: opening.open(DoorName::Ops, self.ops, addresses.ops)?,
+            portal: opening.open(DoorName::Portal, self.portal)?,
+            device: opening.open(DoorName::Device, self.device)?,
+            ops: opening.open(DoorName::Ops, self.ops)?,
             addresses,
             draining: opening.draining,
+            certificates,
+            keeper,
         })
     }
 }
 
-fn bind(door: DoorName, config: &Config) -> Result<(TcpListener, SocketAddr), BindError> {
-    let address = door.settings(config).address;
-    listen(address).map_err(|error| BindError { door, address, error })
+fn bind(door: DoorName, config: &Config) -> Result<BoundDoor, BindError> {
+    let settings = door.settings(config);
+    let certificate = settings.tls.as_ref().map(DoorCertificate::load).transpose();
+    let certificate = certificate.map_err(|error| BindError::Certificate { door, error })?.map(Arc::new);
+    let (listener, address) = listen(settings.address).map_err(|error| BindError::Address {
+        door,
+        address: settings.address,
+        error,
+    })?;
+    Ok(BoundDoor { listener, address, certificate })
 }
 
 fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
@@ -178,36 +234,48 @@ struct Opening {
     handle: Handle,
     control: Option<Control>,
     metrics: Arc<DoorMetrics>,
+    rates: Arc<Rates>,
     draining: watch::Sender<bool>,
 }
 
 impl Opening {
-    fn open(&self, name: DoorName, listener: TcpListener, address: SocketAddr) -> io::Result<OpenDoor> {
+    fn open(&self, name: DoorName, bound: BoundDoor) -> io::Result<OpenDoor> {
         let config = self.handle.config();
         let settings = name.settings(&config);
         let in_flight = Arc::new(AtomicUsize::new(0));
-        let state = web::Data::new(self.state(name, address, Arc::clone(&in_flight)));
+        let state = web::Data::new(self.state(name, bound.address, Arc::clone(&in_flight)));
+        let stage = watch::Sender::new(Stage::Open);
+        let rules = Arc::new(self.rules(name, bound.certificate, stage.subscribe()));
         let app = move || {
-            App::new()
+            let app = App::new()
                 .app_data(state.clone())
                 .wrap(from_fn(surround))
                 .configure(name.routes())
-                .default_service(web::to(no_such_path))
+                .default_service(web::to(no_such_path));
+            map_config(app, |()| AppConfig::default())
         };
-        let workers = settings.workers.max(1);
-        let server = HttpServer::new(app)
-            .workers(workers)
+        // Each worker makes its own routes and serves the connections it is given.
+        let worker = move || {
+            let (app, rules) = (app.clone(), Arc::clone(&rules));
+            fn_factory(move || {
+                let (routes, rules) = (app().new_service(()), Arc::clone(&rules));
+                async move {
+                    let routes = Rc::new(routes.await?);
+                    Ok::<_, ()>(fn_service(move |stream: TcpStream| {
+                        let (rules, routes) = (Arc::clone(&rules), Rc::clone(&routes));
+                        async move { Ok::<_, ()>(connection::serve(rules, routes, stream).await) }
+                    }))
+                }
+            })
+        };
+        let server = Server::build()
+            .workers(settings.workers.max(1))
             .worker_max_blocking_threads(1)
-            .max_connections(settings.connections_max.div_ceil(workers).max(1))
-            .client_request_timeout(HEAD_TIME_MAX)
-            .client_disconnect_timeout(DISCONNECT_TIME_MAX)
-            .keep_alive(KEEP_ALIVE)
-            .tcp_nodelay(true)
-            // A caller that hangs up gives its place among the waiters back at once.
-            .h1_allow_half_closed(false)
+            // The door's own bound answers; this one would let callers wait.
+            .max_concurrent_connections(settings.connections_max + REFUSING_MAX)
             .shutdown_timeout(STOP_TIME_MAX_S)
             .disable_signals()
-            .listen(listener)?
+            .listen(name.as_str(), bound.listener, worker)?
             .run();
         let control = server.handle();
         actix_web::rt::spawn(async move {
@@ -215,7 +283,29 @@ impl Opening {
                 tracing::error!(door = name.as_str(), %error, "door ended by a fault");
             }
         });
-        Ok(OpenDoor { control, in_flight })
+        Ok(OpenDoor { control, in_flight, stage })
+    }
+
+    fn rules(
+        &self,
+        door: DoorName,
+        certificate: Option<Arc<DoorCertificate>>,
+        stage: watch::Receiver<Stage>,
+    ) -> ConnectionRules {
+        let config = self.handle.config();
+        let settings = door.settings(&config);
+        let connections = Connections::new(settings.connections_max, settings.connections_per_address_max);
+        ConnectionRules {
+            door,
+            certificate,
+            trusted_proxies: settings.trusted_proxies.clone(),
+            connections: Arc::new(connections),
+            metrics: Arc::clone(&self.metrics),
+            head_time_max: settings.head_time_max.to_std(),
+            headers_max: settings.headers_max,
+            head_bytes_max: settings.head_bytes_max,
+            stage,
+        }
     }
 
     fn state(&self, name: DoorName, address: SocketAddr, in_flight: Arc<AtomicUsize>) -> DoorState {
@@ -229,6 +319,11 @@ impl Opening {
             handle: self.handle.clone(),
             control: self.control.clone(),
             metrics: Arc::clone(&self.metrics),
+            rates: Arc::clone(&self.rates),
+            trusted_proxies: settings.trusted_proxies.clone(),
+            headers_max: settings.headers_max,
+            head_bytes_max: settings.head_bytes_max,
+            body_time_max: settings.body_time_max.to_std(),
             draining: self.draining.subscribe(),
             in_flight,
         }
@@ -243,6 +338,7 @@ async fn no_such_path() -> Reply {
 struct OpenDoor {
     control: ServerHandle,
     in_flight: Arc<AtomicUsize>,
+    stage: watch::Sender<Stage>,
 }
 
 /// The three doors, open.
@@ -252,6 +348,8 @@ pub struct OpenDoors {
     ops: OpenDoor,
     addresses: Addresses,
     draining: watch::Sender<bool>,
+    certificates: Certificates,
+    keeper: JoinHandle<()>,
 }
 
 impl fmt::Debug for OpenDoors {
@@ -266,6 +364,11 @@ impl OpenDoors {
         self.addresses
     }
 
+    /// Their certificates.
+    pub fn certificates(&self) -> Certificates {
+        self.certificates.clone()
+    }
+
     /// Takes no new connections and no new work at the portal and device doors, lets held calls return, and waits
     /// for the others at most `grace`; answers with how many were left. The ops door stays, so that the drain can
     /// be watched.
@@ -273,6 +376,8 @@ impl OpenDoors {
         self.draining.send_replace(true);
         self.portal.control.pause().await;
         self.device.control.pause().await;
+        self.portal.stage.send_replace(Stage::Draining);
+        self.device.stage.send_replace(Stage::Draining);
         let deadline = Instant::now() + grace;
         while self.in_flight() > 0 && Instant::now() < deadline {
             tokio::time::sleep(DRAIN_POLL).await;
@@ -286,7 +391,11 @@ impl OpenDoors {
 
     /// Closes all doors; replies that are being written have a second.
     pub async fn stop(self) {
+        self.keeper.abort();
         let doors = [self.portal, self.device, self.ops];
+        for door in &doors {
+            door.stage.send_replace(Stage::Closing);
+        }
         futures_util::future::join_all(doors.iter().map(|door| door.control.stop(true))).await;
     }
 }

@@ -1,14 +1,24 @@
 //! What the handlers of one door work with.
 
 use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use actix_web::{HttpMessage as _, HttpRequest};
+use rustls_pki_types::CertificateDer;
+use tocsin_config::Networks;
 use tocsin_engine::Handle;
 use tocsin_model::{ErrorCode, Problem};
 use tokio::sync::watch;
 use tracing::Instrument;
 
+use super::address::client_address;
+use super::connection::Facts;
+use super::metrics::RefusedFor;
+use super::rate::{RateExceeded, Rates};
 use super::{DoorMetrics, DoorName};
 use crate::control::Control;
 
@@ -24,6 +34,12 @@ pub(crate) struct DoorState {
     /// The process around the engine; `None` where there is none, as in a test.
     pub(crate) control: Option<Control>,
     pub(crate) metrics: Arc<DoorMetrics>,
+    pub(crate) rates: Arc<Rates>,
+    pub(super) trusted_proxies: Networks,
+    pub(super) headers_max: usize,
+    pub(super) head_bytes_max: usize,
+    /// Longest time for the body of a request.
+    pub(super) body_time_max: Duration,
     pub(super) draining: watch::Receiver<bool>,
     /// Calls between their head and their reply.
     pub(super) in_flight: Arc<AtomicUsize>,
@@ -42,6 +58,54 @@ impl DoorState {
     pub(super) fn enter(&self) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(Arc::clone(&self.in_flight))
+    }
+
+    /// From where the call comes.
+    pub(crate) fn address_of(&self, request: &HttpRequest) -> IpAddr {
+        // Every connection has facts; an address that nobody has stands for one without.
+        let peer = facts_of(request).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |facts| facts.peer.ip());
+        client_address(peer, &self.trusted_proxies, request.headers())
+    }
+
+    /// Why every call on this connection is refused.
+    pub(super) fn refusal_of(&self, request: &HttpRequest) -> Option<Problem> {
+        facts_of(request)?.refusal.clone()
+    }
+
+    /// Whether the head of the request is within its bounds.
+    pub(super) fn fits_head(&self, request: &HttpRequest) -> bool {
+        let headers = request.headers();
+        let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+        let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+        headers.len() <= self.headers_max && path + fields.sum::<usize>() <= self.head_bytes_max
+    }
+
+    /// 403 `address_not_allowed`, counted and logged, unless `who` may call from where the call comes.
+    pub(crate) fn check_address(
+        &self,
+        request: &HttpRequest,
+        networks: &Networks,
+        who: &str,
+    ) -> Result<(), Problem> {
+        if networks.is_empty() {
+            return Ok(());
+        }
+        let address = self.address_of(request);
+        if networks.contain(address) {
+            return Ok(());
+        }
+        self.metrics.refused(self.name, RefusedFor::Address);
+        tracing::warn!(who, %address, "called from an address that is not allowed");
+        let detail = "the credential is not allowed from this address";
+        Err(Problem::new(ErrorCode::AddressNotAllowed, detail))
+    }
+
+    /// 429 `rate_limited`, counted, where a rate was exceeded.
+    pub(crate) fn check_rate(&self, checked: Result<(), RateExceeded>) -> Result<(), Problem> {
+        checked.map_err(|exceeded| {
+            self.metrics.refused(self.name, RefusedFor::Rate(exceeded.of));
+            exceeded.problem()
+        })
     }
 
     /// Whether a shutdown has begun.
@@ -73,6 +137,15 @@ impl DoorState {
         }
         Ok(())
     }
+}
+
+fn facts_of(request: &HttpRequest) -> Option<Rc<Facts>> {
+    request.extensions().get::<Rc<Facts>>().cloned()
+}
+
+/// The certificate that the caller showed, verified by the handshake.
+pub(crate) fn certificate_of(request: &HttpRequest) -> Option<CertificateDer<'static>> {
+    facts_of(request)?.certificate.clone()
 }
 
 /// Runs a call to its end although its caller hangs up: what was begun must be known to the engine as a whole.

@@ -6,13 +6,14 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::ConnectionType;
 use actix_web::middleware::Next;
-use actix_web::{Error, ResponseError, web};
+use actix_web::{Error, HttpRequest, ResponseError, web};
 use tocsin_model::{ErrorCode, Problem};
 use tracing::Instrument;
 
 use super::metrics::Observed;
+use super::metrics::RefusedFor;
 use super::request_id::{RequestId, X_REQUEST_ID};
-use super::{DoorError, DoorState};
+use super::{DoorError, DoorName, DoorState};
 
 /// Surrounds every call.
 pub(super) async fn surround(
@@ -25,8 +26,13 @@ pub(super) async fn surround(
     let span = tracing::info_span!("call", door = state.name.as_str(), request_id = request_id.as_str());
     let counted = state.metrics.begin(state.name);
     let begun = Instant::now();
-    let reply = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();
-    let mut reply = with_problem(reply, &request_id);
+    let mut reply = match admit(&state, request.request()) {
+        Ok(()) => {
+            let reply = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();
+            with_problem(reply, &request_id)
+        }
+        Err(refused) => request.into_response(refused.render(&request_id)),
+    };
     let head = reply.response_mut().head_mut();
     head.headers_mut().insert(X_REQUEST_ID, request_id.header_value());
     if state.is_draining() {
@@ -38,6 +44,27 @@ pub(super) async fn surround(
     span.in_scope(|| log(&observed));
     counted.end(&observed);
     Ok(reply)
+}
+
+/// What is refused before anybody asks what the call is for.
+fn admit(state: &DoorState, request: &HttpRequest) -> Result<(), DoorError> {
+    if let Some(refusal) = state.refusal_of(request) {
+        state.metrics.refused(state.name, RefusedFor::Connections);
+        return Err(DoorError::closing(refusal));
+    }
+    if !state.fits_head(request) {
+        state.metrics.refused(state.name, RefusedFor::Head);
+        let detail = format!(
+            "the head may have {} fields and {} bytes at most",
+            state.headers_max, state.head_bytes_max
+        );
+        return Err(DoorError::closing(Problem::new(ErrorCode::HeadersTooLarge, detail)));
+    }
+    if state.name == DoorName::Device {
+        let per_minute_max = state.handle.config().device_calls_per_address_per_minute_max;
+        state.check_rate(state.rates.address(state.address_of(request), per_minute_max))?;
+    }
+    Ok(())
 }
 
 /// Puts the document of an error in place of its bare status.

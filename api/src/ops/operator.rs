@@ -26,6 +26,7 @@ pub(super) fn require(state: &DoorState, request: &HttpRequest, role: Role) -> R
         let detail = "send an operator's token: Authorization: Bearer TOKEN";
         return Err(Problem::new(ErrorCode::InvalidToken, detail));
     };
+    state.check_address(request, &operator.networks, name.as_str())?;
     if operator.role >= role {
         return Ok(name.clone());
     }

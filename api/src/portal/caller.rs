@@ -9,13 +9,13 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tocsin_config::{Client, Config, Right};
-use tocsin_model::{AppName, ClientId, ErrorCode, Problem, RealmName, Secret, TypeName};
+use tocsin_config::{Client, Config, Right, certificate_is_for};
+use tocsin_model::{AppName, ClientId, ErrorCode, Problem, RealmName, Secret, TypeName, User};
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
 
-use crate::door::DoorState;
+use crate::door::{DoorState, RefusedFor, certificate_of};
 
 /// Longest `Authorization` header that is looked at, in bytes.
 const AUTHORIZATION_BYTES_MAX: usize = 1_024;
@@ -50,6 +50,7 @@ impl Caller {
         let caller = Self::authenticate(state.handle.config(), credentials).ok_or_else(|| {
             Problem::new(ErrorCode::InvalidClient, "send the client's id and secret by HTTP Basic")
         })?;
+        caller.admit(state, request)?;
         state.refuse_while_off()?;
         if caller.client.rights.contains(&right) {
             return Ok(caller);
@@ -67,6 +68,43 @@ impl Caller {
         let (id, client) = known?;
         let (id, client) = (id.clone(), Arc::clone(client));
         fits.then_some(Self { id, client, config })
+    }
+
+    /// What a client with the right secret must keep to: its certificate (401 `invalid_client`), its networks (403
+    /// `address_not_allowed`), its rate (429 `rate_limited`).
+    fn admit(&self, state: &DoorState, request: &HttpRequest) -> Result<(), Problem> {
+        if !self.shows_certificate(request) {
+            state.metrics.refused(state.name, RefusedFor::Certificate);
+            tracing::warn!(
+                who = self.id.as_str(),
+                "called without the certificate that the client is bound to"
+            );
+            let detail = "the client must show its own certificate by TLS";
+            return Err(Problem::new(ErrorCode::InvalidClient, detail));
+        }
+        state.check_address(request, &self.client.networks, self.id.as_str())?;
+        state.check_rate(state.rates.client(&self.id, &self.client))
+    }
+
+    /// Whether the client is bound to no certificate, or the caller showed one of its own.
+    fn shows_certificate(&self, request: &HttpRequest) -> bool {
+        let Client { certificate_names: names, certificate_sha256: hashes, .. } = &*self.client;
+        if names.is_empty() && hashes.is_empty() {
+            return true;
+        }
+        certificate_of(request).is_some_and(|shown| {
+            let hash = digest(&SHA256, &shown);
+            hashes.iter().any(|known| known == hash.as_ref())
+                || names.iter().any(|name| certificate_is_for(&shown, name))
+        })
+    }
+
+    /// 429 `rate_limited` where more is started for this user, or in its realm, than may be in a minute.
+    pub(super) fn check_start(&self, state: &DoorState, user: &User) -> Result<(), Problem> {
+        let Some(realm) = self.config.realms.get(&user.realm) else {
+            return Ok(());
+        };
+        state.check_rate(state.rates.start(user, realm))
     }
 
     /// Whether users of this realm exist for the client.

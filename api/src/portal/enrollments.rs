@@ -90,6 +90,7 @@ pub(super) async fn open(state: Data<DoorState>, request: HttpRequest, payload: 
     let body = read_json_body(&request, payload, state.body_bytes_max, MediaType::Required).await?;
     let asked = enrollment_request(&caller, &request, &body)?;
     state.refuse_while_draining()?;
+    caller.check_start(&state, &asked.user)?;
     let handle = state.handle.clone();
     let opened = to_the_end(async move { handle.open_enrollment(asked).await }).await?;
     let mut view = EnrollmentView::of(&opened.enrollment, state.handle.clock().now());

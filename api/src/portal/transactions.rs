@@ -27,6 +27,7 @@ pub(super) async fn start(state: Data<DoorState>, request: HttpRequest, payload:
     let body = read_json_body(&request, payload, state.body_bytes_max, MediaType::Required).await?;
     let start = start_request(&caller, &request, &body)?;
     state.refuse_while_draining()?;
+    caller.check_start(&state, &start.user)?;
     let handle = state.handle.clone();
     let started = to_the_end(async move { handle.start(start).await }).await?;
     let view = TransactionView::of(&started.transaction, &state.public_url);

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tocsin_api::door::{Addresses, BoundDoors, OpenDoors};
@@ -22,6 +24,7 @@ use tocsin_storage::memory::{MemoryOptions, MemoryStore};
 
 use crate::http::{Answer, Call, SOON};
 use crate::phone::Phone;
+use crate::pki::Pki;
 
 /// The secret of a client of the tests.
 pub fn secret_of(client: &str) -> String {
@@ -92,6 +95,11 @@ default_realm = "retail"
 realms = ["retail"]
 "#;
 
+/// The `Authorization` of a client.
+pub fn basic_of(client: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{client}:{}", secret_of(client))))
+}
+
 fn hash_of(client: &str) -> String {
     let hash = digest(&SHA256, secret_of(client).as_bytes());
     hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -134,7 +142,7 @@ pub struct Bank {
     pub store: Arc<MemoryStore>,
     pub network: Arc<QuietNetwork>,
     pub issuer: String,
-    _folder: TempDir,
+    pub folder: TempDir,
 }
 
 /// Runs a test against a fresh server.
@@ -161,6 +169,9 @@ impl Bank {
             .fold(text.to_owned(), |text, client| {
                 text.replace(&format!("HASH-OF-{client}"), &hash_of(client))
             });
+        if text.contains("certificate_file") {
+            Pki::new().write(folder.path());
+        }
         let loaded = Config::load_str(&text, folder.path());
         let config = Arc::new(loaded.unwrap_or_else(|faults| panic!("{faults}")).config);
         let clock = Clock::system();
@@ -186,7 +197,7 @@ impl Bank {
         .await
         .expect("an engine");
         let doors = doors.open(&engine.handle()).expect("open doors");
-        Self { doors, engine, store, network, issuer, _folder: folder }
+        Self { doors, engine, store, network, issuer, folder }
     }
 
     pub fn addresses(&self) -> Addresses {

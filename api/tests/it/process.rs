@@ -22,7 +22,7 @@ pub fn tocsin(arguments: &[impl AsRef<OsStr>]) -> Command {
 }
 
 /// The tests' own variables begin as the binary's do, and it refuses those that it does not know.
-fn forget_own_variables(command: &mut Command) {
+pub fn forget_own_variables(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TOCSIN_") {
             command.env_remove(name);
@@ -69,10 +69,16 @@ impl Server {
         Self::start_by(folder, command)
     }
 
-    fn start_by(folder: &Path, mut command: Command) -> Self {
+    fn start_by(folder: &Path, command: Command) -> Self {
+        Self::start_with(folder, folder, command)
+    }
+
+    /// As [`Server::start`], by this command, which the arguments about files are added to; what it writes goes
+    /// into `folder`.
+    pub fn start_with(configuration: &Path, folder: &Path, mut command: Command) -> Self {
         let (ready, log) = (folder.join("ready.json"), folder.join("log"));
         let _ = fs::remove_file(&ready);
-        command.arg("--config").arg(folder.join("tocsin.toml")).arg("--ready-file").arg(&ready);
+        command.arg("--config").arg(configuration.join("tocsin.toml")).arg("--ready-file").arg(&ready);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let mut child =
             command.stderr(fs::File::create(&log).expect("a log")).spawn().expect("the binary runs");

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::certificates;
 use crate::findings::Findings;
 use crate::path::KeyPath;
 use crate::settings::Settings;
@@ -15,7 +16,9 @@ pub(super) fn check(settings: &Settings, findings: &mut Findings) {
         if is_off_loopback(settings, door) {
             check_reachable(settings, door, findings);
         }
+        certificates::check_door(settings, door, findings);
     }
+    certificates::check_client_authorities(settings, findings);
     for (index, door) in DOORS.iter().enumerate() {
         for other in &DOORS[..index] {
             check_apart(settings, other, door, findings);
@@ -47,9 +50,11 @@ fn check_reachable(settings: &Settings, door: &str, findings: &mut Findings) {
         let message = "must be an https URL, because the door is not on loopback";
         findings.fault(settings.place(&public_url), &public_url, message);
     }
-    if !settings.is_set(&plaintext) {
-        let message = "a door off loopback needs TLS, and this version has none of its own yet: put a proxy \
-                       that ends TLS in front and set plaintext = \"behind-proxy\", or listen on loopback";
+    let certificate = KeyPath::of(&[door, "certificate_file"]);
+    let key = KeyPath::of(&[door, "key_file"]);
+    if [&certificate, &key, &plaintext].iter().all(|path| !settings.is_set(path)) {
+        let message = "a door off loopback needs TLS: set certificate_file and key_file, or put a proxy that ends \
+                       TLS in front and set plaintext = \"behind-proxy\", or listen on loopback";
         findings.absence(place.clone(), &address, message);
     }
     if door == "ops" && settings.operators().next().is_none() {

@@ -65,6 +65,16 @@ fn look(file: &Path) -> Result<u32, String> {
     Ok(mode(&metadata))
 }
 
+/// Whether there is something to read in the file.
+pub(super) fn is_readable(file: &Path) -> bool {
+    look(file).is_ok()
+}
+
+/// Whether every user of the machine may read the file.
+pub(super) fn others_may_read(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|metadata| mode(&metadata) & OTHERS_READ != 0)
+}
+
 #[cfg(unix)]
 fn mode(metadata: &std::fs::Metadata) -> u32 {
     use std::os::unix::fs::PermissionsExt;

@@ -2,6 +2,7 @@
 //! there. Every check looks at the merged settings and passes over what was already refused.
 
 mod apps;
+mod certificates;
 mod clients;
 mod credentials;
 mod doors;

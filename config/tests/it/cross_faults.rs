@@ -9,7 +9,7 @@ fn a_door_off_loopback_needs_a_url_and_a_proxy_that_ends_tls() {
     let found = faults("[device]\naddress = \"0.0.0.0:8441\"\n");
     let summary: Vec<_> = found.iter().map(|(line, key, _)| (*line, key.as_str())).collect();
     assert_eq!(summary, [(Some(2), "device.address"), (Some(2), "device.public_url")]);
-    assert!(found[0].2.contains("this version has none of its own yet"), "{found:?}");
+    assert!(found[0].2.contains("set certificate_file and key_file"), "{found:?}");
     let right = "[device]\naddress = \"0.0.0.0:8441\"\npublic_url = \"https://push.example.com/\"\nplaintext = \"behind-proxy\"\n";
     let device = load(right).config.device;
     assert_eq!(device.public_url.as_deref(), Some("https://push.example.com"));

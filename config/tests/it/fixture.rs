@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::certificates;
 use tempfile::TempDir;
 use tocsin_config::{Config, Fault, Loaded, Warning};
 
@@ -36,7 +37,7 @@ apps = ["bank"]
 types = ["login"]
 "#;
 
-/// A folder with the credential files that [`SMALL`], the example and `default.toml` name.
+/// A folder with the credential and certificate files that [`SMALL`], the example and `default.toml` name.
 pub fn folder() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::create_dir(folder.path().join("credentials")).expect("a folder in it");
@@ -45,6 +46,7 @@ pub fn folder() -> TempDir {
         fs::write(&file, "not a credential").expect("a file in it");
         make_private(&file);
     }
+    certificates::write(&folder.path().join("tls"));
     folder
 }
 

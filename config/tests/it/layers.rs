@@ -106,9 +106,14 @@ fn the_example_loads_and_says_that_its_secret_is_a_placeholder() {
 #[test]
 fn the_default_file_with_every_example_in_it_loads() {
     let is_example = |line: &str| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1;
-    let lines = DEFAULT_TOML.lines().map(|line| if is_example(line) { &line[1..] } else { line });
+    // A door either ends TLS itself or has a proxy that does.
+    let lines = DEFAULT_TOML.lines().filter(|line| !line.starts_with("#plaintext"));
+    let lines = lines.map(|line| if is_example(line) { &line[1..] } else { line });
     let text = lines.collect::<Vec<_>>().join("\n");
     let config = load(&text).config;
+    assert!(
+        config.device.tls.is_some() && config.portal.tls.is_some_and(|tls| tls.client_certificates.is_some())
+    );
     assert_eq!((config.providers.len(), config.clients.len(), config.apps.len()), (2, 1, 1));
     assert!(config.portal.public_url.is_some());
 }

@@ -54,6 +54,8 @@ error_codes! {
     BadActivationCode = "bad_activation_code", 401, "The activation code is not valid";
     /// A right, realm, app or type that the client does not have.
     NotPermitted = "not_permitted", 403, "The client may not do this";
+    /// An address from which the client or operator may not call.
+    AddressNotAllowed = "address_not_allowed", 403, "The address is not allowed";
     /// A key or decision that the type does not take.
     MethodNotAllowed = "method_not_allowed", 403, "The type does not take this way of approving";
     /// An enrolment or a key that nothing vouches for.
@@ -102,6 +104,8 @@ error_codes! {
     UpgradeRequired = "upgrade_required", 426, "The app must be updated";
     /// The caller's own bound.
     RateLimited = "rate_limited", 429, "Too many requests";
+    /// A request whose head is too large (RFC 6585, section 5).
+    HeadersTooLarge = "headers_too_large", 431, "The head of the request is too large";
     /// A fault of ours.
     Internal = "internal", 500, "Internal error";
     /// A bound of the engine.
