@@ -226,55 +226,76 @@ mod tests {
 
     const HEAD: Duration = Duration::from_secs(5);
 
-    #[tokio::test(start_paused = true)]
-    async fn a_quiet_connection_is_cut_after_its_time() {
-        let begun = Instant::now();
-        let cut = Watch::new(Pace::new(HEAD, true)).await;
-        assert_eq!((cut, begun.elapsed().as_secs()), (Cut::Quiet, KEEP_ALIVE.as_secs()));
+    fn due(pace: &Pace) -> (Duration, Cut) {
+        let (at, cut) = pace.due().expect("a time");
+        (at.saturating_duration_since(Instant::now()), cut)
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn bytes_that_drip_do_not_lengthen_the_time_of_a_head() {
+    #[test]
+    fn a_quiet_connection_has_longer_than_one_with_half_a_head() {
         let pace = Pace::new(HEAD, true);
-        let begun = Instant::now();
-        let drip = async {
-            loop {
-                pace.read_some();
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        let cut = tokio::select! {
-            biased;
-            () = drip => None,
-            cut = Watch::new(Rc::clone(&pace)) => Some(cut),
-        };
-        assert_eq!((cut, begun.elapsed().as_secs()), (Some(Cut::SlowHead), HEAD.as_secs()));
+        let (time, cut) = due(&pace);
+        assert!(cut == Cut::Quiet && time > HEAD && time <= KEEP_ALIVE, "{time:?}");
+        pace.read_some();
+        let (time, cut) = due(&pace);
+        assert!(cut == Cut::SlowHead && time <= HEAD, "{time:?}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_call_may_take_its_time_and_the_next_head_has_its_own() {
+    #[test]
+    fn bytes_that_drip_do_not_lengthen_the_time_of_a_head() {
         let pace = Pace::new(HEAD, true);
         pace.read_some();
-        let call = pace.begin();
-        let mut watch = Watch::new(Rc::clone(&pace));
-        assert!(tokio::time::timeout(Duration::from_secs(600), &mut watch).await.is_err());
-        assert!(!pace.has_answered());
+        let first = pace.due();
+        let begun = Instant::now();
+        while Instant::now() == begun {}
+        pace.read_some();
+        assert_eq!(pace.due(), first);
+    }
+
+    #[test]
+    fn a_call_may_take_its_time_and_the_next_head_has_its_own() {
+        let pace = Pace::new(HEAD, true);
+        pace.read_some();
+        let (call, other) = (pace.begin(), pace.begin());
+        assert_eq!(pace.due(), None);
         drop(call);
+        assert_eq!((pace.due(), pace.has_answered()), (None, false), "one is open still");
+        drop(other);
         assert!(pace.has_answered());
-        assert!(tokio::time::timeout(Duration::from_secs(60), &mut watch).await.is_err());
+        assert_eq!(due(&pace).1, Cut::Quiet);
         pace.read_some();
-        assert_eq!(watch.await, Cut::SlowHead);
+        assert_eq!(due(&pace).1, Cut::SlowHead);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_reply_that_is_not_read_is_cut_also_in_the_midst_of_a_call() {
+    #[test]
+    fn http2_has_no_time_at_which_a_head_begins() {
+        let pace = Pace::new(HEAD, false);
+        pace.read_some();
+        assert_eq!(due(&pace).1, Cut::Quiet);
+    }
+
+    #[test]
+    fn a_reply_that_is_not_read_is_cut_also_in_the_midst_of_a_call() {
         let pace = Pace::new(HEAD, true);
         let _call = pace.begin();
         pace.wrote(true);
-        let begun = Instant::now();
-        assert_eq!(Watch::new(Rc::clone(&pace)).await, Cut::SlowReader);
-        assert_eq!(begun.elapsed(), WRITE_TIME_MAX);
+        let first = pace.due();
+        assert_eq!(first.map(|(_, cut)| cut), Some(Cut::SlowReader));
+        pace.wrote(true);
+        assert_eq!(pace.due(), first, "no progress");
         pace.wrote(false);
-        assert!(pace.due().is_none());
+        assert_eq!(pace.due(), None);
+    }
+
+    #[tokio::test]
+    async fn the_watch_rings_when_time_is_over_although_it_was_wound_for_later() {
+        let head = Duration::from_millis(20);
+        let pace = Pace::new(head, true);
+        let mut watch =
+            Watch { pace: Rc::clone(&pace), timer: Box::pin(sleep_until(Instant::now() + KEEP_ALIVE)) };
+        let begun = Instant::now();
+        pace.read_some();
+        assert_eq!((&mut watch).await, Cut::SlowHead);
+        assert!(begun.elapsed() >= head);
     }
 }

@@ -36,7 +36,7 @@ fn configured(world: Option<&World>) -> (TempDir, String) {
     let providers = world.map_or_else(no_world, |world| providers(world, folder.path()));
     let text = format!(
         "{doors}public_url = \"http://127.0.0.1:18441\"\n[storage]\npath = \"data\"\ndisk_free_min_bytes = 0\n[engine]\ndrain_grace_s = 5\n\
-         [realms.retail]\n[types.login]\n{providers}\n{block}"
+         [realms.retail]\nstarts_per_user_per_minute_max = 1000000\n[types.login]\n{providers}\n{block}"
     );
     fs::write(folder.path().join("tocsin.toml"), text).expect("written");
     (folder, client.secret.expose().clone())
