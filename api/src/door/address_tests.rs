@@ -1,6 +1,7 @@
 //! Written by hand for each rule, and generated for what no caller may reach.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::OnceLock;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
@@ -9,7 +10,12 @@ use tocsin_config::{Config, Networks};
 use super::{client_address, counted_as};
 
 /// Proxies: 10.0.0.0/8 and fd00::/8.
-fn trusted() -> Networks {
+fn trusted() -> &'static Networks {
+    static TRUSTED: OnceLock<Networks> = OnceLock::new();
+    TRUSTED.get_or_init(read_trusted)
+}
+
+fn read_trusted() -> Networks {
     let text = "[portal]\ntrusted_proxies = [\"10.0.0.0/8\", \"fd00::/8\"]\n";
     let loaded = Config::load_str(text, std::path::Path::new("/")).expect("a configuration");
     loaded.config.portal.trusted_proxies.clone()
@@ -28,7 +34,7 @@ fn address(text: &str) -> IpAddr {
 }
 
 fn found(peer: &str, lines: &[(&'static str, &str)]) -> String {
-    client_address(address(peer), &trusted(), &headers(lines)).to_string()
+    client_address(address(peer), trusted(), &headers(lines)).to_string()
 }
 
 #[test]
@@ -132,7 +138,7 @@ proptest! {
     fn no_header_moves_a_caller_that_is_no_proxy(peer in any_address(), one in any_header(), other in any_header()) {
         prop_assume!(!trusted().contain(peer));
         let headers = headers(&[("forwarded", &one), ("x-forwarded-for", &other)]);
-        prop_assert_eq!(client_address(peer, &trusted(), &headers), peer.to_canonical());
+        prop_assert_eq!(client_address(peer, trusted(), &headers), peer.to_canonical());
     }
 
     #[test]
@@ -141,7 +147,7 @@ proptest! {
         let caller = caller.to_canonical();
         let list = format!("{own}, {caller}, 10.0.0.8");
         let headers = headers(&[("x-forwarded-for", &list)]);
-        prop_assert_eq!(client_address(address("10.0.0.1"), &trusted(), &headers), caller);
+        prop_assert_eq!(client_address(address("10.0.0.1"), trusted(), &headers), caller);
     }
 
     #[test]
@@ -149,7 +155,7 @@ proptest! {
         let caller = IpAddr::V4(Ipv4Addr::from(caller));
         prop_assume!(!trusted().contain(caller));
         let headers = headers(&[("forwarded", &own), ("forwarded", &format!("for={caller}"))]);
-        let found = client_address(address("10.0.0.1"), &trusted(), &headers);
+        let found = client_address(address("10.0.0.1"), trusted(), &headers);
         prop_assert!(found == caller || found == address("10.0.0.1"), "{found}");
     }
 }

@@ -263,7 +263,10 @@ impl Opening {
                     let routes = Rc::new(routes.await?);
                     Ok::<_, ()>(fn_service(move |stream: TcpStream| {
                         let (rules, routes) = (Arc::clone(&rules), Rc::clone(&routes));
-                        async move { Ok::<_, ()>(connection::serve(rules, routes, stream).await) }
+                        async move {
+                            connection::serve(rules, routes, stream).await;
+                            Ok::<_, ()>(())
+                        }
                     }))
                 }
             })

@@ -206,7 +206,7 @@ fn bounds(options: &ServerOptions) -> String {
 fn catalogue(options: &ServerOptions) -> String {
     let ServerOptions { login_ttl_s, brief_ttl_s, .. } = options;
     format!(
-        "[realms.retail]\n\n\
+        "[realms.retail]\nstarts_per_user_per_minute_max = 1000000\n\n\
          [types.{TYPE_LOGIN}]\ndefault_title = \"Log in\"\n\
          default_message = \"Do you want to log in to your bank?\"\nttl_s = {login_ttl_s}\n\n\
          [types.{TYPE_BRIEF}]\ndefault_title = \"Log in\"\n\
