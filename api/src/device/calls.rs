@@ -1,8 +1,6 @@
 //! The calls of phones.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
-
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -83,8 +81,7 @@ struct EnrolledView<'a> {
 pub(super) async fn enrol(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
     let raw = RawCall::with_json(&state, &request, payload).await?;
     state.refuse_while_draining()?;
-    // A server without a peer has no sockets, and so nobody to count.
-    let from = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+    let from = state.address_of(&request);
     let handle = state.handle.clone();
     let enrolled = to_the_end(async move { handle.enrol(raw.call(), from).await }).await?;
     let EnrolledDevice { device, server_keys, confirmation_number } = &enrolled;
