@@ -1,11 +1,11 @@
 //! The calls of phones.
 
-use std::collections::BTreeMap;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use tocsin_engine::device::{ServerJwk, base64url, key_id_text};
 use tocsin_engine::{Challenge, ChallengeForm, DeviceCall, EnrolledDevice};
 use tocsin_model::{Device, FailureReason, Problem, State, TransactionId};
