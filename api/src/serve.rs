@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tocsin_config::{Config, Loaded};
 use tocsin_engine::clock::Clock;
-use tocsin_engine::device::{ServerKeyError, ServerKeys};
+use tocsin_engine::device::{KeyLives, ServerKeyError, ServerKeys};
 use tocsin_engine::metrics::Metrics;
 use tocsin_engine::provider::{DriverSources, ProviderSetupError, build_drivers};
 use tocsin_engine::{Drained, Engine, EngineParts, EngineStartError, Handle};
@@ -64,6 +64,7 @@ impl ServeError {
         match self {
             Self::Unconfirmed(_) => Exit::Storage,
             Self::Bind(_) | Self::MasterKey(_) | Self::Providers(_) => Exit::Configuration,
+            Self::ServerKeys(ServerKeyError::Sealed { .. }) => Exit::Configuration,
             Self::Storage(error) if error.kind() == StoreErrorKind::MasterKey => Exit::Configuration,
             Self::Storage(_) | Self::ServerKeys(_) | Self::StorageStopped | Self::Close(_) => Exit::Storage,
             Self::Engine(EngineStartError::OtherIssuer { .. }) => Exit::Configuration,
@@ -109,9 +110,9 @@ async fn live(config: Arc<Config>, reloader: Reloader, ready_file: Option<&Path>
     let (clock, metrics) = (Clock::system(), Arc::new(Metrics::new()));
     backup::refuse_unconfirmed(&config.storage.path).map_err(ServeError::Unconfirmed)?;
     let sealer = master_key::sealer(&config)?;
-    let store = open_store(&config, sealer, &clock, &metrics)?;
+    let store = open_store(&config, sealer.clone(), &clock, &metrics)?;
     let engine = Engine::start(EngineParts {
-        server_keys: ServerKeys::load_or_create(&config.storage.path)?,
+        server_keys: server_keys(&config, sealer, &clock)?,
         drivers: build_drivers(&config, &clock).map_err(ServeError::Providers)?,
         store: Arc::clone(&store) as Arc<dyn Store>,
         issuer: issuer.clone(),
@@ -222,6 +223,16 @@ fn open_store(
     let (clock, observer) = (Arc::new(move || clock.now()), Arc::clone(metrics) as _);
     let store = RocksStore::open_sealed(&config.storage, sealer, clock, observer)?;
     Ok(Arc::new(store))
+}
+
+/// The server's keys, as this configuration keeps them.
+pub(crate) fn server_keys(
+    config: &Config,
+    sealer: Option<Arc<Sealer>>,
+    clock: &Clock,
+) -> Result<ServerKeys, ServerKeyError> {
+    let lives = KeyLives { overlap: config.server_key_overlap, retired: config.server_key_retired };
+    ServerKeys::open(&config.storage.path, sealer, lives, clock.now())
 }
 
 /// What is wrong with the providers' credential files.

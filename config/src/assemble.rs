@@ -35,6 +35,8 @@ pub(crate) fn assemble(settings: &Settings) -> Result<Config, Unfit> {
         switches: switches(&section("switches"))?,
         device_calls_per_address_per_minute_max: section("device")
             .small_count("calls_per_address_per_minute_max")?,
+        server_key_overlap: section("device").seconds("server_key_overlap_s")?,
+        server_key_retired: section("device").seconds("server_key_retired_s")?,
         ops: door(&section("ops"))?,
         operators: made_of(settings, settings.operators(), operator)?,
         log: log(&section("log"))?,
@@ -194,6 +196,7 @@ fn app(table: &Table<'_>) -> Result<App, Unfit> {
         confirm: table.word("confirm")?,
         ios: platform(table, ios, "bundle_id", apns)?,
         android: platform(table, android, "package", fcm)?,
+        unique_server_keys: table.flag("unique_server_keys")?,
         activation_time_to_live: table.seconds("activation_ttl_s")?,
         activation_host: table.optional_text("activation_host"),
         activation_scheme: table.text("activation_scheme")?,

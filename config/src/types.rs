@@ -25,6 +25,10 @@ pub struct Config {
     pub device_clock_skew: DurationMs,
     /// `[device] calls_per_address_per_minute_max`: calls of one address in a minute.
     pub device_calls_per_address_per_minute_max: u32,
+    /// `[device] server_key_overlap_s`: how long a new server key is published before it signs.
+    pub server_key_overlap: DurationMs,
+    /// `[device] server_key_retired_s`: how long a retired one goes on signing the published set.
+    pub server_key_retired: DurationMs,
     /// `[ops]`: the door of operators and Prometheus.
     pub ops: Door,
     /// `[ops.tokens.NAME]`: who may call it.
@@ -261,6 +265,8 @@ pub struct App {
     pub ios: Option<AppPlatform>,
     /// The Android app; `None` when there is none.
     pub android: Option<AppPlatform>,
+    /// Whether each phone gets a server key of its own.
+    pub unique_server_keys: bool,
     /// Life of an activation code.
     pub activation_time_to_live: DurationMs,
     /// The host of activation links; `None` takes the issuer's.

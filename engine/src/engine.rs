@@ -13,7 +13,7 @@ use tocsin_storage::{MetaKey, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::device::{ReplayLimits, ReplayMemory, ServerKeys, SignaturePool, WrongCodes};
+use crate::device::{ReplayLimits, ReplayMemory, ServerKeys, SignaturePool, SignaturePoolError, WrongCodes};
 use crate::handle::{Core, DerivedCodes, Handle};
 use crate::health::Ticks;
 use crate::limits::{AUDIT_CUT_INTERVAL, CLOCK_FOLLOW_INTERVAL, DRAIN_POLL};
@@ -260,9 +260,23 @@ async fn keep_house(handle: Handle) {
         }
         handle.0.replay.forget_expired(handle.clock().now());
         handle.0.wrong_codes.forget_expired(handle.clock().now());
+        follow_server_keys(&handle).await;
         if audit_cut_at.elapsed() >= AUDIT_CUT_INTERVAL {
             audit_cut_at = tokio::time::Instant::now();
             handle.cut_audit().await;
+        }
+    }
+}
+
+/// Takes over keys that `tocsin keys` has changed. The file is looked at on a signature thread, which may block.
+async fn follow_server_keys(handle: &Handle) {
+    let core = Arc::clone(&handle.0);
+    match handle.0.signatures.run(move || core.server_keys.follow_file()).await {
+        Ok(Ok(true)) => tracing::info!("the server keys were changed and are taken over"),
+        Ok(Ok(false)) | Err(SignaturePoolError::Busy) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the server keys are kept as they were"),
+        Err(error @ SignaturePoolError::Panicked) => {
+            tracing::error!(%error, "the server keys are kept as they were")
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The command line: `tocsin [--config FILE] serve | check | config | client new NAME | token new --role ROLE |
-//! audit verify | backup FOLDER | verify FOLDER | restore FOLDER`.
+//! keys list | keys rotate | audit verify | backup FOLDER | verify FOLDER | restore FOLDER`.
 
 mod backup;
 mod check;
 mod client;
 mod config;
+mod keys;
 mod token;
 
 use std::path::PathBuf;
@@ -70,6 +71,11 @@ enum Command {
         #[arg(long, requires = "confirm", value_name = "FILE")]
         revoke: Option<PathBuf>,
     },
+    /// Commands about the keys that sign challenges; a running server follows within seconds.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// Commands about tokens of the ops door.
     Token {
         #[command(subcommand)]
@@ -105,6 +111,19 @@ enum TokenCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Print the keys, one a line: name, what it does, since when, until when.
+    List,
+    /// Make the next key, which signs after the overlap.
+    Rotate {
+        /// Drop a key at once because it may be known: the one that signs, or the one of this name. Phones that know
+        /// no other key must enrol again.
+        #[arg(long, value_name = "KID", num_args = 0..=1)]
+        compromised: Option<Option<String>>,
+    },
+}
+
 impl Arguments {
     /// Does what was asked.
     pub fn run(self) -> Exit {
@@ -125,6 +144,15 @@ impl Arguments {
             }
             Command::Serve { ready_file } => {
                 with_config(config.clone(), |loaded| serve::run(loaded, config, ready_file.as_deref()))
+            }
+            Command::Keys { command: KeysCommand::List } => with_config(config, |loaded| keys::list(&loaded)),
+            Command::Keys { command: KeysCommand::Rotate { compromised } } => {
+                let compromised = match compromised {
+                    None => keys::Compromised::No,
+                    Some(None) => keys::Compromised::Signing,
+                    Some(Some(kid)) => keys::Compromised::Named(kid),
+                };
+                with_config(config, |loaded| keys::rotate(&loaded, &compromised))
             }
             Command::Check => with_config(config, |loaded| check::check(&loaded)),
             Command::Config => with_config(config, |loaded| config::print(&loaded)),

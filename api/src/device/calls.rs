@@ -243,6 +243,17 @@ pub(super) async fn leave(state: Data<DoorState>, request: HttpRequest, payload:
     Ok(HttpResponse::NoContent().finish())
 }
 
+/// `GET /device/v1/server-keys`
+pub(super) async fn server_keys(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+    let raw = RawCall::plain(&state, &request, payload).await?;
+    let set = state.handle.server_keys(raw.call()).await?;
+    let mut reply = HttpResponse::Ok();
+    Ok(reply
+        .content_type("application/jose+json")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(set))
+}
+
 /// What cannot be an id is an unknown one.
 fn transaction_id(request: &HttpRequest) -> Result<TransactionId, Problem> {
     segment(request, 3)?.parse().map_err(|_| Problem::not_found())

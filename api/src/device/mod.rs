@@ -17,6 +17,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(resource("/device/v1/transactions", "GET").route(web::get().to(calls::list)))
         .service(resource("/device/v1/transactions/{id}", "GET").route(web::get().to(calls::fetch)))
         .service(resource("/device/v1/transactions/{id}/answer", "POST").route(web::post().to(calls::answer)))
+        .service(resource("/device/v1/server-keys", "GET").route(web::get().to(calls::server_keys)))
         .service(
             resource("/device/v1/device", "GET, PATCH, DELETE")
                 .route(web::get().to(calls::device))

@@ -446,3 +446,54 @@ fn a_backup_that_is_not_what_was_made_is_refused() {
     fs::write(&keys, good).expect("written");
     assert_eq!(command(folder.path(), &["verify", name]).0, Some(0));
 }
+
+/// What `tocsin keys` prints, with these words behind it.
+fn keys(folder: &Path, words: &[&str]) -> (Option<i32>, String) {
+    let path = folder.join("tocsin.toml");
+    let mut arguments = vec!["--config", path.to_str().expect("UTF-8"), "keys"];
+    arguments.extend(words);
+    let output = run(&mut tocsin(&arguments));
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+/// The kids that signed what `GET /device/v1/server-keys` answers, and its claims.
+async fn published(phone: &Phone) -> (Vec<String>, Value) {
+    let set = phone.get("/device/v1/server-keys").await.expect(200);
+    let decode = |part: &Value| crate::phone::claims_of(&format!("x.{}.x", part.as_str().expect("a text")));
+    let signatures = set["signatures"].as_array().expect("a list");
+    let kid = |signature: &Value| decode(&signature["protected"])["kid"].as_str().expect("a kid").to_owned();
+    (signatures.iter().map(kid).collect(), decode(&set["payload"]))
+}
+
+#[test]
+fn keys_are_rotated_by_a_command_beside_a_running_server() {
+    actix_rt::System::new().block_on(async {
+        let (folder, secret) = configured(None);
+        let server = Server::start(folder.path());
+        let portal = Portal { server: &server, secret: &secret };
+        let phone = portal.enrol("alice").await;
+        let first = phone.enrolled["server_keys"][0]["kid"].as_str().expect("a kid").to_owned();
+        let (signed_by, claims) = published(&phone).await;
+        assert_eq!(
+            (signed_by.as_slice(), &claims["iss"]),
+            ([first.clone()].as_slice(), &json!(server.issuer))
+        );
+        let (code, listed) = keys(folder.path(), &["rotate"]);
+        assert_eq!((code, listed.lines().count()), (Some(0), 2), "{listed}");
+        let deadline = Instant::now() + SOON;
+        while published(&phone).await.0.len() < 2 {
+            assert!(Instant::now() < deadline, "the server does not follow\n{}", server.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let (code, refused) = keys(folder.path(), &["rotate"]);
+        assert_eq!(code, Some(1), "{refused}");
+        assert!(refused.contains("a rotation is under way"), "{refused}");
+        assert_eq!(keys(folder.path(), &["rotate", "--compromised", &first]).0, Some(0));
+        let (code, listed) = keys(folder.path(), &["list"]);
+        assert!(code == Some(0) && !listed.contains(&first) && listed.contains("signs"), "{listed}");
+        while published(&phone).await.0.contains(&first) {
+            assert!(Instant::now() < deadline + SOON, "the server does not follow\n{}", server.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+}

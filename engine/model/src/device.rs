@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::{AppName, DeviceId, DeviceKey, EnrollmentId, KeyId, KeyUse, PublicKey, PushTarget, UnixMs, User};
+use crate::{
+    AppName, DeviceId, DeviceKey, EnrollmentId, KeyId, KeyUse, PublicKey, PushTarget, ServerKeyPair, UnixMs,
+    User,
+};
 
 /// The operating system of a phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -210,6 +213,8 @@ pub struct Device {
     pub created_at: UnixMs,
     /// When it last enrolled or answered.
     pub last_used_at: UnixMs,
+    /// The server key that signs its challenges, where it has one for itself.
+    pub server_key: Option<Box<ServerKeyPair>>,
 }
 
 impl Device {

@@ -1,6 +1,8 @@
 //! Enrolments: a portal's invitation to register one phone for one user and one app.
 
-use crate::{AppName, ClientId, DeviceId, DurationMs, EnrollmentId, TransactionId, UnixMs, User};
+use crate::{
+    AppName, ClientId, DeviceId, DurationMs, EnrollmentId, KeyId, ServerKeyPair, TransactionId, UnixMs, User,
+};
 
 /// SHA-256 of an activation code's ASCII text; the code itself is never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,6 +132,10 @@ pub struct Enrollment {
     pub authorized_by: Option<TransactionId>,
     /// How far it is.
     pub state: EnrollmentState,
+    /// The names of the server keys that the phone will be told, fixed at the opening.
+    pub server_kids: Vec<KeyId>,
+    /// The server key that the phone will have for itself, where its app says so; gone once a phone was enrolled.
+    pub server_key: Option<Box<ServerKeyPair>>,
 }
 
 impl Enrollment {

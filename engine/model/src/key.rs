@@ -97,6 +97,39 @@ pub struct PublicKey {
     pub y: [u8; 32],
 }
 
+/// The private half of a server key that one device has for itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerSecret([u8; 32]);
+
+impl ServerSecret {
+    /// The scalar whose bytes are `bytes`, big-endian.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The scalar; only for signing and storing.
+    pub const fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ServerSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ServerSecret([redacted])")
+    }
+}
+
+/// A signing key of the server for one device alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerKeyPair {
+    /// Its name.
+    pub kid: KeyId,
+    /// What the phone checks challenges with.
+    pub public_key: PublicKey,
+    /// What challenges are signed with.
+    pub secret: ServerSecret,
+}
+
 /// One registered key of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceKey {

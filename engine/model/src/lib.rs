@@ -31,7 +31,7 @@ pub use enrollment::{
 };
 pub use id::{DeviceId, EnrollmentId, IdError, Partition, PushId, TransactionId};
 pub use idempotency::{Fingerprint, Idempotency, IdempotencyKey};
-pub use key::{DeviceKey, KeyId, KeyUse, Nonce, PublicKey, Thumbprint};
+pub use key::{DeviceKey, KeyId, KeyUse, Nonce, PublicKey, ServerKeyPair, ServerSecret, Thumbprint};
 pub use name::{
     AppName, ClientId, MasterKeyName, NameError, OperatorName, ProviderName, RealmName, TypeName,
 };

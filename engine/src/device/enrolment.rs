@@ -156,6 +156,7 @@ impl EnrolmentRequest {
             encryption_key: self.encryption_key,
             created_at: now,
             last_used_at: now,
+            server_key: None,
         })
     }
 }

@@ -32,6 +32,8 @@ fn enrollment() -> Enrollment {
         expires_at: NOW,
         authorized_by: None,
         state: EnrollmentState::Pending,
+        server_kids: vec![],
+        server_key: None,
     }
 }
 

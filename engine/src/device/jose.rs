@@ -31,6 +31,8 @@ pub enum TokenType {
     Challenge,
     /// What a phone answers.
     Answer,
+    /// What the server tells of its keys.
+    Keys,
 }
 
 impl TokenType {
@@ -41,6 +43,7 @@ impl TokenType {
             Self::Enrol => "tocsin-enrol+jwt",
             Self::Challenge => "tocsin-challenge+jwt",
             Self::Answer => "tocsin-answer+jwt",
+            Self::Keys => "tocsin-keys+jwt",
         }
     }
 }

@@ -44,6 +44,9 @@ pub use proof::{
 pub use replay::{ReplayLimits, ReplayMemory};
 pub use request_message::request_message;
 pub use seal::{SealError, seal_challenge};
-pub use server_keys::{ServerJwk, ServerKey, ServerKeyError, ServerKeys, key_set_hash};
+pub use server_keys::{
+    KeyLives, KeyRing, RotationRefused, SealFault, ServerJwk, ServerKey, ServerKeyError, ServerKeys,
+    key_set_hash, unique_key_pair,
+};
 pub use signature_pool::{SignaturePool, SignaturePoolError};
 pub use wrong_codes::WrongCodes;

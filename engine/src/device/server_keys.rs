@@ -1,35 +1,31 @@
-//! The server's signing keys: P-256, in `server-keys.json` in the data folder, mode 0600.
+//! The server's signing keys: P-256, those of the whole deployment and those of single devices.
 //!
-//! Made at the first start and loaded ever after: phones pin them, so a lost file means that every phone must
-//! enrol again. A file that others may read is refused, because its keys may be known. Private halves appear in
-//! no debug print; buffers that held one are wiped. Replacing keys is not done here yet.
+//! `file` keeps the deployment's in the data folder, `ring` says which of them signs when, `set` signs what phones are
+//! told of them. A device of an app with `unique_server_keys` has a key of its own, which lives in its record as long
+//! as it. Private halves appear in no debug print; buffers that held one are wiped.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+mod file;
+mod ring;
+mod set;
+
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::encoding::AsBigEndian as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
-use tocsin_model::{KeyId, PublicKey};
+use serde::Serialize;
+use tocsin_model::{Device, DurationMs, Enrollment, KeyId, PublicKey, ServerKeyPair, UnixMs};
+use tocsin_storage::{SealError, Sealer};
 use zeroize::Zeroizing;
 
-use super::encoding::{base64url, decode_array, key_id_text, parse_key_id};
+use super::encoding::{base64url, key_id_text};
 use super::jose::TokenType;
-use super::jwk::{parse_jwk, sha256, thumbprint, uncompressed_point};
-
-/// The name of the file in the data folder.
-const FILE_NAME: &str = "server-keys.json";
-/// The name under which a new file is written before it takes its place.
-const FILE_NAME_NEW: &str = "server-keys.json.new";
-/// The largest key file that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
-/// Permission bits that must not be set: anything for group and others.
-const MODE_FORBIDDEN: u32 = 0o077;
+use super::jwk::{sha256, thumbprint, uncompressed_point};
+use file::{FileStamp, KeyFolder};
+pub use ring::{KeyRing, RotationRefused};
 
 /// Why the server's keys could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +57,14 @@ pub enum ServerKeyError {
         /// What is wrong, without any of its content.
         fault: &'static str,
     },
+    /// The file is sealed by a master key that is not configured, or does not open.
+    #[error("{path}: {source}")]
+    Sealed {
+        /// The file.
+        path: PathBuf,
+        /// Why it does not open; `None` when there is no master key.
+        source: SealFault,
+    },
     /// The cryptographic library made no key or signature.
     #[error("the cryptographic library failed to {attempt}")]
     Crypto {
@@ -69,11 +73,24 @@ pub enum ServerKeyError {
     },
 }
 
+/// Why a sealed key file does not open.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub enum SealFault {
+    /// There is no master key.
+    #[error("it is sealed, and no master key is configured: name it in [master_keys.NAME]")]
+    NoMasterKey,
+    /// The master keys do not open it.
+    #[error(transparent)]
+    Refused(#[from] SealError),
+}
+
 /// One signing key of the server.
 pub struct ServerKey {
     kid: KeyId,
     public_key: PublicKey,
     pair: EcdsaKeyPair,
+    not_before: UnixMs,
+    retired_at: Option<UnixMs>,
 }
 
 /// The public half of a server key as phones are told it.
@@ -89,44 +106,198 @@ pub struct ServerJwk {
     alg: &'static str,
 }
 
-/// The server's signing keys, never empty; the first one signs.
-#[derive(Debug)]
-pub struct ServerKeys(Vec<ServerKey>);
+/// How long keys live: a new one is published before it signs, a retired one goes on signing the published set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyLives {
+    /// Between the making of a key and its first challenge.
+    pub overlap: DurationMs,
+    /// Between the retirement of a key and its end.
+    pub retired: DurationMs,
+}
+
+/// The server's signing keys, as they stand now; clones share them.
+#[derive(Clone)]
+pub struct ServerKeys(Arc<Shared>);
+
+struct Shared {
+    folder: KeyFolder,
+    ring: ArcSwap<KeyRing>,
+    seen: Mutex<FileStamp>,
+    lives: KeyLives,
+}
+
+/// The lives that the configuration has by default.
+impl Default for KeyLives {
+    fn default() -> Self {
+        let day_s = 24 * 60 * 60;
+        Self { overlap: DurationMs::from_seconds(30 * day_s), retired: DurationMs::from_seconds(400 * day_s) }
+    }
+}
 
 impl ServerKeys {
     /// Loads the keys of `data_folder`, or makes and stores one at the first start. Blocks on the disk.
     pub fn load_or_create(data_folder: &Path) -> Result<Self, ServerKeyError> {
-        let path = data_folder.join(FILE_NAME);
-        match File::open(&path) {
-            Ok(file) => load(&path, file),
-            Err(error) if error.kind() == ErrorKind::NotFound => create(data_folder),
-            Err(source) => Err(ServerKeyError::Io { path, source }),
+        Self::open(data_folder, None, KeyLives::default(), UnixMs::new(0))
+    }
+
+    /// As [`ServerKeys::load_or_create`], with a master key and lives; a file that its present master key has not
+    /// sealed is sealed anew.
+    pub fn open(
+        data_folder: &Path,
+        sealer: Option<Arc<Sealer>>,
+        lives: KeyLives,
+        now: UnixMs,
+    ) -> Result<Self, ServerKeyError> {
+        let folder = KeyFolder::new(data_folder, sealer);
+        let (ring, seen) = folder.load_or_create(now)?;
+        Ok(Self(Arc::new(Shared {
+            folder,
+            ring: ArcSwap::from_pointee(ring),
+            seen: Mutex::new(seen),
+            lives,
+        })))
+    }
+
+    /// The keys at this moment.
+    pub fn ring(&self) -> Arc<KeyRing> {
+        self.0.ring.load_full()
+    }
+
+    /// How long keys live.
+    pub fn lives(&self) -> KeyLives {
+        self.0.lives
+    }
+
+    /// Takes over what a command has changed in the file; answers whether it had. Blocks on the disk.
+    pub fn follow_file(&self) -> Result<bool, ServerKeyError> {
+        let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.0.folder.stamp()? == *seen {
+            return Ok(false);
+        }
+        let (ring, stamp) = self.0.folder.load()?;
+        *seen = stamp;
+        self.0.ring.store(Arc::new(ring));
+        Ok(true)
+    }
+
+    /// Changes the keys and stores them; one such change at a time, whichever process makes it. Blocks on the disk.
+    pub fn change(
+        &self,
+        change: impl FnOnce(KeyRing) -> Result<KeyRing, RotationRefused>,
+    ) -> Result<Result<(), RotationRefused>, ServerKeyError> {
+        let changed = self.0.folder.change(change)?;
+        self.follow_file()?;
+        Ok(changed)
+    }
+
+    /// The keys that a new enrolment is told: those that sign challenges now or will.
+    pub fn enrolment_kids(&self, now: UnixMs) -> Vec<KeyId> {
+        self.ring().for_enrolment(now).map(|key| key.kid).collect()
+    }
+
+    /// The public halves of an enrolment's set, as its reply lists them. A key that was compromised since is gone.
+    pub fn jwks_of(&self, enrollment: &Enrollment, device: Option<&Device>) -> Vec<ServerJwk> {
+        match own_key(enrollment, device) {
+            Some(own) => vec![ServerJwk::of(&own.kid, &own.public_key)],
+            None => self.ring().named(&enrollment.server_kids).map(|key| key.jwk()).collect(),
         }
     }
 
-    /// The key that signs now.
-    pub fn current(&self) -> &ServerKey {
-        &self.0[0]
+    /// The hash `k` of [`ServerKeys::jwks_of`].
+    pub fn key_set_hash_of(&self, enrollment: &Enrollment) -> String {
+        match own_key(enrollment, None) {
+            Some(own) => key_set_hash([&own.public_key]),
+            None => key_set_hash(self.ring().named(&enrollment.server_kids).map(ServerKey::public_key)),
+        }
     }
 
-    /// The public halves, as the reply to an enrolment lists them.
-    pub fn jwks(&self) -> Vec<ServerJwk> {
-        self.0.iter().map(ServerKey::jwk).collect()
+    /// A compact challenge over `payload` for this device, by its own key if it has one, else by the one that
+    /// signs now; a private-key operation, for the signature pool.
+    pub fn sign_challenge(
+        &self,
+        own: Option<&ServerKeyPair>,
+        now: UnixMs,
+        payload: &[u8],
+    ) -> Result<String, ServerKeyError> {
+        match own {
+            Some(own) => ServerKey::restore(own)?.sign(TokenType::Challenge, payload),
+            None => self.ring().signing(now).sign(TokenType::Challenge, payload),
+        }
     }
 
-    /// The hash `k` of [`ServerKeys::jwks`].
-    pub fn key_set_hash(&self) -> String {
-        key_set_hash(self.0.iter().map(ServerKey::public_key))
+    /// What `GET /device/v1/server-keys` answers this device; private-key operations, for the signature pool.
+    pub fn signed_set(
+        &self,
+        own: Option<&ServerKeyPair>,
+        issuer: &str,
+        now: UnixMs,
+    ) -> Result<String, ServerKeyError> {
+        match own {
+            Some(own) => set::signed(&[&ServerKey::restore(own)?], issuer, now),
+            None => {
+                let ring = self.ring();
+                let published: Vec<&ServerKey> = ring.published(now, self.0.lives.retired).collect();
+                set::signed(&published, issuer, now)
+            }
+        }
     }
 }
 
+impl fmt::Debug for ServerKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("ServerKeys").field(&*self.ring()).finish()
+    }
+}
+
+/// A key of its own, in the device's record once there is one, before in the enrolment's.
+fn own_key<'r>(enrollment: &'r Enrollment, device: Option<&'r Device>) -> Option<&'r ServerKeyPair> {
+    device.and_then(|device| device.server_key.as_deref()).or(enrollment.server_key.as_deref())
+}
+
+/// A key pair for one device, made when its enrolment is opened.
+pub fn unique_key_pair() -> Result<ServerKeyPair, ServerKeyError> {
+    let key = ServerKey::generate(UnixMs::new(0))?;
+    let secret = key.secret()?;
+    Ok(ServerKeyPair {
+        kid: key.kid,
+        public_key: key.public_key,
+        secret: tocsin_model::ServerSecret::new(*secret),
+    })
+}
+
 impl ServerKey {
-    fn generate() -> Result<Self, ServerKeyError> {
+    fn generate(not_before: UnixMs) -> Result<Self, ServerKeyError> {
         let failed = |_| ServerKeyError::Crypto { attempt: "make a server key" };
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(failed)?;
         let mut kid = [0; 16];
         aws_lc_rs::rand::fill(&mut kid).map_err(failed)?;
-        Ok(Self { kid: KeyId::from_bytes(kid), public_key: public_half(&pair), pair })
+        let (kid, public_key) = (KeyId::from_bytes(kid), public_half(&pair));
+        Ok(Self { kid, public_key, pair, not_before, retired_at: None })
+    }
+
+    fn restore(own: &ServerKeyPair) -> Result<Self, ServerKeyError> {
+        let pair = pair_of(own.secret.expose(), &own.public_key)
+            .map_err(|_| ServerKeyError::Crypto { attempt: "take up a device's server key" })?;
+        let (kid, public_key) = (own.kid, own.public_key);
+        Ok(Self { kid, public_key, pair, not_before: UnixMs::new(0), retired_at: None })
+    }
+
+    fn secret(&self) -> Result<Zeroizing<[u8; 32]>, ServerKeyError> {
+        let secret = self.pair.private_key().as_be_bytes();
+        let secret = secret.map_err(|_| ServerKeyError::Crypto { attempt: "write out a server key" })?;
+        let mut bytes = Zeroizing::new([0; 32]);
+        bytes.copy_from_slice(secret.as_ref());
+        Ok(bytes)
+    }
+
+    /// From when on it signs challenges.
+    pub fn not_before(&self) -> UnixMs {
+        self.not_before
+    }
+
+    /// From when on it signs challenges no more.
+    pub fn retired_at(&self) -> Option<UnixMs> {
+        self.retired_at
     }
 
     /// The name that the headers of its signatures carry.
@@ -140,27 +311,35 @@ impl ServerKey {
     }
 
     fn jwk(&self) -> ServerJwk {
-        ServerJwk {
-            kty: "EC",
-            crv: "P-256",
-            x: base64url(&self.public_key.x),
-            y: base64url(&self.public_key.y),
-            kid: key_id_text(&self.kid),
-            key_use: "sig",
-            alg: "ES256",
-        }
+        ServerJwk::of(&self.kid, &self.public_key)
     }
 
     /// A compact JWS of type `typ` over `payload`; a private-key operation, for the signature pool.
     pub fn sign(&self, typ: TokenType, payload: &[u8]) -> Result<String, ServerKeyError> {
-        let header =
-            format!(r#"{{"alg":"ES256","typ":"{}","kid":"{}"}}"#, typ.as_str(), key_id_text(&self.kid));
-        let signing_input = format!("{}.{}", base64url(header.as_bytes()), base64url(payload));
-        let signature = self
-            .pair
-            .sign(&SystemRandom::new(), signing_input.as_bytes())
-            .map_err(|_| ServerKeyError::Crypto { attempt: "sign" })?;
-        Ok(format!("{signing_input}.{}", base64url(signature.as_ref())))
+        let protected = self.protected(typ);
+        let payload = base64url(payload);
+        let signature = self.signature(&protected, &payload)?;
+        Ok(format!("{protected}.{payload}.{signature}"))
+    }
+
+    /// The protected header, encoded.
+    fn protected(&self, typ: TokenType) -> String {
+        let kid = key_id_text(&self.kid);
+        base64url(format!(r#"{{"alg":"ES256","typ":"{}","kid":"{kid}"}}"#, typ.as_str()).as_bytes())
+    }
+
+    /// The signature over an encoded header and payload, encoded.
+    fn signature(&self, protected: &str, payload: &str) -> Result<String, ServerKeyError> {
+        let signed = self.pair.sign(&SystemRandom::new(), format!("{protected}.{payload}").as_bytes());
+        let signature = signed.map_err(|_| ServerKeyError::Crypto { attempt: "sign" })?;
+        Ok(base64url(signature.as_ref()))
+    }
+}
+
+impl ServerJwk {
+    fn of(kid: &KeyId, key: &PublicKey) -> Self {
+        let (x, y) = (base64url(&key.x), base64url(&key.y));
+        Self { kty: "EC", crv: "P-256", x, y, kid: key_id_text(kid), key_use: "sig", alg: "ES256" }
     }
 }
 
@@ -189,126 +368,14 @@ fn public_half(pair: &EcdsaKeyPair) -> PublicKey {
     key
 }
 
-/// The disk form: private JWKs (RFC 7518, section 6.2.2) under a format number.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyFile {
-    format: u32,
-    keys: Vec<StoredKey>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredKey {
-    kty: String,
-    crv: String,
-    kid: String,
-    x: String,
-    y: String,
-    d: SecretText,
-}
-
-const FILE_FORMAT: u32 = 1;
-
-/// A text that is wiped when dropped.
-struct SecretText(Zeroizing<String>);
-
-impl Serialize for SecretText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for SecretText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Zeroizing::new).map(Self)
-    }
-}
-
-impl StoredKey {
-    fn of(key: &ServerKey) -> Result<Self, ServerKeyError> {
-        let secret = key.pair.private_key().as_be_bytes();
-        let secret = secret.map_err(|_| ServerKeyError::Crypto { attempt: "write out a server key" })?;
-        Ok(Self {
-            kty: "EC".to_owned(),
-            crv: "P-256".to_owned(),
-            kid: key_id_text(&key.kid),
-            x: base64url(&key.public_key.x),
-            y: base64url(&key.public_key.y),
-            d: SecretText(Zeroizing::new(base64url(secret.as_ref()))),
-        })
-    }
-
-    fn restore(&self) -> Result<ServerKey, &'static str> {
-        let text = |value: &str| Value::String(value.to_owned());
-        let public: Map<String, Value> =
-            [("kty", &self.kty), ("crv", &self.crv), ("x", &self.x), ("y", &self.y)]
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), text(value)))
-                .collect();
-        let public_key = parse_jwk(&public).map_err(|_| "a public half is not a P-256 key")?;
-        let kid = parse_key_id(&self.kid).ok_or("a kid is not 16 bytes of base64url")?;
-        let secret =
-            decode_array::<32>(&self.d.0).map(Zeroizing::new).ok_or("a private half is not 32 bytes")?;
-        let pair = EcdsaKeyPair::from_private_key_and_public_key(
-            &ECDSA_P256_SHA256_FIXED_SIGNING,
-            secret.as_slice(),
-            &uncompressed_point(&public_key),
-        );
-        let pair = pair.map_err(|_| "the halves of a key do not fit")?;
-        Ok(ServerKey { kid, public_key, pair })
-    }
-}
-
-fn load(path: &Path, file: File) -> Result<ServerKeys, ServerKeyError> {
-    let failed = |source| ServerKeyError::Io { path: path.to_owned(), source };
-    let malformed = |fault| ServerKeyError::Malformed { path: path.to_owned(), fault };
-    // The opened file is asked, not the path, so that what is checked is what is read.
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
-    if mode & MODE_FORBIDDEN != 0 {
-        return Err(ServerKeyError::TooOpen { path: path.to_owned(), mode });
-    }
-    // As large as the file may be, so that no growing leaves a copy behind.
-    let mut text = Zeroizing::new(String::with_capacity(FILE_BYTES_MAX as usize));
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
-    let stored: KeyFile =
-        serde_json::from_str(&text).map_err(|_| malformed("it is not JSON of the expected shape"))?;
-    if stored.format != FILE_FORMAT {
-        return Err(malformed("its format is not 1, the one that this version reads"));
-    }
-    if stored.keys.is_empty() {
-        return Err(malformed("it holds no key"));
-    }
-    let keys: Result<Vec<_>, _> = stored.keys.iter().map(StoredKey::restore).collect();
-    keys.map(ServerKeys).map_err(malformed)
-}
-
-fn create(data_folder: &Path) -> Result<ServerKeys, ServerKeyError> {
-    let key = ServerKey::generate()?;
-    let stored = KeyFile { format: FILE_FORMAT, keys: vec![StoredKey::of(&key)?] };
-    let mut text = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX as usize));
-    serde_json::to_writer(&mut *text, &stored)
-        .map_err(|_| ServerKeyError::Crypto { attempt: "write out a server key" })?;
-    write_new(data_folder, &text)
-        .map_err(|source| ServerKeyError::Io { path: data_folder.join(FILE_NAME), source })?;
-    Ok(ServerKeys(vec![key]))
-}
-
-/// Either the whole file is there after this, also across a power failure, or none. One process at a time has
-/// the data folder (the database's lock), so that nobody else writes here.
-fn write_new(data_folder: &Path, text: &[u8]) -> io::Result<()> {
-    let new = data_folder.join(FILE_NAME_NEW);
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    std::fs::rename(&new, data_folder.join(FILE_NAME))?;
-    File::open(data_folder)?.sync_all()
+/// The pair of these halves, if they fit.
+fn pair_of(secret: &[u8; 32], public_key: &PublicKey) -> Result<EcdsaKeyPair, aws_lc_rs::error::KeyRejected> {
+    EcdsaKeyPair::from_private_key_and_public_key(
+        &ECDSA_P256_SHA256_FIXED_SIGNING,
+        secret,
+        &uncompressed_point(public_key),
+    )
 }
 
 #[cfg(test)]
-#[path = "server_keys_tests.rs"]
 mod tests;

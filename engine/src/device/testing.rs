@@ -100,6 +100,7 @@ impl TestPhone {
             encryption_key: None,
             created_at: NOW,
             last_used_at: NOW,
+            server_key: None,
         };
         Self { key, device }
     }

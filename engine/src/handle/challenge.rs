@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tocsin_model::{
     Device, DeviceId, ErrorCode, KeptChallenge, Problem, PublicKey, Recipient, RequestMessage,
-    SealedChallenge, Transaction, TransactionId, UnixMs,
+    SealedChallenge, ServerKeyPair, Transaction, TransactionId, UnixMs,
 };
 
 use super::Handle;
-use crate::device::{TokenType, challenge_payload, request_message, seal_challenge, thumbprint};
+use crate::device::{challenge_payload, request_message, seal_challenge, thumbprint};
 use crate::error::store_problem;
 use crate::transaction::News;
 
@@ -33,6 +33,20 @@ pub enum ChallengeForm {
     Signed(String),
     /// The same, readable by the phone alone.
     Sealed(SealedChallenge),
+}
+
+/// What a challenge for a phone depends on, beside the transaction.
+pub(super) struct ChallengedPhone {
+    device_id: DeviceId,
+    encryption_key: Option<PublicKey>,
+    server_key: Option<Box<ServerKeyPair>>,
+}
+
+impl ChallengedPhone {
+    pub(super) fn of(device: &Device) -> Self {
+        let (encryption_key, server_key) = (device.encryption_key, device.server_key.clone());
+        Self { device_id: device.id, encryption_key, server_key }
+    }
 }
 
 impl Handle {
@@ -65,9 +79,12 @@ impl Handle {
         if now >= transaction.expires_at {
             return Err(self.overdue(id).await);
         }
+        let own = device.server_key.as_deref();
         let form = match &device.encryption_key {
-            None => ChallengeForm::Signed(self.sign_challenge(&transaction, recipient, now).await?),
-            Some(key) => ChallengeForm::Sealed(self.one_seal(&transaction, recipient, key, now).await?),
+            None => ChallengeForm::Signed(self.sign_challenge(&transaction, recipient, own, now).await?),
+            Some(key) => {
+                ChallengeForm::Sealed(self.one_seal(&transaction, recipient, (key, own), now).await?)
+            }
         };
         if recipient.delivery.is_some() {
             self.0.registry.tell(id, News::Fetched(device.id));
@@ -80,16 +97,17 @@ impl Handle {
     pub(super) async fn challenges_to_keep(
         &self,
         transaction: &Transaction,
-        encryption_keys: &[(DeviceId, Option<PublicKey>)],
+        phones: &[ChallengedPhone],
     ) -> Result<Vec<(DeviceId, KeptChallenge)>, Problem> {
         let (now, handed_out) = (transaction.created_at, transaction.request_message.is_asked_for());
         let mut kept = Vec::new();
-        for (device_id, key) in encryption_keys {
+        for ChallengedPhone { device_id, encryption_key, server_key } in phones {
+            let own = server_key.as_deref();
             let recipient = transaction.recipient(device_id).ok_or_else(Problem::internal)?;
-            let challenge = match key {
-                Some(key) => KeptChallenge::Sealed(self.seal(transaction, recipient, key, now).await?),
+            let challenge = match encryption_key {
+                Some(key) => KeptChallenge::Sealed(self.seal(transaction, recipient, (key, own), now).await?),
                 None if handed_out => {
-                    KeptChallenge::Signed(self.sign_challenge(transaction, recipient, now).await?.into())
+                    KeptChallenge::Signed(self.sign_challenge(transaction, recipient, own, now).await?.into())
                 }
                 None => continue,
             };
@@ -119,7 +137,7 @@ impl Handle {
         &self,
         transaction: &Transaction,
         recipient: &Recipient,
-        key: &PublicKey,
+        (key, own): (&PublicKey, Option<&ServerKeyPair>),
         now: UnixMs,
     ) -> Result<SealedChallenge, Problem> {
         let (id, device_id, to) = (transaction.id, recipient.device_id, thumbprint(key));
@@ -128,7 +146,7 @@ impl Handle {
         if let Some(sealed) = kept.and_then(|kept| kept.sealed_to(&to)) {
             return Ok(sealed);
         }
-        let fresh = KeptChallenge::Sealed(self.seal(transaction, recipient, key, now).await?);
+        let fresh = KeptChallenge::Sealed(self.seal(transaction, recipient, (key, own), now).await?);
         let stands = self.store().keep_challenge(id, device_id, fresh).await;
         let stands = stands.map_err(|error| store_problem(&error))?;
         stands.sealed_to(&to).ok_or_else(Problem::internal)
@@ -138,10 +156,10 @@ impl Handle {
         &self,
         transaction: &Transaction,
         recipient: &Recipient,
-        key: &PublicKey,
+        (key, own): (&PublicKey, Option<&ServerKeyPair>),
         now: UnixMs,
     ) -> Result<SealedChallenge, Problem> {
-        let jws = self.sign_challenge(transaction, recipient, now).await?;
+        let jws = self.sign_challenge(transaction, recipient, own, now).await?;
         let (id, key) = (transaction.id, *key);
         let sealed = self.run_signature(move || seal_challenge(&jws, &id, &key)).await?;
         sealed.map_err(|error| {
@@ -154,13 +172,13 @@ impl Handle {
         &self,
         transaction: &Transaction,
         recipient: &Recipient,
+        own: Option<&ServerKeyPair>,
         now: UnixMs,
     ) -> Result<String, Problem> {
         let payload = challenge_payload(transaction, recipient, self.issuer(), now);
-        let core = Arc::clone(&self.0);
-        let signed = self
-            .run_signature(move || core.server_keys.current().sign(TokenType::Challenge, &payload))
-            .await?;
+        let (core, own) = (Arc::clone(&self.0), own.cloned());
+        let sign = move || core.server_keys.sign_challenge(own.as_ref(), now, &payload);
+        let signed = self.run_signature(sign).await?;
         signed.map_err(|error| {
             tracing::error!(%error, "a challenge cannot be signed");
             Problem::internal()

@@ -1,5 +1,7 @@
 //! What phones ask: prove themselves and answer.
 
+use std::sync::Arc;
+
 use tocsin_model::{Device, DeviceId, DeviceStatus, ErrorCode, KeyId, Problem, State, TransactionId, UnixMs};
 
 use super::Handle;
@@ -56,6 +58,17 @@ impl Handle {
             return Ok(());
         }
         Err(Problem::new(ErrorCode::UpgradeRequired, "update the app, then tell its new version"))
+    }
+
+    /// The server keys that this phone is to know, as a JWS in general JSON serialization.
+    pub async fn server_keys(&self, call: DeviceCall<'_>) -> Result<String, Problem> {
+        let device = self.authenticate(call).await?;
+        let (core, now) = (Arc::clone(&self.0), self.clock().now());
+        let sign = move || core.server_keys.signed_set(device.server_key.as_deref(), &core.issuer, now);
+        self.run_signature(sign).await?.map_err(|error| {
+            tracing::error!(%error, "the set of server keys cannot be signed");
+            Problem::internal()
+        })
     }
 
     /// Takes a phone's answer (the body of `call`) to the transaction of the path; answers with the state it made.

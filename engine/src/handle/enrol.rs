@@ -93,7 +93,7 @@ impl Handle {
     fn enrolled_device(&self, enrollment: &Enrollment, device: Device) -> EnrolledDevice {
         let waits = device.status == DeviceStatus::Unconfirmed;
         EnrolledDevice {
-            server_keys: self.0.server_keys.jwks(),
+            server_keys: self.0.server_keys.jwks_of(enrollment, Some(&device)),
             confirmation_number: waits.then(|| self.0.codes.confirmation_number(enrollment.id)),
             device,
         }

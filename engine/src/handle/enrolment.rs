@@ -5,14 +5,15 @@ use aws_lc_rs::hmac;
 use tocsin_config::{App, Requirement};
 use tocsin_model::{
     AppName, CONFIRMATION_TRIES_MAX, ClientId, Device, DurationMs, Enrollment, EnrollmentId,
-    EnrollmentStanding, EnrollmentState, ErrorCode, Idempotency, Problem, TransactionId, UnixMs, User,
+    EnrollmentStanding, EnrollmentState, ErrorCode, Idempotency, KeyId, Problem, ServerKeyPair,
+    TransactionId, UnixMs, User,
 };
 use tocsin_storage::{
     EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, NewEnrollment, Pending, StoreErrorKind,
 };
 
 use super::{Handle, random_bytes};
-use crate::device::{ActivationCode, ServerJwk};
+use crate::device::{ActivationCode, ServerJwk, unique_key_pair};
 use crate::error::store_problem;
 use crate::limits::ASK_AGAIN_MAX;
 
@@ -57,6 +58,12 @@ pub struct EnrolledDevice {
     pub confirmation_number: Option<String>,
 }
 
+/// The server keys of an enrolment.
+struct EnrollmentKeys {
+    kids: Vec<KeyId>,
+    own: Option<Box<ServerKeyPair>>,
+}
+
 /// Derives activation codes from the enrolment's id, so that a repeated call is told the same one although only
 /// its hash is stored.
 pub(crate) struct DerivedCodes(hmac::Key);
@@ -94,10 +101,11 @@ impl Handle {
     /// Opens an enrolment: one phone may register with its code, once and in time.
     pub async fn open_enrollment(&self, request: EnrollmentRequest) -> Result<OpenedEnrollment, Problem> {
         self.refuse_while_draining()?;
-        let config = self.config();
+        let (config, now) = (self.config(), self.clock().now());
         refuse_unless(config.switches.enrollment, "enrolling is switched off")?;
         let app = config.apps.get(&request.app).ok_or_else(Problem::internal)?;
-        let enrollment = self.compose_enrollment(&request, app, self.clock().now())?;
+        let server_keys = self.enrollment_keys(app, now).await?;
+        let enrollment = self.compose_enrollment(&request, app, server_keys, now)?;
         let new = NewEnrollment {
             enrollment: enrollment.clone(),
             mode: app.mode,
@@ -116,10 +124,23 @@ impl Handle {
         }
     }
 
+    /// The keys that challenges will be signed with: of the deployment, or one for this phone alone.
+    async fn enrollment_keys(&self, app: &App, now: UnixMs) -> Result<EnrollmentKeys, Problem> {
+        if !app.unique_server_keys {
+            return Ok(EnrollmentKeys { kids: self.0.server_keys.enrolment_kids(now), own: None });
+        }
+        let own = self.run_signature(unique_key_pair).await?.map_err(|error| {
+            tracing::error!(%error, "a server key cannot be made");
+            Problem::internal()
+        })?;
+        Ok(EnrollmentKeys { kids: vec![own.kid], own: Some(Box::new(own)) })
+    }
+
     fn compose_enrollment(
         &self,
         request: &EnrollmentRequest,
         app: &App,
+        server_keys: EnrollmentKeys,
         now: UnixMs,
     ) -> Result<Enrollment, Problem> {
         let longest = app.activation_time_to_live;
@@ -143,12 +164,14 @@ impl Handle {
             expires_at: now.plus(time_to_live),
             authorized_by: request.authorized_by,
             state: EnrollmentState::Pending,
+            server_kids: server_keys.kids,
+            server_key: server_keys.own,
         })
     }
 
     fn opened(&self, enrollment: Enrollment, seen_before: bool) -> OpenedEnrollment {
         let activation_code = self.0.codes.activation_code(enrollment.id);
-        let server_key_set_hash = self.0.server_keys.key_set_hash();
+        let server_key_set_hash = self.0.server_keys.key_set_hash_of(&enrollment);
         OpenedEnrollment { enrollment, activation_code, seen_before, server_key_set_hash }
     }
 

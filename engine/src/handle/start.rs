@@ -11,6 +11,7 @@ use tocsin_model::{
 };
 use tocsin_storage::Created;
 
+use super::challenge::ChallengedPhone;
 use super::enrolment::refuse_unless;
 use super::{Handle, random_bytes};
 use crate::device::check_challenge_size;
@@ -60,9 +61,8 @@ impl Handle {
         let transaction = compose(&config, &request, kind, &eligible, called_at)?;
         check_challenge_size(&transaction, self.issuer())?;
         let permit = self.0.registry.admission().admit(transaction.id, &request.client, &request.user)?;
-        let encryption_keys: Vec<_> =
-            eligible.iter().map(|eligible| (eligible.device.id, eligible.device.encryption_key)).collect();
-        let challenges = self.challenges_to_keep(&transaction, &encryption_keys).await?;
+        let phones: Vec<_> = eligible.iter().map(|eligible| ChallengedPhone::of(&eligible.device)).collect();
+        let challenges = self.challenges_to_keep(&transaction, &phones).await?;
         let targets: Vec<(DeviceId, Target)> = eligible
             .into_iter()
             .filter(|eligible| eligible.provider.is_some())

@@ -102,7 +102,10 @@ impl Challenge {
         if claims.0.get("v") != Some(&Value::from(1)) {
             return Err(Refusal::UnknownVersion);
         }
-        claims.seconds("iat")?;
+        let made_at_s = claims.seconds("iat")?;
+        if jose::kid_of(compact).is_some_and(|kid| keys.is_retired(&kid, made_at_s)) {
+            return Err(Refusal::RetiredKey);
+        }
         if claims.seconds("exp")? <= expected.now_s {
             return Err(Refusal::Expired);
         }

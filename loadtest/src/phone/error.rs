@@ -29,6 +29,12 @@ pub enum Refusal {
     /// It is over.
     #[error("it has expired")]
     Expired,
+    /// It is older than a set of keys that the phone has taken.
+    #[error("it is older than the set of keys that the phone has")]
+    Outdated,
+    /// The key that it names has retired: it signs no challenge any more.
+    #[error("it is by a key that has retired")]
+    RetiredKey,
     /// Its version is not 1.
     #[error("its version is not 1")]
     UnknownVersion,

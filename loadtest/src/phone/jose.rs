@@ -23,6 +23,12 @@ pub(super) fn sign(key: &PhoneKey, typ: &str, kid: Option<&str>, claims: &impl s
     format!("{input}.{signature}")
 }
 
+/// The `kid` in the header of a JWS, if it has a readable one; nothing of it is verified.
+pub(super) fn kid_of(compact: &str) -> Option<String> {
+    let header = parse_object(&from_base64url(compact.split('.').next()?)?)?;
+    header.get("kid").and_then(Value::as_str).map(str::to_owned)
+}
+
 /// The claims of a JWS of type `typ` by one of the server's keys.
 pub(super) fn verify(compact: &str, typ: &str, keys: &ServerKeySet) -> Result<Map<String, Value>, Refusal> {
     if compact.len() > JWS_BYTES_MAX {

@@ -90,9 +90,16 @@ impl fmt::Debug for PhoneKey {
     }
 }
 
-/// The server's keys as the enrolment told them: the only ones that the phone trusts.
+/// The server's keys as the enrolment or a published set told them: the only ones that the phone trusts.
 #[derive(Clone, Debug, Default)]
-pub struct ServerKeySet(BTreeMap<String, VerifyingKey>);
+pub struct ServerKeySet(BTreeMap<String, HeldKey>);
+
+/// A server key, and from which second on it signs challenges no more.
+#[derive(Clone, Debug)]
+struct HeldKey {
+    key: VerifyingKey,
+    retired_at_s: Option<f64>,
+}
 
 impl ServerKeySet {
     /// Reads `server_keys`; `None` when one of them is not a P-256 JWK with a `kid`, or there is none.
@@ -101,15 +108,60 @@ impl ServerKeySet {
         keys.filter(|keys| !keys.is_empty()).map(Self)
     }
 
+    /// Reads the `keys` of a published set, as [`ServerKeySet::parse`].
+    pub(super) fn parse_published(entries: &Value) -> Option<Self> {
+        let keys: Option<BTreeMap<_, _>> = entries.as_array()?.iter().map(parse_published_key).collect();
+        keys.filter(|keys| !keys.is_empty()).map(Self)
+    }
+
+    /// The hash `k` of an activation link over these keys.
+    pub fn set_hash(&self) -> String {
+        let mut thumbprints: Vec<String> = self.0.values().map(|held| thumbprint(&held.key)).collect();
+        thumbprints.sort_unstable();
+        hash(thumbprints.join(".").as_bytes())
+    }
+
+    /// The names of the keys.
+    pub fn kids(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Whether the key of this name no longer signs challenges at this second.
+    pub(super) fn is_retired(&self, kid: &str, at_s: f64) -> bool {
+        self.0.get(kid).and_then(|held| held.retired_at_s).is_some_and(|retired_at_s| retired_at_s <= at_s)
+    }
+
     /// Whether `signature` over `message` is by the key named `kid`; `None` when the phone does not hold it.
     pub(super) fn verifies(&self, kid: &str, message: &[u8], signature: &[u8]) -> Option<bool> {
-        let key = self.0.get(kid)?;
+        let key = &self.0.get(kid)?.key;
         let signature = Signature::from_slice(signature);
         Some(signature.is_ok_and(|signature| key.verify(message, &signature).is_ok()))
     }
 }
 
-fn parse_server_key(jwk: &Value) -> Option<(String, VerifyingKey)> {
+fn parse_server_key(jwk: &Value) -> Option<(String, HeldKey)> {
+    let kid = jwk.get("kid").and_then(Value::as_str)?;
+    Some((kid.to_owned(), HeldKey { key: parse_jwk(jwk)?, retired_at_s: None }))
+}
+
+fn parse_published_key(entry: &Value) -> Option<(String, HeldKey)> {
+    let kid = entry.get("kid").and_then(Value::as_str)?;
+    let retired_at_s = match entry.get("retired_at") {
+        None => None,
+        Some(at) => Some(at.as_f64()?),
+    };
+    Some((kid.to_owned(), HeldKey { key: parse_jwk(entry.get("jwk")?)?, retired_at_s }))
+}
+
+/// RFC 7638.
+fn thumbprint(key: &VerifyingKey) -> String {
+    let point = key.to_encoded_point(false);
+    let half = |bytes: Option<&p256::FieldBytes>| bytes.map(|bytes| base64url(bytes)).unwrap_or_default();
+    let (x, y) = (half(point.x()), half(point.y()));
+    hash(format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#).as_bytes())
+}
+
+fn parse_jwk(jwk: &Value) -> Option<VerifyingKey> {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str);
     if text("kty") != Some("EC") || text("crv") != Some("P-256") {
         return None;
@@ -117,5 +169,5 @@ fn parse_server_key(jwk: &Value) -> Option<(String, VerifyingKey)> {
     let half =
         |name: &str| text(name).and_then(from_base64url).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     let point = EncodedPoint::from_affine_coordinates(&half("x")?.into(), &half("y")?.into(), false);
-    Some((text("kid")?.to_owned(), VerifyingKey::from_encoded_point(&point).ok()?))
+    VerifyingKey::from_encoded_point(&point).ok()
 }

@@ -12,6 +12,7 @@ mod error;
 mod jose;
 mod json;
 mod key;
+mod key_set;
 mod network;
 mod seal;
 mod session;

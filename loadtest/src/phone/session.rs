@@ -10,10 +10,12 @@ use super::claims::{AnswerClaims, ProofClaims};
 use super::error::{PhoneError, Refusal};
 use super::jose;
 use super::key::{PhoneKey, ServerKeySet, hash, random_text};
+use super::key_set;
 use super::network::{PhoneNetwork, PhoneReply, PhoneRequest};
 use super::seal::{Message, Sealed, parse_request_message};
 
 const TRANSACTIONS: &str = "/device/v1/transactions";
+const SERVER_KEYS: &str = "/device/v1/server-keys";
 const ENROLLMENTS: &str = "/device/v1/enrollments";
 
 /// What a phone says of itself when it enrols.
@@ -48,6 +50,8 @@ struct Enrolled {
     device_id: String,
     kid: String,
     server_keys: ServerKeySet,
+    /// When the last published set that it took was made, in seconds.
+    keys_iat_s: f64,
 }
 
 impl Phone {
@@ -90,7 +94,7 @@ impl Phone {
         let server_keys = reply.get("server_keys").and_then(ServerKeySet::parse);
         let server_keys = server_keys.ok_or(PhoneError::BadReply("the reply has no usable server_keys"))?;
         let device_id = take_text(&mut reply, "device_id")?;
-        self.enrolled = Some(Enrolled { device_id, kid, server_keys });
+        self.enrolled = Some(Enrolled { device_id, kid, server_keys, keys_iat_s: 0.0 });
         Ok(())
     }
 
@@ -163,6 +167,28 @@ impl Phone {
         let Enrolled { device_id, server_keys, .. } = self.enrolled()?;
         let expected = Expectation { issuer: &self.issuer, device_id, transaction_id, now_s: self.now_s() };
         Ok(Challenge::verify(compact, server_keys, expected)?)
+    }
+
+    /// The server keys that it holds.
+    pub fn server_keys(&self) -> Option<&ServerKeySet> {
+        self.enrolled.as_ref().map(|enrolled| &enrolled.server_keys)
+    }
+
+    /// Asks for the server's keys and takes them, if the set passes.
+    pub async fn follow_server_keys(&mut self) -> Result<(), PhoneError> {
+        let set = self.call("GET", SERVER_KEYS, Vec::new()).await?.expect(200)?;
+        self.take_server_keys(&Value::Object(set))
+    }
+
+    /// Takes a published set in place of the keys that it holds, or refuses it and keeps them.
+    pub fn take_server_keys(&mut self, set: &Value) -> Result<(), PhoneError> {
+        let now_s = self.now_s();
+        let Enrolled { server_keys, keys_iat_s, .. } = self.enrolled()?;
+        let taken = key_set::verify(set, server_keys, &self.issuer, *keys_iat_s, now_s)?;
+        if let Some(enrolled) = &mut self.enrolled {
+            (enrolled.server_keys, enrolled.keys_iat_s) = (taken.keys, taken.iat_s);
+        }
+        Ok(())
     }
 
     /// Signs and sends the decision; answers with the state that it made.

@@ -7,7 +7,7 @@ use tocsin_model::{
     PushToken, Thumbprint, UnixMs, User, UserId,
 };
 
-use super::{Malformed, code, is_unset, key_use, name};
+use super::{Malformed, ServerKeyRecord, code, is_unset, key_use, name};
 
 /// A device on disk.
 #[derive(Encode, Decode)]
@@ -46,6 +46,8 @@ pub(crate) struct DeviceRecord<'a> {
     last_signed_at_ms: Option<u64>,
     #[n(21)]
     unconfirmed_until_ms: Option<u64>,
+    #[n(24)]
+    server_key: Option<ServerKeyRecord>,
 }
 
 #[derive(Encode, Decode)]
@@ -116,6 +118,7 @@ impl<'a> DeviceRecord<'a> {
             push_is_dead: device.push_is_dead,
             last_signed_at_ms: device.last_signed_at.map(UnixMs::get),
             unconfirmed_until_ms: device.unconfirmed_until.map(UnixMs::get),
+            server_key: device.server_key.as_deref().map(ServerKeyRecord::new),
         }
     }
 
@@ -137,6 +140,7 @@ impl<'a> DeviceRecord<'a> {
             encryption_key: self.encryption_key.map(to_public_key),
             created_at: UnixMs::new(self.created_at_ms),
             last_used_at: UnixMs::new(self.last_used_at_ms),
+            server_key: self.server_key.map(ServerKeyRecord::into_model),
         })
     }
 }

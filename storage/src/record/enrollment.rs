@@ -1,20 +1,21 @@
 //! The disk form of an enrolment.
 
+use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use tocsin_model::{
-    ActivationCodeHash, DeviceId, Enrollment, EnrollmentId, EnrollmentState, TransactionId, UnixMs, User,
-    UserId,
+    ActivationCodeHash, DeviceId, Enrollment, EnrollmentId, EnrollmentState, KeyId, TransactionId, UnixMs,
+    User, UserId,
 };
 
-use super::{Malformed, name};
+use super::{Malformed, ServerKeyRecord, name};
 
 const PENDING: u8 = 0;
 const COMPLETED: u8 = 1;
 const FAILED: u8 = 2;
 const UNCONFIRMED: u8 = 3;
 
-/// An enrolment on disk.
-#[derive(Debug, Encode, Decode)]
+/// An enrolment on disk. Perhaps it holds a private key, so it has no debug print.
+#[derive(Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct EnrollmentRecord<'a> {
     #[n(0)]
@@ -43,6 +44,10 @@ pub(crate) struct EnrollmentRecord<'a> {
     tries_used: Option<u32>,
     #[cbor(n(12), with = "minicbor::bytes")]
     authorized_by: Option<[u8; 16]>,
+    #[n(20)]
+    server_kids: Option<Vec<ByteArray<16>>>,
+    #[n(21)]
+    server_key: Option<ServerKeyRecord>,
 }
 
 impl<'a> EnrollmentRecord<'a> {
@@ -53,6 +58,8 @@ impl<'a> EnrollmentRecord<'a> {
             EnrollmentState::Completed { completed_at, .. } => (COMPLETED, Some(completed_at.get()), None),
             EnrollmentState::Failed => (FAILED, None, None),
         };
+        let kids: Vec<_> =
+            enrollment.server_kids.iter().map(|kid| ByteArray::from(*kid.as_bytes())).collect();
         Self {
             revision: enrollment.revision,
             client: enrollment.client.as_str(),
@@ -67,6 +74,8 @@ impl<'a> EnrollmentRecord<'a> {
             completed_at_ms,
             tries_used,
             authorized_by: enrollment.authorized_by.map(|id| *id.as_bytes()),
+            server_kids: (!kids.is_empty()).then_some(kids),
+            server_key: enrollment.server_key.as_deref().map(ServerKeyRecord::new),
         }
     }
 
@@ -83,6 +92,8 @@ impl<'a> EnrollmentRecord<'a> {
             expires_at: UnixMs::new(self.expires_at_ms),
             authorized_by: self.authorized_by.map(TransactionId::from_bytes),
             state,
+            server_kids: self.server_kids.into_iter().flatten().map(|kid| KeyId::from_bytes(*kid)).collect(),
+            server_key: self.server_key.map(ServerKeyRecord::into_model),
         })
     }
 

@@ -1,6 +1,7 @@
 //! The short records: links between rows, promises, marks and the deployment's values.
 
 use minicbor::{Decode, Encode};
+use tocsin_model::{KeyId, PublicKey, ServerKeyPair, ServerSecret};
 
 /// A row whose key says everything.
 #[derive(Debug, PartialEq, Eq, Encode, Decode)]
@@ -39,6 +40,35 @@ pub(crate) struct UsedRecord {
 pub(crate) struct MetaRecord {
     #[cbor(n(0), with = "minicbor::bytes")]
     pub(crate) value: Vec<u8>,
+}
+
+/// A server key of one device. Holds its private half, so it has no debug print.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct ServerKeyRecord {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    kid: [u8; 16],
+    #[cbor(n(1), with = "minicbor::bytes")]
+    x: [u8; 32],
+    #[cbor(n(2), with = "minicbor::bytes")]
+    y: [u8; 32],
+    #[cbor(n(3), with = "minicbor::bytes")]
+    secret: [u8; 32],
+}
+
+impl ServerKeyRecord {
+    pub(crate) fn new(key: &ServerKeyPair) -> Self {
+        let PublicKey { x, y } = key.public_key;
+        Self { kid: *key.kid.as_bytes(), x, y, secret: *key.secret.expose() }
+    }
+
+    pub(crate) fn into_model(self) -> Box<ServerKeyPair> {
+        Box::new(ServerKeyPair {
+            kid: KeyId::from_bytes(self.kid),
+            public_key: PublicKey { x: self.x, y: self.y },
+            secret: ServerSecret::new(self.secret),
+        })
+    }
 }
 
 /// The format number of the whole database.

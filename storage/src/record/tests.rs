@@ -131,6 +131,7 @@ fn device() -> Device {
         encryption_key: Some(PublicKey { x: [14; 32], y: [15; 32] }),
         created_at: UnixMs::new(12),
         last_used_at: UnixMs::new(13),
+        server_key: None,
     }
 }
 
@@ -149,6 +150,8 @@ fn enrollment() -> Enrollment {
             device_id: DeviceId::from_bytes([6; 16]),
             completed_at: UnixMs::new(7),
         },
+        server_kids: vec![],
+        server_key: None,
     }
 }
 

@@ -150,6 +150,11 @@ impl Sealer {
         Ok(sealed)
     }
 
+    /// Whether the key that seals has sealed this value; says nothing of whether it opens.
+    pub fn has_sealed(&self, sealed: &[u8]) -> bool {
+        sealed.starts_with(&self.key_id().to_stored())
+    }
+
     /// Opens what [`Sealer::seal`] has sealed for the same context.
     pub fn open(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let id = sealed.first_chunk::<ID_BYTES>().copied().ok_or(SealError::TooShort)?;

@@ -67,6 +67,7 @@ fn register(
         user: enrollment.user.clone(),
         app: enrollment.app.clone(),
         enrollment_id: enrollment.id,
+        server_key: enrollment.server_key.clone(),
         ..device.clone()
     };
     let by = AuditActor::Device(device.id);

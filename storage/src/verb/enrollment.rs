@@ -163,7 +163,9 @@ pub(crate) fn fail(table: &Table<'_>, enrollment: Enrollment, by: AuditActor, ba
 /// The enrolment in another state.
 pub(crate) fn changed(enrollment: Enrollment, state: EnrollmentState) -> Enrollment {
     let revision = enrollment.revision.saturating_add(1);
-    Enrollment { state, revision, ..enrollment }
+    // A key of the phone's own moves into its device's row.
+    let server_key = enrollment.server_key.filter(|_| state == EnrollmentState::Pending);
+    Enrollment { state, revision, server_key, ..enrollment }
 }
 
 /// The devices of a user for one app that are not revoked, at most `limit`.

@@ -192,6 +192,8 @@ pub fn enrollment(salt: u64) -> Enrollment {
         expires_at: START.plus(MINUTE),
         authorized_by: None,
         state: EnrollmentState::Pending,
+        server_kids: vec![],
+        server_key: None,
     }
 }
 
@@ -263,5 +265,6 @@ pub fn device(salt: u64) -> Device {
         encryption_key: None,
         created_at: START,
         last_used_at: START,
+        server_key: None,
     }
 }

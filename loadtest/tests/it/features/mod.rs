@@ -8,5 +8,6 @@ mod delivery;
 mod operations;
 #[allow(dead_code, reason = "one fixture for many tests, each of which uses its part")]
 pub mod scene;
+mod server_keys;
 
 use scene::Scene;
