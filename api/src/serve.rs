@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::announce::announce;
 use crate::backup::{self, BackupError, Made};
 use crate::control::{Command, Control, ReloadOutcome};
-use crate::door::{BindError, BoundDoors, Certificates, OpenDoors};
+use crate::door::{BindError, BoundDoors, Certificates, OpenDoors, render_view};
 use crate::master_key::{self, MasterKeyError};
 use crate::notify::ServiceManager;
 use crate::reload::{Reloader, loaded_event};
@@ -67,7 +67,9 @@ impl ServeError {
             Self::ServerKeys(ServerKeyError::Sealed { .. }) => Exit::Configuration,
             Self::Storage(error) if error.kind() == StoreErrorKind::MasterKey => Exit::Configuration,
             Self::Storage(_) | Self::ServerKeys(_) | Self::StorageStopped | Self::Close(_) => Exit::Storage,
-            Self::Engine(EngineStartError::OtherIssuer { .. }) => Exit::Configuration,
+            Self::Engine(EngineStartError::OtherIssuer { .. } | EngineStartError::CallbackTls(_)) => {
+                Exit::Configuration
+            }
             Self::Engine(EngineStartError::Store(_)) => Exit::Storage,
             Self::Engine(EngineStartError::Random | EngineStartError::Thread(_)) => Exit::Failed,
             Self::ReadyFile(_) | Self::Machine(_) => Exit::Failed,
@@ -116,6 +118,7 @@ async fn live(config: Arc<Config>, reloader: Reloader, ready_file: Option<&Path>
         drivers: build_drivers(&config, &clock).map_err(ServeError::Providers)?,
         store: Arc::clone(&store) as Arc<dyn Store>,
         issuer: issuer.clone(),
+        render_view: render_view(config.portal.public_url.as_deref().unwrap_or_default()),
         config: Arc::clone(&config),
         clock,
         metrics,

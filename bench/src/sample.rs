@@ -88,6 +88,7 @@ fn template() -> Transaction {
         answer: None,
         keep_for_polling: false,
         request_message: RequestMessage::NotAsked,
+        callback_url: None,
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use tocsin_model::{AppVersion, DurationMs, KeyUse, PushEnvironment};
+use tocsin_model::{AppVersion, CallbackUrl, DurationMs, KeyUse, PushEnvironment};
 
+use crate::callbacks::{BasicCredentials, CallbackEntry, Callbacks, ClientCallbacks, network};
 use crate::check::{PLATFORMS, defaults};
 use crate::dump::Effective;
 use crate::networks::Networks;
@@ -43,6 +44,7 @@ pub(crate) fn assemble(settings: &Settings) -> Result<Config, Unfit> {
         storage: storage(&section("storage"))?,
         master_keys: named(settings, "master_keys", master_key)?,
         engine: engine(&section("engine"))?,
+        callbacks: callbacks(&section("callbacks"))?,
         realms: named(settings, "realms", realm)?,
         types: named(settings, "types", authentication_type)?,
         apps: named(settings, "apps", app)?,
@@ -146,6 +148,47 @@ fn engine(table: &Table<'_>) -> Result<EngineLimits, Unfit> {
         signature_queue_max: table.count("signature_queue_max")?,
         linger: table.milliseconds("linger_ms")?,
         drain_grace: table.seconds("drain_grace_s")?,
+    })
+}
+
+fn callbacks(table: &Table<'_>) -> Result<Callbacks, Unfit> {
+    Ok(Callbacks {
+        window: table.seconds("window_s")?,
+        try_timeout: table.milliseconds("try_timeout_ms")?,
+        backoff_first: table.milliseconds("backoff_first_ms")?,
+        backoff_longest: table.milliseconds("backoff_longest_ms")?,
+        tries_in_flight_max: table.count("tries_in_flight_max")?,
+        tries_per_host_max: table.count("tries_per_host_max")?,
+        ca_file: table.optional_file("ca_file"),
+    })
+}
+
+fn client_callbacks(client: &Table<'_>) -> Result<ClientCallbacks, Unfit> {
+    let webhook_secrets = match client.value("webhook_secrets")? {
+        Value::WebhookSecrets(secrets) => secrets.clone(),
+        _ => return Err(client.unfit("webhook_secrets")),
+    };
+    let entries = client.settings.callback_entries(&client.path);
+    Ok(ClientCallbacks {
+        webhook_secrets,
+        allow_list: client.flag("callback_allow_list")?,
+        networks: client.list("callback_networks", network)?,
+        entries: entries
+            .map(|path| callback_entry(&Table { settings: client.settings, path }))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn callback_entry(table: &Table<'_>) -> Result<CallbackEntry, Unfit> {
+    let password = match table.settings.value(&table.path.child("password")) {
+        Some(Value::Password(password)) => Some(password.clone()),
+        _ => None,
+    };
+    let basic = table.optional_text("username").zip(password);
+    Ok(CallbackEntry {
+        url: CallbackUrl::parse(&table.text("url")?).map_err(|_| table.unfit("url"))?,
+        body: table.word("body")?,
+        basic: basic.map(|(username, password)| BasicCredentials { username, password }),
     })
 }
 
@@ -300,6 +343,7 @@ fn client(table: &Table<'_>) -> Result<Client, Unfit> {
         certificate_names: table.list("certificate_names", |text| Some(text.to_owned()))?,
         certificate_sha256: table.list("certificate_sha256", hex_digest)?,
         calls_per_minute_max: table.small_count("calls_per_minute_max")?,
+        callbacks: client_callbacks(table)?,
     })
 }
 

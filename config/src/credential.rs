@@ -1,12 +1,16 @@
-//! New credentials: a secret, shown once, and the block for the configuration, which holds only its hash.
+//! New credentials: a secret, shown once, and the block for the configuration, which holds only its hash. What
+//! callbacks are signed with stands in the block itself, since the server needs it.
+
+use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use tocsin_model::{ClientId, OperatorName, Secret};
 use zeroize::Zeroizing;
 
+use crate::callbacks::WEBHOOK_SECRET_PREFIX;
 use crate::path::KeyPath;
 use crate::types::Role;
 
@@ -14,12 +18,19 @@ use crate::types::Role;
 const SECRET_BYTES: usize = 32;
 
 /// A new client.
-#[derive(Debug)]
 pub struct NewClient {
     /// The secret as the client sends it: 256 random bits in base64url without padding. Show it once.
     pub secret: Secret<String>,
+    /// What its callbacks are signed with, for the portal to check them by; the block holds it too.
+    pub webhook_secret: Secret<String>,
     /// The TOML to paste into the configuration file.
     pub block: String,
+}
+
+impl fmt::Debug for NewClient {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("NewClient").finish_non_exhaustive()
+    }
 }
 
 /// A new token of the ops door.
@@ -40,7 +51,8 @@ impl NewClient {
     /// Makes a secret and the block for the client of this name.
     pub fn generate(name: &ClientId) -> Result<Self, NewCredentialError> {
         let (secret, hash) = new_secret()?;
-        Ok(Self { block: client_block(name, &hash), secret })
+        let webhook_secret = new_webhook_secret()?;
+        Ok(Self { block: client_block(name, &hash, webhook_secret.expose()), secret, webhook_secret })
     }
 }
 
@@ -71,7 +83,13 @@ fn new_secret() -> Result<(Secret<String>, String), NewCredentialError> {
     Ok((secret, hash))
 }
 
-fn client_block(name: &ClientId, secret_sha256: &str) -> String {
+fn new_webhook_secret() -> Result<Secret<String>, NewCredentialError> {
+    let mut bytes = Zeroizing::new([0_u8; SECRET_BYTES]);
+    rand::fill(&mut *bytes).map_err(|_| NewCredentialError)?;
+    Ok(Secret::new(format!("{WEBHOOK_SECRET_PREFIX}{}", STANDARD.encode(*bytes))))
+}
+
+fn client_block(name: &ClientId, secret_sha256: &str, webhook_secret: &str) -> String {
     let table = KeyPath::of(&["clients", name.as_str()]);
     format!(
         "[{table}]\n\
@@ -86,6 +104,8 @@ fn client_block(name: &ClientId, secret_sha256: &str) -> String {
          # The authentication types it may start. Empty means none; [\"*\"] means all.\n\
          types = []\n\
          # The realm of a user named without one; needed unless there is only one realm to mean.\n\
-         #default_realm = \"NAME\"\n"
+         #default_realm = \"NAME\"\n\
+         # What its callbacks are signed with. The portal needs it too; nobody else may read it.\n\
+         webhook_secrets = [\"{webhook_secret}\"]\n"
     )
 }

@@ -9,7 +9,7 @@ use crate::schema::{self, KEYS};
 use crate::settings::{Setting, Settings};
 use crate::shape::Value;
 
-/// What stands in place of the hash of a secret.
+/// What stands in place of a secret or its hash.
 const MASK: &str = "********";
 
 /// What came of all layers; its `Display` is the TOML that `tocsin config` prints.
@@ -112,8 +112,8 @@ impl fmt::Debug for Effective {
 }
 
 /// Sections that only a start reads.
-const READ_AT_START: [&str; 7] =
-    ["master_keys.", "portal.", "device.", "ops.", "log.format", "storage.", "engine."];
+const READ_AT_START: [&str; 8] =
+    ["master_keys.", "portal.", "device.", "ops.", "log.format", "storage.", "engine.", "callbacks.ca_file"];
 
 /// Keys of these sections that a reload takes over all the same.
 const READ_AT_RELOAD: [&str; 2] = ["ops.tokens.", "storage.audit_retention_s"];
@@ -156,7 +156,8 @@ impl EffectiveValue {
             Value::List(elements) => {
                 Self::List(elements.iter().map(|element| element.text.clone()).collect())
             }
-            Value::Digest(_) => Self::Text(MASK.to_owned()),
+            Value::Digest(_) | Value::Password(_) => Self::Text(MASK.to_owned()),
+            Value::WebhookSecrets(secrets) => Self::List(vec![MASK.to_owned(); secrets.len()]),
         }
     }
 }

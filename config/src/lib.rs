@@ -10,6 +10,7 @@
 //! of providers are only looked for here, and what is in them is read by who uses them.
 
 mod assemble;
+mod callbacks;
 mod certificate;
 mod check;
 mod complete;
@@ -34,6 +35,9 @@ mod types;
 mod url;
 mod word;
 
+pub use callbacks::{
+    BasicCredentials, CallbackBody, CallbackEntry, Callbacks, ClientCallbacks, WebhookSecret,
+};
 pub use certificate::{Authorities, CertificateFault, Identity, certificate_is_for};
 pub use credential::{NewClient, NewCredentialError, NewToken};
 pub use dump::{Effective, EffectiveKey, EffectiveValue};

@@ -6,6 +6,7 @@
 
 use tocsin_model::{ContentLimits, EnrolmentMode, PushEnvironment, UserIdRule};
 
+use crate::callbacks::CallbackBody;
 use crate::shape::{Item, Shape};
 use crate::types::{Confirmation, Durability, LogFormat, PushText, Requirement, Role};
 use crate::word::{CLIENT_CERTIFICATE_WORDS, PLAINTEXT_WORDS, ProviderKind, Word};
@@ -158,6 +159,13 @@ pub(crate) static KEYS: &[Key] = &[
     key("engine.signature_queue_max", whole(1, HELD_MAX), Need::Built),
     key("engine.linger_ms", whole(0, 600_000), Need::Built),
     key("engine.drain_grace_s", whole(0, 3_600), Need::Built),
+    key("callbacks.window_s", whole(1, 30 * DAY_S), Need::Built),
+    key("callbacks.try_timeout_ms", whole(100, PROVIDER_WAIT_MS_MAX), Need::Built),
+    key("callbacks.backoff_first_ms", whole(10, 300_000), Need::Built),
+    key("callbacks.backoff_longest_ms", whole(10, 3_600_000), Need::Built),
+    key("callbacks.tries_in_flight_max", whole(1, 10_000), Need::Built),
+    key("callbacks.tries_per_host_max", whole(1, 1_000), Need::Built),
+    key("callbacks.ca_file", Shape::File, Need::Optional),
     key("realms.*.user_id_rule", Shape::Choice(UserIdRule::WORDS), Need::Else("\"exact\"")),
     key("realms.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Else("60")),
     key("realms.*.starts_per_minute_max", whole(1, PER_MINUTE_MAX), Need::Else("600000")),
@@ -228,6 +236,13 @@ pub(crate) static KEYS: &[Key] = &[
     key("clients.*.certificate_names", Shape::List(Item::HostName), Need::Else("[]")),
     key("clients.*.certificate_sha256", Shape::List(Item::Digest), Need::Else("[]")),
     key("clients.*.calls_per_minute_max", whole(1, PER_MINUTE_MAX), Need::Else("600000")),
+    key("clients.*.webhook_secrets", Shape::WebhookSecrets, Need::Else("[]")),
+    key("clients.*.callback_allow_list", Shape::Flag, Need::Else("true")),
+    key("clients.*.callback_networks", Shape::List(Item::Network), Need::Else("[]")),
+    key("clients.*.callbacks.*.url", Shape::CallbackUrl, Need::Required),
+    key("clients.*.callbacks.*.body", Shape::Choice(CallbackBody::WORDS), Need::Else("\"id\"")),
+    key("clients.*.callbacks.*.username", Shape::Text { characters_max: 200 }, Need::Optional),
+    key("clients.*.callbacks.*.password", Shape::Password, Need::Optional),
 ];
 
 impl Key {

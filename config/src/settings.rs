@@ -87,6 +87,12 @@ impl Settings {
         self.values.get(path).is_some_and(|setting| setting.place.source != Source::Default)
     }
 
+    /// The tables of the callback entries of the client whose table this is.
+    pub(crate) fn callback_entries(&self, client: &KeyPath) -> impl Iterator<Item = KeyPath> {
+        let callbacks = client.child("callbacks");
+        self.tables.keys().filter(move |path| path.parent() == callbacks).cloned()
+    }
+
     /// Whether the section has a table of this name.
     pub(crate) fn has_named(&self, section: &str, name: &str) -> bool {
         self.has_table(&KeyPath::of(&[section, name]))

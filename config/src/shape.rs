@@ -8,15 +8,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use tocsin_model::{AppVersion, KeyUse, NameError, RealmName};
+use tocsin_model::{AppVersion, CallbackUrl, KeyUse, NameError, RealmName, Secret};
 use toml::Spanned;
 use toml::de::{DeInteger, DeValue};
 
+use crate::callbacks::{WEBHOOK_SECRETS_MAX, WebhookSecret, network};
 use crate::hint;
 use crate::place::{Origin, Place};
 use crate::types::Right;
 use crate::url;
 use crate::word::Word;
+
+/// Longest password in bytes.
+const PASSWORD_BYTES_MAX: usize = 500;
 
 /// What a value looks like.
 #[derive(Clone, Copy)]
@@ -71,6 +75,12 @@ pub(crate) enum Shape {
     Scheme,
     /// A SHA-256 in hex, the hash of a secret.
     Digest,
+    /// A URL that outcomes are posted to.
+    CallbackUrl,
+    /// A password for somebody else's server.
+    Password,
+    /// What webhooks are signed with.
+    WebhookSecrets,
 }
 
 /// What stands in a list.
@@ -92,6 +102,8 @@ pub(crate) enum Item {
     Right,
     /// A program or one of its arguments; the same one may stand twice.
     Argument,
+    /// A network or an address.
+    Network,
 }
 
 /// A checked value. No debug form: one of them may be the hash of a secret.
@@ -111,6 +123,10 @@ pub(crate) enum Value {
     List(Vec<Element>),
     /// For [`Shape::Digest`].
     Digest([u8; 32]),
+    /// For [`Shape::Password`].
+    Password(Secret<String>),
+    /// For [`Shape::WebhookSecrets`].
+    WebhookSecrets(Vec<WebhookSecret>),
 }
 
 /// One element of a list, with its own place.
@@ -132,6 +148,9 @@ impl Shape {
         let place = || origin.place(value.span());
         match self {
             Self::List(item) => item.read_list(value, origin),
+            Self::WebhookSecrets => {
+                webhook_secrets(value.get_ref()).ok_or_else(|| vec![(place(), format!("must be {self}"))])
+            }
             Self::Integer { min, max } => {
                 self.integer(value.get_ref(), min, max).map_err(|why| vec![(place(), why)])
             }
@@ -148,7 +167,7 @@ impl Shape {
 
     /// Whether its values are written in TOML in the environment too; texts are taken as they are.
     pub(crate) const fn is_toml_in_environment(self) -> bool {
-        matches!(self, Self::Integer { .. } | Self::Flag | Self::List(_))
+        matches!(self, Self::Integer { .. } | Self::Flag | Self::List(_) | Self::WebhookSecrets)
     }
 
     fn mismatch(self, value: &DeValue<'_>) -> String {
@@ -196,7 +215,16 @@ impl Shape {
             Self::Host => kept_if(url::is_host(text)),
             Self::Scheme => kept_if(url::is_scheme(text)),
             Self::Digest => hex_digest(text).map(Value::Digest).ok_or_else(wrong),
-            Self::Integer { .. } | Self::Flag | Self::List(_) => Err(wrong()),
+            Self::CallbackUrl => match CallbackUrl::parse(text) {
+                Ok(_) => Ok(Value::Text(text.to_owned())),
+                Err(why) => Err(format!("must be {self}: {why}")),
+            },
+            Self::Password => {
+                let fits =
+                    (1..=PASSWORD_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+                if fits { Ok(Value::Password(Secret::new(text.to_owned()))) } else { Err(wrong()) }
+            }
+            Self::Integer { .. } | Self::Flag | Self::List(_) | Self::WebhookSecrets => Err(wrong()),
         }
     }
 }
@@ -252,6 +280,10 @@ impl Item {
                     return Err(format!("must be {}", Shape::List(self)));
                 }
             }
+
+            Self::Network => {
+                network(text).ok_or_else(|| format!("must be {}, is {text:?}", Shape::List(self)))?;
+            }
             Self::Right => {
                 Right::parse(text).ok_or_else(|| {
                     format!("must be {}, is {text:?}{}", Shape::List(self), did_you_mean(text, Right::WORDS))
@@ -293,6 +325,15 @@ impl fmt::Display for Shape {
             Self::List(Item::Digest) => formatter.write_str("a list of texts of 64 hex digits"),
             Self::List(Item::KeyUse) => formatter
                 .write_str("a list of at least one of \"device\", \"pin\", \"biometric\", \"custom:ID\""),
+            Self::List(Item::Network) => {
+                formatter.write_str("a list of networks and addresses, such as [\"10.1.0.0/16\", \"::1\"]")
+            }
+            Self::CallbackUrl => formatter.write_str("a URL to call back, such as \"https://portal.example.com/done\""),
+            Self::Password => formatter.write_str("a text of 1 to 500 bytes without control characters"),
+            Self::WebhookSecrets => formatter.write_str(
+                "a list of one or two different secrets, each \"whsec_\" and 24 to 64 bytes in base64, as `tocsin client \
+                 new` prints them",
+            ),
             Self::List(Item::Right) => write!(formatter, "a list of \"{}\"", Right::WORDS.join("\", \"")),
             Self::List(Item::Argument) => formatter
                 .write_str("a list with the path of a program and its arguments, such as [\"/usr/bin/vault\", \"read\"]"),
@@ -309,6 +350,19 @@ impl fmt::Display for Shape {
             Self::Digest => formatter.write_str("64 hex digits, as `tocsin client new` and `tocsin token new` print them"),
         }
     }
+}
+
+/// Nothing of the value is repeated in a message.
+fn webhook_secrets(value: &DeValue<'_>) -> Option<Value> {
+    let mut secrets: Vec<WebhookSecret> = Vec::new();
+    for element in value.as_array()?.iter() {
+        let secret = WebhookSecret::parse(element.get_ref().as_str()?)?;
+        if secrets.contains(&secret) || secrets.len() == WEBHOOK_SECRETS_MAX {
+            return None;
+        }
+        secrets.push(secret);
+    }
+    Some(Value::WebhookSecrets(secrets))
 }
 
 fn type_name(value: &DeValue<'_>) -> &'static str {

@@ -12,6 +12,8 @@ use tocsin_model::{
     OperatorName, Platform, ProviderName, PushEnvironment, PushKind, RealmName, TypeName, UserIdRule,
 };
 
+use crate::callbacks::{Callbacks, ClientCallbacks};
+
 use crate::dump::Effective;
 
 /// The whole configuration.
@@ -45,6 +47,8 @@ pub struct Config {
     pub master_keys: BTreeMap<MasterKeyName, MasterKeySetting>,
     /// `[engine]`.
     pub engine: EngineLimits,
+    /// `[callbacks]`.
+    pub callbacks: Callbacks,
     /// `[realms.NAME]`.
     pub realms: BTreeMap<RealmName, Realm>,
     /// `[types.NAME]`.
@@ -482,12 +486,14 @@ pub struct Client {
     pub certificate_sha256: Vec<[u8; 32]>,
     /// Calls that it may make in a minute.
     pub calls_per_minute_max: u32,
+    /// What it may ask for by `callback_url`.
+    pub callbacks: ClientCallbacks,
 }
 
 /// The hash is left out: whoever has it can test guesses against it.
 impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { secret_sha256: _, default_realm, rights, realms, apps, types, .. } = self;
+        let Self { secret_sha256: _, default_realm, rights, realms, apps, types, callbacks, .. } = self;
         formatter
             .debug_struct("Client")
             .field("secret_sha256", &format_args!("[redacted]"))
@@ -496,6 +502,7 @@ impl fmt::Debug for Client {
             .field("realms", realms)
             .field("apps", apps)
             .field("types", types)
+            .field("callbacks", callbacks)
             .field("networks", &self.networks)
             .field("certificate_names", &self.certificate_names)
             .field("calls_per_minute_max", &self.calls_per_minute_max)

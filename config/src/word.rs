@@ -2,6 +2,7 @@
 
 use tocsin_model::{EnrolmentMode, PushEnvironment, UserIdRule};
 
+use crate::callbacks::CallbackBody;
 use crate::types::{Confirmation, Durability, LogFormat, PushText, Requirement, Right, Role};
 
 /// A choice that is spelled by one of a few words.
@@ -35,6 +36,7 @@ words!(PushText { "loc-keys" => Self::LocalizationKeys, "message" => Self::Messa
 words!(EnrolmentMode { "single" => Self::Single, "override" => Self::Override, "multiple" => Self::Multiple });
 words!(Requirement { "none" => Self::None, "accepted_transaction" => Self::AcceptedTransaction });
 words!(Confirmation { "none" => Self::None, "number" => Self::Number });
+words!(CallbackBody { "id" => Self::Id, "state" => Self::State, "full" => Self::Full });
 words!(Role { "read" => Self::Read, "operate" => Self::Operate });
 words!(PushEnvironment { "production" => Self::Production, "sandbox" => Self::Sandbox });
 words!(Right {

@@ -12,6 +12,7 @@ use tocsin_model::{DurationMs, ProviderName};
 use tocsin_storage::{MetaKey, Store, StoreError};
 use tokio::sync::watch;
 
+use crate::callback::{self, CallbackParts, Callbacks, Poster, RenderView};
 use crate::clock::Clock;
 use crate::device::{ReplayLimits, ReplayMemory, ServerKeys, SignaturePool, SignaturePoolError, WrongCodes};
 use crate::handle::{Core, DerivedCodes, Handle};
@@ -23,6 +24,7 @@ use crate::provider::{Driver, Drivers, LocalDriver, ProviderParts, start_provide
 use crate::registry::{Admission, EnrollmentWaiters, Registry, recover};
 use crate::surroundings::Surroundings;
 use crate::transaction::PushIds;
+use crate::transport::TlsSetupError;
 
 /// What an engine is made of.
 pub struct EngineParts {
@@ -40,6 +42,8 @@ pub struct EngineParts {
     pub issuer: String,
     /// The network of each configured provider.
     pub drivers: Drivers,
+    /// Writes the view that callbacks with `body = "full"` carry.
+    pub render_view: RenderView,
 }
 
 /// Why an engine did not start.
@@ -54,6 +58,9 @@ pub enum EngineStartError {
         /// The one that phones know.
         kept: String,
     },
+    /// The authorities that callbacks trust cannot be read.
+    #[error("callbacks: {0}")]
+    CallbackTls(#[from] TlsSetupError),
     /// The random number generator failed.
     #[error("the random number generator failed")]
     Random,
@@ -102,9 +109,10 @@ impl Engine {
         let registry = Arc::new(Registry::new(threads.clone(), admission, Arc::clone(&surroundings)));
         let starter = Starter::new(&parts, &registry, &threads);
         surroundings.set_providers(starter.start_all(&parts));
+        let (drain, draining) = watch::channel(false);
+        let callbacks = start_callbacks(&parts, &surroundings, &threads, &draining)?;
         let recovered = recover(&registry, &surroundings).await?;
         tracing::info!(transactions = recovered.transactions, "open transactions live again");
-        let (drain, draining) = watch::channel(false);
         let core = Core {
             registry,
             issuer: parts.issuer,
@@ -120,6 +128,7 @@ impl Engine {
             draining,
             ticks: Ticks::start(&threads),
             drivers: ArcSwap::from_pointee(parts.drivers),
+            callbacks,
             starter,
             reloading: tokio::sync::Mutex::new(()),
             surroundings,
@@ -135,14 +144,16 @@ impl Engine {
         self.handle.clone()
     }
 
-    /// Takes no new work, lets held calls return, and stops. What is open stays in the storage and lives again
-    /// at the next start.
+    /// Takes no new work, lets held calls return and callbacks in flight end, and stops. What is open stays in
+    /// the storage and lives again at the next start.
     pub async fn drain(self) -> Drained {
         self.drain.send_replace(true);
         let waiters = &self.handle.0.surroundings.waiters;
         waiters.release_all();
         let deadline = tokio::time::Instant::now() + self.grace;
-        while waiters.count() > 0 && tokio::time::Instant::now() < deadline {
+        // A callback's try that is cut is made again after the next start.
+        let callbacks = &self.handle.0.callbacks;
+        while (waiters.count() > 0 || callbacks.in_flight() > 0) && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(DRAIN_POLL).await;
         }
         let waiting = waiters.count();
@@ -154,6 +165,28 @@ impl Engine {
         }
         if waiting == 0 { Drained::Complete } else { Drained::GraceEnded { waiting } }
     }
+}
+
+/// They are on the last thread, the provider with the first name on the first.
+fn start_callbacks(
+    parts: &EngineParts,
+    surroundings: &Arc<Surroundings>,
+    threads: &[ArbiterHandle],
+    draining: &watch::Receiver<bool>,
+) -> Result<Callbacks, EngineStartError> {
+    let config = Arc::clone(surroundings);
+    let callback_parts = CallbackParts {
+        store: Arc::clone(&parts.store),
+        clock: parts.clock.clone(),
+        metrics: Arc::clone(&parts.metrics),
+        config: Arc::new(move || config.config()),
+        poster: Poster::new(parts.config.callbacks.ca_file.as_deref())?,
+        render: Arc::clone(&parts.render_view),
+        draining: draining.clone(),
+    };
+    let callbacks = callback::start(callback_parts, &threads[threads.len() - 1]);
+    surroundings.set_callbacks(callbacks.owed.clone());
+    Ok(callbacks)
 }
 
 /// Starts providers, each with its driver; kept so that a reload can start more.

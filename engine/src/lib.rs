@@ -1,9 +1,11 @@
-//! The actors of Tocsin: transactions, the providers that supervise them, and the registry between both.
+//! The actors of Tocsin: transactions, the providers that supervise them, the registry between both, and the
+//! callbacks that carry outcomes to portals.
 //!
 //! [`Handle`] is the only door. Logic is pure ([`transaction::Machine`], the provider's breaker, the device
-//! protocol); actors, sockets and tasks are thin shells around it. `transaction` and `provider` do not import
-//! each other: they meet in [`protocol`], one page with every message that crosses an actor boundary.
+//! protocol); actors, sockets and tasks are thin shells around it. `transaction`, `provider` and `callback`
+//! do not import each other: they meet in [`protocol`], one page with every message that crosses an actor boundary.
 
+pub mod callback;
 pub mod clock;
 pub mod device;
 mod engine;
@@ -24,6 +26,6 @@ pub mod transport;
 
 pub use engine::{Drained, Engine, EngineParts, EngineStartError};
 pub use handle::{
-    Challenge, ChallengeForm, DeviceCall, EnrolledDevice, EnrollmentRequest, Handle, Health,
+    CallbackItems, Challenge, ChallengeForm, DeviceCall, EnrolledDevice, EnrollmentRequest, Handle, Health,
     OpenedEnrollment, ProviderState, Readiness, Started,
 };

@@ -49,6 +49,12 @@ pub(crate) const PROVIDER_RESTART_MIN: Duration = Duration::from_millis(100);
 /// Longest wait before a provider actor restarts.
 pub(crate) const PROVIDER_RESTART_MAX: Duration = Duration::from_secs(30);
 
+/// Wait before the callback actor restarts after its first fault; doubles up to the next bound.
+pub(crate) const CALLBACK_RESTART_MIN: Duration = Duration::from_millis(100);
+
+/// Longest wait before the callback actor restarts.
+pub(crate) const CALLBACK_RESTART_MAX: Duration = Duration::from_secs(30);
+
 /// How often the system clock is compared with ours.
 pub(crate) const CLOCK_FOLLOW_INTERVAL: Duration = Duration::from_secs(5);
 

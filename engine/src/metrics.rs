@@ -8,7 +8,9 @@ use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
-use tocsin_model::{ErrorCode, FailureReason, Method, ProviderName, State, Transaction, TypeName};
+use tocsin_model::{
+    CallbackFault, DurationMs, ErrorCode, FailureReason, Method, ProviderName, State, Transaction, TypeName,
+};
 use tocsin_storage::{CommitReport, StoreObserver};
 
 use crate::protocol::DeliveryOutcome;
@@ -60,6 +62,18 @@ pub mod names {
     pub const PROVIDER_TOKENS: &str = "tocsin_provider_tokens_total";
     /// Answers that an operator must act on: a refused credential, topic or project.
     pub const PROVIDER_CREDENTIAL_FAULTS: &str = "tocsin_provider_credential_faults_total";
+    /// Callbacks that are owed.
+    pub const CALLBACKS_OWED: &str = "tocsin_callbacks_owed";
+    /// Callbacks whose window ended without a delivery.
+    pub const CALLBACKS_DEAD: &str = "tocsin_callbacks_dead";
+    /// Callbacks that have died since the start of the process.
+    pub const CALLBACKS_DIED: &str = "tocsin_callbacks_died_total";
+    /// For how long the oldest callback is owed, in seconds.
+    pub const CALLBACK_OLDEST: &str = "tocsin_callback_oldest_owed_seconds";
+    /// Tries to deliver a callback, by `result` (`delivered` or the class of the fault).
+    pub const CALLBACK_TRIES: &str = "tocsin_callback_tries_total";
+    /// Tries in flight.
+    pub const CALLBACK_TRIES_IN_FLIGHT: &str = "tocsin_callback_tries_in_flight";
     /// Handlers that panicked, by `actor`.
     pub const ACTOR_FAULTS: &str = "tocsin_actor_faults_total";
     /// Verbs in one group commit.
@@ -129,6 +143,13 @@ pub struct Metrics {
     answers: IntCounterVec,
     pushes: IntCounterVec,
     actor_faults: IntCounterVec,
+    callbacks_owed: IntGauge,
+    callbacks_dead: IntGauge,
+    callbacks_died: IntCounter,
+    callback_oldest: IntGauge,
+    callback_tries: IntCounterVec,
+    /// Tries to deliver a callback in flight.
+    pub callback_tries_in_flight: IntGauge,
     commit_verbs: Histogram,
     commit_seconds: Histogram,
     commit_queue_seconds: Histogram,
@@ -244,6 +265,20 @@ impl Metrics {
                 &["provider", "outcome", "reason"],
             ),
             actor_faults: registrar.counters(names::ACTOR_FAULTS, "Handlers that panicked.", &["actor"]),
+            callbacks_owed: registrar.gauge(names::CALLBACKS_OWED, "Callbacks that are owed."),
+            callbacks_dead: registrar
+                .gauge(names::CALLBACKS_DEAD, "Callbacks whose window ended without a delivery."),
+            callbacks_died: registrar
+                .counter(names::CALLBACKS_DIED, "Callbacks that have died since the start of the process."),
+            callback_oldest: registrar
+                .gauge(names::CALLBACK_OLDEST, "For how long the oldest callback is owed."),
+            callback_tries: registrar.counters(
+                names::CALLBACK_TRIES,
+                "Tries to deliver a callback that ended.",
+                &["result"],
+            ),
+            callback_tries_in_flight: registrar
+                .gauge(names::CALLBACK_TRIES_IN_FLIGHT, "Tries to deliver a callback in flight."),
             commit_verbs: registrar.histogram(
                 names::COMMIT_VERBS,
                 "Verbs in one group commit.",
@@ -436,6 +471,25 @@ impl Metrics {
         raise(&self.provider_tokens, &[name, "made"], counted.tokens_made);
         raise(&self.provider_tokens, &[name, "failed"], counted.token_faults);
         raise(&self.provider_credential_faults, &[name], counted.credential_faults);
+    }
+
+    /// Shows what the outbox holds.
+    pub(crate) fn show_callbacks(&self, owed: u64, dead: u64, oldest: DurationMs) {
+        let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.callbacks_owed.set(whole(owed));
+        self.callbacks_dead.set(whole(dead));
+        self.callback_oldest.set(whole(oldest.get() / 1_000));
+    }
+
+    /// Counts a try to deliver a callback: delivered, or failed by this fault.
+    pub(crate) fn callback_tried(&self, fault: Option<CallbackFault>) {
+        let result = fault.map_or("delivered", CallbackFault::as_str);
+        self.callback_tries.with_label_values(&[result]).inc();
+    }
+
+    /// Counts a callback whose window is over.
+    pub(crate) fn callback_died(&self) {
+        self.callbacks_died.inc();
     }
 
     /// Counts a handler that panicked.

@@ -1,6 +1,6 @@
 //! Every message that crosses an actor boundary.
 //!
-//! `transaction` and `provider` know this page and not each other.
+//! `transaction`, `provider` and `callback` know this page and not each other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use actix::{Message, Recipient};
 use tocsin_config::ProviderLimits;
 use tocsin_model::{
-    DeliveryReason, DeviceId, ProviderName, PushId, PushTarget, SealedChallenge, State, TransactionId, UnixMs,
+    CallbackUrl, DeliveryReason, DeviceId, ProviderName, PushId, PushTarget, SealedChallenge, State,
+    TransactionId, UnixMs,
 };
 
 use crate::provider::Driver;
@@ -192,6 +193,15 @@ impl Availability {
     pub fn open(&self) -> bool {
         self.closed_until_ms.swap(0, Ordering::Relaxed) != 0
     }
+}
+
+/// To the callback actor: an outcome is stored, and its callback is owed from now on. A word that is lost is made up
+/// for by the storage, which has the row.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct CallbackOwed {
+    /// Where to.
+    pub url: CallbackUrl,
 }
 
 /// Brings a transaction back from its record; may be called from any thread and returns at once.

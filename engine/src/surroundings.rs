@@ -1,9 +1,10 @@
 //! What every transaction of a process shares.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use actix::Recipient;
 use arc_swap::{ArcSwap, Guard};
 use tocsin_config::Config;
 use tocsin_model::Transaction;
@@ -12,7 +13,7 @@ use tocsin_storage::Store;
 use crate::clock::Clock;
 use crate::limits::LINGERING_MAX;
 use crate::metrics::Metrics;
-use crate::protocol::ProviderTable;
+use crate::protocol::{CallbackOwed, ProviderTable};
 use crate::registry::Waiters;
 use crate::transaction::PushIds;
 
@@ -28,6 +29,7 @@ pub(crate) struct Surroundings {
     providers: ArcSwap<ProviderTable>,
     /// Counts removals and suspensions of phones, so that a start that met one can tell.
     pub(crate) devices_gone: AtomicUsize,
+    callbacks: OnceLock<Recipient<CallbackOwed>>,
     lingering: Arc<AtomicUsize>,
 }
 
@@ -58,6 +60,7 @@ impl Surroundings {
             config: ArcSwap::new(config),
             providers: ArcSwap::from_pointee(ProviderTable::default()),
             devices_gone: AtomicUsize::new(0),
+            callbacks: OnceLock::new(),
             lingering: Arc::default(),
         }
     }
@@ -87,6 +90,19 @@ impl Surroundings {
 
     pub(crate) fn providers(&self) -> Guard<Arc<ProviderTable>> {
         self.providers.load()
+    }
+
+    /// The callback actor is started after this, since it asks for the configuration.
+    pub(crate) fn set_callbacks(&self, owed: Recipient<CallbackOwed>) {
+        // A second actor does not exist, so there is nobody whom this could put out.
+        let _ = self.callbacks.set(owed);
+    }
+
+    /// Says that the callback of this outcome is owed. A word that finds no room is made up for by the outbox.
+    pub(crate) fn callback_owed(&self, transaction: &Transaction) {
+        if let (Some(callbacks), Some(url)) = (self.callbacks.get(), &transaction.callback_url) {
+            let _ = callbacks.try_send(CallbackOwed { url: url.clone() });
+        }
     }
 
     /// Tells everybody who waits for this transaction.

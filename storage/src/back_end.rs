@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use tocsin_model::{
-    ActivationCodeHash, AuditActor, AuditEvent, ClientId, Device, DeviceId, Enrollment, EnrollmentId,
-    EnrolmentRules, Idempotency, KeptChallenge, KeyId, PushKind, PushToken, Transaction, TransactionId,
-    UnixMs, User,
+    ActivationCodeHash, AuditActor, AuditEvent, Callback, CallbackHost, ClientId, Device, DeviceId,
+    Enrollment, EnrollmentId, EnrolmentRules, Idempotency, KeptChallenge, KeyId, PushKind, PushToken,
+    Transaction, TransactionId, UnixMs, User,
 };
 use tokio::sync::watch;
 
 use crate::store::{
-    Amended, Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditPage, AuditQuery, Created,
-    DeviceChange, DeviceChanged, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened,
-    MetaKey, NewEnrollment, NewTransaction, OpenPage, Pending, PushTargetVerdict, Read, Revoked, Store,
+    Amended, Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditPage, AuditQuery, CallbackList,
+    CallbackPage, CallbackSettled, CallbackVerdict, Created, DeviceChange, DeviceChanged, DueCallbacks,
+    Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, MetaKey, NewEnrollment,
+    NewTransaction, OpenPage, Pending, PushTargetVerdict, Read, Redelivered, Revoked, Store,
 };
-use crate::verb::{Enrolment, RowResult, Table, Verb, audit, look};
+use crate::verb::{Enrolment, RowResult, Table, Verb, audit, callback, look};
 
 /// What the back ends differ in.
 pub(crate) trait BackEnd: Send + Sync + 'static {
@@ -168,6 +169,48 @@ impl<B: BackEnd> Store for B {
 
     fn check_audit(&self, checkpoint: AuditCheckpoint) -> Read<'_, AuditChecked> {
         self.look(move |table| audit::check(table, &checkpoint))
+    }
+
+    fn settle_callback(
+        &self,
+        id: TransactionId,
+        tries_before: u32,
+        verdict: CallbackVerdict,
+    ) -> Pending<CallbackSettled> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::SettleCallback { id, tries_before, verdict, answer });
+        pending
+    }
+
+    fn redeliver_callback(&self, id: TransactionId, now: UnixMs) -> Pending<Redelivered> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::RedeliverCallback(id, now, answer));
+        pending
+    }
+
+    fn callback(&self, list: CallbackList, id: TransactionId) -> Read<'_, Option<Callback>> {
+        self.look(move |table| table.callback(list, &id))
+    }
+
+    fn callbacks(
+        &self,
+        list: CallbackList,
+        after: Option<TransactionId>,
+        limit: usize,
+    ) -> Read<'_, CallbackPage> {
+        self.look(move |table| callback::page(table, list, after, limit))
+    }
+
+    fn due_callbacks(&self, host: CallbackHost, until: UnixMs, limit: usize) -> Read<'_, DueCallbacks> {
+        self.look(move |table| callback::due(table, &host, until, limit))
+    }
+
+    fn callback_hosts(
+        &self,
+        after: Option<CallbackHost>,
+        limit: usize,
+    ) -> Read<'_, Vec<(CallbackHost, UnixMs)>> {
+        self.look(move |table| callback::hosts(table, after, limit))
     }
 
     fn transaction(&self, id: TransactionId) -> Read<'_, Option<Transaction>> {

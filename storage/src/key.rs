@@ -9,13 +9,14 @@ use std::fmt;
 
 use aws_lc_rs::digest;
 use tocsin_model::{
-    ActivationCodeHash, AppName, ClientId, DeviceId, EnrollmentId, IdempotencyKey, KeyId, PushKind,
-    PushToken, Thumbprint, TransactionId, UnixMs, User,
+    ActivationCodeHash, AppName, CallbackHost, ClientId, DeviceId, EnrollmentId, IdempotencyKey, KeyId,
+    PushKind, PushToken, Thumbprint, TransactionId, UnixMs, User,
 };
 
 use crate::MetaKey;
 #[cfg(feature = "rocks")]
 use crate::sealing::MasterKeyId;
+use crate::store::CallbackList;
 
 /// A set of rows with one way of being kept. Adding one does not raise the format number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +37,8 @@ pub(crate) enum Family {
     UserDevice,
     /// Enrolments by id and by code, and the transactions that authorised something.
     Enrollment,
+    /// Callbacks that are owed, those that are dead, and the order of the next tries.
+    Outbox,
     /// The deployment's own values.
     Meta,
     /// The audit trail by number, and its two ends.
@@ -45,7 +48,7 @@ pub(crate) enum Family {
 impl Family {
     /// Every family, in the order of their numbers.
     #[cfg(feature = "rocks")]
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Transaction,
         Self::Open,
         Self::Idempotency,
@@ -54,6 +57,7 @@ impl Family {
         Self::PushTarget,
         Self::UserDevice,
         Self::Enrollment,
+        Self::Outbox,
         Self::Meta,
         Self::Audit,
     ];
@@ -69,6 +73,7 @@ impl Family {
             Self::PushTarget => "push-target",
             Self::UserDevice => "user-device",
             Self::Enrollment => "enrolment",
+            Self::Outbox => "outbox",
             Self::Meta => "meta",
             Self::Audit => "audit",
         }
@@ -99,6 +104,9 @@ enum Kind {
     Meta = 0x0902,
     #[cfg_attr(not(feature = "rocks"), allow(dead_code, reason = "only a disk is sealed"))]
     SealedBy = 0x0903,
+    CallbackOwed = 0x0b01,
+    CallbackDead = 0x0b02,
+    CallbackDue = 0x0b03,
     Audit = 0x0c01,
     AuditHead = 0x0c02,
     AuditAnchor = 0x0c03,
@@ -117,6 +125,7 @@ impl Kind {
             Self::Enrollment | Self::EnrollmentByCode | Self::UsedAuthorization => Family::Enrollment,
             Self::Format | Self::Meta | Self::SealedBy => Family::Meta,
             Self::Audit | Self::AuditHead | Self::AuditAnchor => Family::Audit,
+            Self::CallbackOwed | Self::CallbackDead | Self::CallbackDue => Family::Outbox,
         }
     }
 
@@ -126,7 +135,7 @@ impl Kind {
 
     /// Kinds whose rows are never sealed: all that they hold are ids, hashes, times and states. Whatever is not
     /// listed is sealed where there is a master key. The key of a row is always in clear.
-    const CLEAR: [Self; 14] = [
+    const CLEAR: [Self; 15] = [
         Self::TransactionMarks,
         Self::Open,
         Self::IdempotencyOfTransaction,
@@ -141,6 +150,7 @@ impl Kind {
         Self::Format,
         Self::AuditHead,
         Self::AuditAnchor,
+        Self::CallbackDue,
     ];
 }
 
@@ -398,9 +408,64 @@ impl Key {
         <[u8; 8]>::try_from(self.bytes.get(2..)?).ok().map(u64::from_be_bytes)
     }
 
+    /// A callback that is owed.
+    pub(crate) fn callback_owed(id: &TransactionId) -> Self {
+        Self::callback(CallbackList::Owed, id)
+    }
+
+    /// A callback that is dead.
+    pub(crate) fn callback_dead(id: &TransactionId) -> Self {
+        Self::callback(CallbackList::Dead, id)
+    }
+
+    /// A callback of this list; ids are complemented, so that the newest comes first.
+    pub(crate) fn callback(list: CallbackList, id: &TransactionId) -> Self {
+        Self::new(callback_kind(list), &[&complement(id.as_bytes())])
+    }
+
+    /// The callbacks of this list.
+    pub(crate) fn callbacks(list: CallbackList) -> Self {
+        Self::new(callback_kind(list), &[])
+    }
+
+    /// A place in the order of a host's next tries.
+    pub(crate) fn callback_due(host: &CallbackHost, next_try_at: UnixMs, id: &TransactionId) -> Self {
+        let next_try_at = next_try_at.get().to_be_bytes();
+        Self::new(Kind::CallbackDue, &[host.as_bytes(), &next_try_at, id.as_bytes()])
+    }
+
+    /// The next tries of a host.
+    pub(crate) fn callbacks_due(host: &CallbackHost) -> Self {
+        Self::new(Kind::CallbackDue, &[host.as_bytes()])
+    }
+
+    /// Behind every next try of a host, and before those of the next.
+    pub(crate) fn callbacks_due_end(host: &CallbackHost) -> Self {
+        Self::new(Kind::CallbackDue, &[host.as_bytes(), &[0xff; 24]])
+    }
+
+    /// The next tries of all hosts.
+    pub(crate) fn all_callbacks_due() -> Self {
+        Self::new(Kind::CallbackDue, &[])
+    }
+
     /// The last sixteen bytes, in which every key that names a device ends.
     pub(crate) fn trailing_id(&self) -> Option<[u8; 16]> {
         self.bytes.last_chunk::<16>().copied()
+    }
+
+    /// The transaction of a callback of a list.
+    pub(crate) fn as_callback(&self) -> Option<TransactionId> {
+        self.trailing_id().map(|bytes| TransactionId::from_bytes(complement(&bytes)))
+    }
+
+    /// Host, time and transaction of a next try.
+    pub(crate) fn as_callback_due(&self) -> Option<(CallbackHost, UnixMs, TransactionId)> {
+        let (host, rest) = self.bytes.get(2..)?.split_first_chunk::<8>()?;
+        let (next_try_at, id) = rest.split_first_chunk::<8>()?;
+        let id = <[u8; 16]>::try_from(id).ok()?;
+        let next_try_at = UnixMs::new(u64::from_be_bytes(*next_try_at));
+        Some((CallbackHost::from_bytes(*host), next_try_at, TransactionId::from_bytes(id)))
     }
 
     /// Deadline and id of a place among the open transactions.
@@ -429,6 +494,17 @@ impl fmt::Debug for Key {
 /// can still test a guess.
 fn user_hash(user: &User) -> [u8; 32] {
     sha256(&[user.realm.as_str().as_bytes(), &[0], user.id.as_str().as_bytes()])
+}
+
+const fn callback_kind(list: CallbackList) -> Kind {
+    match list {
+        CallbackList::Owed => Kind::CallbackOwed,
+        CallbackList::Dead => Kind::CallbackDead,
+    }
+}
+
+fn complement(bytes: &[u8; 16]) -> [u8; 16] {
+    bytes.map(|byte| !byte)
 }
 
 fn push_target_hash(kind: PushKind, token: &PushToken) -> [u8; 32] {

@@ -51,6 +51,12 @@ fn keys_have_these_bytes() {
         (Key::audit_head(), "audit/0c02".to_owned()),
         (Key::audit_anchor(), "audit/0c03".to_owned()),
         (Key::used_authorization(&transaction), format!("enrolment/0803{id}")),
+        (Key::callback_owed(&transaction), format!("outbox/0b01{}", "22".repeat(16))),
+        (Key::callback_dead(&transaction), format!("outbox/0b02{}", "22".repeat(16))),
+        (
+            Key::callback_due(&CallbackHost::from_bytes([0xee; 8]), UnixMs::new(0x0102), &transaction),
+            format!("outbox/0b03{}0000000000000102{id}", "ee".repeat(8)),
+        ),
         (Key::meta(MetaKey::Issuer), "meta/090201".to_owned()),
         (Key::meta(MetaKey::DerivationKey), "meta/090202".to_owned()),
         (Key::push_target(PushKind::Apns, &token, &device()), format!("push-target/0601{target}{id}")),

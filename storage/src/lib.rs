@@ -23,8 +23,10 @@ pub use error::{StoreError, StoreErrorKind};
 pub use sealing::{MasterKey, MasterKeyId, SealError, Sealer};
 pub use store::{
     Amended, Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditFault, AuditPage, AuditQuery,
-    AuditSummary, CommitReport, Created, DeviceChange, DeviceChanged, Ended, Enrolled, EnrollmentCancelled,
-    EnrollmentConfirmed, EnrollmentOpened, MetaKey, NewEnrollment, NewTransaction, NoObserver, OpenPage,
-    Pending, PushTargetVerdict, Read, Registered, Revoked, Store, StoreObserver,
+    AuditSummary, CallbackList, CallbackPage, CallbackSettled, CallbackVerdict, CommitReport, Created,
+    DeviceChange, DeviceChanged, DueCallbacks, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed,
+    EnrollmentOpened, MetaKey, NewEnrollment, NewTransaction, NoObserver, OpenPage, Pending,
+    PushTargetVerdict, Read, Redelivered, Registered, Revoked, Store, StoreObserver,
 };
+pub use verb::callback::callback_host;
 pub use verb::table::Retention;

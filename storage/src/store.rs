@@ -10,9 +10,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tocsin_model::{
-    ActivationCodeHash, AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, Device, DeviceId,
-    DeviceStatus, Enrollment, EnrollmentId, EnrolmentMode, EnrolmentRules, Idempotency, KeptChallenge, KeyId,
-    ProfileChange, PushKind, PushTarget, PushToken, Transaction, TransactionId, TypeName, UnixMs, User,
+    ActivationCodeHash, AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, Callback, CallbackFault,
+    CallbackHost, Device, DeviceId, DeviceStatus, Enrollment, EnrollmentId, EnrolmentMode, EnrolmentRules,
+    Idempotency, KeptChallenge, KeyId, ProfileChange, PushKind, PushTarget, PushToken, Transaction,
+    TransactionId, TypeName, UnixMs, User,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -381,6 +382,72 @@ pub struct AuditCut {
     pub more: bool,
 }
 
+/// The two lists of callbacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallbackList {
+    /// Those that are still tried.
+    Owed,
+    /// Those whose window ended without a 2xx.
+    Dead,
+}
+
+/// How a try to deliver a callback ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallbackVerdict {
+    /// The portal took it.
+    Delivered,
+    /// It failed and is tried again.
+    TryAgain {
+        /// When.
+        at: UnixMs,
+        /// How it failed.
+        fault: CallbackFault,
+    },
+    /// It failed, and its window is over.
+    Dead {
+        /// Since now.
+        since: UnixMs,
+        /// How it failed.
+        fault: CallbackFault,
+    },
+}
+
+/// What became of the word how a try ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallbackSettled {
+    /// It is stored.
+    Stored,
+    /// The callback is owed no more, or another try was counted since.
+    Lost,
+}
+
+/// What became of a redelivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Redelivered {
+    /// It is due now.
+    Owed(Box<Callback>),
+    /// Nothing is owed or dead under this id.
+    Absent,
+}
+
+/// One page of a list of callbacks, newest transactions first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallbackPage {
+    /// The callbacks.
+    pub callbacks: Vec<Callback>,
+    /// Behind which the next page starts; `None` at the end.
+    pub next: Option<TransactionId>,
+}
+
+/// What a host is owed now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DueCallbacks {
+    /// The callbacks, the longest due first.
+    pub callbacks: Vec<Callback>,
+    /// The next try of the first that is not among them.
+    pub next_try_at: Option<UnixMs>,
+}
+
 /// Names of the deployment's own small values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MetaKey {
@@ -514,6 +581,38 @@ pub trait Store: Send + Sync + 'static {
 
     /// Checks a bounded number of rows of the audit trail against the chain of their hashes.
     fn check_audit(&self, checkpoint: AuditCheckpoint) -> Read<'_, AuditChecked>;
+    /// Stores how a try to deliver a callback ended. `tries_before` are the failed tries that the try was made
+    /// after. A delivery and another try ride in a batch without a sync of their own: losing one costs a duplicate.
+    fn settle_callback(
+        &self,
+        id: TransactionId,
+        tries_before: u32,
+        verdict: CallbackVerdict,
+    ) -> Pending<CallbackSettled>;
+
+    /// Makes a callback due now; a dead one is owed again from now on.
+    fn redeliver_callback(&self, id: TransactionId, now: UnixMs) -> Pending<Redelivered>;
+
+    /// The callback of this transaction in this list.
+    fn callback(&self, list: CallbackList, id: TransactionId) -> Read<'_, Option<Callback>>;
+
+    /// One page of callbacks behind `after`, newest transactions first, at most `limit`.
+    fn callbacks(
+        &self,
+        list: CallbackList,
+        after: Option<TransactionId>,
+        limit: usize,
+    ) -> Read<'_, CallbackPage>;
+
+    /// What this host is owed by `until`, the longest due first, at most `limit`.
+    fn due_callbacks(&self, host: CallbackHost, until: UnixMs, limit: usize) -> Read<'_, DueCallbacks>;
+
+    /// The hosts behind `after` that are owed something, at most `limit`, each with its first next try.
+    fn callback_hosts(
+        &self,
+        after: Option<CallbackHost>,
+        limit: usize,
+    ) -> Read<'_, Vec<(CallbackHost, UnixMs)>>;
 
     /// The transaction with this id.
     fn transaction(&self, id: TransactionId) -> Read<'_, Option<Transaction>>;

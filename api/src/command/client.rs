@@ -21,6 +21,10 @@ pub(super) fn new(name: &ClientId) -> Exit {
         eprintln!("cannot print the block, so the secret is of no use: {error}");
         return Exit::Failed;
     }
+    eprintln!(
+        "What callbacks of {name} are signed with; it stands in the block too:\n{}",
+        client.webhook_secret.expose()
+    );
     eprintln!("The secret of {name}, shown only now:\n{}", client.secret.expose());
     Exit::Done
 }

@@ -29,6 +29,7 @@ mod state;
 mod surround;
 mod time;
 
+pub use crate::portal::render_view;
 pub use certificates::CertificateError;
 pub use metrics::{DoorMetrics, names};
 pub use problem::ERROR_PAGE_BASE;

@@ -62,7 +62,7 @@ pub(super) fn user_meaning(user: &User) -> Value {
 
 /// What a start means; members that were not given are left out.
 pub(super) fn start_meaning(body: &StartBody) -> Value {
-    let StartBody { type_name, user, content, device_id, app, time_to_live, delivery } = body;
+    let StartBody { type_name, user, content, device_id, app, time_to_live, delivery, callback_url } = body;
     let given = |text: &str| (!text.is_empty()).then(|| Value::from(text));
     let members = [
         ("type", Some(Value::from(type_name.as_str()))),
@@ -76,6 +76,7 @@ pub(super) fn start_meaning(body: &StartBody) -> Value {
         ("app", app.as_ref().map(|app| Value::from(app.as_str()))),
         // The default said aloud means the same as not said.
         ("delivery", (*delivery != DeliveryChoice::default()).then(|| Value::from(delivery.words()))),
+        ("callback_url", callback_url.as_ref().map(|url| Value::from(url.as_str()))),
         ("ttl_ms", time_to_live.map(DurationMs::get).map(Value::from)),
     ];
     let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));

@@ -12,9 +12,22 @@ mod transactions;
 mod user;
 mod view;
 
+use std::sync::Arc;
+
 use actix_web::web::{self, ServiceConfig};
+use tocsin_engine::callback::RenderView;
+use tocsin_model::Transaction;
 
 use crate::door::only;
+
+/// Writes the view that callbacks with `body = "full"` carry, as this door replies it; links begin with `public_url`.
+pub fn render_view(public_url: &str) -> RenderView {
+    let public_url = public_url.to_owned();
+    Arc::new(move |transaction: &Transaction| {
+        // A view holds texts, numbers and lists only, so that it always has a JSON form.
+        serde_json::to_vec(&view::TransactionView::of(transaction, &public_url)).unwrap_or_default()
+    })
+}
 
 /// The routes of this door.
 pub(crate) fn routes(config: &mut ServiceConfig) {

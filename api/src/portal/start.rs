@@ -7,8 +7,8 @@
 use serde_json::{Map, Value};
 use tocsin_config::AuthenticationType;
 use tocsin_model::{
-    AppName, Content, ContentLimits, DeliveryChoice, Detail, DeviceId, DurationMs, ErrorCode, Idempotency,
-    Problem, StartRequest, TypeName, User,
+    AppName, CallbackUrl, Content, ContentLimits, DeliveryChoice, Detail, DeviceId, DurationMs, ErrorCode,
+    Idempotency, Problem, StartRequest, TypeName, User,
 };
 
 use super::caller::Caller;
@@ -28,6 +28,7 @@ const FIELDS: &[&str] = &[
     "app",
     "ttl_s",
     "delivery",
+    "callback_url",
 ];
 
 /// A start as its body says it, valid as far as body and client can tell.
@@ -40,6 +41,7 @@ pub(super) struct StartBody {
     pub(super) app: Option<AppName>,
     pub(super) time_to_live: Option<DurationMs>,
     pub(super) delivery: DeliveryChoice,
+    pub(super) callback_url: Option<CallbackUrl>,
 }
 
 impl StartBody {
@@ -56,15 +58,27 @@ impl StartBody {
             app: fields.text("app")?.map(|name| caller.permitted_app(name)).transpose()?,
             time_to_live: time_to_live(&fields)?,
             delivery: delivery(&fields)?,
+            callback_url: callback_url(&fields)?,
             type_name,
         })
     }
 
     /// The engine's request.
     pub(super) fn into_request(self, caller: &Caller, idempotency: Option<Idempotency>) -> StartRequest {
-        let Self { type_name, user, content, device_id, app, time_to_live, delivery } = self;
+        let Self { type_name, user, content, device_id, app, time_to_live, delivery, callback_url } = self;
         let client = caller.id.clone();
-        StartRequest { client, type_name, user, content, device_id, app, time_to_live, delivery, idempotency }
+        StartRequest {
+            client,
+            type_name,
+            user,
+            content,
+            device_id,
+            app,
+            time_to_live,
+            delivery,
+            callback_url,
+            idempotency,
+        }
     }
 }
 
@@ -84,6 +98,12 @@ fn delivery(fields: &Fields<'_>) -> Result<DeliveryChoice, Problem> {
     words.sort_unstable();
     let chosen = CHOICES.into_iter().find(|choice| choice.words() == words);
     chosen.ok_or_else(|| fields.not_allowed("delivery", "this must be push, request_message or both"))
+}
+
+/// A well-formed URL; the engine knows which ones the client may name.
+fn callback_url(fields: &Fields<'_>) -> Result<Option<CallbackUrl>, Problem> {
+    let Some(text) = fields.text("callback_url")? else { return Ok(None) };
+    CallbackUrl::parse(text).map(Some).map_err(|why| fields.not_allowed("callback_url", why.to_string()))
 }
 
 fn device_id(fields: &Fields<'_>) -> Result<Option<DeviceId>, Problem> {

@@ -189,6 +189,7 @@ impl Bank {
             metrics: Arc::new(Metrics::new()),
             server_keys: ServerKeys::load_or_create(folder.path()).expect("keys"),
             issuer: issuer.clone(),
+            render_view: tocsin_api::door::render_view(""),
             drivers: names
                 .map(|name| (name.parse().expect("a name"), driver()))
                 .into_iter()

@@ -78,7 +78,6 @@ fn a_field_of_a_later_version_or_of_none_is_refused_by_name() {
             "email",
             "language",
             "context",
-            "callback_url",
             "reply",
             "wait_s",
             "number_match",

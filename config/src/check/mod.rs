@@ -2,6 +2,7 @@
 //! there. Every check looks at the merged settings and passes over what was already refused.
 
 mod apps;
+mod callbacks;
 mod certificates;
 mod clients;
 mod credentials;
@@ -23,6 +24,7 @@ pub(crate) fn check(settings: &Settings, findings: &mut Findings) {
     apps::check(settings, findings);
     providers::check(settings, findings);
     clients::check(settings, findings);
+    callbacks::check(settings, findings);
     credentials::check(settings, findings);
     master_keys::check(settings, findings);
     files::check(settings, findings);

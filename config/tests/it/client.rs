@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use proptest::prelude::*;
-use tocsin_config::{Config, Grant, NewClient, NewToken, Right, Role};
+use tocsin_config::{Config, Grant, NewClient, NewToken, Right, Role, WebhookSecret};
 use tocsin_model::{ClientId, OperatorName};
 
 use crate::fixture::{SMALL, folder, load, warnings};
@@ -23,6 +23,8 @@ proptest! {
         prop_assert_eq!(&client.secret_sha256[..], hash.as_ref());
         prop_assert_eq!(&client.rights, &[Right::Transactions]);
         prop_assert_eq!(&client.types, &Grant::Only(Vec::new()));
+        let webhook_secret = WebhookSecret::parse(new.webhook_secret.expose()).expect("a secret");
+        prop_assert_eq!(&client.callbacks.webhook_secrets, &[webhook_secret]);
     }
 }
 
@@ -58,6 +60,7 @@ fn the_secret_is_neither_in_the_block_nor_in_a_debug_print() {
     let new = NewClient::generate(&id).expect("random");
     assert!(!new.block.contains(new.secret.expose()));
     assert!(!format!("{new:?}").contains(new.secret.expose()));
+    assert!(!format!("{new:?}").contains(new.webhook_secret.expose()));
 }
 
 #[test]

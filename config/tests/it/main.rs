@@ -1,6 +1,7 @@
 //! The configuration as its users meet it: texts and variables in, a configuration or faults out.
 
 mod apps;
+mod callbacks;
 mod certificates;
 mod client;
 mod cross_faults;

@@ -5,6 +5,7 @@
 //! `api` and `storage`). A value of one of these types is valid by construction.
 
 mod audit;
+mod callback;
 mod challenge;
 mod device;
 mod enrollment;
@@ -23,6 +24,7 @@ mod transaction;
 mod user;
 
 pub use audit::{AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow};
+pub use callback::{Callback, CallbackFault, CallbackHost, CallbackPhase, CallbackUrl, CallbackUrlError};
 pub use challenge::{KeptChallenge, SealedChallenge};
 pub use device::{AppVersion, Device, DeviceProfile, DeviceStatus, Platform, ProfileChange};
 pub use enrollment::{

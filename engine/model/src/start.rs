@@ -1,6 +1,6 @@
 //! What a portal asks for.
 
-use crate::{AppName, ClientId, Content, DeviceId, DurationMs, Idempotency, TypeName, User};
+use crate::{AppName, CallbackUrl, ClientId, Content, DeviceId, DurationMs, Idempotency, TypeName, User};
 
 /// How a challenge leaves for its phone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub struct StartRequest {
     pub time_to_live: Option<DurationMs>,
     /// How the challenge leaves.
     pub delivery: DeliveryChoice,
+    /// Where its outcome is posted to.
+    pub callback_url: Option<CallbackUrl>,
     /// The caller's promise that two calls are one.
     pub idempotency: Option<Idempotency>,
 }

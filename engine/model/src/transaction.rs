@@ -1,8 +1,8 @@
 //! A transaction: one question to one user, from its start to its one final state.
 
 use crate::{
-    AppName, ClientId, Content, Decision, DeliveryReason, DeliveryStatus, DeviceId, DurationMs, KeyUse,
-    Method, Nonce, Platform, ProviderName, State, TransactionId, TypeName, UnixMs, User,
+    AppName, CallbackUrl, ClientId, Content, Decision, DeliveryReason, DeliveryStatus, DeviceId, DurationMs,
+    KeyUse, Method, Nonce, Platform, ProviderName, State, TransactionId, TypeName, UnixMs, User,
 };
 
 /// Tries used and allowed.
@@ -140,6 +140,8 @@ pub struct Transaction {
     pub keep_for_polling: bool,
     /// The request message, whose receiver is the only recipient.
     pub request_message: RequestMessage,
+    /// Where its outcome is posted to.
+    pub callback_url: Option<CallbackUrl>,
 }
 
 impl Transaction {

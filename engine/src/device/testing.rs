@@ -165,5 +165,6 @@ pub(crate) fn login() -> Transaction {
         answer: None,
         keep_for_polling: false,
         request_message: RequestMessage::NotAsked,
+        callback_url: None,
     }
 }

@@ -27,7 +27,7 @@ pub use device::DeviceCall;
 pub(crate) use enrolment::DerivedCodes;
 pub use enrolment::{EnrolledDevice, EnrollmentRequest, OpenedEnrollment};
 pub(crate) use manage::gone_for;
-pub use ops::{Health, ProviderState, Readiness};
+pub use ops::{CallbackItems, Health, ProviderState, Readiness};
 pub use start::Started;
 
 use crate::clock::Clock;
@@ -57,6 +57,7 @@ pub(crate) struct Core {
     pub(crate) starter: crate::engine::Starter,
     /// Held while a configuration is put in place of another.
     pub(crate) reloading: tokio::sync::Mutex<()>,
+    pub(crate) callbacks: crate::callback::Callbacks,
 }
 
 impl Handle {

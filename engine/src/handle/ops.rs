@@ -1,9 +1,12 @@
 //! What operators and their probes ask.
 
-use tocsin_model::ProviderName;
+use tocsin_model::{Callback, Problem, ProviderName, TransactionId};
+use tocsin_storage::{CallbackList, Redelivered};
 
 use super::Handle;
+use crate::error::store_problem;
 use crate::limits::HEALTHY_WITHIN;
+use crate::protocol::CallbackOwed;
 
 /// Whether the process lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +51,41 @@ pub struct ProviderState {
     pub available: bool,
 }
 
+/// One page of a list of callbacks, newest transactions first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallbackItems {
+    /// The callbacks.
+    pub items: Vec<Callback>,
+    /// Behind which the next page starts; `None` at the end.
+    pub next: Option<TransactionId>,
+}
+
 impl Handle {
+    /// One page of the callbacks that are owed or dead, behind `after`, at most `limit`.
+    pub async fn callbacks(
+        &self,
+        list: CallbackList,
+        after: Option<TransactionId>,
+        limit: usize,
+    ) -> Result<CallbackItems, Problem> {
+        let page = self.store().callbacks(list, after, limit).await.map_err(|error| store_problem(&error))?;
+        Ok(CallbackItems { items: page.callbacks, next: page.next })
+    }
+
+    /// Makes the callback of this transaction due now: a dead one is owed again with a new window, an owed one is
+    /// tried at once. It keeps its `webhook-id`. 404 when nothing is owed or dead under this id.
+    pub async fn redeliver_callback(&self, id: TransactionId) -> Result<Callback, Problem> {
+        let redelivered = self.store().redeliver_callback(id, self.clock().now()).await;
+        match redelivered.map_err(|error| store_problem(&error))? {
+            Redelivered::Owed(callback) => {
+                // A word that finds no room is made up for by the outbox.
+                let _ = self.0.callbacks.owed.try_send(CallbackOwed { url: callback.url.clone() });
+                Ok(*callback)
+            }
+            Redelivered::Absent => Err(Problem::not_found()),
+        }
+    }
+
     /// Whether the process lives.
     pub fn health(&self) -> Health {
         Health {

@@ -14,6 +14,7 @@ use tocsin_storage::Created;
 use super::challenge::ChallengedPhone;
 use super::enrolment::refuse_unless;
 use super::{Handle, random_bytes};
+use crate::callback::judge_start;
 use crate::device::check_challenge_size;
 use crate::error::store_problem;
 use crate::metrics::Stage;
@@ -57,6 +58,7 @@ impl Handle {
         let (type_name, kind) = config.types.get_key_value(&request.type_name).ok_or_else(unknown_type)?;
         // Open transactions share the configuration's copy of the name.
         let request = StartRequest { type_name: type_name.clone(), ..request };
+        check_callback(&config, &request)?;
         let eligible = self.eligible_devices(&config, &request, kind).await?;
         let transaction = compose(&config, &request, kind, &eligible, called_at)?;
         check_challenge_size(&transaction, self.issuer())?;
@@ -236,6 +238,7 @@ fn compose(
             true => RequestMessage::AskedFor,
             false => RequestMessage::NotAsked,
         },
+        callback_url: request.callback_url.clone(),
     })
 }
 
@@ -283,6 +286,13 @@ fn content(request: &StartRequest, kind: &AuthenticationType) -> Content {
         content.message = kind.default_message.as_str().into();
     }
     content
+}
+
+/// What the client may be called back at, by the configuration of this moment.
+fn check_callback(config: &Config, request: &StartRequest) -> Result<(), Problem> {
+    let Some(url) = &request.callback_url else { return Ok(()) };
+    let client = config.clients.get(&request.client).ok_or_else(Problem::internal)?;
+    Ok(judge_start(url, &client.callbacks)?)
 }
 
 fn unknown_type() -> Problem {

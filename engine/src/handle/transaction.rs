@@ -131,6 +131,12 @@ impl Handle {
         hold
     }
 
+    /// Makes the callback actor panic, to show that a fault loses nothing.
+    #[cfg(feature = "fault-hook")]
+    pub fn inject_callback_fault(&self) -> bool {
+        self.0.callbacks.fault.try_send(crate::protocol::InjectFault).is_ok()
+    }
+
     /// Makes a provider's actor panic, to show that a fault loses nothing; `false` when there is none.
     #[cfg(feature = "fault-hook")]
     pub fn inject_provider_fault(&self, name: &tocsin_model::ProviderName) -> bool {

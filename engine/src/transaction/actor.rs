@@ -115,6 +115,7 @@ impl TransactionActor {
             Effect::Push(device_id) => self.push(device_id, context),
             Effect::ArmTimer(at) => self.arm_timer(at, now, context),
             Effect::Reply(caller, reply) => self.reply(caller, reply),
+            Effect::OweCallback => self.surroundings.callback_owed(self.machine.transaction()),
             Effect::Publish(transaction) => self.surroundings.published(&transaction),
             Effect::Retire => self.retire(context),
             Effect::Stop => context.stop(),

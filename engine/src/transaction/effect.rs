@@ -47,6 +47,8 @@ pub enum Effect {
     ArmTimer(UnixMs),
     /// Tell this caller.
     Reply(CallerId, Reply),
+    /// Say that the callback of the outcome, which is stored with it, is owed.
+    OweCallback,
     /// Tell everybody who waits for a change.
     Publish(Arc<Transaction>),
     /// It is final: let go of providers and admission, stay a moment for repeated calls, then stop.

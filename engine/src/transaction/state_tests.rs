@@ -58,6 +58,7 @@ fn transaction(devices: u8) -> Transaction {
         answer: None,
         keep_for_polling: false,
         request_message: RequestMessage::NotAsked,
+        callback_url: None,
     }
 }
 
@@ -505,19 +506,26 @@ struct World {
     callers: u32,
     open_calls: HashMap<CallerId, ()>,
     finals_stored: Vec<State>,
+    owed: u32,
     attempts_seen: u32,
+}
+
+fn calling() -> Transaction {
+    let callback_url = tocsin_model::CallbackUrl::parse("https://portal.example/done").ok();
+    Transaction { callback_url, ..transaction(2) }
 }
 
 impl World {
     fn new() -> Self {
         let mut world = Self {
-            machine: Machine::new(transaction(2)),
+            machine: Machine::new(calling()),
             now: CREATED,
             stored: None,
             in_flight: VecDeque::new(),
             callers: 0,
             open_calls: HashMap::new(),
             finals_stored: Vec::new(),
+            owed: 0,
             attempts_seen: 0,
         };
         let caller = world.caller();
@@ -551,6 +559,15 @@ impl World {
                 | Effect::ReadBack => {
                     self.in_flight.push_back(effect.clone());
                     assert_eq!(self.in_flight.len(), 1, "one write at a time");
+                }
+                Effect::OweCallback => {
+                    assert_eq!(
+                        self.finals_stored.len(),
+                        1,
+                        "a callback was owed before its outcome was stored"
+                    );
+                    assert!(!was_final || self.owed == 0, "a callback was owed twice");
+                    self.owed += 1;
                 }
                 Effect::ArmTimer(_) | Effect::Retire | Effect::Stop => {}
             }
@@ -690,7 +707,7 @@ impl World {
             }
             // Nothing was stored, so the portal starts anew.
             None => {
-                self.machine = Machine::new(transaction(2));
+                self.machine = Machine::new(calling());
                 let caller = self.caller();
                 self.step(Event::Started { caller });
             }
@@ -714,6 +731,7 @@ proptest! {
             }
         }
         prop_assert!(world.finals_stored.len() <= 1, "{:?}", world.finals_stored);
+        prop_assert!(world.owed <= 1, "a callback was owed {} times", world.owed);
         let accepted = world.stored.as_ref().filter(|stored| stored.state == State::Accepted);
         if let Some(stored) = accepted {
             let by_answer = stored.answer.as_ref().is_some_and(|answer| answer.decision == Decision::Accept);

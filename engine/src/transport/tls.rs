@@ -17,6 +17,8 @@ pub enum Application {
     Http2,
     /// HTTP/2 or HTTP/1.1, as the peer prefers.
     Http,
+    /// HTTP/1.1 and nothing else.
+    Http1,
 }
 
 impl Application {
@@ -24,6 +26,7 @@ impl Application {
         match self {
             Self::Http2 => vec![b"h2".to_vec()],
             Self::Http => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Self::Http1 => vec![b"http/1.1".to_vec()],
         }
     }
 }

@@ -164,6 +164,9 @@ impl Bank {
             metrics: Arc::new(Metrics::new()),
             server_keys: ServerKeys::load_or_create(folder.path()).expect("keys"),
             issuer: ISSUER.to_owned(),
+            render_view: Arc::new(|transaction| {
+                format!("{{\"id\":\"{}\",\"full\":true}}", transaction.id).into_bytes()
+            }),
             drivers: HashMap::from([("apns-main".parse().expect("valid"), driver)]),
         })
         .await
@@ -176,6 +179,12 @@ impl Bank {
     pub async fn restart(self) -> Self {
         self.engine.drain().await;
         Self::start(self.clock, self.store, self.network, self.folder, self.settings).await
+    }
+
+    /// As [`Bank::restart`], with a changed configuration.
+    pub async fn restart_with(self, change: impl Fn(&str) -> String) -> Self {
+        let settings = change(&self.settings);
+        Self { settings, ..self }.restart().await
     }
 
     /// Enrols a phone for a user.
@@ -256,6 +265,7 @@ pub fn request(user_id: &str, type_name: &str) -> StartRequest {
         app: None,
         time_to_live: None,
         delivery: DeliveryChoice::Push,
+        callback_url: None,
         idempotency: None,
     }
 }

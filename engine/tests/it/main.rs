@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bounds;
+mod callbacks;
 mod faults;
 mod fixture;
 mod lifecycle;

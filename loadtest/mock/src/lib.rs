@@ -1,10 +1,11 @@
-//! The outside world for tests, demos and load: strict doubles of APNs and FCM.
+//! The outside world for tests, demos and load: strict doubles of APNs and FCM, and of a portal that is called back.
 //!
 //! Each double is a real server: TLS 1.2 or later with a certificate made at run time, HTTP/2 on the
 //! wire, and by default it refuses what Apple and Google refuse. [`Strictness::Fast`] is the one switch
 //! that turns the checks off; it exists to measure a client and not this crate.
 //!
-//! Start at [`World`] for everything at once, or at [`ApnsServer`] and [`FcmServer`] for one of them.
+//! Start at [`World`] for everything at once, or at [`ApnsServer`], [`FcmServer`] and [`CallbackServer`] for one of
+//! them.
 //! What came is in [`PushLog`]; what shall go wrong is told to a [`FaultScript`].
 //!
 //! It deliberately imports nothing else of this product, so that a fault of the product cannot hide
@@ -12,6 +13,7 @@
 
 mod apns;
 mod authority;
+mod callback;
 mod clock;
 mod credential;
 mod error;
@@ -29,6 +31,7 @@ pub use apns::{
     KeyEnvironment, Topics, UnknownTokens,
 };
 pub use authority::{Authority, ServerIdentity};
+pub use callback::{CallbackLog, CallbackOptions, CallbackRecord, CallbackRefusal, CallbackServer};
 pub use clock::MockClock;
 pub use credential::{ApnsCredential, FcmCredential};
 pub use error::MockError;

@@ -1,8 +1,8 @@
 //! The numbers that stand on disk for the words of closed lists. A number is never given to another word.
 
 use tocsin_model::{
-    Decision, DeliveryReason, DeliveryStatus, DeviceStatus, FailureReason, Method, Platform, PushEnvironment,
-    PushKind,
+    CallbackFault, Decision, DeliveryReason, DeliveryStatus, DeviceStatus, FailureReason, Method, Platform,
+    PushEnvironment, PushKind,
 };
 
 use super::Malformed;
@@ -44,5 +44,9 @@ codes! {
         0 = Unconfirmed, 1 = Active, 2 = Suspended, 3 = Unreachable, 4 = Revoked,
     }
     PushKind: from_push_kind, to_push_kind, { 0 = None, 1 = Apns, 2 = FcmToken, 3 = FcmFid }
+    CallbackFault: from_callback_fault, to_callback_fault, {
+        0 = Timeout, 1 = LookUp, 2 = AddressRefused, 3 = Connect, 4 = Tls, 5 = Http, 6 = Redirect,
+        7 = ClientError, 8 = ServerError, 9 = Configuration,
+    }
     PushEnvironment: from_push_environment, to_push_environment, { 0 = Production, 1 = Sandbox }
 }

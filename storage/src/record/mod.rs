@@ -6,6 +6,7 @@
 //! guessing could approve something. No record holds its own id: that is its key.
 
 mod audit;
+mod callback;
 mod code;
 mod device;
 mod enrollment;
@@ -21,6 +22,7 @@ use minicbor::{Decode, Encode};
 use crate::envelope::{self, Expiry};
 
 pub(crate) use audit::{AuditPlaceRecord, AuditRecord};
+pub(crate) use callback::{CallbackRecord, owed_by};
 pub(crate) use device::DeviceRecord;
 pub(crate) use enrollment::EnrollmentRecord;
 pub(crate) use kept::KeptChallengeRecord;

@@ -1,11 +1,12 @@
 //! Golden bytes: what a version has written, later ones must read. A changed line here is a changed disk format.
 
 use tocsin_model::{
-    ActivationCodeHash, Answer, AppVersion, Content, Counter, Decision, Delivery, DeliveryReason,
-    DeliveryStatus, Detail, Device, DeviceId, DeviceKey, DeviceProfile, DeviceStatus, Enrollment,
-    EnrollmentId, EnrollmentState, FailureReason, KeptChallenge, KeyId, KeyUse, Method, Nonce, Platform,
-    PublicKey, PushEnvironment, PushKind, PushTarget, PushToken, Recipient, RequestMessage, SealedChallenge,
-    State, Thumbprint, Transaction, TransactionId, UnixMs, User, UserId,
+    ActivationCodeHash, Answer, AppVersion, Callback, CallbackFault, CallbackPhase, CallbackUrl, Content,
+    Counter, Decision, Delivery, DeliveryReason, DeliveryStatus, Detail, Device, DeviceId, DeviceKey,
+    DeviceProfile, DeviceStatus, Enrollment, EnrollmentId, EnrollmentState, FailureReason, KeptChallenge,
+    KeyId, KeyUse, Method, Nonce, Platform, PublicKey, PushEnvironment, PushKind, PushTarget, PushToken,
+    Recipient, RequestMessage, SealedChallenge, State, Thumbprint, Transaction, TransactionId, UnixMs, User,
+    UserId,
 };
 
 use super::*;
@@ -91,6 +92,7 @@ fn transaction() -> Transaction {
         }),
         keep_for_polling: true,
         request_message: RequestMessage::AskedFor,
+        callback_url: None,
     }
 }
 
@@ -452,4 +454,45 @@ fn the_audit_row_has_these_bytes_and_this_hash() {
     let stored: AuditRecord = from_payload(&payload(&row)).expect("what was written");
     assert_eq!(stored, row);
     assert_eq!(stored.into_model(1).map(|row| row.event), Ok(event));
+}
+
+#[test]
+fn a_url_to_call_back_is_one_more_field() {
+    let plain = payload(&TransactionRecord::new(&transaction()));
+    let url = CallbackUrl::parse("https://a").expect("valid");
+    let calling = Transaction { callback_url: Some(url), ..transaction() };
+    let written = payload(&TransactionRecord::new(&calling));
+    let added = format!("181c69{}", hex(b"https://a"));
+    assert_eq!(hex(&written)[2..], format!("{}{added}", &hex(&plain)[2..]));
+    assert_eq!(transaction_of(&written), Ok(calling));
+}
+
+#[test]
+fn a_callback_has_these_bytes() {
+    let owed = Callback {
+        transaction_id: TransactionId::from_bytes([1; 16]),
+        client: "c".parse().expect("valid"),
+        url: CallbackUrl::parse("https://a").expect("valid"),
+        state: State::Failed(FailureReason::NoDevice),
+        owed_at: UnixMs::new(3),
+        tries: 4,
+        last_fault: Some(CallbackFault::Redirect),
+        phase: CallbackPhase::Owed { next_try_at: UnixMs::new(5) },
+    };
+    let dead = Callback {
+        state: State::Accepted,
+        last_fault: None,
+        phase: CallbackPhase::Dead { since: UnixMs::new(6) },
+        ..owed.clone()
+    };
+    let golden = [
+        (owed, "a80061630169", "02050305040305050704", "0806"),
+        (dead, "a60061630169", "020104030606", "0704"),
+    ];
+    for (callback, head, middle, end) in golden {
+        let written = payload(&CallbackRecord::new(&callback));
+        assert_eq!(hex(&written), format!("{head}{}{middle}{end}", hex(b"https://a")));
+        let read = from_payload::<CallbackRecord<'_>>(&written).expect("well-formed");
+        assert_eq!(read.into_model(callback.transaction_id), Ok(callback));
+    }
 }

@@ -2,10 +2,11 @@
 
 use minicbor::{Decode, Encode};
 use tocsin_model::{
-    Answer, Content, Counter, Delivery, Detail, DeviceId, KeyUse, Nonce, Recipient, RequestMessage, State,
-    Transaction, TransactionId, UnixMs, User, UserId,
+    Answer, CallbackUrl, Content, Counter, Delivery, Detail, DeviceId, KeyUse, Nonce, Recipient,
+    RequestMessage, State, Transaction, TransactionId, UnixMs, User, UserId,
 };
 
+use super::callback::callback_url;
 use super::{Malformed, code, is_unset, key_use, name};
 
 const PENDING: u8 = 0;
@@ -62,6 +63,8 @@ pub(crate) struct TransactionRecord<'a> {
     keep_for_polling: bool,
     #[cbor(n(25), skip_if = "is_unset")]
     request_message_asked: bool,
+    #[b(28)]
+    callback_url: Option<&'a str>,
 }
 
 /// The fields that a compare-and-set compares, read without the texts.
@@ -176,6 +179,7 @@ impl<'a> TransactionRecord<'a> {
             answer: transaction.answer.as_ref().map(AnswerRecord::new),
             keep_for_polling: transaction.keep_for_polling,
             request_message_asked: transaction.request_message.is_asked_for(),
+            callback_url: transaction.callback_url.as_ref().map(CallbackUrl::as_str),
         }
     }
 
@@ -206,6 +210,7 @@ impl<'a> TransactionRecord<'a> {
                 true => RequestMessage::AskedFor,
                 false => RequestMessage::NotAsked,
             },
+            callback_url: self.callback_url.map(callback_url).transpose()?,
         })
     }
 }
@@ -223,7 +228,7 @@ impl TransactionHead {
     }
 }
 
-const fn from_state(state: State) -> (u8, Option<u8>) {
+pub(super) const fn from_state(state: State) -> (u8, Option<u8>) {
     match state {
         State::Pending => (PENDING, None),
         State::Accepted => (ACCEPTED, None),
@@ -235,7 +240,7 @@ const fn from_state(state: State) -> (u8, Option<u8>) {
     }
 }
 
-fn to_state(state: u8, failure_reason: Option<u8>) -> Result<State, Malformed> {
+pub(super) fn to_state(state: u8, failure_reason: Option<u8>) -> Result<State, Malformed> {
     match (state, failure_reason) {
         (PENDING, None) => Ok(State::Pending),
         (ACCEPTED, None) => Ok(State::Accepted),

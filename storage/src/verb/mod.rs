@@ -8,6 +8,7 @@
 pub(crate) mod audit;
 pub(crate) mod authorization;
 pub(crate) mod batch;
+pub(crate) mod callback;
 pub(crate) mod device;
 pub(crate) mod enrol;
 pub(crate) mod enrollment;

@@ -9,12 +9,12 @@ use tokio::sync::oneshot;
 use super::batch::Batch;
 use super::rows::RowResult;
 use super::table::Table;
-use super::{audit, device, enrol, enrollment, meta, push_target, transaction};
+use super::{audit, callback, device, enrol, enrollment, meta, push_target, transaction};
 use crate::StoreError;
 use crate::store::{
-    Amended, Attempted, AuditCut, Created, DeviceChange, DeviceChanged, Ended, Enrolled, EnrollmentCancelled,
-    EnrollmentConfirmed, EnrollmentOpened, MetaKey, NewEnrollment, NewTransaction, PushTargetVerdict,
-    Revoked,
+    Amended, Attempted, AuditCut, CallbackSettled, CallbackVerdict, Created, DeviceChange, DeviceChanged,
+    Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, MetaKey, NewEnrollment,
+    NewTransaction, PushTargetVerdict, Redelivered, Revoked,
 };
 
 /// The way to the one who waits.
@@ -56,6 +56,13 @@ pub(crate) enum Verb {
     KeepMeta(MetaKey, Vec<u8>, Answer<Vec<u8>>),
     Note(Box<AuditEvent>, Answer<()>),
     CutAudit(UnixMs, Answer<AuditCut>),
+    SettleCallback {
+        id: TransactionId,
+        tries_before: u32,
+        verdict: CallbackVerdict,
+        answer: Answer<CallbackSettled>,
+    },
+    RedeliverCallback(TransactionId, UnixMs, Answer<Redelivered>),
 }
 
 /// What a phone enrols with.
@@ -84,13 +91,31 @@ impl Verb {
             | Self::JudgePushTarget(..)
             | Self::KeepMeta(..)
             | Self::Note(..)
-            | Self::CutAudit(..) => false,
+            | Self::CutAudit(..)
+            | Self::SettleCallback { .. }
+            | Self::RedeliverCallback(..) => false,
         }
     }
 
     /// Whether its rows must be on the disk before it is answered.
     pub(crate) const fn needs_sync(&self) -> bool {
-        !matches!(self, Self::Mark(..))
+        match self {
+            Self::Mark(..) => false,
+            Self::SettleCallback { verdict, .. } => matches!(verdict, CallbackVerdict::Dead { .. }),
+            Self::Create(..)
+            | Self::End(..)
+            | Self::Attempt { .. }
+            | Self::OpenEnrollment(..)
+            | Self::Enrol { .. }
+            | Self::CancelEnrollment(..)
+            | Self::RevokeDevice(..)
+            | Self::JudgePushTarget(..)
+            | Self::KeepMeta(..)
+            | Self::Note(..)
+            | Self::CutAudit(..)
+            | Self::KeepChallenge { .. }
+            | Self::RedeliverCallback(..) => true,
+        }
     }
 
     /// Answers with an error, without looking at a row.
@@ -112,6 +137,8 @@ impl Verb {
             Self::KeepMeta(_, _, answer) => drop(answer.send(Err(error))),
             Self::Note(_, answer) => drop(answer.send(Err(error))),
             Self::CutAudit(_, answer) => drop(answer.send(Err(error))),
+            Self::SettleCallback { answer, .. } => drop(answer.send(Err(error))),
+            Self::RedeliverCallback(_, _, answer) => drop(answer.send(Err(error))),
         }
     }
 
@@ -164,6 +191,12 @@ impl Verb {
                 settle(Ok(()), batch, answer)
             }
             Self::CutAudit(before, answer) => settle(audit::cut(table, before, batch), batch, answer),
+            Self::SettleCallback { id, tries_before, verdict, answer } => {
+                settle(callback::settle(table, &id, tries_before, verdict, batch), batch, answer)
+            }
+            Self::RedeliverCallback(id, now, answer) => {
+                settle(callback::redeliver(table, &id, now, batch), batch, answer)
+            }
         }
     }
 }

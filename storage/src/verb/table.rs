@@ -2,8 +2,8 @@
 
 use minicbor::Decode;
 use tocsin_model::{
-    ActivationCodeHash, Device, DeviceId, DurationMs, Enrollment, EnrollmentId, KeptChallenge, Transaction,
-    TransactionId, UnixMs,
+    ActivationCodeHash, Callback, Device, DeviceId, DurationMs, Enrollment, EnrollmentId, KeptChallenge,
+    Transaction, TransactionId, UnixMs,
 };
 
 use zeroize::Zeroizing;
@@ -12,10 +12,11 @@ use super::rows::{RowResult, Rows};
 use crate::envelope;
 use crate::key::Key;
 use crate::record::{
-    AuditRecord, DeviceRecord, EnrollmentRecord, KeptChallengeRecord, LinkRecord, Malformed, MarksRecord,
-    TransactionHead, TransactionRecord, UsedRecord, from_payload,
+    AuditRecord, CallbackRecord, DeviceRecord, EnrollmentRecord, KeptChallengeRecord, LinkRecord, Malformed,
+    MarksRecord, TransactionHead, TransactionRecord, UsedRecord, from_payload,
 };
 use crate::sealing::MasterKeyId;
+use crate::store::CallbackList;
 use crate::{StoreError, StoreErrorKind};
 
 /// How long rows are kept after their end.
@@ -167,6 +168,13 @@ impl<'r> Table<'r> {
     ) -> RowResult<Option<KeptChallenge>> {
         self.read(&Key::kept_challenge(id, device_id), |payload| {
             from_payload::<KeptChallengeRecord<'_>>(payload)?.into_model()
+        })
+    }
+
+    /// A callback that is owed or dead.
+    pub(crate) fn callback(&self, list: CallbackList, id: &TransactionId) -> RowResult<Option<Callback>> {
+        self.read(&Key::callback(list, id), |payload| {
+            from_payload::<CallbackRecord<'_>>(payload)?.into_model(*id)
         })
     }
 

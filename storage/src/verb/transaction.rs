@@ -5,13 +5,14 @@ use tocsin_model::{
 };
 
 use super::batch::Batch;
+use super::callback;
 use super::idempotency::{self, Seen};
 use super::rows::RowResult;
 use super::table::{Retention, Table};
 use crate::envelope::Expiry;
 use crate::key::{IdempotencySpace, Key};
 use crate::record::{
-    EmptyRecord, KeptChallengeRecord, MarksRecord, TransactionHead, TransactionRecord, UsedRecord,
+    EmptyRecord, KeptChallengeRecord, MarksRecord, TransactionHead, TransactionRecord, UsedRecord, owed_by,
 };
 use crate::store::{Amended, Attempted, Created, Ended, NewTransaction};
 
@@ -143,13 +144,17 @@ pub(crate) fn amend(table: &Table<'_>, amended: &Transaction, batch: &mut Batch)
     Ok(Amended::Stored)
 }
 
-/// The final record, out of the open ones, and the mark on the device that answered. The mark is written blind,
+/// The final record, out of the open ones, the callback that it owes, and the mark on the device that answered. The
+/// mark is written blind,
 /// so that an answer costs the writer no look at the device: one that was revoked in the same moment keeps a mark
 /// of some forty bytes.
 fn put_final(batch: &mut Batch, stored: &TransactionHead, ended: &Transaction, table: &Table<'_>) {
     put(batch, &with_counters_kept(ended, stored), table.retention);
     batch.audit(AuditEvent::ended(ended));
     batch.delete(Key::open(stored.expires_at(), &ended.id));
+    if let Some(owed) = owed_by(ended) {
+        callback::owe(batch, &owed, owed.owed_at);
+    }
     if let Some(answer) = &ended.answer {
         let used = UsedRecord { at_ms: answer.decided_at.get() };
         batch.put(Key::device_used(&answer.device_id), Expiry::Never, &used);

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin_model::{
-    ActivationCodeHash, Answer, AppVersion, Content, Counter, Decision, Delivery, DeliveryStatus, Detail,
-    Device, DeviceId, DeviceKey, DeviceProfile, DeviceStatus, DurationMs, Enrollment, EnrollmentId,
-    EnrollmentState, EnrolmentMode, EnrolmentRules, Fingerprint, Idempotency, IdempotencyKey, KeyId, KeyUse,
-    Method, Nonce, Partition, Platform, PublicKey, PushEnvironment, PushKind, PushTarget, PushToken,
-    Recipient, RequestMessage, State, Thumbprint, Transaction, TransactionId, UnixMs, User, UserId,
-    UserIdRule,
+    ActivationCodeHash, Answer, AppVersion, CallbackUrl, Content, Counter, Decision, Delivery,
+    DeliveryStatus, Detail, Device, DeviceId, DeviceKey, DeviceProfile, DeviceStatus, DurationMs, Enrollment,
+    EnrollmentId, EnrollmentState, EnrolmentMode, EnrolmentRules, Fingerprint, Idempotency, IdempotencyKey,
+    KeyId, KeyUse, Method, Nonce, Partition, Platform, PublicKey, PushEnvironment, PushKind, PushTarget,
+    PushToken, Recipient, RequestMessage, State, Thumbprint, Transaction, TransactionId, UnixMs, User,
+    UserId, UserIdRule,
 };
 use tocsin_storage::{Clock, Enrolled, NewEnrollment, NewTransaction, Retention};
 
@@ -98,7 +98,24 @@ pub fn transaction(salt: u64) -> Transaction {
         answer: None,
         keep_for_polling: true,
         request_message: RequestMessage::NotAsked,
+        callback_url: None,
     }
+}
+
+/// Where a transaction of this salt is told to call back; two hosts, one of them in two spellings.
+pub fn callback_url(salt: u64) -> CallbackUrl {
+    let origin = match salt % 4 {
+        0 => "https://EVEN.example",
+        2 => "https://even.example",
+        _ => "https://odd.example:8443",
+    };
+    CallbackUrl::parse(&format!("{origin}/callback/{salt}")).expect("valid")
+}
+
+/// The transaction with a URL to call back.
+pub fn calling(transaction: Transaction) -> Transaction {
+    let salt = u64::from(transaction.id.as_bytes()[15]);
+    Transaction { callback_url: Some(callback_url(salt)), ..transaction }
 }
 
 fn content() -> Content {

@@ -151,6 +151,9 @@ impl Machine {
         effects.push(Effect::Publish(Arc::clone(&self.transaction)));
         if self.transaction.state.is_final() {
             self.phase = Phase::Final;
+            if self.transaction.callback_url.is_some() {
+                effects.push(Effect::OweCallback);
+            }
             effects.push(Effect::Retire);
         } else {
             self.phase = Phase::Open;

@@ -3,6 +3,7 @@
 //! A test is called `row_<number>_<name>` after its row, and does what the row's last column says, in the words of
 //! our own interface. [`Scene`] is what they stand on.
 
+mod callbacks;
 mod content;
 mod delivery;
 mod operations;

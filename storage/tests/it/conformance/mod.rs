@@ -1,6 +1,7 @@
 //! What every back end must do, in the words of the trait. Each check runs on a store of its own.
 
 mod audit;
+mod callback;
 mod challenge;
 mod change;
 mod device;
@@ -109,6 +110,17 @@ conformance! {
         the_first_challenge_for_a_key_stands,
         no_challenge_is_kept_for_what_is_not_open,
         a_challenge_is_readable_until_the_deadline;
+    callback:
+        an_outcome_owes_its_callback,
+        the_last_wrong_try_owes_a_callback_too,
+        nothing_is_owed_without_a_url_or_by_a_loser,
+        a_delivered_callback_is_gone,
+        a_failed_try_is_counted_once_and_due_later,
+        a_dead_callback_is_kept_for_ever,
+        a_redelivered_callback_is_owed_anew,
+        an_owed_callback_is_brought_forward,
+        lists_are_paged_newest_first,
+        hosts_have_orders_of_their_own;
     promise:
         the_same_key_and_fingerprint_is_the_same_transaction,
         the_same_key_with_another_fingerprint_is_a_mismatch,

@@ -7,10 +7,12 @@ use tocsin_config::Durability;
 use tocsin_model::{FailureReason, Partition, State, Transaction, TransactionId};
 use tocsin_storage::rocks::{RocksStore, Statistics};
 use tocsin_storage::{
-    Attempted, Created, Ended, NewTransaction, NoObserver, Store, StoreError, StoreErrorKind,
+    Attempted, CallbackSettled, CallbackVerdict, Created, Ended, NewTransaction, NoObserver, Store,
+    StoreError, StoreErrorKind,
 };
 
 use super::line::{Line, Verdict};
+use super::promise::owes;
 use super::random::Random;
 use crate::fixture::*;
 
@@ -91,6 +93,9 @@ fn fail(store: &impl Store, error: &StoreError) {
 async fn one_life(store: &impl Store, random: &mut Random) -> Result<(), StoreError> {
     let mut transaction = transaction(random.next());
     transaction.id = TransactionId::compose(START, Partition::default(), random.bytes16());
+    if owes(&transaction.id) {
+        transaction = calling(transaction);
+    }
     let created = store
         .create(NewTransaction {
             transaction: transaction.clone(),
@@ -118,6 +123,18 @@ async fn one_life(store: &impl Store, random: &mut Random) -> Result<(), StoreEr
     let transaction = ended(transaction, outcome);
     assert_eq!(store.end(transaction.clone()).await?, Ended::Stored);
     say_ended(&transaction);
+    deliver(store, &transaction, random).await
+}
+
+/// Half of the callbacks are delivered.
+async fn deliver(store: &impl Store, ended: &Transaction, random: &mut Random) -> Result<(), StoreError> {
+    if !owes(&ended.id) || random.below(2) == 0 {
+        return Ok(());
+    }
+    say(&Line::Settling(ended.id));
+    let settled = store.settle_callback(ended.id, 0, CallbackVerdict::Delivered).await?;
+    assert_eq!(settled, CallbackSettled::Stored);
+    say(&Line::Settled(ended.id));
     Ok(())
 }
 

@@ -14,6 +14,10 @@ pub enum Line {
     Opened(u64),
     /// A verb was acknowledged.
     Acknowledged(TransactionId, Verdict),
+    /// A callback is about to be settled as delivered.
+    Settling(TransactionId),
+    /// That was acknowledged.
+    Settled(TransactionId),
     /// A verb failed with this kind of error.
     Failed(String),
     /// All work is done, and RocksDB has counted this many syncs of the log.
@@ -41,6 +45,8 @@ impl fmt::Display for Line {
             Self::Acknowledged(id, Verdict::Ended(state, left)) => {
                 write!(formatter, "ended {id} {state} {left}")
             }
+            Self::Settling(id) => write!(formatter, "settling {id}"),
+            Self::Settled(id) => write!(formatter, "settled {id}"),
             Self::Failed(kind) => write!(formatter, "failed {kind}"),
             Self::Done(syncs) => write!(formatter, "done {syncs}"),
         }
@@ -63,6 +69,8 @@ impl FromStr for Line {
             ["ended", word, state, left] => {
                 Self::Acknowledged(id(word)?, Verdict::Ended((*state).to_owned(), number(left)?))
             }
+            ["settling", word] => Self::Settling(id(word)?),
+            ["settled", word] => Self::Settled(id(word)?),
             ["failed", kind] => Self::Failed((*kind).to_owned()),
             ["done", syncs] => Self::Done(syncs.parse().map_err(drop)?),
             _ => return Err(()),

@@ -123,7 +123,12 @@ impl Log {
     fn acknowledged(&self) -> impl Iterator<Item = (Moment, TransactionId)> {
         self.said.iter().filter_map(|(moment, line)| match line {
             Line::Acknowledged(id, _) => Some((*moment, *id)),
-            Line::Opening | Line::Opened(_) | Line::Failed(_) | Line::Done(_) => None,
+            Line::Opening
+            | Line::Opened(_)
+            | Line::Settling(_)
+            | Line::Settled(_)
+            | Line::Failed(_)
+            | Line::Done(_) => None,
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_model::TransactionId;
-use tocsin_storage::Store;
+use tocsin_storage::{CallbackList, Store};
 
 use super::line::{Line, Verdict};
 
@@ -12,6 +12,21 @@ use super::line::{Line, Verdict};
 struct Promise {
     left_max: Option<u32>,
     outcome: Option<String>,
+    callback: Delivery,
+}
+
+/// What is known of the delivery of a callback.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Delivery {
+    #[default]
+    NotBegun,
+    Unknown,
+    Acknowledged,
+}
+
+/// Every other transaction of the child calls back.
+pub fn owes(id: &TransactionId) -> bool {
+    id.as_bytes()[15].is_multiple_of(2)
 }
 
 /// Everything that was acknowledged.
@@ -25,7 +40,12 @@ impl Promises {
 
     /// Takes an acknowledgement; other lines promise nothing.
     pub fn note(&mut self, line: Line) {
-        let Line::Acknowledged(id, verdict) = line else { return };
+        let (id, verdict) = match line {
+            Line::Acknowledged(id, verdict) => (id, verdict),
+            Line::Settling(id) => return self.0.entry(id).or_default().callback = Delivery::Unknown,
+            Line::Settled(id) => return self.0.entry(id).or_default().callback = Delivery::Acknowledged,
+            Line::Opening | Line::Opened(_) | Line::Failed(_) | Line::Done(_) => return,
+        };
         let promise = self.0.entry(id).or_default();
         match verdict {
             Verdict::Created => {}
@@ -48,6 +68,14 @@ impl Promises {
             }
             if let Some(outcome) = &promise.outcome {
                 assert_eq!(stored.state.as_str(), outcome, "{when}: {id} has another outcome");
+            }
+            if promise.outcome.is_some() && owes(id) {
+                let owed = store.callback(CallbackList::Owed, *id).await.expect("read").is_some();
+                assert!(
+                    owed || promise.callback != Delivery::NotBegun,
+                    "{when}: the callback of {id} is lost"
+                );
+                assert!(!owed || promise.callback != Delivery::Acknowledged, "{when}: {id} is owed again");
             }
             assert_eq!(
                 open.contains(id),

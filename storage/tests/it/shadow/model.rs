@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_model::{
-    Device, DeviceStatus, Enrollment, EnrollmentState, EnrolmentMode, EnrolmentRules, PushTarget, Recipient,
-    Transaction, User,
+    Callback, CallbackPhase, Device, DeviceStatus, Enrollment, EnrollmentState, EnrolmentMode,
+    EnrolmentRules, PushTarget, Recipient, Transaction, User,
 };
 use tocsin_storage::{
-    Amended, Attempted, Created, DeviceChanged, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed,
-    EnrollmentOpened, PushTargetVerdict, Registered, Revoked, Store,
+    Amended, Attempted, CallbackList, CallbackSettled, CallbackVerdict, Created, DeviceChanged, Ended,
+    Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, PushTargetVerdict, Redelivered,
+    Registered, Revoked, Store, callback_host,
 };
 
 use super::NAMES;
@@ -25,6 +26,7 @@ pub struct Model {
     enrollments: BTreeMap<u64, Enrollment>,
     openings: BTreeMap<u64, (u64, u64)>,
     devices: BTreeMap<u64, Device>,
+    callbacks: BTreeMap<u64, Callback>,
     keys: BTreeSet<u64>,
 }
 
@@ -39,6 +41,7 @@ impl Model {
             enrollments: BTreeMap::new(),
             openings: BTreeMap::new(),
             devices: BTreeMap::new(),
+            callbacks: BTreeMap::new(),
             keys: BTreeSet::new(),
         }
     }
@@ -80,6 +83,10 @@ impl Model {
             Verb::CancelEnrollment { name } => Reply::Cancelled(self.cancel(first + *name)),
             Verb::Revoke { device } => Reply::Revoked(self.revoke(first + *device)),
             Verb::Judge { token: name, verdict } => Reply::Judged(self.judge(first + *name, verdict)),
+            Verb::Settle { name, tries_before, verdict } => {
+                Reply::Settled(self.settle(first + *name, *tries_before, *verdict))
+            }
+            Verb::Redeliver { name, now } => Reply::Redelivered(self.redeliver(first + *name, *now)),
         };
         (verb, reply)
     }
@@ -100,7 +107,7 @@ impl Model {
         if let Some((key, fingerprint)) = promise {
             self.starts.insert(key, (fingerprint, name));
         }
-        self.transactions.insert(name, transaction(name));
+        self.transactions.insert(name, thing::start(name));
         Created::New
     }
 
@@ -111,8 +118,74 @@ impl Model {
         }
         ended.attempts.used = ended.attempts.used.max(seen.attempts.used);
         self.mark_used(&ended);
+        self.owe(name, &ended);
         self.transactions.insert(name, ended);
         Ended::Stored
+    }
+
+    fn owe(&mut self, name: u64, ended: &Transaction) {
+        let Some(url) = ended.callback_url.clone().filter(|_| ended.state.is_final()) else { return };
+        let owed_at = ended.ended_at.expect("a final one has ended");
+        let callback = Callback {
+            transaction_id: ended.id,
+            client: ended.client.clone(),
+            url,
+            state: ended.state,
+            owed_at,
+            tries: 0,
+            last_fault: None,
+            phase: CallbackPhase::Owed { next_try_at: owed_at },
+        };
+        self.callbacks.insert(name, callback);
+    }
+
+    fn settle(&mut self, name: u64, tries_before: u32, verdict: CallbackVerdict) -> CallbackSettled {
+        let awaited = |callback: &&mut Callback| {
+            matches!(callback.phase, CallbackPhase::Owed { .. }) && callback.tries == tries_before
+        };
+        let Some(callback) = self.callbacks.get_mut(&name).filter(awaited) else {
+            return CallbackSettled::Lost;
+        };
+        let (fault, phase) = match verdict {
+            CallbackVerdict::Delivered => {
+                self.callbacks.remove(&name);
+                return CallbackSettled::Stored;
+            }
+            CallbackVerdict::TryAgain { at, fault } => (fault, CallbackPhase::Owed { next_try_at: at }),
+            CallbackVerdict::Dead { since, fault } => (fault, CallbackPhase::Dead { since }),
+        };
+        callback.tries += 1;
+        callback.last_fault = Some(fault);
+        callback.phase = phase;
+        CallbackSettled::Stored
+    }
+
+    fn redeliver(&mut self, name: u64, now: tocsin_model::UnixMs) -> Redelivered {
+        let Some(callback) = self.callbacks.get_mut(&name) else { return Redelivered::Absent };
+        if matches!(callback.phase, CallbackPhase::Dead { .. }) {
+            callback.owed_at = now;
+        }
+        callback.phase = CallbackPhase::Owed { next_try_at: now };
+        Redelivered::Owed(Box::new(callback.clone()))
+    }
+
+    async fn compare_callbacks(&self, store: &impl Store) {
+        for name in (0..NAMES).map(|name| self.first + name) {
+            let id = transaction_id(name);
+            let known = self.callbacks.get(&name);
+            let is_owed = |callback: &&Callback| matches!(callback.phase, CallbackPhase::Owed { .. });
+            let owed = store.callback(CallbackList::Owed, id).await.expect("read");
+            assert_eq!(owed.as_ref(), known.filter(is_owed));
+            let dead = store.callback(CallbackList::Dead, id).await.expect("read");
+            assert_eq!(dead.as_ref(), known.filter(|callback| !is_owed(callback)));
+            let due =
+                store.due_callbacks(callback_host(&callback_url(name)), START.plus(MINUTE), 10_000).await;
+            let due = due.expect("read").callbacks;
+            assert_eq!(
+                due.iter().filter(|callback| callback.transaction_id == id).count(),
+                owed.iter().count()
+            );
+        }
     }
 
     fn mark_used(&mut self, ended: &Transaction) {
@@ -153,6 +226,7 @@ impl Model {
         if seen.state.is_final() || seen.attempts.used != used_before {
             return Attempted::Lost(Box::new(seen));
         }
+        self.owe(name, &tried);
         self.transactions.insert(name, tried);
         Attempted::Stored
     }
@@ -446,6 +520,7 @@ impl Model {
             }
         }
         self.compare_open(store).await;
+        self.compare_callbacks(store).await;
     }
 
     async fn compare_devices_of(&self, store: &impl Store, owner: &User) {

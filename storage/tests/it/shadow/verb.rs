@@ -5,13 +5,13 @@ use std::pin::Pin;
 
 use proptest::prelude::*;
 use tocsin_model::{
-    AuditActor, DeliveryStatus, Device, DeviceId, DurationMs, Enrollment, EnrolmentMode, EnrolmentRules,
-    FailureReason, KeyUse, PushKind, PushTarget, State, Transaction,
+    AuditActor, CallbackFault, DeliveryStatus, Device, DeviceId, DurationMs, Enrollment, EnrolmentMode,
+    EnrolmentRules, FailureReason, KeyUse, PushKind, PushTarget, State, Transaction, UnixMs,
 };
 use tocsin_storage::{
-    Amended, Attempted, Created, DeviceChange, DeviceChanged, Ended, Enrolled, EnrollmentCancelled,
-    EnrollmentConfirmed, EnrollmentOpened, NewEnrollment, NewTransaction, Pending, PushTargetVerdict,
-    Revoked, Store,
+    Amended, Attempted, CallbackSettled, CallbackVerdict, Created, DeviceChange, DeviceChanged, Ended,
+    Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, NewEnrollment, NewTransaction,
+    Pending, PushTargetVerdict, Redelivered, Revoked, Store,
 };
 
 use super::NAMES;
@@ -83,6 +83,15 @@ pub enum Verb {
         token: u64,
         verdict: PushTargetVerdict,
     },
+    Settle {
+        name: u64,
+        tries_before: u32,
+        verdict: CallbackVerdict,
+    },
+    Redeliver {
+        name: u64,
+        now: UnixMs,
+    },
 }
 
 /// A change of a device.
@@ -108,6 +117,8 @@ pub enum Reply {
     Cancelled(EnrollmentCancelled),
     Revoked(Revoked),
     Judged(Vec<DeviceId>),
+    Settled(CallbackSettled),
+    Redelivered(Redelivered),
 }
 
 pub fn any_verb() -> impl Strategy<Value = Verb> {
@@ -139,6 +150,12 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
         (0..2_u64, 1..9_u64).prop_map(|(token, signed_at)| Change::Push { token, signed_at }),
         (1..9_u64).prop_map(|signed_at| Change::Leave { signed_at }),
     ];
+    let moment = || (0..4_u64).prop_map(|seconds| UnixMs::new(START.get() + seconds * 1_000));
+    let settled = prop_oneof![
+        Just(CallbackVerdict::Delivered),
+        moment().prop_map(|at| CallbackVerdict::TryAgain { at, fault: CallbackFault::Connect }),
+        moment().prop_map(|since| CallbackVerdict::Dead { since, fault: CallbackFault::Redirect }),
+    ];
     prop_oneof![
         4 => (name(), promise()).prop_map(|(name, promise)| Verb::Create { name, promise }),
         3 => (name(), 0..3_u32, outcome, proptest::option::of(name()))
@@ -159,6 +176,9 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
         1 => name().prop_map(|name| Verb::CancelEnrollment { name }),
         2 => name().prop_map(|device| Verb::Revoke { device }),
         2 => (0..2_u64, verdict).prop_map(|(token, verdict)| Verb::Judge { token, verdict }),
+        4 => (name(), 0..3_u32, settled)
+            .prop_map(|(name, tries_before, verdict)| Verb::Settle { name, tries_before, verdict }),
+        2 => (name(), moment()).prop_map(|(name, now)| Verb::Redeliver { name, now }),
     ]
 }
 
@@ -166,8 +186,13 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
 pub mod thing {
     use super::*;
 
+    /// Every other transaction calls back.
+    pub fn start(name: u64) -> Transaction {
+        if name.is_multiple_of(2) { calling(transaction(name)) } else { transaction(name) }
+    }
+
     pub fn ended_by(name: u64, used: u32, outcome: State, by: Option<u64>) -> Transaction {
-        let mut pending = transaction(name);
+        let mut pending = start(name);
         pending.attempts.used = used;
         match by {
             Some(device) if outcome.is_final() => {
@@ -187,7 +212,7 @@ pub mod thing {
     }
 
     pub fn tried_once(name: u64, used_before: u32, last: bool) -> Transaction {
-        let mut tried = transaction(name);
+        let mut tried = start(name);
         tried.attempts.used = used_before + 1;
         tried.revision = 10 + used_before;
         if last { ended(tried, State::Failed(FailureReason::AttemptsExceeded)) } else { tried }
@@ -233,7 +258,7 @@ impl Verb {
         match self.clone() {
             Self::Create { name, promise } => {
                 let new = NewTransaction {
-                    transaction: transaction(first + name),
+                    transaction: thing::start(first + name),
                     idempotency: promise.map(promised),
                     challenges: Vec::new(),
                 };
@@ -292,6 +317,13 @@ impl Verb {
             ),
             Self::Judge { token: name, verdict } => {
                 answer(store.judge_push_target(PushKind::Apns, token(first + name), verdict), Reply::Judged)
+            }
+            Self::Settle { name, tries_before, verdict } => {
+                let id = transaction_id(first + name);
+                answer(store.settle_callback(id, tries_before, verdict), Reply::Settled)
+            }
+            Self::Redeliver { name, now } => {
+                answer(store.redeliver_callback(transaction_id(first + name), now), Reply::Redelivered)
             }
         }
     }

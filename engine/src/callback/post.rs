@@ -1,0 +1,187 @@
+//! One try: look-up, judged address, TCP, TLS, one POST over HTTP/1.1, one status.
+//!
+//! The name is looked up anew for each try and the connection is made to the very address that was judged. Nothing of
+//! a reply is used but its status; of its body only a little is read, so that the peer sees an orderly end. A
+//! connection serves one try.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
+use rustls_pki_types::ServerName;
+use tocsin_model::{CallbackFault, CallbackUrl};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::may_connect;
+use crate::transport::{Application, TlsSetupError, client_config};
+
+/// Addresses of one look-up that are tried.
+const ADDRESSES_TRIED_MAX: usize = 4;
+/// Longest wait for TCP at one address while another is left to try.
+const ADDRESS_PATIENCE: Duration = Duration::from_millis(1_500);
+/// Most of a reply's head that is held.
+const HEAD_BYTES_MAX: usize = 32 * 1_024;
+/// Most of a reply's body that is read, and how long that may take.
+const BODY_BYTES_MAX: usize = 8 * 1_024;
+const BODY_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What is posted where.
+pub struct Post<'a> {
+    /// Where to.
+    pub url: &'a CallbackUrl,
+    /// Private networks that the client's callbacks may reach.
+    pub networks: &'a [IpNet],
+    /// The identity of the message, the same for each of its tries.
+    pub webhook_id: &'a str,
+    /// When this try began, in seconds since 1970.
+    pub timestamp_s: u64,
+    /// The value of `webhook-signature`.
+    pub signatures: &'a str,
+    /// The value of `authorization`, where the URL has credentials.
+    pub authorization: Option<HeaderValue>,
+    /// The body, JSON.
+    pub body: Bytes,
+}
+
+/// Makes tries.
+pub struct Poster {
+    tls: TlsConnector,
+}
+
+impl Poster {
+    /// Certificates must come from an authority of `ca_file`, or of the platform's where there is none.
+    pub fn new(ca_file: Option<&Path>) -> Result<Self, TlsSetupError> {
+        Ok(Self { tls: TlsConnector::from(client_config(ca_file, Application::Http1)?) })
+    }
+
+    /// Posts once; the whole has a deadline.
+    pub async fn post(&self, post: &Post<'_>, time_limit: Duration) -> Result<(), CallbackFault> {
+        timeout(time_limit, self.exchange(post)).await.unwrap_or(Err(CallbackFault::Timeout))
+    }
+
+    async fn exchange(&self, post: &Post<'_>) -> Result<(), CallbackFault> {
+        let request = request(post).map_err(|_| CallbackFault::Configuration)?;
+        let stream = connect(&addresses(post).await?).await.map_err(|_| CallbackFault::Connect)?;
+        let status = if post.url.is_https() {
+            let name = ServerName::try_from(post.url.host().to_owned()).map_err(|_| CallbackFault::Tls)?;
+            let stream = self.tls.connect(name, stream).await.map_err(|_| CallbackFault::Tls)?;
+            send(stream, request).await
+        } else {
+            send(stream, request).await
+        };
+        judge(status.map_err(|_| CallbackFault::Http)?)
+    }
+}
+
+/// The addresses that may be connected to. In clear only loopback ones.
+async fn addresses(post: &Post<'_>) -> Result<Vec<SocketAddr>, CallbackFault> {
+    let (host, port) = (post.url.host(), post.url.port());
+    let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
+        Ok(literal) => vec![SocketAddr::new(literal, port)],
+        Err(_) => lookup_host((host, port)).await.map_err(|_| CallbackFault::LookUp)?.collect(),
+    };
+    if found.is_empty() {
+        return Err(CallbackFault::LookUp);
+    }
+    let allowed = |address: &SocketAddr| {
+        let address = address.ip();
+        may_connect(address, post.networks) && (post.url.is_https() || address.to_canonical().is_loopback())
+    };
+    let allowed: Vec<SocketAddr> = found.into_iter().filter(allowed).take(ADDRESSES_TRIED_MAX).collect();
+    if allowed.is_empty() { Err(CallbackFault::AddressRefused) } else { Ok(allowed) }
+}
+
+async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut failure = io::Error::from(io::ErrorKind::NotFound);
+    for (index, address) in addresses.iter().enumerate() {
+        let connecting = TcpStream::connect(address);
+        let connected = if index + 1 == addresses.len() {
+            connecting.await
+        } else {
+            timeout(ADDRESS_PATIENCE, connecting)
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        };
+        match connected {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn request(post: &Post<'_>) -> Result<Request<Full<Bytes>>, http::Error> {
+    const AGENT: HeaderValue = HeaderValue::from_static(concat!("tocsin/", env!("CARGO_PKG_VERSION")));
+    let mut builder = Request::post(post.url.path_and_query())
+        .header(HOST, post.url.authority())
+        .header(USER_AGENT, AGENT)
+        .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+        .header(HeaderName::from_static("webhook-id"), post.webhook_id)
+        .header(HeaderName::from_static("webhook-timestamp"), post.timestamp_s)
+        .header(HeaderName::from_static("webhook-signature"), post.signatures);
+    if let Some(authorization) = &post.authorization {
+        builder = builder.header(AUTHORIZATION, authorization);
+    }
+    builder.body(Full::new(post.body.clone()))
+}
+
+async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> hyper::Result<StatusCode>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(HEAD_BYTES_MAX);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+    let _driven = Driven(tokio::spawn(async move { drop(connection.await) }).abort_handle());
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let _ = timeout(BODY_PATIENCE, Limited::new(response.into_body(), BODY_BYTES_MAX).collect()).await;
+    Ok(status)
+}
+
+/// Ends the task that drives a connection when the try is over or given up.
+struct Driven(AbortHandle);
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn judge(status: StatusCode) -> Result<(), CallbackFault> {
+    if status.is_success() {
+        Ok(())
+    } else if status.is_redirection() {
+        Err(CallbackFault::Redirect)
+    } else if status.is_client_error() {
+        Err(CallbackFault::ClientError)
+    } else {
+        Err(CallbackFault::ServerError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_2xx_is_a_delivery() {
+        let judged = |status: u16| judge(StatusCode::from_u16(status).expect("a status"));
+        assert_eq!([judged(200), judged(204), judged(299)], [Ok(()); 3]);
+        assert_eq!([judged(300), judged(308)], [Err(CallbackFault::Redirect); 2]);
+        assert_eq!([judged(400), judged(410), judged(499)], [Err(CallbackFault::ClientError); 3]);
+        assert_eq!([judged(500), judged(599), judged(600)], [Err(CallbackFault::ServerError); 3]);
+    }
+}

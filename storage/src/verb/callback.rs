@@ -1,0 +1,156 @@
+//! Verbs of callbacks. A callback becomes owed with its outcome, in the same batch, and goes only by a 2xx; when its
+//! window ends it is moved among the dead.
+//!
+//! An owed callback has two rows: itself, and its place in the order of its host's next tries.
+
+use aws_lc_rs::digest;
+use tocsin_model::{
+    Callback, CallbackFault, CallbackHost, CallbackPhase, CallbackUrl, TransactionId, UnixMs,
+};
+
+use super::batch::Batch;
+use super::rows::RowResult;
+use super::table::Table;
+use crate::envelope::Expiry;
+use crate::key::Key;
+use crate::record::{CallbackRecord, EmptyRecord};
+use crate::store::{CallbackList, CallbackPage, CallbackSettled, CallbackVerdict, DueCallbacks, Redelivered};
+
+/// Callbacks on one page, whatever the caller asks for.
+const PAGE_MAX: usize = 10_000;
+
+/// The host that a URL's callbacks wait with.
+pub fn callback_host(url: &CallbackUrl) -> CallbackHost {
+    let origin = url.origin().to_ascii_lowercase();
+    let hash = digest::digest(&digest::SHA256, origin.as_bytes());
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&hash.as_ref()[..8]);
+    CallbackHost::from_bytes(bytes)
+}
+
+/// Adds what is owed to a batch.
+pub(super) fn owe(batch: &mut Batch, callback: &Callback, next_try_at: UnixMs) {
+    let id = &callback.transaction_id;
+    batch.put(Key::callback_owed(id), Expiry::Never, &CallbackRecord::new(callback));
+    batch.put(
+        Key::callback_due(&callback_host(&callback.url), next_try_at, id),
+        Expiry::Never,
+        &EmptyRecord {},
+    );
+}
+
+/// Stores how a try ended, if it is the one that the stored count awaits.
+pub(crate) fn settle(
+    table: &Table<'_>,
+    id: &TransactionId,
+    tries_before: u32,
+    verdict: CallbackVerdict,
+    batch: &mut Batch,
+) -> RowResult<CallbackSettled> {
+    let Some(stored) = table.callback(CallbackList::Owed, id)? else { return Ok(CallbackSettled::Lost) };
+    if stored.tries != tries_before {
+        return Ok(CallbackSettled::Lost);
+    }
+    forget_owed(batch, &stored);
+    match verdict {
+        CallbackVerdict::Delivered => {}
+        CallbackVerdict::TryAgain { at, fault } => {
+            let phase = CallbackPhase::Owed { next_try_at: at };
+            owe(batch, &failed(stored, fault, phase), at);
+        }
+        CallbackVerdict::Dead { since, fault } => {
+            let dead = failed(stored, fault, CallbackPhase::Dead { since });
+            batch.put(Key::callback_dead(id), Expiry::Never, &CallbackRecord::new(&dead));
+        }
+    }
+    Ok(CallbackSettled::Stored)
+}
+
+/// Makes a callback due now: a dead one is owed again with a window of its own, an owed one is brought forward.
+pub(crate) fn redeliver(
+    table: &Table<'_>,
+    id: &TransactionId,
+    now: UnixMs,
+    batch: &mut Batch,
+) -> RowResult<Redelivered> {
+    let phase = CallbackPhase::Owed { next_try_at: now };
+    if let Some(owed) = table.callback(CallbackList::Owed, id)? {
+        forget_owed(batch, &owed);
+        let forward = Callback { phase, ..owed };
+        owe(batch, &forward, now);
+        return Ok(Redelivered::Owed(Box::new(forward)));
+    }
+    let Some(dead) = table.callback(CallbackList::Dead, id)? else { return Ok(Redelivered::Absent) };
+    batch.delete(Key::callback_dead(id));
+    let again = Callback { phase, owed_at: now, ..dead };
+    owe(batch, &again, now);
+    Ok(Redelivered::Owed(Box::new(again)))
+}
+
+fn failed(stored: Callback, fault: CallbackFault, phase: CallbackPhase) -> Callback {
+    Callback { tries: stored.tries.saturating_add(1), last_fault: Some(fault), phase, ..stored }
+}
+
+fn forget_owed(batch: &mut Batch, stored: &Callback) {
+    batch.delete(Key::callback_owed(&stored.transaction_id));
+    if let CallbackPhase::Owed { next_try_at } = stored.phase {
+        batch.delete(Key::callback_due(&callback_host(&stored.url), next_try_at, &stored.transaction_id));
+    }
+}
+
+/// One page of a list, newest transactions first.
+pub(crate) fn page(
+    table: &Table<'_>,
+    list: CallbackList,
+    after: Option<TransactionId>,
+    limit: usize,
+) -> RowResult<CallbackPage> {
+    let after = after.map(|id| Key::callback(list, &id));
+    let (keys, may_have_more) =
+        table.keys(&Key::callbacks(list), after.as_ref(), limit.clamp(1, PAGE_MAX))?;
+    let mut page = CallbackPage::default();
+    for id in keys.iter().filter_map(Key::as_callback) {
+        page.callbacks.extend(table.callback(list, &id)?);
+    }
+    if may_have_more {
+        page.next = keys.last().and_then(Key::as_callback);
+    }
+    Ok(page)
+}
+
+/// What a host is owed by `until`, the longest due first, at most `limit`; and when the next is due behind those.
+pub(crate) fn due(
+    table: &Table<'_>,
+    host: &CallbackHost,
+    until: UnixMs,
+    limit: usize,
+) -> RowResult<DueCallbacks> {
+    let limit = limit.clamp(1, PAGE_MAX);
+    let (keys, _) = table.keys(&Key::callbacks_due(host), None, limit + 1)?;
+    let mut due = DueCallbacks::default();
+    for (_, next_try_at, id) in keys.iter().filter_map(Key::as_callback_due) {
+        if next_try_at > until || due.callbacks.len() == limit {
+            due.next_try_at = Some(next_try_at);
+            break;
+        }
+        due.callbacks.extend(table.callback(CallbackList::Owed, &id)?);
+    }
+    Ok(due)
+}
+
+/// The hosts behind `after` that are owed something, at most `limit`, each with its first next try.
+pub(crate) fn hosts(
+    table: &Table<'_>,
+    after: Option<CallbackHost>,
+    limit: usize,
+) -> RowResult<Vec<(CallbackHost, UnixMs)>> {
+    let mut found: Vec<(CallbackHost, UnixMs)> = Vec::new();
+    let mut behind = after.map(|host| Key::callbacks_due_end(&host));
+    while found.len() < limit.min(PAGE_MAX) {
+        let (keys, _) = table.keys(&Key::all_callbacks_due(), behind.as_ref(), 1)?;
+        let Some((host, next_try_at, _)) = keys.first().and_then(Key::as_callback_due) else { break };
+        found.push((host, next_try_at));
+        behind = Some(Key::callbacks_due_end(&host));
+    }
+    Ok(found)
+}
