@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use tocsin_config::{Config, Loaded};
 use tocsin_engine::clock::Clock;
-use tocsin_engine::device::{KeyLives, ServerKeyError, ServerKeys};
+use tocsin_engine::device::{KeyLives, ServerKeyError, ServerKeys, Start};
 use tocsin_engine::metrics::Metrics;
 use tocsin_engine::provider::{DriverSources, ProviderSetupError, build_drivers};
 use tocsin_engine::{Drained, Engine, EngineParts, EngineStartError, Handle};
 use tocsin_model::AuditActor;
 use tocsin_storage::rocks::RocksStore;
-use tocsin_storage::{Sealer, Store, StoreError, StoreErrorKind};
+use tocsin_storage::{MetaKey, Sealer, Store, StoreError, StoreErrorKind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
@@ -114,7 +114,7 @@ async fn live(config: Arc<Config>, reloader: Reloader, ready_file: Option<&Path>
     let sealer = master_key::sealer(&config)?;
     let store = open_store(&config, sealer.clone(), &clock, &metrics)?;
     let engine = Engine::start(EngineParts {
-        server_keys: server_keys(&config, sealer, &clock)?,
+        server_keys: server_keys(&config, sealer, start_of(&*store).await?, &clock)?,
         drivers: build_drivers(&config, &clock).map_err(ServeError::Providers)?,
         store: Arc::clone(&store) as Arc<dyn Store>,
         issuer: issuer.clone(),
@@ -232,10 +232,19 @@ fn open_store(
 pub(crate) fn server_keys(
     config: &Config,
     sealer: Option<Arc<Sealer>>,
+    start: Start,
     clock: &Clock,
 ) -> Result<ServerKeys, ServerKeyError> {
     let lives = KeyLives { overlap: config.server_key_overlap, retired: config.server_key_retired };
-    ServerKeys::open(&config.storage.path, sealer, lives, clock.now())
+    ServerKeys::open(&config.storage.path, sealer, lives, start, clock.now())
+}
+
+/// A database that knows its issuer has seen a start come as far as the engine, which is after the keys were made.
+async fn start_of(store: &dyn Store) -> Result<Start, StoreError> {
+    Ok(match store.meta(MetaKey::Issuer).await? {
+        None => Start::First,
+        Some(_) => Start::Later,
+    })
 }
 
 /// What is wrong with the providers' credential files.

@@ -15,7 +15,7 @@ use crate::store::{
     Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, MetaKey, NewEnrollment,
     NewTransaction, OpenPage, Pending, PushTargetVerdict, Read, Redelivered, Revoked, Store,
 };
-use crate::verb::{Enrolment, RowResult, Table, Verb, audit, callback, look};
+use crate::verb::{Enrolment, RowResult, Table, Verb, audit, callback, look, meta};
 
 /// What the back ends differ in.
 pub(crate) trait BackEnd: Send + Sync + 'static {
@@ -149,6 +149,10 @@ impl<B: BackEnd> Store for B {
         let (answer, pending) = Pending::channel();
         self.submit(Verb::KeepMeta(key, value, answer));
         pending
+    }
+
+    fn meta(&self, key: MetaKey) -> Read<'_, Option<Vec<u8>>> {
+        self.look(move |table| meta::kept(table, key))
     }
 
     fn note(&self, event: AuditEvent) -> Pending<()> {

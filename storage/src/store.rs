@@ -569,6 +569,9 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps `value` under `key` unless there is one; answers with the one that stands.
     fn keep_meta(&self, key: MetaKey, value: Vec<u8>) -> Pending<Vec<u8>>;
 
+    /// The value under `key`.
+    fn meta(&self, key: MetaKey) -> Read<'_, Option<Vec<u8>>>;
+
     /// Adds a row of its own to the audit trail, for what changes nothing in the storage.
     fn note(&self, event: AuditEvent) -> Pending<()>;
 

@@ -5,7 +5,9 @@
 
 use tocsin_config::{Config, Loaded};
 use tocsin_engine::clock::Clock;
-use tocsin_engine::device::{KeyRing, RotationRefused, ServerKey, ServerKeyError, ServerKeys, key_id_text};
+use tocsin_engine::device::{
+    KeyRing, RotationRefused, ServerKey, ServerKeyError, ServerKeys, Start, key_id_text,
+};
 use tocsin_model::UnixMs;
 
 use crate::door::rfc3339;
@@ -93,7 +95,7 @@ fn open(config: &Config) -> Result<(ServerKeys, UnixMs), KeysError> {
         return Err(KeysError::NoFolder(config.storage.path.display().to_string()));
     }
     let clock = Clock::system();
-    let keys = serve::server_keys(config, master_key::sealer(config)?, &clock)?;
+    let keys = serve::server_keys(config, master_key::sealer(config)?, Start::Later, &clock)?;
     Ok((keys, clock.now()))
 }
 

@@ -212,6 +212,27 @@ fn another_issuer_exits_78() {
     assert!(text(&output.stderr).contains("http://127.0.0.1:18441"), "{}", text(&output.stderr));
 }
 
+#[test]
+fn a_lost_key_file_ends_the_start_with_74_and_no_new_key_takes_its_place() {
+    let (folder, _secret) = configured(None);
+    let mut server = Server::start(folder.path());
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.end().code(), Some(0), "{}", server.log());
+    let (config, keys) = (folder.path().join("tocsin.toml"), folder.path().join("data/server-keys.json"));
+    let kept = fs::read(&keys).expect("the keys");
+    fs::remove_file(&keys).expect("lost");
+    for command in [&["serve"][..], &["keys", "list"]] {
+        let arguments = [&["--config", config.to_str().expect("UTF-8")], command].concat();
+        let output = run(&mut tocsin(&arguments));
+        assert_eq!(output.status.code(), Some(74), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("restore it from the backup"), "{}", text(&output.stderr));
+        assert!(!keys.exists(), "{command:?}");
+    }
+    fs::write(&keys, kept).expect("restored");
+    fs::set_permissions(&keys, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("private");
+    Server::start(folder.path());
+}
+
 /// Waits until the ops door's page holds `part`.
 async fn until_ops(server: &Server, path: &str, part: &str) {
     let deadline = Instant::now() + SOON;

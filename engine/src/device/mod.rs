@@ -45,7 +45,7 @@ pub use replay::{ReplayLimits, ReplayMemory};
 pub use request_message::request_message;
 pub use seal::{SealError, seal_challenge};
 pub use server_keys::{
-    KeyLives, KeyRing, RotationRefused, SealFault, ServerJwk, ServerKey, ServerKeyError, ServerKeys,
+    KeyLives, KeyRing, RotationRefused, SealFault, ServerJwk, ServerKey, ServerKeyError, ServerKeys, Start,
     key_set_hash, unique_key_pair,
 };
 pub use signature_pool::{SignaturePool, SignaturePoolError};

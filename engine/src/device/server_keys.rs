@@ -65,6 +65,15 @@ pub enum ServerKeyError {
         /// Why it does not open; `None` when there is no master key.
         source: SealFault,
     },
+    /// The file is gone, and phones are enrolled that trust the keys in it.
+    #[error(
+        "{path} is gone, and phones trust the keys that it held: restore it from the backup. To give up all enrolled \
+         phones instead, begin with an empty data folder"
+    )]
+    Lost {
+        /// The file.
+        path: PathBuf,
+    },
     /// The cryptographic library made no key or signature.
     #[error("the cryptographic library failed to {attempt}")]
     Crypto {
@@ -126,6 +135,15 @@ struct Shared {
     lives: KeyLives,
 }
 
+/// Whether there was a start before, so that there must be keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// None: keys are made when there are none.
+    First,
+    /// At least one.
+    Later,
+}
+
 /// The lives that the configuration has by default.
 impl Default for KeyLives {
     fn default() -> Self {
@@ -137,7 +155,7 @@ impl Default for KeyLives {
 impl ServerKeys {
     /// Loads the keys of `data_folder`, or makes and stores one at the first start. Blocks on the disk.
     pub fn load_or_create(data_folder: &Path) -> Result<Self, ServerKeyError> {
-        Self::open(data_folder, None, KeyLives::default(), UnixMs::new(0))
+        Self::open(data_folder, None, KeyLives::default(), Start::First, UnixMs::new(0))
     }
 
     /// As [`ServerKeys::load_or_create`], with a master key and lives; a file that its present master key has not
@@ -146,10 +164,11 @@ impl ServerKeys {
         data_folder: &Path,
         sealer: Option<Arc<Sealer>>,
         lives: KeyLives,
+        start: Start,
         now: UnixMs,
     ) -> Result<Self, ServerKeyError> {
         let folder = KeyFolder::new(data_folder, sealer);
-        let (ring, seen) = folder.load_or_create(now)?;
+        let (ring, seen) = folder.load_or_create(start, now)?;
         Ok(Self(Arc::new(Shared {
             folder,
             ring: ArcSwap::from_pointee(ring),

@@ -10,10 +10,14 @@ use crate::store::MetaKey;
 
 /// Keeps a value unless there is one; answers with the one that stands.
 pub(crate) fn keep(table: &Table<'_>, key: MetaKey, value: &[u8], batch: &mut Batch) -> RowResult<Vec<u8>> {
-    let key = Key::meta(key);
-    if let Some(MetaRecord { value }) = table.record(&key)? {
-        return Ok(value);
+    if let Some(stands) = kept(table, key)? {
+        return Ok(stands);
     }
-    batch.put(key, Expiry::Never, &MetaRecord { value: value.to_vec() });
+    batch.put(Key::meta(key), Expiry::Never, &MetaRecord { value: value.to_vec() });
     Ok(value.to_vec())
+}
+
+/// The value that stands.
+pub(crate) fn kept(table: &Table<'_>, key: MetaKey) -> RowResult<Option<Vec<u8>>> {
+    Ok(table.record(&Key::meta(key))?.map(|MetaRecord { value }| value))
 }

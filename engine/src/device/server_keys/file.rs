@@ -1,7 +1,7 @@
 //! The deployment's keys in `server-keys.json` in the data folder, mode 0600, sealed where there is a master key.
 //!
-//! Made at the first start and loaded ever after: phones pin them, so a lost file means that every phone must enrol
-//! again. A file that others may read is refused, because its keys may be known. A change replaces the whole file
+//! Made at the first start and loaded ever after: phones pin them, so a lost file would mean that every phone must
+//! enrol again, and no new one is made in its place. A file that others may read is refused, because its keys may be known. A change replaces the whole file
 //! under a lock of its own, so that a command can rotate keys beside a running server, which follows.
 
 use std::fs::{File, OpenOptions};
@@ -16,7 +16,7 @@ use tocsin_model::UnixMs;
 use tocsin_storage::Sealer;
 use zeroize::Zeroizing;
 
-use super::{KeyRing, RotationRefused, SealFault, ServerKey, ServerKeyError, pair_of};
+use super::{KeyRing, RotationRefused, SealFault, ServerKey, ServerKeyError, Start, pair_of};
 use crate::device::encoding::{base64url, decode, decode_array, key_id_text, parse_key_id};
 use crate::device::jwk::parse_jwk;
 
@@ -52,11 +52,18 @@ impl KeyFolder {
         Self { folder: folder.to_owned(), sealer }
     }
 
-    /// The keys, made when there are none, and sealed by the present master key from now on.
-    pub(super) fn load_or_create(&self, now: UnixMs) -> Result<(KeyRing, FileStamp), ServerKeyError> {
+    /// The keys, made at the first start, and sealed by the present master key from now on.
+    pub(super) fn load_or_create(
+        &self,
+        start: Start,
+        now: UnixMs,
+    ) -> Result<(KeyRing, FileStamp), ServerKeyError> {
         let _lock = self.lock()?;
         if !self.path().try_exists().map_err(|source| self.failed(source))? {
-            self.store(&KeyRing(vec![ServerKey::generate(now)?]))?;
+            match start {
+                Start::First => self.store(&KeyRing(vec![ServerKey::generate(now)?]))?,
+                Start::Later => return Err(ServerKeyError::Lost { path: self.path() }),
+            }
         }
         let (ring, is_sealed_well) = self.read()?;
         if !is_sealed_well {

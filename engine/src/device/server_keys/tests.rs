@@ -68,6 +68,16 @@ fn the_first_start_makes_a_key_and_later_ones_load_it() {
 }
 
 #[test]
+fn lost_keys_are_not_replaced_after_the_first_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = |start| ServerKeys::open(folder.path(), None, KeyLives::default(), start, NOW);
+    assert!(matches!(open(Start::Later), Err(ServerKeyError::Lost { .. })));
+    assert!(!folder.path().join(FILE_NAME).exists());
+    open(Start::First).expect("made");
+    open(Start::Later).expect("loaded");
+}
+
+#[test]
 fn two_servers_have_different_keys_and_names() {
     let make = || {
         let folder = tempfile::tempdir().expect("a folder");
@@ -262,7 +272,7 @@ fn under_a_master_key_the_file_is_sealed_and_needs_it() {
         Some(Arc::new(Sealer::new(key(&byte), older.iter().map(key).collect()).expect("different keys")))
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let open = |sealer| ServerKeys::open(folder.path(), sealer, KeyLives::default(), NOW);
+    let open = |sealer| ServerKeys::open(folder.path(), sealer, KeyLives::default(), Start::First, NOW);
     let kid = signing(&open(None).expect("made, plain"), NOW);
     assert_eq!(signing(&open(sealer(1, &[])).expect("sealed"), NOW), kid);
     let text = std::fs::read_to_string(folder.path().join(FILE_NAME)).expect("read");
