@@ -12,7 +12,7 @@ use tocsin_model::{AppVersion, CallbackUrl, KeyUse, NameError, RealmName, Secret
 use toml::Spanned;
 use toml::de::{DeInteger, DeValue};
 
-use crate::callbacks::{WEBHOOK_SECRETS_MAX, WebhookSecret, network};
+use crate::callbacks::{WEBHOOK_SECRETS_MAX, WebhookSecret};
 use crate::hint;
 use crate::place::{Origin, Place};
 use crate::types::Right;
@@ -102,8 +102,6 @@ pub(crate) enum Item {
     Right,
     /// A program or one of its arguments; the same one may stand twice.
     Argument,
-    /// A network or an address.
-    Network,
 }
 
 /// A checked value. No debug form: one of them may be the hash of a secret.
@@ -280,10 +278,6 @@ impl Item {
                     return Err(format!("must be {}", Shape::List(self)));
                 }
             }
-
-            Self::Network => {
-                network(text).ok_or_else(|| format!("must be {}, is {text:?}", Shape::List(self)))?;
-            }
             Self::Right => {
                 Right::parse(text).ok_or_else(|| {
                     format!("must be {}, is {text:?}{}", Shape::List(self), did_you_mean(text, Right::WORDS))
@@ -325,9 +319,6 @@ impl fmt::Display for Shape {
             Self::List(Item::Digest) => formatter.write_str("a list of texts of 64 hex digits"),
             Self::List(Item::KeyUse) => formatter
                 .write_str("a list of at least one of \"device\", \"pin\", \"biometric\", \"custom:ID\""),
-            Self::List(Item::Network) => {
-                formatter.write_str("a list of networks and addresses, such as [\"10.1.0.0/16\", \"::1\"]")
-            }
             Self::CallbackUrl => formatter.write_str("a URL to call back, such as \"https://portal.example.com/done\""),
             Self::Password => formatter.write_str("a text of 1 to 500 bytes without control characters"),
             Self::WebhookSecrets => formatter.write_str(

@@ -35,7 +35,7 @@ fn a_client_may_be_called_back_nowhere_by_default() {
 fn an_entry_has_a_url_a_body_and_credentials() {
     let text = with(&format!(
         "webhook_secrets = [\"{SECRET}\", \"{OTHER}\"]\ncallback_allow_list = false\n\
-         callback_networks = [\"10.1.2.3/8\", \"::1\"]\n\
+         callback_networks = [\"10.0.0.0/8\", \"::1\"]\n\
          [clients.portal.callbacks.done]\nurl = \"https://a.example/x?y=1\"\nbody = \"full\"\n\
          username = \"tocsin\"\npassword = \"a:b\"\n\
          [clients.portal.callbacks.other]\nurl = \"http://127.0.0.1:8/\""
@@ -94,7 +94,7 @@ fn bad_urls_networks_and_credentials_are_refused() {
         &text,
         line_of(&text, "10.0"),
         "clients.portal.callback_networks",
-        "networks and addresses",
+        "a list of networks",
     );
     let text = entry(&format!("{url}[clients.portal.callbacks.twin]\n{url}"));
     let twin = line_of(&text, "twin") + 1;
@@ -108,8 +108,8 @@ fn bad_urls_networks_and_credentials_are_refused() {
 fn entries_without_a_webhook_secret_are_warned_of() {
     let text = format!("{SMALL}[clients.portal.callbacks.done]\nurl = \"https://a.example/\"\n");
     let warnings = load(&text).warnings;
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].message.contains("no callback of this client can be signed"), "{warnings:?}");
+    let unsigned = |message: &str| message.contains("no callback of this client can be signed");
+    assert_eq!(warnings.iter().filter(|warning| unsigned(&warning.message)).count(), 1, "{warnings:?}");
 }
 
 #[test]

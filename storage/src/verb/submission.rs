@@ -114,6 +114,9 @@ impl Verb {
             | Self::Note(..)
             | Self::CutAudit(..)
             | Self::KeepChallenge { .. }
+            | Self::Amend(..)
+            | Self::ConfirmEnrollment { .. }
+            | Self::ChangeDevice(..)
             | Self::RedeliverCallback(..) => true,
         }
     }
