@@ -6,6 +6,7 @@
 mod callbacks;
 mod content;
 mod delivery;
+mod doors;
 mod operations;
 #[allow(dead_code, reason = "one fixture for many tests, each of which uses its part")]
 pub mod scene;
