@@ -90,3 +90,30 @@ impl Control {
 fn shutting_down() -> Problem {
     Problem::new(ErrorCode::Draining, "the server is shutting down")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_rt::test]
+    async fn one_command_more_than_may_wait_is_busy_and_none_is_taken_after_the_end() {
+        let (control, mut commands) = Control::new(LogControl::deaf());
+        for _ in 0..COMMANDS_MAX {
+            assert_eq!(control.drain(), Ok(()));
+        }
+        let refused = control.drain().expect_err("no room");
+        assert_eq!(refused.code, ErrorCode::Busy);
+        assert!(commands.recv().await.is_some());
+        assert_eq!(control.drain(), Ok(()));
+        drop(commands);
+        assert_eq!(control.drain().expect_err("nobody listens").code, ErrorCode::Draining);
+    }
+
+    #[actix_rt::test]
+    async fn who_waits_for_a_command_that_is_dropped_is_told_of_the_end() {
+        let (control, mut commands) = Control::new(LogControl::deaf());
+        let asking = actix_rt::spawn(async move { control.backup().await.err() });
+        drop(commands.recv().await);
+        assert_eq!(asking.await.expect("an end").map(|problem| problem.code), Some(ErrorCode::Draining));
+    }
+}

@@ -35,6 +35,12 @@ impl LogControl {
         (self.0)(parse(filter)?)
     }
 
+    /// One that sets nothing.
+    #[cfg(test)]
+    pub(crate) fn deaf() -> Self {
+        Self(Arc::new(|_| Ok(())))
+    }
+
     fn of<S: 'static>(handle: Handle<EnvFilter, S>) -> Self {
         Self(Arc::new(move |filter| handle.reload(filter).map_err(|error| LogError(error.to_string()))))
     }

@@ -35,6 +35,7 @@ impl Reloader {
     /// what only a start can change is in the error, and then the present configuration stays.
     pub(crate) async fn reload(&mut self, handle: &Handle, by: AuditActor) -> ReloadOutcome {
         let outcome = self.take_over(handle, &by).await;
+        handle.metrics().reloaded(outcome.is_ok());
         match &outcome {
             Ok(reloaded) => {
                 tracing::info!(by = by.as_str(), "a new configuration is in force");

@@ -203,8 +203,10 @@ async fn attend(
 /// Makes a backup on a thread of its own, since it waits for the disk; other commands go on meanwhile.
 fn begin_backup(handle: &Handle, store: &Arc<RocksStore>, reply: oneshot::Sender<Result<Made, BackupError>>) {
     let (store, data, now) = (Arc::clone(store), handle.config().storage.path.clone(), handle.clock().now());
+    let handle = handle.clone();
     actix_rt::task::spawn_blocking(move || {
         let made = backup::make(&store, &data, &backup::folder_for(&data, now), now);
+        handle.metrics().backed_up(made.is_ok());
         match &made {
             Ok(made) => {
                 tracing::info!(folder = %made.folder.display(), bytes = made.bytes, "a backup was made")

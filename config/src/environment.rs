@@ -21,8 +21,9 @@ use crate::settings::Settings;
 /// What all our variables begin with.
 const PREFIX: &str = "TOCSIN_";
 
-/// Variables that name the configuration file itself and so are no part of it.
-const RESERVED: &[&str] = &["TOCSIN_CONFIG"];
+/// Variables that are no part of the configuration: where its file is, and an operator's token for calls at a running
+/// server.
+const RESERVED: &[&str] = &["TOCSIN_CONFIG", "TOCSIN_OPS_TOKEN"];
 
 /// The `TOCSIN_` variables of this process. One that is not Unicode is kept with replacement characters, so
 /// that it is refused where its value or name matters.

@@ -94,6 +94,12 @@ pub mod names {
     pub const STAGE_SECONDS: &str = "tocsin_stage_seconds";
     /// Whether new work is taken (1) or not (0): what `/readyz` says.
     pub const READY: &str = "tocsin_ready";
+    /// Rows that the audit trail has grown by.
+    pub const AUDIT_ROWS: &str = "tocsin_audit_rows_total";
+    /// New configurations, by `result` (`taken`, `refused`).
+    pub const RELOADS: &str = "tocsin_reloads_total";
+    /// Backups of the running server, by `result` (`made`, `failed`).
+    pub const BACKUPS: &str = "tocsin_backups_total";
     /// Steps of the system clock over one second.
     pub const CLOCK_STEPS: &str = "tocsin_clock_steps_total";
 }
@@ -190,6 +196,9 @@ pub struct Metrics {
     pub signatures_refused: IntCounter,
     /// Steps of the system clock.
     pub clock_steps: IntCounter,
+    audit_rows: IntCounter,
+    reloads: IntCounterVec,
+    backups: IntCounterVec,
     /// [`names::ENROLMENTS`].
     pub enrolments: IntCounterVec,
     /// [`names::TAKEOVER_RISK`].
@@ -360,6 +369,9 @@ impl Metrics {
                 &["app"],
             )),
             clock_steps: registrar.counter(names::CLOCK_STEPS, "Steps of the system clock over one second."),
+            audit_rows: registrar.counter(names::AUDIT_ROWS, "Rows that the audit trail has grown by."),
+            reloads: registrar.counters(names::RELOADS, "New configurations.", &["result"]),
+            backups: registrar.counters(names::BACKUPS, "Backups of the running server.", &["result"]),
             registry: registrar.0,
         }
     }
@@ -403,6 +415,12 @@ impl Metrics {
         self.answers.with_label_values(&["taken"]);
         for code in ANSWERS_REFUSED_WITH {
             self.answers.with_label_values(&[code.as_str()]);
+        }
+        for result in RELOAD_RESULTS {
+            self.reloads.with_label_values(&[result]);
+        }
+        for result in BACKUP_RESULTS {
+            self.backups.with_label_values(&[result]);
         }
         for actor in ["transaction", "provider", "driver"] {
             self.actor_faults.with_label_values(&[actor]);
@@ -492,11 +510,25 @@ impl Metrics {
         self.callbacks_died.inc();
     }
 
+    /// Counts a new configuration, taken over or refused.
+    pub fn reloaded(&self, taken: bool) {
+        self.reloads.with_label_values(&[RELOAD_RESULTS[usize::from(taken)]]).inc();
+    }
+
+    /// Counts a backup, made or failed.
+    pub fn backed_up(&self, made: bool) {
+        self.backups.with_label_values(&[BACKUP_RESULTS[usize::from(made)]]).inc();
+    }
+
     /// Counts a handler that panicked.
     pub fn actor_fault(&self, actor: &'static str) {
         self.actor_faults.with_label_values(&[actor]).inc();
     }
 }
+
+/// How a new configuration fares, and a backup; the good word second.
+const RELOAD_RESULTS: [&str; 2] = ["refused", "taken"];
+const BACKUP_RESULTS: [&str; 2] = ["failed", "made"];
 
 /// The final states; every failure is one word.
 const ENDS: [State; 6] = [
@@ -539,6 +571,7 @@ impl StoreObserver for Metrics {
         self.commit_seconds.observe(report.write.as_secs_f64());
         self.commit_queue_seconds.observe(report.queue_wait.as_secs_f64());
         self.observe(Stage::Commit, report.queue_wait + report.write);
+        self.audit_rows.inc_by(report.audit_rows);
     }
 
     fn refused(&self) {

@@ -170,8 +170,12 @@ impl MemoryStore {
             self.stopped.send_replace(true);
         }
         if !matches!(fault, Some(Fault::Fails(_))) {
-            let report =
-                CommitReport { verbs: work.settled.len(), bytes: work.bytes(), ..CommitReport::default() };
+            let report = CommitReport {
+                verbs: work.settled.len(),
+                bytes: work.bytes(),
+                audit_rows: work.audit_head.number.saturating_sub(shelf.audit_head.number),
+                ..CommitReport::default()
+            };
             for (key, change) in work.changes {
                 match change {
                     Some(row) => drop(shelf.rows.insert(key, row)),

@@ -470,6 +470,8 @@ pub struct CommitReport {
     pub write: Duration,
     /// Whether the write-ahead log was synced.
     pub synced: bool,
+    /// Rows that the audit trail has grown by.
+    pub audit_rows: u64,
 }
 
 /// Who wants to know what the writer does; called on the writer's thread, so it must be quick.

@@ -1,11 +1,12 @@
 //! The command line: `tocsin [--config FILE] serve | check | config | client new NAME | token new --role ROLE |
-//! keys list | keys rotate | audit verify | backup FOLDER | verify FOLDER | restore FOLDER`.
+//! keys list | keys rotate | audit verify | backup [FOLDER] | reload | verify FOLDER | restore FOLDER`.
 
 mod backup;
 mod check;
 mod client;
 mod config;
 mod keys;
+mod remote;
 mod token;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand};
 use tocsin_config::{Config, Loaded, process_environment};
 use tocsin_model::{ClientId, OperatorName};
 
+use self::remote::OpsDoor;
 use crate::{Exit, serve};
 
 /// A push-authentication dispatcher: portals start transactions, phones answer them with signatures.
@@ -49,10 +51,18 @@ enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
-    /// Make a backup of a server that does not run; ask a running one at its ops door.
+    /// Make a backup: of a server that does not run into FOLDER, or with --url of a running one, in its own place.
     Backup {
         /// The folder to make; it must not exist.
-        folder: PathBuf,
+        #[arg(required_unless_present = "url", conflicts_with = "url")]
+        folder: Option<PathBuf>,
+        #[command(flatten)]
+        door: OpsDoor,
+    },
+    /// Have a running server take its configuration over anew: whole, or not at all.
+    Reload {
+        #[command(flatten)]
+        door: OpsDoor,
     },
     /// Hold a backup against its manifest.
     Verify {
@@ -94,9 +104,12 @@ enum ClientCommand {
 
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
-    /// Check that every row of the audit trail is what was stored. The server must not run; ask a running one at
-    /// its ops door.
-    Verify,
+    /// Check that every row of the audit trail is what was stored: of a server that does not run, or with --url of a
+    /// running one.
+    Verify {
+        #[command(flatten)]
+        door: OpsDoor,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -131,10 +144,17 @@ impl Arguments {
         match command {
             Command::Client { command: ClientCommand::New { name } } => client::new(&name),
             Command::Token { command: TokenCommand::New { name, role } } => token::new(name, role),
-            Command::Audit { command: AuditCommand::Verify } => {
+            Command::Audit { command: AuditCommand::Verify { door } } if door.url.is_some() => {
+                remote::check_audit(&door)
+            }
+            Command::Audit { command: AuditCommand::Verify { .. } } => {
                 with_config(config, |loaded| backup::check_audit(&loaded))
             }
-            Command::Backup { folder } => with_config(config, |loaded| backup::make(&loaded, &folder)),
+            Command::Backup { folder: Some(folder), .. } => {
+                with_config(config, |loaded| backup::make(&loaded, &folder))
+            }
+            Command::Backup { folder: None, door } => remote::backup(&door),
+            Command::Reload { door } => remote::reload(&door),
             Command::Verify { folder } => backup::verify(&folder),
             Command::Restore { folder: Some(folder), .. } => {
                 with_config(config, |loaded| backup::restore(&loaded, &folder))

@@ -10,6 +10,7 @@ use tocsin_storage::AuditQuery;
 
 use super::operator::require;
 use super::query::{limit, time, user};
+use super::view::UserView;
 use crate::door::{DoorState, Query, Reply, private_json, rfc3339};
 
 #[derive(Serialize)]
@@ -48,12 +49,6 @@ struct ActorView {
     name: Option<String>,
 }
 
-#[derive(Serialize)]
-struct UserView<'a> {
-    id: &'a str,
-    realm: &'a str,
-}
-
 impl<'a> RowView<'a> {
     fn of(row: &'a AuditRow) -> Self {
         let AuditEvent { kind, actor, user, transaction, type_name, device, enrollment, detail } = &row.event;
@@ -62,7 +57,7 @@ impl<'a> RowView<'a> {
             at: rfc3339(row.at),
             event: kind.as_str(),
             actor: ActorView::of(actor),
-            user: user.as_ref().map(|user| UserView { id: user.id.as_str(), realm: user.realm.as_str() }),
+            user: user.as_ref().map(UserView::of),
             transaction: transaction.map(|id| id.to_string()),
             r#type: type_name.as_ref().map(|name| name.as_str()),
             device_id: device.map(|id| id.to_string()),

@@ -11,6 +11,8 @@ mod probe;
 mod process;
 mod providers;
 mod query;
+mod transactions;
+mod view;
 
 use actix_web::Route;
 use actix_web::guard::{Any, Get, Head};
@@ -30,6 +32,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(seen("/v1/admin/providers").route(get_or_head().to(providers::list)))
         .service(seen("/v1/admin/audit").route(get_or_head().to(audit::list)))
         .service(seen("/v1/admin/audit/verify").route(get_or_head().to(audit::verify)))
+        .service(posted("/v1/admin/transactions/{id}/cancel").route(web::post().to(transactions::cancel)))
         .service(posted("/v1/admin/reload").route(web::post().to(process::reload)))
         .service(posted("/v1/admin/backup").route(web::post().to(backup::make)))
         .service(posted("/v1/admin/drain").route(web::post().to(process::drain)))

@@ -14,7 +14,8 @@ const READ: [(&str, &str); 4] = [
 ];
 
 /// Everything that needs the role `operate`.
-const OPERATE: [(&str, &str); 4] = [
+const OPERATE: [(&str, &str); 5] = [
+    ("POST", "/v1/admin/transactions/01913f00-0000-8000-8000-000000000000/cancel"),
     ("POST", "/v1/admin/backup"),
     ("POST", "/v1/admin/reload"),
     ("POST", "/v1/admin/drain"),
@@ -230,6 +231,53 @@ fn a_wrong_parameter_of_the_audit_list_is_named() {
         ] {
             let reply = bank.admin("watcher", "GET", &format!("/v1/admin/audit{query}")).send().await;
             reply.expect_problem(status, code, Some(field));
+        }
+    });
+}
+
+#[test]
+fn an_operator_cancels_a_transaction_of_any_client_and_is_named() {
+    with_bank(|bank| async move {
+        let _phone = bank.enrol("alice").await;
+        let secretive = json!({"type": "login", "user": "alice", "message": "to the secret vault"});
+        let id = crate::bank::id_of(&bank.start(&secretive).await.expect(201));
+        let path = format!("/v1/admin/transactions/{id}/cancel");
+        let cancelled = bank.admin("console", "POST", &path).send().await.expect(200);
+        assert_eq!((&cancelled["id"], &cancelled["client"]), (&json!(id), &json!("portal")));
+        assert_eq!(
+            (&cancelled["state"], &cancelled["cancelled_by"]),
+            (&json!("cancelled"), &json!("console"))
+        );
+        assert_eq!(cancelled["user"], json!({"id": "alice", "realm": "retail"}));
+        assert!(!cancelled.to_string().contains("vault"), "{cancelled}");
+        assert_eq!(bank.view(&id).await["state"], "cancelled");
+
+        let told = events(&bank, &format!("?transaction={id}&event=transaction_ended")).await;
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0]["actor"], json!({"kind": "operator", "name": "console"}));
+        assert_eq!(told[0]["detail"], "cancelled");
+        let again = bank.admin("console", "POST", &path).send().await;
+        again.expect_problem(409, "transaction_final", None);
+    });
+}
+
+#[test]
+fn what_its_client_cancelled_names_the_client() {
+    with_bank(|bank| async move {
+        let _phone = bank.enrol("alice").await;
+        let id = crate::bank::id_of(&bank.start_login("alice").await);
+        bank.portal("DELETE", &format!("/v1/transactions/{id}")).send().await.expect(200);
+        let told = events(&bank, &format!("?transaction={id}&event=transaction_ended")).await;
+        assert_eq!(told[0]["actor"], json!({"kind": "client", "name": "portal"}));
+    });
+}
+
+#[test]
+fn what_is_no_transaction_cannot_be_cancelled() {
+    with_bank(|bank| async move {
+        for id in ["01913f00-0000-8000-8000-000000000000", "x"] {
+            let path = format!("/v1/admin/transactions/{id}/cancel");
+            bank.admin("console", "POST", &path).send().await.expect_problem(404, "not_found", None);
         }
     });
 }

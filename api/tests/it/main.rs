@@ -12,6 +12,7 @@ mod flow;
 mod http;
 mod http_rules;
 mod limits;
+mod operate;
 mod ops;
 mod package;
 mod phone;

@@ -95,6 +95,11 @@ fn wrong_types_and_values_in_variables_are_refused() {
 
 #[test]
 fn the_variable_that_names_the_file_and_those_of_others_are_passed_over() {
-    let variables = [("TOCSIN_CONFIG", "/etc/tocsin.toml"), ("PATH", "/bin"), ("tocsin_x", "1")];
+    let variables = [
+        ("TOCSIN_CONFIG", "/etc/tocsin.toml"),
+        ("TOCSIN_OPS_TOKEN", "t"),
+        ("PATH", "/bin"),
+        ("tocsin_x", "1"),
+    ];
     assert!(load(SMALL, &variables).is_ok());
 }

@@ -68,8 +68,6 @@ kinds! {
     DrainAsked = 42 "drain_asked",
     /// An operator set what is logged; the detail is the filter.
     LogLevelSet = 43 "log_level_set",
-    /// An operator asked for a transaction to be cancelled.
-    CancelAsked = 44 "cancel_asked",
     /// An operator asked for a callback to be delivered again.
     RedeliveryAsked = 45 "redelivery_asked",
 }
@@ -221,7 +219,10 @@ impl AuditEvent {
 fn who_ended(transaction: &Transaction) -> AuditActor {
     match (&transaction.answer, transaction.state) {
         (Some(answer), _) => AuditActor::Device(answer.device_id),
-        (None, State::Cancelled) => AuditActor::Client(transaction.client.clone()),
+        (None, State::Cancelled) => match &transaction.cancelled_by {
+            Some(operator) => AuditActor::Operator(operator.clone()),
+            None => AuditActor::Client(transaction.client.clone()),
+        },
         (None, _) => AuditActor::Server,
     }
 }

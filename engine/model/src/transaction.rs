@@ -2,7 +2,8 @@
 
 use crate::{
     AppName, CallbackUrl, ClientId, Content, Decision, DeliveryReason, DeliveryStatus, DeviceId, DurationMs,
-    KeyUse, Method, Nonce, Platform, ProviderName, State, TransactionId, TypeName, UnixMs, User,
+    KeyUse, Method, Nonce, OperatorName, Platform, ProviderName, State, TransactionId, TypeName, UnixMs,
+    User,
 };
 
 /// Tries used and allowed.
@@ -142,6 +143,8 @@ pub struct Transaction {
     pub request_message: RequestMessage,
     /// Where its outcome is posted to.
     pub callback_url: Option<CallbackUrl>,
+    /// The operator who cancelled it; `None` when its client did, and while it is anything but cancelled.
+    pub cancelled_by: Option<OperatorName>,
 }
 
 impl Transaction {

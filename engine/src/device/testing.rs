@@ -164,6 +164,7 @@ pub(crate) fn login() -> Transaction {
         resends: Counter::new(2),
         answer: None,
         keep_for_polling: false,
+        cancelled_by: None,
         request_message: RequestMessage::NotAsked,
         callback_url: None,
     }

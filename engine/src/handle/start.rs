@@ -234,6 +234,7 @@ fn compose(
         resends: Counter::new(kind.resends_max),
         answer: None,
         keep_for_polling: kind.keep_for_polling,
+        cancelled_by: None,
         request_message: match request.delivery.hands_out() {
             true => RequestMessage::AskedFor,
             false => RequestMessage::NotAsked,

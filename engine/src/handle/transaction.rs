@@ -1,8 +1,9 @@
-//! Reading, awaiting and cancelling a transaction. Only the client that started it sees it.
+//! Reading, awaiting and cancelling a transaction. Only the client that started it sees it; an
+//! operator may cancel it.
 
 use std::sync::Arc;
 
-use tocsin_model::{ClientId, DurationMs, Problem, Transaction, TransactionId};
+use tocsin_model::{ClientId, DurationMs, OperatorName, Problem, Transaction, TransactionId};
 
 use super::Handle;
 use crate::registry::AskError;
@@ -58,7 +59,25 @@ impl Handle {
     /// Withdraws a transaction; answers with its final view.
     pub async fn cancel(&self, client: &ClientId, id: TransactionId) -> Result<Arc<Transaction>, Problem> {
         self.own(client, id).await?;
-        match self.ask(id, Request::Cancel).await? {
+        self.cancel_for(id, None).await
+    }
+
+    /// Withdraws a transaction of any client for this operator, whom the audit trail names; answers with its final
+    /// view.
+    pub async fn cancel_as(
+        &self,
+        operator: OperatorName,
+        id: TransactionId,
+    ) -> Result<Arc<Transaction>, Problem> {
+        self.cancel_for(id, Some(operator)).await
+    }
+
+    async fn cancel_for(
+        &self,
+        id: TransactionId,
+        by: Option<OperatorName>,
+    ) -> Result<Arc<Transaction>, Problem> {
+        match self.ask(id, Request::Cancel(by)).await? {
             Reply::View(transaction) => Ok(transaction),
             Reply::Refused(problem) => Err(problem),
             Reply::SeenBefore(_) | Reply::Answered(_) | Reply::TriesLeft(_) => Err(Problem::internal()),

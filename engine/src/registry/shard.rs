@@ -89,7 +89,7 @@ impl Registry {
                 // The actor that had this call fell behind its write: the caller is told what it made.
                 Found::Ended(transaction)
                     if tries > 0
-                        && matches!(request, Request::Cancel)
+                        && matches!(request, Request::Cancel(_))
                         && transaction.state == State::Cancelled =>
                 {
                     return Ok(Reply::View(Arc::new(*transaction)));

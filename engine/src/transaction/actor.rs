@@ -5,7 +5,8 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tocsin_config::Config;
 use tocsin_model::{
-    Answer, DeviceId, FailureReason, Idempotency, KeptChallenge, Problem, ProviderName, Transaction, UnixMs,
+    Answer, DeviceId, FailureReason, Idempotency, KeptChallenge, OperatorName, Problem, ProviderName,
+    Transaction, UnixMs,
 };
 use tocsin_storage::{Amended, Attempted, Created, Ended, NewTransaction, Pending, StoreError};
 use tokio::sync::oneshot;
@@ -319,8 +320,8 @@ pub(crate) enum Request {
     Answer(Box<Answer>),
     /// A wrong try that counts.
     TryWrong,
-    /// Withdraw it.
-    Cancel,
+    /// Withdraw it, for its client or for this operator.
+    Cancel(Option<OperatorName>),
     /// Say how it ended, since it was seen past its deadline.
     Settle,
 }
@@ -331,7 +332,7 @@ impl Request {
             Self::View => Event::Viewed { caller },
             Self::Answer(answer) => Event::Answered { caller, answer },
             Self::TryWrong => Event::TriedWrong { caller },
-            Self::Cancel => Event::Cancelled { caller },
+            Self::Cancel(by) => Event::Cancelled { caller, by },
             Self::Settle => Event::SeenOverdue { caller },
         }
     }

@@ -1,6 +1,6 @@
 //! What can happen to a transaction.
 
-use tocsin_model::{Answer, DeviceId, FailureReason, ProviderName, Transaction, TransactionId};
+use tocsin_model::{Answer, DeviceId, FailureReason, OperatorName, ProviderName, Transaction, TransactionId};
 
 use crate::protocol::DeliveryOutcome;
 
@@ -91,10 +91,12 @@ pub enum Event {
         /// Who waits for the count.
         caller: CallerId,
     },
-    /// The portal withdraws it.
+    /// Its client, or an operator, withdraws it.
     Cancelled {
         /// Who waits for the final view.
         caller: CallerId,
+        /// The operator, if it is one.
+        by: Option<OperatorName>,
     },
     /// Somebody saw it pending past its deadline, and wants to know how it ended.
     SeenOverdue {

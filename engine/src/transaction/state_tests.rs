@@ -6,8 +6,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tocsin_model::{
     Answer, Content, Counter, Decision, Delivery, DeliveryReason, DeliveryStatus, DeviceId, ErrorCode,
-    FailureReason, KeyUse, Method, Nonce, Partition, Platform, Recipient, RequestMessage, State, Transaction,
-    TransactionId, UnixMs, User, UserId, UserIdRule,
+    FailureReason, KeyUse, Method, Nonce, OperatorName, Partition, Platform, Recipient, RequestMessage,
+    State, Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
 };
 
 use super::{CallerId, Effect, Event, Machine, Reply, StoreFailure, WriteOutcome};
@@ -57,6 +57,7 @@ fn transaction(devices: u8) -> Transaction {
         resends: Counter::new(2),
         answer: None,
         keep_for_polling: false,
+        cancelled_by: None,
         request_message: RequestMessage::NotAsked,
         callback_url: None,
     }
@@ -206,9 +207,23 @@ fn the_winning_answer_again_gets_its_first_reply_and_another_one_is_refused() {
 }
 
 #[test]
+fn a_cancel_says_whether_its_client_or_an_operator_made_it() {
+    let operator: OperatorName = "console".parse().expect("a name");
+    for by in [None, Some(operator)] {
+        let mut machine = open_machine(2);
+        let effects = machine.step(Event::Cancelled { caller: CallerId(2), by: by.clone() }, CREATED);
+        let ended = effects.iter().find_map(|effect| match effect {
+            Effect::End(ended) => Some(Arc::clone(ended)),
+            _ => None,
+        });
+        assert_eq!(ended.map(|ended| ended.cancelled_by.clone()), Some(by));
+    }
+}
+
+#[test]
 fn calls_wait_for_the_write_in_flight_and_the_first_one_wins() {
     let mut machine = open_machine(2);
-    machine.step(Event::Cancelled { caller: CallerId(2) }, CREATED);
+    machine.step(Event::Cancelled { caller: CallerId(2), by: None }, CREATED);
     let waiting =
         machine.step(Event::Answered { caller: CallerId(3), answer: answer(1, Decision::Accept) }, CREATED);
     assert!(waiting.is_empty());
@@ -220,9 +235,9 @@ fn calls_wait_for_the_write_in_flight_and_the_first_one_wins() {
 #[test]
 fn waiting_calls_are_bounded() {
     let mut machine = open_machine(1);
-    machine.step(Event::Cancelled { caller: CallerId(0) }, CREATED);
+    machine.step(Event::Cancelled { caller: CallerId(0), by: None }, CREATED);
     let refused = (1..=17)
-        .map(|number| machine.step(Event::Cancelled { caller: CallerId(number) }, CREATED))
+        .map(|number| machine.step(Event::Cancelled { caller: CallerId(number), by: None }, CREATED))
         .filter(|effects| refusal(effects).is_some_and(|(code, _)| code == ErrorCode::Busy))
         .count();
     assert_eq!(refused, 1, "the seventeenth meets the bound of sixteen");
@@ -231,7 +246,7 @@ fn waiting_calls_are_bounded() {
 #[test]
 fn a_competitor_that_was_stored_first_stands() {
     let mut machine = open_machine(1);
-    machine.step(Event::Cancelled { caller: CallerId(2) }, CREATED);
+    machine.step(Event::Cancelled { caller: CallerId(2), by: None }, CREATED);
     let stands = Transaction { state: State::Timeout, revision: 7, ..transaction(1) };
     let effects = machine.step(Event::Written(WriteOutcome::Lost(Box::new(stands))), CREATED);
     assert_eq!(refusal(&effects), Some((ErrorCode::TransactionFinal, Some(State::Timeout))));
@@ -662,7 +677,7 @@ impl World {
             }
             Move::Cancel => {
                 let caller = self.caller();
-                self.step(Event::Cancelled { caller });
+                self.step(Event::Cancelled { caller, by: None });
             }
             Move::View => {
                 let caller = self.caller();

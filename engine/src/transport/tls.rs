@@ -25,8 +25,8 @@ impl Application {
     fn alpn(self) -> Vec<Vec<u8>> {
         match self {
             Self::Http2 => vec![b"h2".to_vec()],
-            Self::Http => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             Self::Http1 => vec![b"http/1.1".to_vec()],
+            Self::Http => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         }
     }
 }

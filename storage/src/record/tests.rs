@@ -26,10 +26,10 @@ const DEVICE_BYTES: &str = "\
     0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f";
 
 const TRANSACTION_BYTES: &str = "\
-    b500020105020203080409050a060b0703080409050a61630b61720c61750d61740e000fa600615401614d0261530381\
+    b600020105020203080409050a060b0703080409050a61630b61720c61750d61740e000fa600615401614d0261530381\
     a200614c0161560481a200614801615705614310826370696e68637573746f6d3a781181a60050060606060606060606\
     06060606060606016144020103616104500707070707070707070707070707070705a30061700104020112a600500606\
-    0606060606060606060606060606016370696e0201030c04614a05615013f51819f5";
+    0606060606060606060606060606016370696e0201030c04614a05615013f51819f51825616f";
 
 const ENROLLMENT_BYTES: &str = "\
     ab0002016163026172036175046161055820030303030303030303030303030303030303030303030303030303030303\
@@ -93,6 +93,7 @@ fn transaction() -> Transaction {
         keep_for_polling: true,
         request_message: RequestMessage::AskedFor,
         callback_url: None,
+        cancelled_by: Some("o".parse().expect("valid")),
     }
 }
 
@@ -179,6 +180,7 @@ fn a_bare_transaction_has_these_bytes() {
     bare.recipients.iter_mut().for_each(|recipient| recipient.delivery = None);
     bare.answer = None;
     bare.request_message = RequestMessage::NotAsked;
+    bare.cancelled_by = None;
     let written = payload(&TransactionRecord::new(&bare));
     assert_eq!(hex(&written), BARE_BYTES);
     assert_eq!(transaction_of(&written), Ok(bare));
@@ -194,6 +196,7 @@ fn typical() -> Transaction {
     login.created_at = UnixMs::new(1_800_000_000_000);
     login.expires_at = UnixMs::new(1_800_000_120_000);
     login.ended_at = None;
+    login.cancelled_by = None;
     login.content = Content {
         title: "Please confirm".into(),
         message: "Open the app to approve or refuse.".into(),
@@ -413,7 +416,7 @@ fn fields_of_the_future_are_skipped() {
 fn an_unknown_word_makes_a_row_unreadable() {
     let mut written = payload(&TransactionRecord::new(&transaction()));
     // The map's head, revision and its number, then the number of the state.
-    assert_eq!(written[..5], [0xb5, 0x00, 0x02, 0x01, 0x05]);
+    assert_eq!(written[..5], [0xb6, 0x00, 0x02, 0x01, 0x05]);
     written[4] = 0x17;
     assert_eq!(transaction_of(&written), Err(Malformed("it holds an unknown or incomplete state")));
     let head: TransactionHead = from_payload(&written).expect("well-formed");

@@ -2,8 +2,8 @@
 
 use minicbor::{Decode, Encode};
 use tocsin_model::{
-    Answer, CallbackUrl, Content, Counter, Delivery, Detail, DeviceId, KeyUse, Nonce, Recipient,
-    RequestMessage, State, Transaction, TransactionId, UnixMs, User, UserId,
+    Answer, CallbackUrl, Content, Counter, Delivery, Detail, DeviceId, KeyUse, Nonce, OperatorName,
+    Recipient, RequestMessage, State, Transaction, TransactionId, UnixMs, User, UserId,
 };
 
 use super::callback::callback_url;
@@ -65,6 +65,8 @@ pub(crate) struct TransactionRecord<'a> {
     request_message_asked: bool,
     #[b(28)]
     callback_url: Option<&'a str>,
+    #[b(37)]
+    cancelled_by: Option<&'a str>,
 }
 
 /// The fields that a compare-and-set compares, read without the texts.
@@ -180,6 +182,7 @@ impl<'a> TransactionRecord<'a> {
             keep_for_polling: transaction.keep_for_polling,
             request_message_asked: transaction.request_message.is_asked_for(),
             callback_url: transaction.callback_url.as_ref().map(CallbackUrl::as_str),
+            cancelled_by: transaction.cancelled_by.as_ref().map(OperatorName::as_str),
         }
     }
 
@@ -211,6 +214,7 @@ impl<'a> TransactionRecord<'a> {
                 false => RequestMessage::NotAsked,
             },
             callback_url: self.callback_url.map(callback_url).transpose()?,
+            cancelled_by: self.cancelled_by.map(name).transpose()?,
         })
     }
 }

@@ -167,6 +167,7 @@ impl Writer {
             work.settled.into_iter().for_each(|settled| settled(Err(stopped_error())));
             return Next::Stop;
         }
+        let audit_rows = work.audit_head.number.saturating_sub(self.audit_head.get().number);
         self.audit_head.set(work.audit_head);
         if verbs > 0 {
             let bytes = work.bytes();
@@ -176,6 +177,7 @@ impl Writer {
                 queue_wait,
                 write: began.elapsed(),
                 synced,
+                audit_rows,
             });
         }
         work.settled.into_iter().for_each(|settled| settled(Ok(())));

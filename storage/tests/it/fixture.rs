@@ -97,6 +97,7 @@ pub fn transaction(salt: u64) -> Transaction {
         resends: Counter::new(2),
         answer: None,
         keep_for_polling: true,
+        cancelled_by: None,
         request_message: RequestMessage::NotAsked,
         callback_url: None,
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use tocsin_model::{Answer, DeliveryStatus, ErrorCode, FailureReason, Problem, State, UnixMs};
+use tocsin_model::{
+    Answer, DeliveryStatus, ErrorCode, FailureReason, OperatorName, Problem, State, Transaction, UnixMs,
+};
 
 use super::{Cause, Machine, Phase, WAITING_MAX};
 use crate::transaction::{CallerId, Effect, Event, Reply};
@@ -24,7 +26,7 @@ impl Machine {
         match event {
             Event::Answered { caller, answer } => self.judge_answer(caller, *answer, now, effects),
             Event::TriedWrong { caller } => self.judge_wrong_try(caller, now, effects),
-            Event::Cancelled { caller } => self.judge_cancel(caller, now, effects),
+            Event::Cancelled { caller, by } => self.judge_cancel(caller, by, now, effects),
             Event::SeenOverdue { caller } => self.judge_overdue(caller, now, effects),
             other => debug_assert!(false, "not a call: {other:?}"),
         }
@@ -101,11 +103,20 @@ impl Machine {
         self.phase = Phase::Counting { tried, caller };
     }
 
-    pub(super) fn judge_cancel(&mut self, caller: CallerId, now: UnixMs, effects: &mut Vec<Effect>) {
+    pub(super) fn judge_cancel(
+        &mut self,
+        caller: CallerId,
+        by: Option<OperatorName>,
+        now: UnixMs,
+        effects: &mut Vec<Effect>,
+    ) {
         if !self.is_open_at(now) {
             return self.refuse_late(caller, now, effects);
         }
-        let ended = self.changed(now, |transaction| transaction.state = State::Cancelled);
+        let ended = self.changed(now, |transaction| {
+            transaction.state = State::Cancelled;
+            transaction.cancelled_by = by;
+        });
         self.end(ended, Cause::Cancel(caller), effects);
     }
 
@@ -130,16 +141,18 @@ impl Machine {
     pub(super) fn judge_loser(
         &mut self,
         cause: Cause,
-        answer: Option<Answer>,
+        lost: &Transaction,
         now: UnixMs,
         effects: &mut Vec<Effect>,
     ) {
-        match (cause, answer) {
-            (Cause::Answer(caller), Some(answer)) => self.judge_answer(caller, answer, now, effects),
+        match (cause, &lost.answer) {
+            (Cause::Answer(caller), Some(answer)) => self.judge_answer(caller, answer.clone(), now, effects),
             (Cause::Answer(caller), None) => {
                 effects.push(Effect::Reply(caller, Reply::Refused(Problem::internal())));
             }
-            (Cause::Cancel(caller), _) => self.judge_cancel(caller, now, effects),
+            (Cause::Cancel(caller), _) => {
+                self.judge_cancel(caller, lost.cancelled_by.clone(), now, effects);
+            }
             (Cause::Late(caller), _) => self.tell_final(caller, effects),
             (Cause::Engine, _) => {}
         }
@@ -159,7 +172,7 @@ const fn caller_of(event: &Event) -> Option<CallerId> {
         | Event::SeenOverdue { caller }
         | Event::Answered { caller, .. }
         | Event::TriedWrong { caller }
-        | Event::Cancelled { caller } => Some(*caller),
+        | Event::Cancelled { caller, .. } => Some(*caller),
         Event::SeenBefore { .. }
         | Event::Revived
         | Event::Written(_)

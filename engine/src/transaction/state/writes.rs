@@ -90,9 +90,8 @@ impl Machine {
                 self.tell_cause(cause, effects);
             }
             WriteOutcome::Lost(stands) => {
-                let answer = ended.answer.clone();
                 self.adopt(Arc::from(stands), effects);
-                self.judge_loser(cause, answer, now, effects);
+                self.judge_loser(cause, &ended, now, effects);
             }
             WriteOutcome::Absent => self.vanish(cause.caller(), effects),
             WriteOutcome::Failed(StoreFailure::Unknown) => {
