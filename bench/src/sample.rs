@@ -90,6 +90,7 @@ fn template() -> Transaction {
         cancelled_by: None,
         request_message: RequestMessage::NotAsked,
         callback_url: None,
+        call_context: None,
     }
 }
 

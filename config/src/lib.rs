@@ -49,7 +49,7 @@ pub use place::{Place, Source};
 pub use tocsin_model::EnrolmentMode;
 pub use types::{
     ApnsProvider, App, AppPlatform, AuthenticationType, Client, ClientCertificates, Config, Confirmation,
-    Door, DoorTls, Durability, EngineLimits, FcmProvider, Grant, Log, LogFormat, MasterKeySetting,
-    MasterKeySource, Operator, PlatformVersion, Provider, ProviderLimits, ProviderNetwork, PushText, Realm,
-    Requirement, Right, Role, Storage, Switches, WrongCodeLimit,
+    DeviceChoice, Door, DoorTls, Durability, EngineLimits, FcmProvider, Grant, Log, LogFormat,
+    MasterKeySetting, MasterKeySource, Operator, PlatformVersion, Provider, ProviderLimits, ProviderNetwork,
+    PushText, Realm, Requirement, Right, Role, Storage, Switches, WrongCodeLimit,
 };

@@ -8,7 +8,7 @@ use tocsin_model::{ContentLimits, EnrolmentMode, PushEnvironment, UserIdRule};
 
 use crate::callbacks::CallbackBody;
 use crate::shape::{Item, Shape};
-use crate::types::{Confirmation, Durability, LogFormat, PushText, Requirement, Role};
+use crate::types::{Confirmation, DeviceChoice, Durability, LogFormat, PushText, Requirement, Role};
 use crate::word::{CLIENT_CERTIFICATE_WORDS, PLAINTEXT_WORDS, ProviderKind, Word};
 
 /// One key.
@@ -155,6 +155,7 @@ pub(crate) static KEYS: &[Key] = &[
     key("engine.transactions_per_user_max", whole(1, 10_000), Need::Built),
     key("engine.waiters_max", whole(1, HELD_MAX), Need::Built),
     key("engine.waiters_per_transaction_max", whole(1, 1_000), Need::Built),
+    key("engine.event_streams_per_client_max", whole(1, HELD_MAX), Need::Built),
     key("engine.signature_threads", whole(1, THREADS_MAX), Need::Built),
     key("engine.signature_queue_max", whole(1, HELD_MAX), Need::Built),
     key("engine.linger_ms", whole(0, 600_000), Need::Built),
@@ -185,6 +186,7 @@ pub(crate) static KEYS: &[Key] = &[
     key("types.*.apps", Shape::List(Item::Name), Need::Else("[]")),
     key("types.*.keys", Shape::List(Item::KeyUse), Need::Else("[\"device\"]")),
     key("types.*.push_text", Shape::Choice(PushText::WORDS), Need::Else("\"loc-keys\"")),
+    key("types.*.device_choice", Shape::Choice(DeviceChoice::WORDS), Need::Else("\"all\"")),
     key("types.*.attempts_max", whole(1, 100), Need::Else("3")),
     key("types.*.resends_max", whole(0, 100), Need::Else("2")),
     key("types.*.keep_for_polling", Shape::Flag, Need::Else("false")),

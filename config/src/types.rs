@@ -199,6 +199,8 @@ pub struct EngineLimits {
     pub waiters_max: usize,
     /// Long polls and held calls on one transaction.
     pub waiters_per_transaction_max: usize,
+    /// Event streams of one client.
+    pub event_streams_per_client_max: usize,
     /// Threads that make and check signatures.
     pub signature_threads: usize,
     /// Signatures waiting for such a thread; one more is answered `busy`.
@@ -239,12 +241,23 @@ pub struct AuthenticationType {
     pub keys: Vec<KeyUse>,
     /// What the push shows before the phone has fetched the challenge.
     pub push_text: PushText,
+    /// What happens when several phones could answer and the portal names none.
+    pub device_choice: DeviceChoice,
     /// Wrong tries allowed.
     pub attempts_max: u32,
     /// Repeated pushes allowed.
     pub resends_max: u32,
     /// Stay pending although every push failed, because phones also ask by themselves.
     pub keep_for_polling: bool,
+}
+
+/// What happens when several phones could answer and the portal names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// All are asked; the first valid answer wins.
+    All,
+    /// The portal is told to name one.
+    Ask,
 }
 
 /// What a push shows before the phone has fetched the challenge.

@@ -3,7 +3,7 @@
 use tocsin_model::{EnrolmentMode, PushEnvironment, UserIdRule};
 
 use crate::callbacks::CallbackBody;
-use crate::types::{Confirmation, Durability, LogFormat, PushText, Requirement, Right, Role};
+use crate::types::{Confirmation, DeviceChoice, Durability, LogFormat, PushText, Requirement, Right, Role};
 
 /// A choice that is spelled by one of a few words.
 pub(crate) trait Word: Sized {
@@ -33,6 +33,7 @@ words!(LogFormat { "json" => Self::Json, "text" => Self::Text });
 words!(Durability { "sync" => Self::Sync, "os" => Self::Os });
 words!(UserIdRule { "exact" => Self::Exact, "casefold" => Self::Casefold });
 words!(PushText { "loc-keys" => Self::LocalizationKeys, "message" => Self::Message });
+words!(DeviceChoice { "all" => Self::All, "ask" => Self::Ask });
 words!(EnrolmentMode { "single" => Self::Single, "override" => Self::Override, "multiple" => Self::Multiple });
 words!(Requirement { "none" => Self::None, "accepted_transaction" => Self::AcceptedTransaction });
 words!(Confirmation { "none" => Self::None, "number" => Self::Number });

@@ -27,5 +27,6 @@ pub mod transport;
 pub use engine::{Drained, Engine, EngineParts, EngineStartError};
 pub use handle::{
     CallbackItems, Challenge, ChallengeForm, DeviceCall, EnrolledDevice, EnrollmentRequest, Handle, Health,
-    OpenedEnrollment, ProviderState, Readiness, Started,
+    Heard, Observation, OpenedEnrollment, ProviderState, Readiness, Started, UsableType,
 };
+pub use registry::{Until, WaitPlace};

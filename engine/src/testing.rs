@@ -12,6 +12,7 @@ pub(crate) fn engine_limits() -> EngineLimits {
         transactions_per_user_max: 1_000,
         waiters_max: 1_000,
         waiters_per_transaction_max: 100,
+        event_streams_per_client_max: 100,
         signature_threads: 1,
         signature_queue_max: 1_000,
         linger: DurationMs::from_seconds(5),

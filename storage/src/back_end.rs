@@ -13,7 +13,8 @@ use crate::store::{
     Amended, Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditPage, AuditQuery, CallbackList,
     CallbackPage, CallbackSettled, CallbackVerdict, Created, DeviceChange, DeviceChanged, DueCallbacks,
     Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, MetaKey, NewEnrollment,
-    NewTransaction, OpenPage, Pending, PushTargetVerdict, Read, Redelivered, Revoked, Store,
+    NewTransaction, OpenPage, Pending, PushTargetVerdict, Read, Redelivered, Revoked, Store, TransactionPage,
+    TransactionQuery,
 };
 use crate::verb::{Enrolment, RowResult, Table, Verb, audit, callback, look, meta};
 
@@ -236,6 +237,10 @@ impl<B: BackEnd> Store for B {
 
     fn open_transactions(&self, after: Option<(UnixMs, TransactionId)>, limit: usize) -> Read<'_, OpenPage> {
         self.look(move |table| look::open_transactions(table, after, limit))
+    }
+
+    fn transactions(&self, query: TransactionQuery) -> Read<'_, TransactionPage> {
+        self.look(move |table| look::transactions(table, &query))
     }
 
     fn enrollment(&self, id: EnrollmentId) -> Read<'_, Option<Enrollment>> {

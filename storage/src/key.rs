@@ -41,6 +41,8 @@ pub(crate) enum Family {
     Outbox,
     /// The deployment's own values.
     Meta,
+    /// Transactions by user.
+    ByUser,
     /// The audit trail by number, and its two ends.
     Audit,
 }
@@ -48,7 +50,7 @@ pub(crate) enum Family {
 impl Family {
     /// Every family, in the order of their numbers.
     #[cfg(feature = "rocks")]
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Transaction,
         Self::Open,
         Self::Idempotency,
@@ -59,6 +61,7 @@ impl Family {
         Self::Enrollment,
         Self::Outbox,
         Self::Meta,
+        Self::ByUser,
         Self::Audit,
     ];
 
@@ -75,6 +78,7 @@ impl Family {
             Self::Enrollment => "enrolment",
             Self::Outbox => "outbox",
             Self::Meta => "meta",
+            Self::ByUser => "by-user",
             Self::Audit => "audit",
         }
     }
@@ -104,6 +108,7 @@ enum Kind {
     Meta = 0x0902,
     #[cfg_attr(not(feature = "rocks"), allow(dead_code, reason = "only a disk is sealed"))]
     SealedBy = 0x0903,
+    TransactionOfUser = 0x0a01,
     CallbackOwed = 0x0b01,
     CallbackDead = 0x0b02,
     CallbackDue = 0x0b03,
@@ -126,6 +131,7 @@ impl Kind {
             Self::Format | Self::Meta | Self::SealedBy => Family::Meta,
             Self::Audit | Self::AuditHead | Self::AuditAnchor => Family::Audit,
             Self::CallbackOwed | Self::CallbackDead | Self::CallbackDue => Family::Outbox,
+            Self::TransactionOfUser => Family::ByUser,
         }
     }
 
@@ -211,13 +217,19 @@ impl Key {
         self.family == prefix.family && self.bytes.starts_with(&prefix.bytes)
     }
 
+    /// A key behind all that begin with this one. No id is as long as what is added, so none reaches it.
+    pub(crate) fn behind_all(&self) -> Self {
+        const LONGEST_REST: usize = 512;
+        let bytes = [&self.bytes[..], &[0xff; LONGEST_REST]].concat();
+        Self { family: self.family, bytes }
+    }
+
     /// A transaction.
     pub(crate) fn transaction(id: &TransactionId) -> Self {
         Self::new(Kind::Transaction, &[id.as_bytes()])
     }
 
-    /// All transactions.
-    #[cfg(feature = "rocks")]
+    /// All transactions, in the order of their time.
     pub(crate) fn transactions() -> Self {
         Self::new(Kind::Transaction, &[])
     }
@@ -292,31 +304,41 @@ impl Key {
 
     /// A device of a user that is not revoked.
     pub(crate) fn live_device(user: &User, app: &AppName, device: &DeviceId) -> Self {
-        Self::user_device(Kind::LiveDeviceOfUser, user, &[app.as_str().as_bytes(), &[0], device.as_bytes()])
+        Self::of_user(Kind::LiveDeviceOfUser, user, &[app.as_str().as_bytes(), &[0], device.as_bytes()])
     }
 
     /// The devices of a user that are not revoked.
     pub(crate) fn live_devices(user: &User) -> Self {
-        Self::user_device(Kind::LiveDeviceOfUser, user, &[])
+        Self::of_user(Kind::LiveDeviceOfUser, user, &[])
     }
 
     /// The devices of a user for one app that are not revoked.
     pub(crate) fn live_devices_of_app(user: &User, app: &AppName) -> Self {
-        Self::user_device(Kind::LiveDeviceOfUser, user, &[app.as_str().as_bytes(), &[0]])
+        Self::of_user(Kind::LiveDeviceOfUser, user, &[app.as_str().as_bytes(), &[0]])
     }
 
     /// A revoked device of a user; the one revoked last comes first.
     pub(crate) fn revoked_device(user: &User, revoked_at: UnixMs, device: &DeviceId) -> Self {
         let newest_first = (u64::MAX - revoked_at.get()).to_be_bytes();
-        Self::user_device(Kind::RevokedDeviceOfUser, user, &[&newest_first, device.as_bytes()])
+        Self::of_user(Kind::RevokedDeviceOfUser, user, &[&newest_first, device.as_bytes()])
     }
 
     /// The revoked devices of a user.
     pub(crate) fn revoked_devices(user: &User) -> Self {
-        Self::user_device(Kind::RevokedDeviceOfUser, user, &[])
+        Self::of_user(Kind::RevokedDeviceOfUser, user, &[])
     }
 
-    fn user_device(kind: Kind, user: &User, rest: &[&[u8]]) -> Self {
+    /// A transaction of a user.
+    pub(crate) fn transaction_of_user(user: &User, id: &TransactionId) -> Self {
+        Self::of_user(Kind::TransactionOfUser, user, &[id.as_bytes()])
+    }
+
+    /// The transactions of a user.
+    pub(crate) fn transactions_of_user(user: &User) -> Self {
+        Self::of_user(Kind::TransactionOfUser, user, &[])
+    }
+
+    fn of_user(kind: Kind, user: &User, rest: &[&[u8]]) -> Self {
         let hash = user_hash(user);
         let mut parts: Vec<&[u8]> = vec![&hash];
         parts.extend_from_slice(rest);
@@ -449,7 +471,7 @@ impl Key {
         Self::new(Kind::CallbackDue, &[])
     }
 
-    /// The last sixteen bytes, in which every key that names a device ends.
+    /// The last sixteen bytes, in which every key that names a device or a transaction ends.
     pub(crate) fn trailing_id(&self) -> Option<[u8; 16]> {
         self.bytes.last_chunk::<16>().copied()
     }

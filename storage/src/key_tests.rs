@@ -32,6 +32,7 @@ fn keys_have_these_bytes() {
         (Key::transaction(&transaction), format!("transaction/0101{id}")),
         (Key::transaction_marks(&transaction), format!("transaction/0102{id}")),
         (Key::kept_challenge(&transaction, &device()), format!("transaction/0103{id}{id}")),
+        (Key::transaction_of_user(&user("u"), &transaction), format!("by-user/0a01{user_u}{id}")),
         (Key::open(UnixMs::new(0x0102), &transaction), format!("open/02010000000000000102{id}")),
         (Key::device(&device()), format!("device/0401{id}")),
         (Key::device_used(&device()), format!("device/0402{id}")),

@@ -26,7 +26,8 @@ pub use store::{
     AuditSummary, CallbackList, CallbackPage, CallbackSettled, CallbackVerdict, CommitReport, Created,
     DeviceChange, DeviceChanged, DueCallbacks, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed,
     EnrollmentOpened, MetaKey, NewEnrollment, NewTransaction, NoObserver, OpenPage, Pending,
-    PushTargetVerdict, Read, Redelivered, Registered, Revoked, Store, StoreObserver,
+    PushTargetVerdict, Read, Redelivered, Registered, Revoked, Store, StoreObserver, TransactionPage,
+    TransactionQuery,
 };
 pub use verb::callback::callback_host;
 pub use verb::table::Retention;

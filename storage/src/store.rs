@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use tocsin_model::{
     ActivationCodeHash, AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, Callback, CallbackFault,
-    CallbackHost, Device, DeviceId, DeviceStatus, Enrollment, EnrollmentId, EnrolmentMode, EnrolmentRules,
-    Idempotency, KeptChallenge, KeyId, ProfileChange, PushKind, PushTarget, PushToken, Transaction,
-    TransactionId, TypeName, UnixMs, User,
+    CallbackHost, ClientId, Device, DeviceId, DeviceStatus, Enrollment, EnrollmentId, EnrolmentMode,
+    EnrolmentRules, Idempotency, KeptChallenge, KeyId, ProfileChange, PushKind, PushTarget, PushToken,
+    StateWord, Transaction, TransactionId, TypeName, UnixMs, User,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -448,6 +448,39 @@ pub struct DueCallbacks {
     pub next_try_at: Option<UnixMs>,
 }
 
+/// Which transactions to list.
+#[derive(Clone, Debug, Default)]
+pub struct TransactionQuery {
+    /// Only those that this client started.
+    pub client: Option<ClientId>,
+    /// Only those of this user. Without one the list is looked through in the order of time, whoever they are of.
+    pub user: Option<User>,
+    /// Only those in a state of this word.
+    pub state: Option<StateWord>,
+    /// Only those that began before this one.
+    pub before: Option<TransactionId>,
+    /// Most of them on one page.
+    pub limit: usize,
+}
+
+impl TransactionQuery {
+    /// Whether it is for this transaction, wherever it stands in time.
+    pub fn takes(&self, transaction: &Transaction) -> bool {
+        self.client.as_ref().is_none_or(|client| transaction.client == *client)
+            && self.user.as_ref().is_none_or(|user| transaction.user == *user)
+            && self.state.is_none_or(|word| word.is_of(transaction.state))
+    }
+}
+
+/// One page of transactions, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct TransactionPage {
+    /// The transactions.
+    pub transactions: Vec<Transaction>,
+    /// What the next page comes before; `None` at the end. A page may be short, or empty, and have a next one.
+    pub next: Option<TransactionId>,
+}
+
 /// Names of the deployment's own small values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MetaKey {
@@ -628,12 +661,15 @@ pub trait Store: Send + Sync + 'static {
     /// The transaction that this client started with this key, with the fingerprint of that start.
     fn by_idempotency_key<'a>(
         &'a self,
-        client: &'a tocsin_model::ClientId,
+        client: &'a ClientId,
         idempotency: &'a Idempotency,
     ) -> Read<'a, Option<Created>>;
 
     /// One page of the open transactions after `after`, at most `limit`.
     fn open_transactions(&self, after: Option<(UnixMs, TransactionId)>, limit: usize) -> Read<'_, OpenPage>;
+
+    /// One page of the transactions that `query` is for, newest first; at most 1,000 rows are looked at.
+    fn transactions(&self, query: TransactionQuery) -> Read<'_, TransactionPage>;
 
     /// The enrolment with this id.
     fn enrollment(&self, id: EnrollmentId) -> Read<'_, Option<Enrollment>>;

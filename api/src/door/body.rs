@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tocsin_model::{ErrorCode, Problem};
 
-use super::{DoorError, DoorState};
+use super::{Coding, DoorError, DoorState};
 
 /// Longest time between the head of a request and the end of its body, where the door has none.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
@@ -58,6 +58,25 @@ pub(crate) async fn read_json_body(
     read_body(request, payload, bytes_max).await
 }
 
+/// What the body of a call is written in, of the codings that the portal door reads: 415 for any other.
+pub(crate) fn coding_of(request: &HttpRequest) -> Result<Coding, DoorError> {
+    if is_json(request.headers(), MediaType::Required) {
+        return Ok(Coding::Json);
+    }
+    if is_form(request.headers()) {
+        return Ok(Coding::Form);
+    }
+    let detail = "the body must be application/json or application/x-www-form-urlencoded, in UTF-8, without content \
+                  coding";
+    Err(DoorError::closing(Problem::new(ErrorCode::UnsupportedMediaType, detail)))
+}
+
+/// Whether the body is a form.
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
+    let typed = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    typed.is_some_and(|value| is_in_utf_8(value, "application/x-www-form-urlencoded")) && !is_coded(headers)
+}
+
 /// Whether a call must name its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MediaType {
@@ -68,18 +87,25 @@ pub(crate) enum MediaType {
 }
 
 fn is_json(headers: &HeaderMap, required: MediaType) -> bool {
-    let coded = headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
     let typed = match headers.get(header::CONTENT_TYPE) {
         None => required == MediaType::Optional,
         Some(value) => value.to_str().is_ok_and(is_json_type),
     };
-    typed && !coded
+    typed && !is_coded(headers)
+}
+
+fn is_coded(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity")
 }
 
 /// JSON is UTF-8 (RFC 8259, section 8.1); a `charset` that says so is harmless, any other is wrong.
 fn is_json_type(value: &str) -> bool {
+    is_in_utf_8(value, "application/json")
+}
+
+fn is_in_utf_8(value: &str, media_type: &str) -> bool {
     let mut parts = value.split(';').map(str::trim);
-    let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
+    let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(media_type));
     let charset = |part: &str| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
         name.eq_ignore_ascii_case("charset") && !value.trim_matches('"').eq_ignore_ascii_case("utf-8")

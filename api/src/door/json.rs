@@ -11,6 +11,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::{Map, Number, Value};
 use tocsin_model::{ErrorCode, Problem};
 
+use super::form;
+
 /// The field of a problem that is about the body as a whole.
 const WHOLE: &str = "body";
 
@@ -133,17 +135,60 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 }
 
+/// What a body is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// `application/json`.
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+}
+
+/// The fields of a body. They may hold a secret, so it has no debug print.
+pub(crate) struct Body {
+    members: Map<String, Value>,
+    coding: Coding,
+}
+
+impl Body {
+    /// Parses a body.
+    pub(crate) fn parse(bytes: &[u8], coding: Coding) -> Result<Self, Problem> {
+        let members = match coding {
+            Coding::Json => parse_object(bytes)?,
+            Coding::Form => form::parse(bytes)?,
+        };
+        Ok(Self { members, coding })
+    }
+
+    /// Its fields.
+    pub(crate) fn fields(&self) -> Fields<'_> {
+        Fields { members: &self.members, path: String::new(), coding: self.coding }
+    }
+
+    /// Takes a field of a form out of it.
+    pub(crate) fn take_of_form(&mut self, name: &str) -> Option<String> {
+        if self.coding == Coding::Json {
+            return None;
+        }
+        match self.members.remove(name)? {
+            Value::String(text) => Some(text),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+}
+
 /// An object of a body, with the path to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Fields<'a> {
     members: &'a Map<String, Value>,
     path: String,
+    coding: Coding,
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of the body itself.
+    /// The fields of a JSON object.
     pub(crate) fn of(members: &'a Map<String, Value>) -> Self {
-        Self { members, path: String::new() }
+        Self { members, path: String::new(), coding: Coding::Json }
     }
 
     /// The members in the order of their names.
@@ -202,6 +247,9 @@ impl<'a> Fields<'a> {
     pub(crate) fn whole_number(&self, name: &str) -> Result<Option<u64>, Problem> {
         let Some(value) = self.value(name) else { return Ok(None) };
         match value {
+            Value::String(digits) if self.coding == Coding::Form => {
+                self.number_of_form(name, digits).map(Some)
+            }
             Value::Number(number) if number.is_f64() => {
                 Err(self.malformed(name, "this must be a whole number, written without fraction or exponent"))
             }
@@ -214,11 +262,18 @@ impl<'a> Fields<'a> {
         }
     }
 
+    fn number_of_form(&self, name: &str, digits: &str) -> Result<u64, Problem> {
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(self.malformed(name, "this must be a whole number, written in digits"));
+        }
+        digits.parse().map_err(|_| self.not_allowed(name, "this number is too large"))
+    }
+
     /// An object.
     pub(crate) fn object(&self, name: &str) -> Result<Option<Fields<'a>>, Problem> {
         let Some(value) = self.value(name) else { return Ok(None) };
         let members = value.as_object().ok_or_else(|| self.malformed(name, "this must be an object"))?;
-        Ok(Some(Fields { members, path: self.path_to(name) }))
+        Ok(Some(Fields { members, path: self.path_to(name), coding: self.coding }))
     }
 
     /// An array of strings.
@@ -238,7 +293,7 @@ impl<'a> Fields<'a> {
         let object = |(index, item): (usize, &'a Value)| {
             let name = format!("{name}[{index}]");
             let members = item.as_object().ok_or_else(|| self.malformed(&name, "this must be an object"))?;
-            Ok(Fields { members, path: self.path_to(&name) })
+            Ok(Fields { members, path: self.path_to(&name), coding: self.coding })
         };
         items.iter().enumerate().map(object).collect()
     }

@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
-use tocsin_model::{DeviceStatus, DurationMs, ErrorCode, FailureReason, Problem, State};
+use tocsin_model::{DeviceStatus, DurationMs, ErrorCode, FailureReason, Problem, SelectableDevice, State};
 
 use super::request_id::RequestId;
 use super::rfc3339;
@@ -20,7 +20,7 @@ pub(crate) type Reply = Result<HttpResponse, DoorError>;
 /// A problem on its way out, with what only HTTP knows of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DoorError {
-    problem: Problem,
+    problem: Box<Problem>,
     /// The methods that the path has, for a 405.
     allow: Option<&'static str>,
     /// Whether the connection cannot be used any more, because part of the request was not read.
@@ -32,12 +32,12 @@ impl DoorError {
     pub(crate) fn http_method_not_allowed(allow: &'static str) -> Self {
         let problem =
             Problem::new(ErrorCode::HttpMethodNotAllowed, "the Allow header names the methods of this path");
-        Self { problem, allow: Some(allow), closes: false }
+        Self { problem: Box::new(problem), allow: Some(allow), closes: false }
     }
 
     /// A problem after which the connection is closed.
     pub(crate) fn closing(problem: Problem) -> Self {
-        Self { problem, allow: None, closes: true }
+        Self { problem: Box::new(problem), allow: None, closes: true }
     }
 
     /// The reply.
@@ -104,6 +104,27 @@ struct Document<'a> {
     server_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device_status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    devices: Option<Vec<SelectableDeviceView<'a>>>,
+}
+
+#[derive(Serialize)]
+struct SelectableDeviceView<'a> {
+    device_id: String,
+    name: &'a str,
+    platform: &'static str,
+    app: &'a str,
+}
+
+impl<'a> SelectableDeviceView<'a> {
+    fn of(device: &'a SelectableDevice) -> Self {
+        Self {
+            device_id: device.device_id.to_string(),
+            name: &device.name,
+            platform: device.platform.as_str(),
+            app: device.app.as_str(),
+        }
+    }
 }
 
 impl<'a> Document<'a> {
@@ -123,13 +144,17 @@ impl<'a> Document<'a> {
             reason: problem.state.and_then(State::failure_reason).map(FailureReason::as_str),
             server_time: problem.server_time.map(rfc3339),
             device_status: problem.device_status.map(DeviceStatus::as_str),
+            devices: problem
+                .devices
+                .as_ref()
+                .map(|devices| devices.iter().map(SelectableDeviceView::of).collect()),
         }
     }
 }
 
 impl From<Problem> for DoorError {
     fn from(problem: Problem) -> Self {
-        Self { problem, allow: None, closes: false }
+        Self { problem: Box::new(problem), allow: None, closes: false }
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) struct DoorState {
 }
 
 /// A call in flight, until it is dropped.
-pub(super) struct InFlight(Arc<AtomicUsize>);
+pub(crate) struct InFlight(Arc<AtomicUsize>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -55,7 +55,8 @@ impl Drop for InFlight {
 }
 
 impl DoorState {
-    pub(super) fn enter(&self) -> InFlight {
+    /// Counts a call in flight.
+    pub(crate) fn enter(&self) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(Arc::clone(&self.in_flight))
     }

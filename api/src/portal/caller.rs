@@ -1,4 +1,7 @@
-//! Who calls: HTTP Basic (RFC 7617) with a client's id and secret, and what that client may do.
+//! Who calls: HTTP Basic (RFC 7617) with a client's id and secret, or both in a form, and what that client may do.
+//!
+//! Who sends no `Authorization` header and a form is authenticated by the form, so that only such a body is read
+//! before its sender is known. Who sends both must say the same twice.
 //!
 //! Only the SHA-256 of a secret is known. It is compared in constant time, also for an unknown client, against a
 //! hash that nothing has, so that a reply's time tells neither a secret nor which clients there are.
@@ -14,11 +17,16 @@ use tocsin_model::{AppName, ClientId, ErrorCode, Problem, RealmName, Secret, Typ
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
+use actix_web::web::Payload;
 
-use crate::door::{DoorState, RefusedFor, certificate_of};
+use crate::door::{Body, DoorError, DoorState, RefusedFor, certificate_of, coding_of, is_form, read_body};
 
 /// Longest `Authorization` header that is looked at, in bytes.
 const AUTHORIZATION_BYTES_MAX: usize = 1_024;
+
+/// The fields of a form that say who calls.
+const CLIENT_ID: &str = "client_id";
+const CLIENT_SECRET: &str = "client_secret";
 
 /// A client that has proved itself.
 ///
@@ -44,16 +52,69 @@ impl Caller {
         request: &HttpRequest,
         right: Right,
     ) -> Result<Self, Problem> {
-        let mut headers = request.headers().get_all(header::AUTHORIZATION);
-        let only = headers.next().filter(|_| headers.next().is_none());
-        let credentials = only.and_then(|value| value.to_str().ok()).and_then(credentials);
-        let caller = Self::authenticate(state.handle.config(), credentials).ok_or_else(|| {
-            Problem::new(ErrorCode::InvalidClient, "send the client's id and secret by HTTP Basic")
-        })?;
-        caller.admit(state, request)?;
+        let credentials = credentials_of(request);
+        let caller = Self::authenticate(state.handle.config(), credentials).ok_or_else(unauthenticated)?;
+        caller.let_in(state, request, right)
+    }
+
+    /// The client that makes this call, if it has `right`, and the body that it sends.
+    pub(super) async fn with_body(
+        state: &DoorState,
+        request: &HttpRequest,
+        payload: Payload,
+        right: Right,
+    ) -> Result<(Self, Body), DoorError> {
+        let by_form = !request.headers().contains_key(header::AUTHORIZATION) && is_form(request.headers());
+        if by_form {
+            return Self::of_form(state, request, payload, right).await;
+        }
+        let caller = Self::with_right(state, request, right)?;
+        let mut body = read(state, request, payload).await?;
+        let (id, secret) = (body.take_of_form(CLIENT_ID), body.take_of_form(CLIENT_SECRET));
+        if id.is_some() || secret.is_some() {
+            caller.check_said_twice(credentials_of(request), id, secret)?;
+        }
+        Ok((caller, body))
+    }
+
+    async fn of_form(
+        state: &DoorState,
+        request: &HttpRequest,
+        payload: Payload,
+        right: Right,
+    ) -> Result<(Self, Body), DoorError> {
+        let mut body = read(state, request, payload).await?;
+        let (id, secret) = (body.take_of_form(CLIENT_ID), body.take_of_form(CLIENT_SECRET));
+        let credentials = id.zip(secret).map(|(id, secret)| Credentials { id, secret: Secret::new(secret) });
+        let caller = Self::authenticate(state.handle.config(), credentials).ok_or_else(unauthenticated)?;
+        Ok((caller.let_in(state, request, right)?, body))
+    }
+
+    /// Whether what the form says beside the header is the same: one call has one sender (RFC 6749, section 2.3).
+    fn check_said_twice(
+        &self,
+        header: Option<Credentials>,
+        id: Option<String>,
+        secret: Option<String>,
+    ) -> Result<(), Problem> {
+        let said = header.map(|header| Credentials {
+            id: id.unwrap_or(header.id),
+            secret: secret.map_or(header.secret, Secret::new),
+        });
+        let again = Self::authenticate(Arc::clone(&self.config), said);
+        if again.is_some_and(|again| again.id == self.id) {
+            return Ok(());
+        }
+        let detail =
+            "the form names another client or secret than the Authorization header; send one of the two";
+        Err(Problem::new(ErrorCode::InvalidClient, detail))
+    }
+
+    fn let_in(self, state: &DoorState, request: &HttpRequest, right: Right) -> Result<Self, Problem> {
+        self.admit(state, request)?;
         state.refuse_while_off()?;
-        if caller.client.rights.contains(&right) {
-            return Ok(caller);
+        if self.client.rights.contains(&right) {
+            return Ok(self);
         }
         Err(Problem::new(ErrorCode::NotPermitted, "the client does not have the right for this call"))
     }
@@ -141,6 +202,24 @@ impl Caller {
         };
         Err(problem.with_field("app"))
     }
+}
+
+fn unauthenticated() -> Problem {
+    let detail = "send the client's id and secret by HTTP Basic, or as client_id and client_secret in a form";
+    Problem::new(ErrorCode::InvalidClient, detail)
+}
+
+async fn read(state: &DoorState, request: &HttpRequest, payload: Payload) -> Result<Body, DoorError> {
+    let coding = coding_of(request)?;
+    let bytes = read_body(request, payload, state.body_bytes_max).await?;
+    Ok(Body::parse(&bytes, coding)?)
+}
+
+/// What the `Authorization` header says, if there is one and no more.
+fn credentials_of(request: &HttpRequest) -> Option<Credentials> {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION);
+    let only = headers.next().filter(|_| headers.next().is_none());
+    only.and_then(|value| value.to_str().ok()).and_then(credentials)
 }
 
 /// Reads `Basic base64(id:secret)`; the scheme's name has no case.

@@ -6,19 +6,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tocsin_config::Right;
 use tocsin_engine::device::{EnrolmentLimits, Jwk, is_line, key_id_text};
-use tocsin_model::{AuditActor, Device, DeviceId, DeviceKey, DeviceStatus, ErrorCode, KeyUse, Problem, User};
+use tocsin_model::{AuditActor, Device, DeviceId, DeviceKey, DeviceStatus, KeyUse, Problem, User};
 
 use super::caller::Caller;
+use super::page::{Page, wrong_cursor};
 use super::user::user_of_path;
-use crate::door::{
-    DoorState, Fields, MediaType, Query, Reply, parse_object, private_json, read_json_body, rfc3339, segment,
-    to_the_end,
-};
-
-/// Items of a list when the caller does not say.
-const LIMIT_DEFAULT: u32 = 100;
-/// Most items of a list.
-const LIMIT_MAX: u32 = 1_000;
+use crate::door::{DoorState, Fields, Query, Reply, private_json, rfc3339, segment, to_the_end};
 
 #[derive(Serialize)]
 struct DeviceList<'a> {
@@ -83,43 +76,21 @@ pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply 
     let caller = Caller::with_right(&state, &request, Right::Devices)?;
     let query = Query::parse(request.query_string(), &["realm", "limit", "cursor"])?;
     let user = user_of_path(&caller, &segment(&request, 2)?, query.text("realm"))?;
-    let page = Page::of(&query)?;
+    let list = ["devices", caller.id.as_str(), user.realm.as_str(), user.id.as_str()];
+    let page = Page::read(&query, &list)?;
     let mut devices = state.handle.devices(&user).await?;
     devices.retain(|device| caller.client.apps.covers(&device.app));
-    Ok(private_json(StatusCode::OK, &page.list(&devices)?))
+    Ok(private_json(StatusCode::OK, &part(&page, &devices)?))
 }
 
-/// A part of a list.
-struct Page {
-    after: Option<DeviceId>,
-    limit: usize,
-}
-
-impl Page {
-    fn of(query: &Query) -> Result<Self, Problem> {
-        let limit = query.number("limit", LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
-        if limit == 0 {
-            return Err(Problem::new(ErrorCode::InvalidField, "this must be 1 at least").with_field("limit"));
-        }
-        let after = query.text("cursor").map(str::parse).transpose().map_err(|_| wrong_cursor())?;
-        Ok(Self { after, limit: limit as usize })
-    }
-
-    fn list<'a>(&self, devices: &'a [Device]) -> Result<DeviceList<'a>, Problem> {
-        let begin = match self.after {
-            None => 0,
-            Some(after) => {
-                1 + devices.iter().position(|device| device.id == after).ok_or_else(wrong_cursor)?
-            }
-        };
-        let end = devices.len().min(begin + self.limit);
-        let next = (end < devices.len()).then(|| devices[end - 1].id.to_string());
-        Ok(DeviceList { items: devices[begin..end].iter().map(DeviceView::of).collect(), next_cursor: next })
-    }
-}
-
-fn wrong_cursor() -> Problem {
-    Problem::new(ErrorCode::InvalidField, "begin the list anew").with_field("cursor")
+fn part<'a>(page: &Page, devices: &'a [Device]) -> Result<DeviceList<'a>, Problem> {
+    let begin = match page.after.map(DeviceId::from_bytes) {
+        None => 0,
+        Some(after) => 1 + devices.iter().position(|device| device.id == after).ok_or_else(wrong_cursor)?,
+    };
+    let end = devices.len().min(begin + page.limit);
+    let next_cursor = (end < devices.len()).then(|| page.cursor(*devices[end - 1].id.as_bytes()));
+    Ok(DeviceList { items: devices[begin..end].iter().map(DeviceView::of).collect(), next_cursor })
 }
 
 /// A device of the path that the caller may see.
@@ -138,11 +109,9 @@ async fn seen_device(
 
 /// `PATCH /v1/users/{user}/devices/{device_id}`
 pub(super) async fn change(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
-    let caller = Caller::with_right(&state, &request, Right::Devices)?;
+    let (caller, body) = Caller::with_body(&state, &request, payload, Right::Devices).await?;
     let (user, id) = seen_device(&state, &caller, &request).await?;
-    let body = read_json_body(&request, payload, state.body_bytes_max, MediaType::Required).await?;
-    let members = parse_object(&body)?;
-    let fields = Fields::of(&members);
+    let fields = body.fields();
     fields.only(&["name", "status"])?;
     let (name, suspended) = (new_name(&fields)?, new_status(&fields)?);
     let (handle, by) = (state.handle.clone(), AuditActor::Client(caller.id.clone()));

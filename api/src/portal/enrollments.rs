@@ -15,16 +15,11 @@ use super::activation::activation_url;
 use super::caller::Caller;
 use super::fingerprint::{Meaning, idempotency, user_meaning};
 use super::start::time_to_live;
+use super::timing::WAIT_S_MAX;
 use super::user::user_of_body;
 use super::view::UserView;
-use crate::door::{
-    DoorState, Fields, MediaType, Query, Reply, parse_object, private_json, read_json_body, rfc3339, segment,
-    to_the_end,
-};
+use crate::door::{DoorState, Fields, Query, Reply, private_json, rfc3339, segment, to_the_end};
 use crate::qr;
-
-/// Longest wait in seconds.
-const WAIT_S_MAX: u32 = 300;
 
 /// An enrolment as portals read it. Members without a value are left out.
 #[derive(Serialize)]
@@ -85,10 +80,9 @@ impl<'a> EnrollmentView<'a> {
 
 /// `POST /v1/enrollments`
 pub(super) async fn open(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
-    let caller = Caller::with_right(&state, &request, Right::Enrollments)?;
+    let (caller, body) = Caller::with_body(&state, &request, payload, Right::Enrollments).await?;
     Query::parse(request.query_string(), &[])?;
-    let body = read_json_body(&request, payload, state.body_bytes_max, MediaType::Required).await?;
-    let asked = enrollment_request(&caller, &request, &body)?;
+    let asked = enrollment_request(&caller, &request, &body.fields())?;
     state.refuse_while_draining()?;
     caller.check_start(&state, &asked.user)?;
     let handle = state.handle.clone();
@@ -108,19 +102,17 @@ pub(super) async fn open(state: Data<DoorState>, request: HttpRequest, payload: 
 fn enrollment_request(
     caller: &Caller,
     request: &HttpRequest,
-    body: &[u8],
+    fields: &Fields<'_>,
 ) -> Result<EnrollmentRequest, Problem> {
-    let members = parse_object(body)?;
-    let fields = Fields::of(&members);
     fields.only(&["user", "app", "ttl_s", "authorized_by"])?;
-    let user = user_of_body(caller, &fields)?;
+    let user = user_of_body(caller, fields)?;
     let app = caller.permitted_app(fields.required_text("app")?)?;
-    let time_to_live = time_to_live(&fields)?;
+    let time_to_live = time_to_live(fields)?;
     let mut body = json!({"user": user_meaning(&user), "app": app.as_str()});
     if let Some(length) = time_to_live {
         body["ttl_ms"] = DurationMs::get(length).into();
     }
-    let authorized_by = authorized_by(&fields)?;
+    let authorized_by = authorized_by(fields)?;
     if let Some(id) = authorized_by {
         body["authorized_by"] = id.to_string().into();
     }
@@ -178,12 +170,10 @@ const NUMBER_DIGITS: usize = 6;
 
 /// `POST /v1/enrollments/{id}/confirm`
 pub(super) async fn confirm(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
-    let caller = Caller::with_right(&state, &request, Right::Enrollments)?;
+    let (caller, body) = Caller::with_body(&state, &request, payload, Right::Enrollments).await?;
     let id = enrollment_id(&request)?;
     Query::parse(request.query_string(), &[])?;
-    let body = read_json_body(&request, payload, state.body_bytes_max, MediaType::Required).await?;
-    let members = parse_object(&body)?;
-    let fields = Fields::of(&members);
+    let fields = body.fields();
     fields.only(&["number"])?;
     let number = fields.required_text("number")?.to_owned();
     if number.len() != NUMBER_DIGITS || !number.bytes().all(|byte| byte.is_ascii_digit()) {

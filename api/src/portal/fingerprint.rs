@@ -7,8 +7,8 @@ use actix_web::HttpRequest;
 use aws_lc_rs::digest::{Context, SHA256};
 use serde_json::{Map, Value, json};
 use tocsin_model::{
-    ClientId, DeliveryChoice, Detail, DurationMs, ErrorCode, Fingerprint, Idempotency, IdempotencyKey,
-    Problem, User,
+    CallContext, ClientId, DeliveryChoice, Detail, DurationMs, ErrorCode, Fingerprint, Idempotency,
+    IdempotencyKey, Problem, User,
 };
 
 use super::start::StartBody;
@@ -62,7 +62,17 @@ pub(super) fn user_meaning(user: &User) -> Value {
 
 /// What a start means; members that were not given are left out.
 pub(super) fn start_meaning(body: &StartBody) -> Value {
-    let StartBody { type_name, user, content, device_id, app, time_to_live, delivery, callback_url } = body;
+    let StartBody {
+        type_name,
+        user,
+        content,
+        device_id,
+        app,
+        time_to_live,
+        delivery,
+        callback_url,
+        call_context,
+    } = body;
     let given = |text: &str| (!text.is_empty()).then(|| Value::from(text));
     let members = [
         ("type", Some(Value::from(type_name.as_str()))),
@@ -78,9 +88,22 @@ pub(super) fn start_meaning(body: &StartBody) -> Value {
         ("delivery", (*delivery != DeliveryChoice::default()).then(|| Value::from(delivery.words()))),
         ("callback_url", callback_url.as_ref().map(|url| Value::from(url.as_str()))),
         ("ttl_ms", time_to_live.map(DurationMs::get).map(Value::from)),
+        ("call_context", call_context.as_deref().map(called_from)),
     ];
     let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(given.collect::<Map<String, Value>>())
+}
+
+fn called_from(context: &CallContext) -> Value {
+    let members = [
+        ("language", &context.language),
+        ("ip_address", &context.ip_address),
+        ("user_agent", &context.user_agent),
+        ("session_id", &context.session_id),
+    ];
+    let given =
+        members.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.as_deref()?.into())));
+    Value::Object(given.collect())
 }
 
 fn listed(details: &[Detail]) -> Option<Value> {

@@ -1,13 +1,18 @@
 //! The portal door: transactions, enrolments and devices, for portals and gateways.
 //!
-//! Every call is authenticated before its body is read. What a client may not see does not exist for it.
+//! Every call is authenticated before its body is read, unless the body is the form that authenticates it. What a client may not see does not exist for it.
 
 mod activation;
 mod caller;
 mod devices;
 mod enrollments;
+mod events;
 mod fingerprint;
+mod list;
+mod methods;
+mod page;
 mod start;
+mod timing;
 mod transactions;
 mod user;
 mod view;
@@ -33,7 +38,11 @@ pub fn render_view(public_url: &str) -> RenderView {
 pub(crate) fn routes(config: &mut ServiceConfig) {
     let resource = |path: &str, allow: &'static str| web::resource(path).default_service(only(allow));
     config
-        .service(resource("/v1/transactions", "POST").route(web::post().to(transactions::start)))
+        .service(
+            resource("/v1/transactions", "GET, POST")
+                .route(web::get().to(list::list))
+                .route(web::post().to(transactions::start)),
+        )
         .service(
             resource("/v1/transactions/{id}", "GET, DELETE")
                 .route(web::get().to(transactions::read))
@@ -42,6 +51,8 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(
             resource("/v1/transactions/{id}/qr.png", "GET").route(web::get().to(transactions::qr_picture)),
         )
+        .service(resource("/v1/transactions/{id}/events", "GET").route(web::get().to(events::events)))
+        .service(resource("/v1/users/{user}/methods", "GET").route(web::get().to(methods::list)))
         .service(resource("/v1/enrollments", "POST").route(web::post().to(enrollments::open)))
         .service(
             resource("/v1/enrollments/{id}", "GET, DELETE")

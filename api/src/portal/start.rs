@@ -1,14 +1,12 @@
 //! The body of a start, read strictly into the engine's request. What the engine knows better (devices, the longest
-//! life of the type) is judged there.
-//!
-//! Not here yet: holding the reply. `wait_s` is refused; `Prefer: wait` is a wish that a server may leave unmet (RFC
-//! 7240, section 2), and is left so.
+//! life of the type) is judged there. When the reply is wanted is read in `timing`.
 
-use serde_json::{Map, Value};
+use std::net::IpAddr;
+
 use tocsin_config::AuthenticationType;
 use tocsin_model::{
-    AppName, CallbackUrl, Content, ContentLimits, DeliveryChoice, Detail, DeviceId, DurationMs, ErrorCode,
-    Idempotency, Problem, StartRequest, TypeName, User,
+    AppName, CallContext, CallbackUrl, Content, ContentLimits, DeliveryChoice, Detail, DeviceId, DurationMs,
+    ErrorCode, Idempotency, Problem, StartRequest, TypeName, User,
 };
 
 use super::caller::Caller;
@@ -29,7 +27,18 @@ const FIELDS: &[&str] = &[
     "ttl_s",
     "delivery",
     "callback_url",
+    "language",
+    "context",
+    "reply",
+    "wait_s",
 ];
+
+/// Longest tag of a language in characters; registered ones have 35 at most (RFC 5646, section 4.4.1).
+const LANGUAGE_CHARACTERS_MAX: usize = 35;
+
+/// Longest `context.user_agent` and `context.session_id` in characters.
+const USER_AGENT_CHARACTERS_MAX: usize = 1_000;
+const SESSION_ID_CHARACTERS_MAX: usize = 256;
 
 /// A start as its body says it, valid as far as body and client can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,30 +51,46 @@ pub(super) struct StartBody {
     pub(super) time_to_live: Option<DurationMs>,
     pub(super) delivery: DeliveryChoice,
     pub(super) callback_url: Option<CallbackUrl>,
+    pub(super) call_context: Option<Box<CallContext>>,
 }
 
 impl StartBody {
-    /// Reads the members of a body.
-    pub(super) fn read(caller: &Caller, members: &Map<String, Value>) -> Result<Self, Problem> {
-        let fields = Fields::of(members);
+    /// Reads the fields of a body.
+    pub(super) fn read(caller: &Caller, fields: &Fields<'_>) -> Result<Self, Problem> {
         fields.only(FIELDS)?;
         let type_name = caller.permitted_type(fields.required_text("type")?)?;
         let configured = caller.config.types.get(&type_name);
         Ok(Self {
-            user: user_of_body(caller, &fields)?,
-            content: content(&fields, configured)?,
-            device_id: device_id(&fields)?,
+            user: user_of_body(caller, fields)?,
+            content: content(fields, configured)?,
+            device_id: device_id(fields)?,
             app: fields.text("app")?.map(|name| caller.permitted_app(name)).transpose()?,
-            time_to_live: time_to_live(&fields)?,
-            delivery: delivery(&fields)?,
-            callback_url: callback_url(&fields)?,
+            time_to_live: time_to_live(fields)?,
+            delivery: delivery(fields)?,
+            callback_url: callback_url(fields)?,
+            call_context: call_context(fields)?,
             type_name,
         })
     }
 
     /// The engine's request.
-    pub(super) fn into_request(self, caller: &Caller, idempotency: Option<Idempotency>) -> StartRequest {
-        let Self { type_name, user, content, device_id, app, time_to_live, delivery, callback_url } = self;
+    pub(super) fn into_request(
+        self,
+        caller: &Caller,
+        is_held: bool,
+        idempotency: Option<Idempotency>,
+    ) -> StartRequest {
+        let Self {
+            type_name,
+            user,
+            content,
+            device_id,
+            app,
+            time_to_live,
+            delivery,
+            callback_url,
+            call_context,
+        } = self;
         let client = caller.id.clone();
         StartRequest {
             client,
@@ -77,9 +102,45 @@ impl StartBody {
             time_to_live,
             delivery,
             callback_url,
+            call_context,
+            is_held,
             idempotency,
         }
     }
+}
+
+/// Where the user is calling from; nothing where the portal says nothing.
+fn call_context(fields: &Fields<'_>) -> Result<Option<Box<CallContext>>, Problem> {
+    let mut context = CallContext { language: language(fields)?, ..CallContext::default() };
+    if let Some(origin) = fields.object("context")? {
+        origin.only(&["ip_address", "user_agent", "session_id"])?;
+        context.ip_address = ip_address(&origin)?;
+        context.user_agent = text(&origin, "user_agent", USER_AGENT_CHARACTERS_MAX, Lines::One)?;
+        context.session_id = text(&origin, "session_id", SESSION_ID_CHARACTERS_MAX, Lines::One)?;
+    }
+    Ok((context != CallContext::default()).then(|| Box::new(context)))
+}
+
+/// A tag of BCP 47 as far as its letters go: which ones there are texts for is known where texts are chosen.
+fn language(fields: &Fields<'_>) -> Result<Option<Box<str>>, Problem> {
+    let Some(tag) = fields.text("language")? else { return Ok(None) };
+    let is_subtag =
+        |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let begins_well =
+        tag.split('-').next().is_some_and(|first| first.bytes().all(|b| b.is_ascii_alphabetic()));
+    if tag.len() > LANGUAGE_CHARACTERS_MAX || !begins_well || !tag.split('-').all(is_subtag) {
+        return Err(fields.not_allowed("language", "this must be a language tag such as \"de\" or \"de-CH\""));
+    }
+    Ok(Some(tag.into()))
+}
+
+/// An address in its one spelling (RFC 5952).
+fn ip_address(origin: &Fields<'_>) -> Result<Option<Box<str>>, Problem> {
+    let Some(text) = origin.text("ip_address")? else { return Ok(None) };
+    let address = text.parse::<IpAddr>();
+    let address =
+        address.map_err(|_| origin.not_allowed("ip_address", "this must be an IPv4 or IPv6 address"))?;
+    Ok(Some(address.to_canonical().to_string().into()))
 }
 
 /// Seconds, at least one; the engine knows the most.

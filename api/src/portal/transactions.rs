@@ -1,4 +1,4 @@
-//! Calls about transactions: start, read and long poll, cancel.
+//! Calls about transactions: start and hold, read and long poll, cancel.
 
 use std::sync::Arc;
 
@@ -6,48 +6,86 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use tocsin_config::Right;
+use tocsin_engine::{Started, Until, WaitPlace};
 use tocsin_model::{ClientId, DurationMs, ErrorCode, Problem, StartRequest, Transaction, TransactionId};
 
 use super::caller::Caller;
 use super::fingerprint::{Meaning, idempotency, start_meaning};
 use super::start::StartBody;
+use super::timing::{PREFERENCE_APPLIED, Timing, WAIT_S_MAX};
 use super::view::TransactionView;
-use crate::door::{
-    DoorState, MediaType, Query, Reply, parse_object, private_json, read_json_body, segment, to_the_end,
-};
+use crate::door::{DoorError, DoorState, Fields, Query, Reply, private_json, segment, to_the_end};
 use crate::qr;
 
-/// Longest long poll in seconds.
-const WAIT_S_MAX: u32 = 300;
+/// A transaction that was started, and when its portal wants to hear of it.
+struct Begun {
+    started: Started,
+    timing: Timing,
+    /// Reserved before anything was begun, so that no portal is refused what it has started.
+    place: Option<WaitPlace>,
+}
 
 /// `POST /v1/transactions`
 pub(super) async fn start(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
-    let caller = Caller::with_right(&state, &request, Right::Transactions)?;
-    Query::parse(request.query_string(), &[])?;
-    let body = read_json_body(&request, payload, state.body_bytes_max, MediaType::Required).await?;
-    let start = start_request(&caller, &request, &body)?;
-    state.refuse_while_draining()?;
-    caller.check_start(&state, &start.user)?;
-    let handle = state.handle.clone();
-    let started = to_the_end(async move { handle.start(start).await }).await?;
-    let view = TransactionView::of(&started.transaction, &state.public_url);
-    if started.seen_before {
-        return Ok(private_json(StatusCode::OK, &view));
+    // In a box of its own, whose memory is given back before the reply is held.
+    let begun = Box::pin(begin(&state, &request, payload)).await?;
+    let (timing, seen_before) = (begun.timing, begun.started.seen_before);
+    let transaction = told(&state, begun).await?;
+    let outcome_was_awaited = timing.is_held() && transaction.state.is_final();
+    let status = if seen_before || outcome_was_awaited { StatusCode::OK } else { StatusCode::CREATED };
+    let mut reply = private_json(status, &TransactionView::of(&transaction, &state.public_url));
+    let headers = reply.headers_mut();
+    if let Some(applied) = timing.preference_applied() {
+        headers.insert(header::HeaderName::from_static(PREFERENCE_APPLIED), applied);
     }
-    let mut reply = private_json(StatusCode::CREATED, &view);
-    let location = format!("/v1/transactions/{}", started.transaction.id);
-    if let Ok(location) = header::HeaderValue::from_str(&location) {
-        reply.headers_mut().insert(header::LOCATION, location);
+    let location = header::HeaderValue::from_str(&format!("/v1/transactions/{}", transaction.id));
+    if let Some(location) = location.ok().filter(|_| status == StatusCode::CREATED) {
+        headers.insert(header::LOCATION, location);
     }
     Ok(reply)
 }
 
-fn start_request(caller: &Caller, request: &HttpRequest, body: &[u8]) -> Result<StartRequest, Problem> {
-    let start = StartBody::read(caller, &parse_object(body)?)?;
+async fn begin(state: &DoorState, request: &HttpRequest, payload: Payload) -> Result<Begun, DoorError> {
+    let (caller, body) = Caller::with_body(state, request, payload, Right::Transactions).await?;
+    Query::parse(request.query_string(), &[])?;
+    let fields = body.fields();
+    let start = StartBody::read(&caller, &fields)?;
+    let (timing, start) = start_request(&caller, request, &fields, start)?;
+    state.refuse_while_draining()?;
+    caller.check_start(state, &start.user)?;
+    let place = timing.wait().map(|_| state.handle.reserve_wait()).transpose()?;
+    let handle = state.handle.clone();
+    // A caller that hangs up cancels nothing.
+    let started = to_the_end(async move { handle.start(start).await }).await?;
+    Ok(Begun { started, timing, place })
+}
+
+fn start_request(
+    caller: &Caller,
+    request: &HttpRequest,
+    fields: &Fields<'_>,
+    start: StartBody,
+) -> Result<(Timing, StartRequest), Problem> {
+    let timing = Timing::read(fields, request)?;
     let meaning =
         Meaning { client: &caller.id, method: "POST", path: "/v1/transactions", body: start_meaning(&start) };
     let idempotency = idempotency(request, &meaning)?;
-    Ok(start.into_request(caller, idempotency))
+    Ok((timing, start.into_request(caller, timing.is_held(), idempotency)))
+}
+
+/// The transaction when its portal wants to hear of it, at a shutdown sooner.
+async fn told(state: &DoorState, begun: Begun) -> Result<Arc<Transaction>, Problem> {
+    let Begun { started: Started { transaction, .. }, timing, place } = begun;
+    let (Some(place), Some((until, longest))) = (place, timing.wait()) else { return Ok(transaction) };
+    let id = transaction.id;
+    // A held call keeps no copy of what may change.
+    let client = transaction.client.clone();
+    drop(transaction);
+    tokio::select! {
+        biased;
+        held = state.handle.hold(place, id, until, longest) => held,
+        () = state.drain_begun() => state.handle.transaction(&client, id).await,
+    }
 }
 
 /// `GET /v1/transactions/{id}`, with `wait_s` a long poll
@@ -55,13 +93,13 @@ pub(super) async fn read(state: Data<DoorState>, request: HttpRequest) -> Reply 
     let caller = Caller::with_right(&state, &request, Right::Transactions)?;
     let id = transaction_id(&request)?;
     let query = Query::parse(request.query_string(), &["wait_s", "after"])?;
-    let after = query.number("after", u32::MAX)?;
+    let until = query.number("after", u32::MAX)?.map(|after| Until::Change { after });
     let transaction = match query.number("wait_s", WAIT_S_MAX)? {
         Some(seconds) => {
             let longest = DurationMs::from_seconds(seconds.into());
-            wait(&state, &caller.id, id, after, longest).await?
+            wait(&state, &caller.id, id, until.unwrap_or(Until::Outcome), longest).await?
         }
-        None if after.is_some() => {
+        None if until.is_some() => {
             let detail = "a revision is only waited for with wait_s";
             return Err(Problem::new(ErrorCode::FieldRequired, detail).with_field("wait_s").into());
         }
@@ -75,12 +113,12 @@ async fn wait(
     state: &DoorState,
     client: &ClientId,
     id: TransactionId,
-    after: Option<u32>,
+    until: Until,
     longest: DurationMs,
 ) -> Result<Arc<Transaction>, Problem> {
     tokio::select! {
         biased;
-        waited = state.handle.wait(client, id, after, longest) => waited,
+        waited = state.handle.wait(client, id, until, longest) => waited,
         () = state.drain_begun() => state.handle.transaction(client, id).await,
     }
 }
@@ -122,6 +160,6 @@ fn shown_as_picture(transaction: &Transaction) -> Result<&str, Problem> {
 }
 
 /// What cannot be an id is an unknown one.
-fn transaction_id(request: &HttpRequest) -> Result<TransactionId, Problem> {
+pub(super) fn transaction_id(request: &HttpRequest) -> Result<TransactionId, Problem> {
     segment(request, 2)?.parse().map_err(|_| Problem::not_found())
 }

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use tocsin_engine::device::Shown;
 use tocsin_model::{
-    Answer, AppName, Counter, Delivery, DeliveryReason, FailureReason, Recipient, State, Transaction, User,
+    Answer, AppName, CallContext, Counter, Delivery, DeliveryReason, FailureReason, Recipient, State,
+    Transaction, User,
 };
 
 use crate::door::rfc3339;
@@ -31,6 +32,10 @@ pub(super) struct TransactionView<'a> {
     request_message: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shown: Option<Shown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<ContextView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<AnswerView<'a>>,
     links: Links,
@@ -70,10 +75,22 @@ struct AnswerView<'a> {
     proof_jws: Option<&'a str>,
 }
 
+/// Where the user is calling from, as the portal said it.
+#[derive(Serialize)]
+struct ContextView<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip_address: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<&'a str>,
+}
+
 #[derive(Serialize)]
 struct Links {
     #[serde(rename = "self")]
     this: String,
+    events: String,
     /// Only while there is something to cancel.
     #[serde(skip_serializing_if = "Option::is_none")]
     cancel: Option<String>,
@@ -110,8 +127,14 @@ impl<'a> TransactionView<'a> {
             resends: CounterView::of(transaction.resends),
             request_message: transaction.request_message.text(),
             shown: app_shown(transaction).map(|app| Shown::of(transaction, app)),
+            language: transaction.call_context.as_deref().and_then(|context| context.language.as_deref()),
+            context: transaction.call_context.as_deref().and_then(ContextView::of),
             answer: transaction.answer.as_ref().map(AnswerView::of),
-            links: Links { cancel: is_open.then(|| address.clone()), this: address },
+            links: Links {
+                events: format!("{address}/events"),
+                cancel: is_open.then(|| address.clone()),
+                this: address,
+            },
         }
     }
 }
@@ -136,6 +159,18 @@ impl<'a> DeliveryView<'a> {
             status: delivery.status.as_str(),
             reason: delivery.reason.map(DeliveryReason::as_str),
         }
+    }
+}
+
+impl<'a> ContextView<'a> {
+    fn of(context: &'a CallContext) -> Option<Self> {
+        let CallContext { language: _, ip_address, user_agent, session_id } = context;
+        let is_said = ip_address.is_some() || user_agent.is_some() || session_id.is_some();
+        is_said.then_some(Self {
+            ip_address: ip_address.as_deref(),
+            user_agent: user_agent.as_deref(),
+            session_id: session_id.as_deref(),
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -107,11 +108,19 @@ fn hash_of(client: &str) -> String {
 
 /// A network that takes every push and remembers it.
 #[derive(Default)]
-pub struct QuietNetwork(Mutex<Vec<Push>>);
+pub struct QuietNetwork {
+    pushes: Mutex<Vec<Push>>,
+    is_silent: AtomicBool,
+}
 
 impl QuietNetwork {
     pub fn pushes(&self) -> Vec<Push> {
-        self.0.lock().expect("not poisoned").clone()
+        self.pushes.lock().expect("not poisoned").clone()
+    }
+
+    /// From now on it takes pushes and never answers.
+    pub fn be_silent(&self) {
+        self.is_silent.store(true, Ordering::Relaxed);
     }
 }
 
@@ -121,9 +130,12 @@ impl Driver for QuietNetwork {
         push: &'a Push,
         written: &'a (dyn Fn() + Send + Sync),
     ) -> Pin<Box<dyn Future<Output = DriverReport> + Send + 'a>> {
-        self.0.lock().expect("not poisoned").push(push.clone());
+        self.pushes.lock().expect("not poisoned").push(push.clone());
         Box::pin(async move {
             written();
+            if self.is_silent.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
             DriverReport { outcome: DeliveryOutcome::Relayed, verdict: None, healthy: Some(true) }
         })
     }
@@ -261,6 +273,16 @@ impl Bank {
             assert!(Instant::now() < deadline, "never {line}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Waits until the network has taken so many pushes.
+    pub async fn until_pushed(&self, count: usize) {
+        let deadline = Instant::now() + SOON;
+        while self.network.pushes().len() < count {
+            assert!(Instant::now() < deadline, "never {count} pushes");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(self.network.pushes().len(), count);
     }
 
     /// Waits until the view of a transaction is as wanted.

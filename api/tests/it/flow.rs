@@ -47,7 +47,7 @@ fn a_pending_view_holds_what_the_interface_says() {
         assert_eq!(delivery["platform"], "ios");
         assert_eq!(delivery["provider"], "apns-main");
         let link = format!("/v1/transactions/{id}");
-        assert_eq!(view["links"], json!({"self": link, "cancel": link}));
+        assert_eq!(view["links"], json!({"self": link, "events": format!("{link}/events"), "cancel": link}));
         let shown = json!({"type": "login", "user": {"id": "alice", "realm": "retail"}, "app": "bank",
             "title": "Log in", "message": "Hello", "details": [{"label": "From", "value": "Berne"}],
             "hidden_details": {"screen": "7"}});

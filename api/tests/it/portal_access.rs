@@ -98,7 +98,7 @@ fn a_foreign_transaction_is_404_for_every_call() {
         let id = id_of(&bank.start_login("alice").await);
         let unknown = "01913f00-1122-8b7f-bfff-ffffffffffff".to_owned();
         for id in [&id, &unknown, &"nonsense".to_owned(), &id.to_uppercase()] {
-            for (method, query) in [("GET", ""), ("GET", "?wait_s=5"), ("DELETE", "")] {
+            for (method, query) in [("GET", ""), ("GET", "?wait_s=5"), ("GET", "/events"), ("DELETE", "")] {
                 let path = format!("/v1/transactions/{id}{query}");
                 let reply = bank.portal_as("other", method, &path).send().await;
                 reply.expect_problem(404, "not_found", None);
@@ -114,7 +114,8 @@ fn a_foreign_enrolment_is_404() {
         let body = json!({"user": "alice", "app": "bank"});
         let opened = bank.portal("POST", "/v1/enrollments").json(&body).send().await.expect(201);
         let path = format!("/v1/enrollments/{}", id_of(&opened));
-        for method in ["GET", "DELETE"] {
+        for (method, query) in [("GET", ""), ("GET", "?wait_s=5"), ("DELETE", "")] {
+            let path = format!("{path}{query}");
             bank.portal_as("other", method, &path).send().await.expect_problem(404, "not_found", None);
         }
         assert_eq!(bank.portal("GET", &path).send().await.expect(200)["state"], "pending");

@@ -43,6 +43,22 @@ impl Connection {
         String::from_utf8_lossy(&reply).into_owned()
     }
 
+    /// All that has come, as soon as it is as wanted.
+    pub async fn until(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        let mut all = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&all).into_owned();
+            if wanted(&text) {
+                return text;
+            }
+            let mut chunk = [0; 4_096];
+            let read = tokio::time::timeout(SOON, self.0.read(&mut chunk)).await;
+            let count = read.unwrap_or_else(|_| panic!("it never came: {text}")).expect("readable");
+            assert!(count > 0, "the end came first: {text}");
+            all.extend_from_slice(&chunk[..count]);
+        }
+    }
+
     pub async fn post(&mut self, path: &str, body: &str) -> String {
         let request = format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\n{}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

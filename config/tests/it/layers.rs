@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use tocsin_config::{
-    Config, DEFAULT_TOML, Durability, EnrolmentMode, Grant, LogFormat, ProviderNetwork, PushText, Right,
+    Config, DEFAULT_TOML, DeviceChoice, Durability, EnrolmentMode, Grant, LogFormat, ProviderNetwork,
+    PushText, Right,
 };
 use tocsin_model::{DurationMs, KeyUse, UserIdRule};
 
@@ -37,6 +38,7 @@ fn named_tables_have_the_documented_defaults() {
     assert_eq!((login.time_to_live, login.message_characters_max), (None, 155));
     assert_eq!((&login.keys, login.push_text), (&vec![KeyUse::Device], PushText::LocalizationKeys));
     assert_eq!((login.attempts_max, login.resends_max, login.keep_for_polling), (3, 2, false));
+    assert_eq!(login.device_choice, DeviceChoice::All);
     let app = config.apps.values().next().expect("an app");
     assert_eq!(
         (app.mode, app.activation_time_to_live),

@@ -98,6 +98,7 @@ fn wrong_values_are_named_beside_what_is_allowed() {
         ("[types.login]\nkeys = []", "types.login.keys", "at least one of"),
         ("[types.login]\nkeys = [\"face\"]", "types.login.keys", "is \"face\""),
         ("[types.login]\npush_text = \"all\"", "types.login.push_text", "\"loc-keys\", \"message\""),
+        ("[types.login]\ndevice_choice = \"any\"", "types.login.device_choice", "\"all\", \"ask\""),
         ("[types.login]\napps = [\"*\"]", "types.login.apps", "is not a name"),
         (
             "[types.login]\ndefault_title = \" \"",

@@ -37,12 +37,12 @@ pub use key::{DeviceKey, KeyId, KeyUse, Nonce, PublicKey, ServerKeyPair, ServerS
 pub use name::{
     AppName, ClientId, MasterKeyName, NameError, OperatorName, ProviderName, RealmName, TypeName,
 };
-pub use problem::{ErrorCode, Problem};
+pub use problem::{ErrorCode, Problem, SelectableDevice};
 pub use push::{DeliveryReason, DeliveryStatus, PushEnvironment, PushKind, PushTarget, PushToken};
 pub use secret::Secret;
 pub use start::{DeliveryChoice, StartRequest};
-pub use state::{Decision, FailureReason, Method, State};
+pub use state::{Decision, FailureReason, Method, State, StateWord};
 pub use text::{Content, ContentLimits, Detail};
 pub use time::{DurationMs, UnixMs};
-pub use transaction::{Answer, Counter, Delivery, Recipient, RequestMessage, Transaction};
+pub use transaction::{Answer, CallContext, Counter, Delivery, Recipient, RequestMessage, Transaction};
 pub use user::{User, UserId, UserIdError, UserIdRule};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::{DeviceStatus, DurationMs, State, UnixMs};
+use crate::{AppName, DeviceId, DeviceStatus, DurationMs, Platform, State, UnixMs};
 
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $status:literal, $title:literal;)*) => {
@@ -94,6 +94,8 @@ error_codes! {
     DeviceRequired = "device_required", 422, "The device must be named";
     /// All claims of the challenge together are too large.
     ContentTooLarge = "content_too_large", 422, "The content is too large";
+    /// A reply that cannot be held back, because the user must see it first.
+    WaitNotPossible = "wait_not_possible", 422, "The reply cannot be held back";
     /// The same idempotency key with another request.
     IdempotencyMismatch = "idempotency_mismatch", 422, "The idempotency key belongs to another request";
     /// An answer that does not fit its challenge.
@@ -143,6 +145,21 @@ pub struct Problem {
     pub server_time: Option<UnixMs>,
     /// What the device is, when it may not do this.
     pub device_status: Option<DeviceStatus>,
+    /// The devices of which the caller must name one.
+    pub devices: Option<Box<[SelectableDevice]>>,
+}
+
+/// A device that a caller may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectableDevice {
+    /// The device.
+    pub device_id: DeviceId,
+    /// Its name, for the user to choose by.
+    pub name: Box<str>,
+    /// Its platform.
+    pub platform: Platform,
+    /// Its app.
+    pub app: AppName,
 }
 
 impl Problem {
@@ -161,6 +178,7 @@ impl Problem {
             state: None,
             server_time: None,
             device_status: None,
+            devices: None,
         }
     }
 
@@ -204,6 +222,19 @@ impl Problem {
     pub fn with_attempts_left(mut self, left: u32) -> Self {
         self.attempts_left = Some(left);
         self
+    }
+
+    /// `422 device_required` with the devices of which the caller must name one.
+    pub fn device_required(devices: Vec<SelectableDevice>) -> Self {
+        let detail = "the user has several devices for this; name one of those listed";
+        let problem = Self::new(ErrorCode::DeviceRequired, detail).with_field("device_id");
+        Self { devices: Some(devices.into()), ..problem }
+    }
+
+    /// `422 wait_not_possible`: the user must see what the reply holds before there can be an outcome.
+    pub fn wait_not_possible() -> Self {
+        let detail = "the user must see the reply first; create without a wait, show it, then long-poll";
+        Self::new(ErrorCode::WaitNotPossible, detail).with_field("wait_s")
     }
 
     /// `404 not_found`, the same for the unknown and for what belongs to somebody else.

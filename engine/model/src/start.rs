@@ -1,6 +1,8 @@
 //! What a portal asks for.
 
-use crate::{AppName, CallbackUrl, ClientId, Content, DeviceId, DurationMs, Idempotency, TypeName, User};
+use crate::{
+    AppName, CallContext, CallbackUrl, ClientId, Content, DeviceId, DurationMs, Idempotency, TypeName, User,
+};
 
 /// How a challenge leaves for its phone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +59,11 @@ pub struct StartRequest {
     pub delivery: DeliveryChoice,
     /// Where its outcome is posted to.
     pub callback_url: Option<CallbackUrl>,
+    /// Where the portal's user is calling from.
+    pub call_context: Option<Box<CallContext>>,
+    /// Whether the caller wants its reply held until the outcome, so that nothing the user must see first may
+    /// come of it ([`crate::Problem::wait_not_possible`]).
+    pub is_held: bool,
     /// The caller's promise that two calls are one.
     pub idempotency: Option<Idempotency>,
 }

@@ -86,6 +86,30 @@ pub enum State {
     Cancelled,
 }
 
+/// The word of a state, which says nothing of the reason of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateWord(&'static str);
+
+impl StateWord {
+    const ALL: [&'static str; 7] =
+        ["pending", "accepted", "declined", "reported", "timeout", "failed", "cancelled"];
+
+    /// The word of the interface, spelled exactly.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| *known == word).map(Self)
+    }
+
+    /// Whether it is the word of this state.
+    pub fn is_of(self, state: State) -> bool {
+        state.as_str() == self.0
+    }
+
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
 impl State {
     /// Whether nothing can change any more.
     pub const fn is_final(self) -> bool {

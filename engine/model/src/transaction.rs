@@ -102,6 +102,20 @@ impl RequestMessage {
     }
 }
 
+/// Where the portal's user is calling from, in the portal's words: for texts, the shown origin, views and audit.
+/// Nothing is ever looked up by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallContext {
+    /// The user's language, a tag of BCP 47.
+    pub language: Option<Box<str>>,
+    /// The user's address as the portal sees it.
+    pub ip_address: Option<Box<str>>,
+    /// What the user's browser calls itself.
+    pub user_agent: Option<Box<str>>,
+    /// The portal's own name of the session.
+    pub session_id: Option<Box<str>>,
+}
+
 /// A transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
@@ -145,6 +159,8 @@ pub struct Transaction {
     pub callback_url: Option<CallbackUrl>,
     /// The operator who cancelled it; `None` when its client did, and while it is anything but cancelled.
     pub cancelled_by: Option<OperatorName>,
+    /// Where the portal's user is calling from, when the portal said so.
+    pub call_context: Option<Box<CallContext>>,
 }
 
 impl Transaction {

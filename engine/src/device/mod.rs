@@ -25,7 +25,7 @@ mod strict_json;
 mod wrong_codes;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod vectors;
 

@@ -167,5 +167,6 @@ pub(crate) fn login() -> Transaction {
         cancelled_by: None,
         request_message: RequestMessage::NotAsked,
         callback_url: None,
+        call_context: None,
     }
 }

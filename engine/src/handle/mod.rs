@@ -9,6 +9,7 @@ mod device;
 mod enrol;
 mod enrolment;
 mod manage;
+mod observe;
 mod ops;
 mod reload;
 mod start;
@@ -27,8 +28,9 @@ pub use device::DeviceCall;
 pub(crate) use enrolment::DerivedCodes;
 pub use enrolment::{EnrolledDevice, EnrollmentRequest, OpenedEnrollment};
 pub(crate) use manage::gone_for;
+pub use observe::{Heard, Observation};
 pub use ops::{CallbackItems, Health, ProviderState, Readiness};
-pub use start::Started;
+pub use start::{Started, UsableType};
 
 use crate::clock::Clock;
 use crate::device::{ReplayMemory, ServerKeys, SignaturePool, WrongCodes};

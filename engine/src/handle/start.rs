@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tocsin_config::{AuthenticationType, Config};
+use tocsin_config::{AuthenticationType, Config, DeviceChoice};
 use tocsin_model::{
-    Content, Counter, Delivery, DeliveryStatus, Device, DeviceId, DurationMs, ErrorCode, Method, Nonce,
-    Partition, Problem, ProviderName, Recipient, RequestMessage, StartRequest, State, Transaction,
-    TransactionId, UnixMs,
+    ClientId, Content, Counter, Delivery, DeliveryChoice, DeliveryStatus, Device, DeviceId, DurationMs,
+    ErrorCode, Method, Nonce, Partition, Problem, ProviderName, Recipient, RequestMessage, SelectableDevice,
+    StartRequest, State, Transaction, TransactionId, TypeName, UnixMs, User,
 };
 use tocsin_storage::Created;
 
@@ -52,6 +52,9 @@ impl Handle {
         if let Some(earlier) = self.seen_before(&request).await? {
             return Ok(earlier);
         }
+        if request.is_held && request.delivery.hands_out() {
+            return Err(Problem::wait_not_possible());
+        }
         let config = self.config();
         refuse_unless(config.switches.sending, "sending is switched off")?;
         let devices_gone = self.0.surroundings.devices_gone.load(Ordering::SeqCst);
@@ -59,7 +62,11 @@ impl Handle {
         // Open transactions share the configuration's copy of the name.
         let request = StartRequest { type_name: type_name.clone(), ..request };
         check_callback(&config, &request)?;
-        let eligible = self.eligible_devices(&config, &request, kind).await?;
+        let devices = self.devices(&request.user).await?;
+        let eligible = self.eligible_devices(&config, devices, &request, kind)?;
+        if kind.device_choice == DeviceChoice::Ask && request.device_id.is_none() && eligible.len() > 1 {
+            return Err(Problem::device_required(eligible.iter().map(selectable).collect()));
+        }
         let transaction = compose(&config, &request, kind, &eligible, called_at)?;
         check_challenge_size(&transaction, self.issuer())?;
         let permit = self.0.registry.admission().admit(transaction.id, &request.client, &request.user)?;
@@ -123,13 +130,13 @@ impl Handle {
     }
 
     /// The user's phones that can take part; refused when none of them can be pushed to at the moment.
-    async fn eligible_devices(
+    fn eligible_devices(
         &self,
         config: &Config,
+        devices: Vec<Device>,
         request: &StartRequest,
         kind: &AuthenticationType,
     ) -> Result<Vec<Eligible>, Problem> {
-        let devices = self.store().devices_of(&request.user).await.map_err(|error| store_problem(&error))?;
         let eligible: Vec<Eligible> = devices
             .into_iter()
             .filter(|device| may_take_part(config, device, request, kind))
@@ -166,6 +173,65 @@ impl Handle {
     }
 }
 
+/// A type that would reach a user now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsableType {
+    /// The type.
+    pub type_name: TypeName,
+    /// By which method.
+    pub method: Method,
+    /// The phones that could answer.
+    pub device_ids: Vec<DeviceId>,
+}
+
+impl Handle {
+    /// Which of the client's types would reach this user now, in the order of their names.
+    pub async fn usable_types(&self, client: &ClientId, user: &User) -> Result<Vec<UsableType>, Problem> {
+        let config = self.config();
+        let granted = config.clients.get(client).ok_or_else(Problem::not_found)?;
+        if !config.switches.sending {
+            return Ok(Vec::new());
+        }
+        let devices = self.devices(user).await?;
+        let covered = config.types.iter().filter(|(name, _)| granted.types.covers(name));
+        let usable = covered.filter_map(|(name, kind)| {
+            let request = probe(client, name, user);
+            let eligible = self.eligible_devices(&config, devices.clone(), &request, kind).ok()?;
+            let device_ids = eligible.iter().map(|eligible| eligible.device.id).collect();
+            Some(UsableType { type_name: name.clone(), method: Method::Push, device_ids })
+        });
+        Ok(usable.collect())
+    }
+}
+
+/// A start of this type that says nothing else.
+fn probe(client: &ClientId, type_name: &TypeName, user: &User) -> StartRequest {
+    StartRequest {
+        client: client.clone(),
+        type_name: type_name.clone(),
+        user: user.clone(),
+        content: Content::default(),
+        device_id: None,
+        app: None,
+        time_to_live: None,
+        delivery: DeliveryChoice::Push,
+        callback_url: None,
+        call_context: None,
+        is_held: false,
+        idempotency: None,
+    }
+}
+
+fn selectable(eligible: &Eligible) -> SelectableDevice {
+    let device = &eligible.device;
+    SelectableDevice {
+        device_id: device.id,
+        name: device.profile.name.clone(),
+        platform: device.profile.platform,
+        app: device.app.clone(),
+    }
+}
+
 fn may_take_part(
     config: &Config,
     device: &Device,
@@ -187,10 +253,7 @@ fn exactly_one(eligible: Vec<Eligible>) -> Result<Vec<Eligible>, Problem> {
     match eligible.len() {
         0 => Err(Problem::new(ErrorCode::NoDevice, "the user has no device that can take the transaction")),
         1 => Ok(eligible),
-        _ => {
-            let detail = "a request message is for exactly one device, and the user has several";
-            Err(Problem::new(ErrorCode::DeviceRequired, detail).with_field("device_id"))
-        }
+        _ => Err(Problem::device_required(eligible.iter().map(selectable).collect())),
     }
 }
 
@@ -240,6 +303,7 @@ fn compose(
             false => RequestMessage::NotAsked,
         },
         callback_url: request.callback_url.clone(),
+        call_context: request.call_context.clone(),
     })
 }
 

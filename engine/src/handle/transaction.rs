@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use tocsin_model::{ClientId, DurationMs, OperatorName, Problem, Transaction, TransactionId};
+use tocsin_storage::{TransactionPage, TransactionQuery};
 
 use super::Handle;
-use crate::registry::AskError;
+use crate::error::store_problem;
+use crate::registry::{AskError, Until, WaitPlace};
 use crate::transaction::{Reply, Request};
 
 impl Handle {
@@ -20,16 +22,16 @@ impl Handle {
         self.with_request_message(transaction).await
     }
 
-    /// Waits for the outcome, or with `after` for any revision above it; returns at the latest after `longest`,
-    /// and early when the engine shuts down, with the transaction as it then stands.
+    /// Waits until what is waited for has come; returns at the latest after `longest`, and early when the engine
+    /// shuts down, with the transaction as it then stands.
     pub async fn wait(
         &self,
         client: &ClientId,
         id: TransactionId,
-        after: Option<u32>,
+        until: Until,
         longest: DurationMs,
     ) -> Result<Arc<Transaction>, Problem> {
-        let waited = self.wait_for_change(client, id, after, longest).await?;
+        let waited = self.wait_for_change(client, id, until, longest).await?;
         self.with_request_message(waited).await
     }
 
@@ -37,23 +39,67 @@ impl Handle {
         &self,
         client: &ClientId,
         id: TransactionId,
-        after: Option<u32>,
+        until: Until,
         longest: DurationMs,
     ) -> Result<Arc<Transaction>, Problem> {
         let present = self.own(client, id).await?;
-        if has_come(&present, after) || longest.get() == 0 || self.is_draining() {
+        if until.has_come(&present) || longest.get() == 0 || self.is_draining() {
             return Ok(present);
         }
-        // Entered first and read again afterwards, so that no change falls between.
-        let mut waiting = self.0.surroundings.waiters.wait(id, after)?;
+        let place = self.reserve_wait()?;
+        self.hold_bare(place, id, until, longest).await
+    }
+
+    /// A place among those who wait, for a call that begins something and must know before that it can be held.
+    pub fn reserve_wait(&self) -> Result<WaitPlace, Problem> {
+        self.0.surroundings.waiters.reserve()
+    }
+
+    /// As [`Handle::wait`], in a place that was reserved, on a transaction that the caller is known to see.
+    pub async fn hold(
+        &self,
+        place: WaitPlace,
+        id: TransactionId,
+        until: Until,
+        longest: DurationMs,
+    ) -> Result<Arc<Transaction>, Problem> {
+        let held = self.hold_bare(place, id, until, longest).await?;
+        self.with_request_message(held).await
+    }
+
+    async fn hold_bare(
+        &self,
+        place: WaitPlace,
+        id: TransactionId,
+        until: Until,
+        longest: DurationMs,
+    ) -> Result<Arc<Transaction>, Problem> {
+        // Entered first and read afterwards, so that no change falls between.
+        let mut waiting = self.0.surroundings.waiters.wait(place, id, until)?;
         let present = self.view(id).await?;
-        if has_come(&present, after) {
+        if until.has_come(&present) || self.is_draining() {
             return Ok(present);
         }
         match tokio::time::timeout(longest.to_std(), waiting.changed()).await {
             Ok(Some(changed)) => Ok(changed),
             Ok(None) | Err(_) => self.view(id).await,
         }
+    }
+
+    /// One page of transactions, newest first. What is pending in the storage is asked how it stands now.
+    pub async fn transactions(&self, query: TransactionQuery) -> Result<TransactionPage, Problem> {
+        let read = self.store().transactions(query.clone()).await;
+        let mut page = read.map_err(|error| store_problem(&error))?;
+        for listed in &mut page.transactions {
+            if !listed.state.is_final()
+                && let Ok(present) = self.view(listed.id).await
+                && let Ok(present) = self.with_request_message(present).await
+            {
+                *listed = Transaction::clone(&present);
+            }
+        }
+        page.transactions.retain(|listed| query.takes(listed));
+        Ok(page)
     }
 
     /// Withdraws a transaction; answers with its final view.
@@ -163,8 +209,4 @@ impl Handle {
         let provider = table.providers.get(name);
         provider.is_some_and(|provider| provider.fault.try_send(crate::protocol::InjectFault).is_ok())
     }
-}
-
-fn has_come(transaction: &Transaction, after: Option<u32>) -> bool {
-    transaction.state.is_final() || after.is_some_and(|after| transaction.revision > after)
 }

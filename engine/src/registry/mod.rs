@@ -10,4 +10,4 @@ pub use admission::{Admission, Permit};
 pub(crate) use enrollment_waiters::EnrollmentWaiters;
 pub(crate) use recover::recover;
 pub(crate) use shard::{AskError, Registry};
-pub use waiters::Waiters;
+pub use waiters::{Listening, Until, WaitPlace, Waiters};

@@ -1,36 +1,133 @@
-//! Callers that wait for a change of a transaction. They outlive its actor: a fault or a revival loses nobody.
+//! Callers that wait for a change of a transaction, once or as long as they listen. They outlive its actor: a fault
+//! or a revival loses nobody.
 //!
-//! Bounded all together and by transaction. A waiter is woken once and asks again.
+//! Bounded all together, by transaction, and listeners by client. A waiter is woken once and asks
+//! again; a listener keeps its place and sees the newest of the changes that it has not taken yet, so that one who
+//! reads slowly costs no more than one who reads fast.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use tocsin_config::EngineLimits;
-use tocsin_model::{ErrorCode, Problem, Transaction, TransactionId};
-use tokio::sync::oneshot;
+use tocsin_model::{ClientId, DeliveryStatus, ErrorCode, Problem, Recipient, Transaction, TransactionId};
+use tokio::sync::{oneshot, watch};
+
+/// What a caller waits for. The outcome ends every wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// The final state.
+    Outcome,
+    /// A revision above this one.
+    Change {
+        /// What the caller has seen.
+        after: u32,
+    },
+    /// The first word of a provider about a push.
+    Sent,
+}
+
+impl Until {
+    /// Whether `transaction` is what is waited for.
+    pub fn has_come(self, transaction: &Transaction) -> bool {
+        transaction.state.is_final()
+            || match self {
+                Self::Outcome => false,
+                Self::Change { after } => transaction.revision > after,
+                Self::Sent => is_sent(transaction),
+            }
+    }
+}
+
+/// Whether a provider has said something of a push, or no provider ever will.
+fn is_sent(transaction: &Transaction) -> bool {
+    let unheard = |recipient: &Recipient| match &recipient.delivery {
+        Some(delivery) => matches!(delivery.status, DeliveryStatus::Queued | DeliveryStatus::Sent),
+        None => true,
+    };
+    let is_pushed = transaction.recipients.iter().any(|recipient| recipient.delivery.is_some());
+    !is_pushed || !transaction.recipients.iter().all(unheard)
+}
 
 /// Who waits for what.
 #[derive(Debug)]
 pub struct Waiters {
     all_max: usize,
     per_transaction_max: usize,
+    streams_per_client_max: usize,
     all: Arc<AtomicUsize>,
-    by_transaction: DashMap<TransactionId, Vec<Waiter>>,
+    streams_by_client: Arc<DashMap<ClientId, usize>>,
+    by_transaction: Arc<Book>,
+}
+
+/// Who waits for each transaction; one that nobody waits for is not in it.
+type Book = DashMap<TransactionId, Vec<Waiter>>;
+
+/// An entry in the book, to be dropped after the receiver, so that it finds its sender gone.
+#[derive(Debug)]
+struct Entry {
+    book: Arc<Book>,
+    id: TransactionId,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.book.remove_if_mut(&self.id, |_, waiters| {
+            waiters.retain(|waiter| !waiter.is_gone());
+            waiters.is_empty()
+        });
+    }
 }
 
 #[derive(Debug)]
-struct Waiter {
-    /// Woken by a revision above this one, or by a final state.
-    after: Option<u32>,
-    wake: oneshot::Sender<Arc<Transaction>>,
+enum Waiter {
+    /// Woken once, when what it waits for has come.
+    Once { until: Until, wake: oneshot::Sender<Arc<Transaction>> },
+    /// Told of every change.
+    Stream(watch::Sender<Option<Arc<Transaction>>>),
 }
 
-/// A place among the waiters, given back when dropped.
+impl Waiter {
+    /// Whether nobody waits any more.
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::Once { wake, .. } => wake.is_closed(),
+            Self::Stream(changes) => changes.is_closed(),
+        }
+    }
+
+    fn is_done_by(&self, transaction: &Transaction) -> bool {
+        match self {
+            Self::Once { until, .. } => until.has_come(transaction),
+            Self::Stream(_) => transaction.state.is_final(),
+        }
+    }
+
+    /// The caller may have gone in this moment.
+    fn tell(self, transaction: &Arc<Transaction>) {
+        match self {
+            Self::Once { wake, .. } => drop(wake.send(Arc::clone(transaction))),
+            Self::Stream(changes) => drop(changes.send_replace(Some(Arc::clone(transaction)))),
+        }
+    }
+}
+
+/// A place among all who wait, given back when dropped.
+#[derive(Debug)]
+pub struct WaitPlace(Arc<AtomicUsize>);
+
+impl Drop for WaitPlace {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One who waits for a transaction, until dropped.
 #[derive(Debug)]
 pub struct Waiting {
-    all: Arc<AtomicUsize>,
     woken: oneshot::Receiver<Arc<Transaction>>,
+    _entry: Entry,
+    _place: WaitPlace,
 }
 
 impl Waiting {
@@ -40,9 +137,37 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+/// One who listens to a transaction, until dropped.
+#[derive(Debug)]
+pub struct Listening {
+    changes: watch::Receiver<Option<Arc<Transaction>>>,
+    _entry: Entry,
+    _stream: StreamPlace,
+    _place: WaitPlace,
+}
+
+impl Listening {
+    /// The newest state that was not taken yet; `None` after the outcome and when the engine is going away.
+    /// Nothing is lost when this future is dropped.
+    pub async fn changed(&mut self) -> Option<Arc<Transaction>> {
+        self.changes.changed().await.ok()?;
+        self.changes.borrow_and_update().clone()
+    }
+}
+
+/// A place among the streams of a client, given back when dropped.
+#[derive(Debug)]
+struct StreamPlace {
+    streams_by_client: Arc<DashMap<ClientId, usize>>,
+    client: ClientId,
+}
+
+impl Drop for StreamPlace {
     fn drop(&mut self) {
-        self.all.fetch_sub(1, Ordering::Relaxed);
+        self.streams_by_client.remove_if_mut(&self.client, |_, count| {
+            *count = count.saturating_sub(1);
+            *count == 0
+        });
     }
 }
 
@@ -52,57 +177,79 @@ impl Waiters {
         Self {
             all_max: limits.waiters_max,
             per_transaction_max: limits.waiters_per_transaction_max,
+            streams_per_client_max: limits.event_streams_per_client_max,
             all: Arc::new(AtomicUsize::new(0)),
-            by_transaction: DashMap::new(),
+            streams_by_client: Arc::default(),
+            by_transaction: Arc::default(),
         }
     }
 
-    /// Waits for a change of `id`: any with a revision above `after`, else only the final state. To be called
-    /// before the state is read, so that no change falls between.
-    pub fn wait(&self, id: TransactionId, after: Option<u32>) -> Result<Waiting, Problem> {
-        if self.all.fetch_add(1, Ordering::Relaxed) >= self.all_max {
-            self.all.fetch_sub(1, Ordering::Relaxed);
-            return Err(Problem::new(ErrorCode::Busy, "too many calls are waiting; try again shortly"));
+    /// A place among all who wait, for a call that must know that it can be held before it begins anything.
+    pub fn reserve(&self) -> Result<WaitPlace, Problem> {
+        let before = self.all.fetch_add(1, Ordering::Relaxed);
+        // From here on dropping `place` gives it back.
+        let place = WaitPlace(Arc::clone(&self.all));
+        if before < self.all_max {
+            return Ok(place);
         }
+        Err(Problem::new(ErrorCode::Busy, "too many calls are waiting; try again shortly"))
+    }
+
+    /// Waits for a change of `id`. To be called before the state is read, so that no change falls between.
+    pub fn wait(&self, place: WaitPlace, id: TransactionId, until: Until) -> Result<Waiting, Problem> {
         let (wake, woken) = oneshot::channel();
-        // From here on dropping `waiting` gives the place back.
-        let waiting = Waiting { all: Arc::clone(&self.all), woken };
-        let mut waiters = self.by_transaction.entry(id).or_default();
-        waiters.retain(|waiter| !waiter.wake.is_closed());
-        if waiters.len() >= self.per_transaction_max {
-            return Err(Problem::new(
-                ErrorCode::RateLimited,
-                "too many calls are waiting for this transaction",
-            ));
-        }
-        waiters.push(Waiter { after, wake });
-        Ok(waiting)
+        let entry = self.enter(id, Waiter::Once { until, wake })?;
+        Ok(Waiting { woken, _entry: entry, _place: place })
     }
 
-    /// Wakes those whom this change concerns.
-    pub fn publish(&self, transaction: &Arc<Transaction>) {
-        let concerned = |waiter: &Waiter| {
-            let newer = waiter.after.is_some_and(|after| transaction.revision > after);
-            newer || transaction.state.is_final()
+    /// Listens to every change of `id`. To be called before the state is read, so that no change falls between.
+    pub fn listen(&self, client: &ClientId, id: TransactionId) -> Result<Listening, Problem> {
+        let stream = self.stream_place(client)?;
+        let place = self.reserve()?;
+        let (tell, changes) = watch::channel(None);
+        let entry = self.enter(id, Waiter::Stream(tell))?;
+        Ok(Listening { changes, _entry: entry, _stream: stream, _place: place })
+    }
+
+    fn stream_place(&self, client: &ClientId) -> Result<StreamPlace, Problem> {
+        let before = {
+            let mut count = self.streams_by_client.entry(client.clone()).or_default();
+            *count += 1;
+            *count - 1
         };
-        let mut woken = Vec::new();
-        self.by_transaction.remove_if_mut(&transaction.id, |_, waiters| {
-            waiters.retain(|waiter| !waiter.wake.is_closed());
-            woken.extend(waiters.extract_if(.., |waiter| concerned(waiter)));
-            waiters.is_empty()
-        });
-        for waiter in woken {
-            // The caller may have gone in this moment.
-            let _ = waiter.wake.send(Arc::clone(transaction));
+        let streams_by_client = Arc::clone(&self.streams_by_client);
+        let place = StreamPlace { streams_by_client, client: client.clone() };
+        if before < self.streams_per_client_max {
+            return Ok(place);
         }
+        Err(Problem::new(ErrorCode::RateLimited, "too many event streams of this client are open"))
     }
 
-    /// Forgets a transaction's waiters that have gone.
-    pub fn tidy(&self, id: &TransactionId) {
-        self.by_transaction.remove_if_mut(id, |_, waiters| {
-            waiters.retain(|waiter| !waiter.wake.is_closed());
+    fn enter(&self, id: TransactionId, waiter: Waiter) -> Result<Entry, Problem> {
+        let mut waiters = self.by_transaction.entry(id).or_default();
+        waiters.retain(|waiter| !waiter.is_gone());
+        if waiters.len() >= self.per_transaction_max {
+            let detail = "too many calls are waiting for this transaction";
+            return Err(Problem::new(ErrorCode::RateLimited, detail));
+        }
+        waiters.push(waiter);
+        Ok(Entry { book: Arc::clone(&self.by_transaction), id })
+    }
+
+    /// Tells those whom this change concerns.
+    pub fn publish(&self, transaction: &Arc<Transaction>) {
+        let mut done = Vec::new();
+        self.by_transaction.remove_if_mut(&transaction.id, |_, waiters| {
+            waiters.retain(|waiter| !waiter.is_gone());
+            done.extend(waiters.extract_if(.., |waiter| waiter.is_done_by(transaction)));
+            for waiter in waiters.iter() {
+                if let Waiter::Stream(changes) = waiter {
+                    changes.send_replace(Some(Arc::clone(transaction)));
+                }
+            }
             waiters.is_empty()
         });
+        done.into_iter().for_each(|waiter| waiter.tell(transaction));
     }
 
     /// Lets every waiter go; each returns with the state of the moment.
@@ -115,3 +262,7 @@ impl Waiters {
         self.all.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+#[path = "waiters_tests.rs"]
+mod tests;

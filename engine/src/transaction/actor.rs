@@ -297,10 +297,6 @@ impl Actor for TransactionActor {
             None => self.step(Event::Revived, context),
         }
     }
-
-    fn stopped(&mut self, _: &mut Context<Self>) {
-        self.surroundings.waiters.tidy(&self.machine.transaction().id);
-    }
 }
 
 /// A call that waits for its reply.

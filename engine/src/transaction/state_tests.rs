@@ -60,6 +60,7 @@ fn transaction(devices: u8) -> Transaction {
         cancelled_by: None,
         request_message: RequestMessage::NotAsked,
         callback_url: None,
+        call_context: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every bound answers, and room comes back.
 
+use tocsin_engine::Until;
 use tocsin_engine::protocol::DeliveryOutcome;
 use tocsin_model::{
     DeliveryReason, DeliveryStatus, DurationMs, ErrorCode, State, Transaction, TransactionId,
@@ -32,14 +33,13 @@ fn one_waiter_too_many_is_told_so() {
         bank.enrol("alice").await;
         let id = bank.start_login("alice").await.id;
         let handle = bank.handle.clone();
-        let first =
-            actix_rt::spawn(
-                async move { handle.wait(&portal(), id, None, DurationMs::from_seconds(60)).await },
-            );
+        let first = actix_rt::spawn(async move {
+            handle.wait(&portal(), id, Until::Outcome, DurationMs::from_seconds(60)).await
+        });
         while !bank.handle.metrics_text().contains("tocsin_waiters 1") {
             tokio::task::yield_now().await;
         }
-        let refused = bank.handle.wait(&portal(), id, None, DurationMs::from_seconds(60)).await;
+        let refused = bank.handle.wait(&portal(), id, Until::Outcome, DurationMs::from_seconds(60)).await;
         assert!(refused.is_err_and(|problem| problem.code == ErrorCode::RateLimited));
         bank.handle.cancel(&portal(), id).await.expect("cancelled");
         assert_eq!(first.await.expect("ended").expect("a view").state, State::Cancelled);
@@ -54,11 +54,17 @@ fn a_waiter_is_told_of_any_change_when_it_asks_for_one_and_of_the_end_only_when_
         bank.network.set(Script::Hang);
         let started = bank.start_login("alice").await;
         let longest = DurationMs::from_seconds(30);
-        let changed =
-            bank.handle.wait(&portal(), started.id, Some(started.revision), longest).await.expect("a view");
+        let changed = bank
+            .handle
+            .wait(&portal(), started.id, Until::Change { after: started.revision }, longest)
+            .await
+            .expect("a view");
         assert!(changed.revision > started.revision && changed.state == State::Pending);
-        let unchanged =
-            bank.handle.wait(&portal(), started.id, None, DurationMs::new(50)).await.expect("a view");
+        let unchanged = bank
+            .handle
+            .wait(&portal(), started.id, Until::Outcome, DurationMs::new(50))
+            .await
+            .expect("a view");
         assert_eq!(unchanged.state, State::Pending);
     });
 }

@@ -1,5 +1,6 @@
 //! Handlers that panic, writes that get lost: nothing acknowledged is lost, nobody is left waiting.
 
+use tocsin_engine::Until;
 use tocsin_engine::protocol::DeliveryOutcome;
 use tocsin_model::{DeliveryStatus, DurationMs, ErrorCode, State, Transaction};
 use tocsin_storage::StoreErrorKind;
@@ -34,10 +35,9 @@ fn a_fallen_transaction_comes_back_with_state_counters_deadline_and_waiters() {
         bank.until(id, |view| status(view) == Some(DeliveryStatus::Relayed)).await;
         assert_eq!(bank.handle.try_wrong(&portal(), id).await, Ok(2));
         let handle = bank.handle.clone();
-        let waiting =
-            actix_rt::spawn(
-                async move { handle.wait(&portal(), id, None, DurationMs::from_seconds(60)).await },
-            );
+        let waiting = actix_rt::spawn(async move {
+            handle.wait(&portal(), id, Until::Outcome, DurationMs::from_seconds(60)).await
+        });
         assert!(bank.handle.inject_transaction_fault(id));
         until_faults(&bank, "transaction", 1).await;
         let view = bank.view(id).await;

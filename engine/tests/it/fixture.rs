@@ -266,6 +266,8 @@ pub fn request(user_id: &str, type_name: &str) -> StartRequest {
         time_to_live: None,
         delivery: DeliveryChoice::Push,
         callback_url: None,
+        call_context: None,
+        is_held: false,
         idempotency: None,
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tocsin_engine::Drained;
 use tocsin_engine::protocol::DeliveryOutcome;
+use tocsin_engine::{Drained, Until};
 use tocsin_model::{AuditActor, DeliveryReason, DeliveryStatus, DurationMs, ErrorCode, FailureReason, State};
 
 use crate::fixture::{Bank, SOON, Script, login, request, run, with_key};
@@ -22,10 +22,9 @@ fn an_approval_reaches_the_portal_that_waits() {
         bank.until_pushed(1).await;
         let handle = bank.handle.clone();
         let (client, id) = (portal(), transaction.id);
-        let waiting =
-            actix_rt::spawn(
-                async move { handle.wait(&client, id, None, DurationMs::from_seconds(30)).await },
-            );
+        let waiting = actix_rt::spawn(async move {
+            handle.wait(&client, id, Until::Outcome, DurationMs::from_seconds(30)).await
+        });
         assert_eq!(phone.answer(&bank, transaction.id, "accept").await, Ok(State::Accepted));
         let told = waiting.await.expect("ended").expect("a view");
         assert_eq!(told.state, State::Accepted);
@@ -227,10 +226,9 @@ fn a_drain_lets_waiters_go_and_takes_nothing_new() {
         bank.enrol("alice").await;
         let id = bank.start_login("alice").await.id;
         let handle = bank.handle.clone();
-        let waiting =
-            actix_rt::spawn(
-                async move { handle.wait(&portal(), id, None, DurationMs::from_seconds(60)).await },
-            );
+        let waiting = actix_rt::spawn(async move {
+            handle.wait(&portal(), id, Until::Outcome, DurationMs::from_seconds(60)).await
+        });
         let deadline = std::time::Instant::now() + SOON;
         while !bank.handle.metrics_text().contains("tocsin_waiters 1") {
             assert!(std::time::Instant::now() < deadline, "it never waited");

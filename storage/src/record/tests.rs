@@ -1,12 +1,12 @@
 //! Golden bytes: what a version has written, later ones must read. A changed line here is a changed disk format.
 
 use tocsin_model::{
-    ActivationCodeHash, Answer, AppVersion, Callback, CallbackFault, CallbackPhase, CallbackUrl, Content,
-    Counter, Decision, Delivery, DeliveryReason, DeliveryStatus, Detail, Device, DeviceId, DeviceKey,
-    DeviceProfile, DeviceStatus, Enrollment, EnrollmentId, EnrollmentState, FailureReason, KeptChallenge,
-    KeyId, KeyUse, Method, Nonce, Platform, PublicKey, PushEnvironment, PushKind, PushTarget, PushToken,
-    Recipient, RequestMessage, SealedChallenge, State, Thumbprint, Transaction, TransactionId, UnixMs, User,
-    UserId,
+    ActivationCodeHash, Answer, AppVersion, CallContext, Callback, CallbackFault, CallbackPhase, CallbackUrl,
+    Content, Counter, Decision, Delivery, DeliveryReason, DeliveryStatus, Detail, Device, DeviceId,
+    DeviceKey, DeviceProfile, DeviceStatus, Enrollment, EnrollmentId, EnrollmentState, FailureReason,
+    KeptChallenge, KeyId, KeyUse, Method, Nonce, Platform, PublicKey, PushEnvironment, PushKind, PushTarget,
+    PushToken, Recipient, RequestMessage, SealedChallenge, State, Thumbprint, Transaction, TransactionId,
+    UnixMs, User, UserId,
 };
 
 use super::*;
@@ -94,6 +94,7 @@ fn transaction() -> Transaction {
         request_message: RequestMessage::AskedFor,
         callback_url: None,
         cancelled_by: Some("o".parse().expect("valid")),
+        call_context: None,
     }
 }
 
@@ -457,6 +458,22 @@ fn the_audit_row_has_these_bytes_and_this_hash() {
     let stored: AuditRecord = from_payload(&payload(&row)).expect("what was written");
     assert_eq!(stored, row);
     assert_eq!(stored.into_model(1).map(|row| row.event), Ok(event));
+}
+
+#[test]
+fn where_the_user_calls_from_is_one_more_field() {
+    let called_from = CallContext {
+        language: Some("l".into()),
+        ip_address: Some("i".into()),
+        user_agent: Some("u".into()),
+        session_id: Some("s".into()),
+    };
+    let without = Transaction { cancelled_by: None, ..transaction() };
+    let plain = payload(&TransactionRecord::new(&without));
+    let with = Transaction { call_context: Some(Box::new(called_from)), ..without };
+    let written = payload(&TransactionRecord::new(&with));
+    assert_eq!(hex(&written)[2..], format!("{}181ea400616c016169026175036173", &hex(&plain)[2..]));
+    assert_eq!(transaction_of(&written), Ok(with));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use minicbor::{Decode, Encode};
 use tocsin_model::{
-    Answer, CallbackUrl, Content, Counter, Delivery, Detail, DeviceId, KeyUse, Nonce, OperatorName,
-    Recipient, RequestMessage, State, Transaction, TransactionId, UnixMs, User, UserId,
+    Answer, CallContext, CallbackUrl, Content, Counter, Delivery, Detail, DeviceId, KeyUse, Nonce,
+    OperatorName, Recipient, RequestMessage, State, Transaction, TransactionId, UnixMs, User, UserId,
 };
 
 use super::callback::callback_url;
@@ -65,6 +65,8 @@ pub(crate) struct TransactionRecord<'a> {
     request_message_asked: bool,
     #[b(28)]
     callback_url: Option<&'a str>,
+    #[b(30)]
+    call_context: Option<CallContextRecord<'a>>,
     #[b(37)]
     cancelled_by: Option<&'a str>,
 }
@@ -109,6 +111,19 @@ struct DetailRecord<'a> {
     label: &'a str,
     #[b(1)]
     value: &'a str,
+}
+
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct CallContextRecord<'a> {
+    #[b(0)]
+    language: Option<&'a str>,
+    #[b(1)]
+    ip_address: Option<&'a str>,
+    #[b(2)]
+    user_agent: Option<&'a str>,
+    #[b(3)]
+    session_id: Option<&'a str>,
 }
 
 #[derive(Encode, Decode)]
@@ -183,6 +198,7 @@ impl<'a> TransactionRecord<'a> {
             request_message_asked: transaction.request_message.is_asked_for(),
             callback_url: transaction.callback_url.as_ref().map(CallbackUrl::as_str),
             cancelled_by: transaction.cancelled_by.as_ref().map(OperatorName::as_str),
+            call_context: transaction.call_context.as_deref().map(CallContextRecord::new),
         }
     }
 
@@ -215,6 +231,7 @@ impl<'a> TransactionRecord<'a> {
             },
             callback_url: self.callback_url.map(callback_url).transpose()?,
             cancelled_by: self.cancelled_by.map(name).transpose()?,
+            call_context: self.call_context.map(|context| Box::new(context.into_model())),
         })
     }
 }
@@ -288,6 +305,26 @@ impl<'a> DetailRecord<'a> {
 
     fn into_model(self) -> Detail {
         Detail { label: self.label.into(), value: self.value.into() }
+    }
+}
+
+impl<'a> CallContextRecord<'a> {
+    fn new(context: &'a CallContext) -> Self {
+        Self {
+            language: context.language.as_deref(),
+            ip_address: context.ip_address.as_deref(),
+            user_agent: context.user_agent.as_deref(),
+            session_id: context.session_id.as_deref(),
+        }
+    }
+
+    fn into_model(self) -> CallContext {
+        CallContext {
+            language: self.language.map(Into::into),
+            ip_address: self.ip_address.map(Into::into),
+            user_agent: self.user_agent.map(Into::into),
+            session_id: self.session_id.map(Into::into),
+        }
     }
 }
 

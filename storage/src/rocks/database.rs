@@ -119,6 +119,28 @@ impl Database {
         Ok(rows)
     }
 
+    fn scan_back(
+        &self,
+        tier: ReadTier,
+        prefix: &Key,
+        before: Option<&Key>,
+        limit: usize,
+    ) -> RowResult<Vec<Row>> {
+        let mut options = read_options(tier);
+        options.set_iterate_range(PrefixRange(prefix.bytes()));
+        let mut rows = self.db.raw_iterator_cf_opt(self.family(prefix.family())?, options);
+        seek_before(&mut rows, before);
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some((key, row)) = rows.item()
+        {
+            found.push((Key::from_stored(prefix.family(), key), row.to_vec()));
+            rows.prev();
+        }
+        rows.status().map_err(|error| fault_of(&error))?;
+        Ok(found)
+    }
+
     fn walk(
         &self,
         mut options: ReadOptions,
@@ -151,6 +173,10 @@ impl Rows for Database {
     fn sealer(&self) -> Option<&Sealer> {
         self.sealer.as_deref()
     }
+
+    fn scan_back(&self, prefix: &Key, before: Option<&Key>, limit: usize) -> RowResult<Vec<Row>> {
+        Self::scan_back(self, ReadTier::All, prefix, before, limit)
+    }
 }
 
 impl Rows for InMemory<'_> {
@@ -165,6 +191,10 @@ impl Rows for InMemory<'_> {
     fn sealer(&self) -> Option<&Sealer> {
         self.0.sealer.as_deref()
     }
+
+    fn scan_back(&self, prefix: &Key, before: Option<&Key>, limit: usize) -> RowResult<Vec<Row>> {
+        self.0.scan_back(ReadTier::BlockCache, prefix, before, limit)
+    }
 }
 
 fn seek_behind(rows: &mut DBRawIterator<'_>, prefix: &Key, after: Option<&Key>) {
@@ -172,6 +202,14 @@ fn seek_behind(rows: &mut DBRawIterator<'_>, prefix: &Key, after: Option<&Key>) 
     rows.seek(after.bytes());
     if rows.key() == Some(after.bytes()) {
         rows.next();
+    }
+}
+
+fn seek_before(rows: &mut DBRawIterator<'_>, before: Option<&Key>) {
+    let Some(before) = before else { return rows.seek_to_last() };
+    rows.seek_for_prev(before.bytes());
+    if rows.key() == Some(before.bytes()) {
+        rows.prev();
     }
 }
 

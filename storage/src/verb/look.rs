@@ -9,7 +9,7 @@ use super::rows::RowResult;
 use super::table::Table;
 use crate::key::{IdempotencySpace, Key};
 use crate::record::LinkRecord;
-use crate::store::{Created, OpenPage};
+use crate::store::{Created, OpenPage, TransactionPage, TransactionQuery};
 
 /// Transactions on one page of the open ones, whatever the caller asks for.
 const OPEN_PAGE_MAX: usize = 10_000;
@@ -49,6 +49,52 @@ pub(crate) fn open_transactions(
     if may_have_more {
         page.next = keys.last().and_then(Key::as_open);
     }
+    Ok(page)
+}
+
+/// Rows looked at for one page of a list, so that a filter that fits little holds nobody up: such a page may have
+/// fewer items than asked for, or none, and still another behind it.
+const LIST_ROWS_MAX: usize = 1_000;
+
+/// Rows taken in one go.
+const LIST_STEP: usize = 128;
+
+/// One page of the transactions that a query is for, newest first.
+pub(crate) fn transactions(table: &Table<'_>, query: &TransactionQuery) -> RowResult<TransactionPage> {
+    let key = |id: &TransactionId| match &query.user {
+        Some(user) => Key::transaction_of_user(user, id),
+        None => Key::transaction(id),
+    };
+    let prefix = match &query.user {
+        Some(user) => Key::transactions_of_user(user),
+        None => Key::transactions(),
+    };
+    let limit = query.limit.clamp(1, LIST_ROWS_MAX);
+    let (mut page, mut rows_left, mut before) = (TransactionPage::default(), LIST_ROWS_MAX, query.before);
+    let back = |before: Option<TransactionId>, rows| {
+        table.keys_back(&prefix, before.as_ref().map(key).as_ref(), rows)
+    };
+    while page.transactions.len() < limit && rows_left > 0 {
+        let step = LIST_STEP.min(rows_left);
+        let keys = back(before, step)?;
+        rows_left -= keys.len();
+        for (id, is_there) in keys.iter().filter_map(|(key, is_there)| Some((key.trailing_id()?, *is_there)))
+        {
+            if page.transactions.len() == limit {
+                break;
+            }
+            let id = TransactionId::from_bytes(id);
+            before = Some(id);
+            if is_there && let Some(found) = table.transaction(&id)?.filter(|found| query.takes(found)) {
+                page.transactions.push(found);
+            }
+        }
+        if keys.len() < step && page.transactions.len() < limit {
+            return Ok(page);
+        }
+    }
+    let has_more = !back(before, 1)?.is_empty();
+    page.next = before.filter(|_| has_more);
     Ok(page)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::batch::Batch;
-use super::rows::{Row, RowResult, Rows};
+use super::rows::{Row, RowResult, Rows, end_of};
 use crate::key::Key;
 use crate::sealing::Sealer;
 
@@ -62,6 +62,18 @@ impl Rows for Overlay<'_> {
     fn is_unstored(&self, key: &Key) -> bool {
         self.changes.contains_key(key)
     }
+
+    fn scan_back(&self, prefix: &Key, before: Option<&Key>, limit: usize) -> RowResult<Vec<Row>> {
+        let end = end_of(prefix, before);
+        let behind = self.changes.range::<Key, _>(..&*end).rev();
+        let changed: Vec<_> = behind.take_while(|(key, _)| key.starts_with(prefix)).collect();
+        let hidden_max = changed.iter().filter(|(_, change)| change.is_none()).count();
+        let base = self.base.scan_back(prefix, before, limit.saturating_add(hidden_max))?;
+        let mut merged: Changes = base.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        merged.extend(changed.into_iter().map(|(key, change)| (key.clone(), change.clone())));
+        let present = merged.into_iter().rev().filter_map(|(key, change)| change.map(|value| (key, value)));
+        Ok(present.take(limit).collect())
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +116,21 @@ mod tests {
         assert_eq!(scan(None, 10), [2, 3, 4, 5]);
         assert_eq!(scan(None, 2), [2, 3]);
         assert_eq!(scan(Some(3), 10), [4, 5]);
+    }
+
+    #[test]
+    fn a_scan_back_does_the_same_from_the_end() {
+        let base = base();
+        let overlay = overlay(&base);
+        let scan = |before: Option<u64>, limit| {
+            deadlines(
+                overlay.scan_back(&Key::all_open(), before.map(place).as_ref(), limit).expect("in memory"),
+            )
+        };
+        assert_eq!(scan(None, 10), [5, 4, 3, 2]);
+        assert_eq!(scan(None, 2), [5, 4]);
+        assert_eq!(scan(Some(4), 10), [3, 2]);
+        assert_eq!(scan(Some(3), 10), [2]);
     }
 
     #[test]

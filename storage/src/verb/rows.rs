@@ -45,6 +45,10 @@ pub(crate) trait Rows {
     /// The first `limit` rows whose keys begin with `prefix` and, if given, come behind `after`.
     fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> RowResult<Vec<Row>>;
 
+    /// The last `limit` rows whose keys begin with `prefix` and, if given, come before `before`, from the last to
+    /// the first.
+    fn scan_back(&self, prefix: &Key, before: Option<&Key>, limit: usize) -> RowResult<Vec<Row>>;
+
     /// What opens sealed rows; `None` where nothing is sealed.
     fn sealer(&self) -> Option<&Sealer> {
         None
@@ -54,6 +58,11 @@ pub(crate) trait Rows {
     fn is_unstored(&self, _key: &Key) -> bool {
         false
     }
+}
+
+/// Where a scan back begins in a map: before `before`, else behind all keys of the prefix.
+pub(crate) fn end_of<'k>(prefix: &Key, before: Option<&'k Key>) -> std::borrow::Cow<'k, Key> {
+    before.map_or_else(|| std::borrow::Cow::Owned(prefix.behind_all()), std::borrow::Cow::Borrowed)
 }
 
 /// Rows in a map, as the memory back end and tests keep them.
@@ -66,6 +75,13 @@ impl Rows for std::collections::BTreeMap<Key, Vec<u8>> {
         let from = std::ops::Bound::Included(prefix);
         let start = after.map_or(from, std::ops::Bound::Excluded);
         let rows = self.range::<Key, _>((start, std::ops::Bound::Unbounded));
+        let matching = rows.take_while(|(key, _)| key.starts_with(prefix)).take(limit);
+        Ok(matching.map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
+    fn scan_back(&self, prefix: &Key, before: Option<&Key>, limit: usize) -> RowResult<Vec<Row>> {
+        let end = end_of(prefix, before);
+        let rows = self.range::<Key, _>(..&*end).rev();
         let matching = rows.take_while(|(key, _)| key.starts_with(prefix)).take(limit);
         Ok(matching.map(|(key, value)| (key.clone(), value.clone())).collect())
     }

@@ -131,6 +131,22 @@ impl<'r> Table<'r> {
         Ok(rows)
     }
 
+    /// The last keys that begin with `prefix` and come before `before`, newest first, each with whether its row has
+    /// not expired. Fewer than `limit` are all there are.
+    pub(crate) fn keys_back(
+        &self,
+        prefix: &Key,
+        before: Option<&Key>,
+        limit: usize,
+    ) -> RowResult<Vec<(Key, bool)>> {
+        let rows = self.rows.scan_back(prefix, before, limit)?;
+        let looked_at = rows.into_iter().map(|(key, row)| {
+            let is_there = self.open(&key, &row, |_| Ok(()))?.is_some();
+            Ok((key, is_there))
+        });
+        looked_at.collect()
+    }
+
     /// A transaction, while it is pending with the marks of its pushes, which stand in a row of their own.
     pub(crate) fn transaction(&self, id: &TransactionId) -> RowResult<Option<Transaction>> {
         let found = self.read(&Key::transaction(id), |payload| {

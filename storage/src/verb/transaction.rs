@@ -30,6 +30,7 @@ pub(crate) fn create(table: &Table<'_>, new: &NewTransaction, batch: &mut Batch)
     }
     put(batch, transaction, table.retention);
     batch.audit(AuditEvent::started(transaction));
+    list(batch, transaction, table.retention);
     batch.put(Key::open(transaction.expires_at, &transaction.id), Expiry::Never, &EmptyRecord {});
     for (device_id, challenge) in challenges {
         put_challenge(batch, transaction.id, device_id, challenge, transaction.expires_at);
@@ -151,6 +152,7 @@ pub(crate) fn amend(table: &Table<'_>, amended: &Transaction, batch: &mut Batch)
 fn put_final(batch: &mut Batch, stored: &TransactionHead, ended: &Transaction, table: &Table<'_>) {
     put(batch, &with_counters_kept(ended, stored), table.retention);
     batch.audit(AuditEvent::ended(ended));
+    list(batch, ended, table.retention);
     batch.delete(Key::open(stored.expires_at(), &ended.id));
     if let Some(owed) = owed_by(ended) {
         callback::owe(batch, &owed, owed.owed_at);
@@ -167,6 +169,12 @@ fn put(batch: &mut Batch, transaction: &Transaction, retention: Retention) {
         expiry(transaction, retention),
         &TransactionRecord::new(transaction),
     );
+}
+
+/// Its place among those of its user, kept as long as its record.
+fn list(batch: &mut Batch, transaction: &Transaction, retention: Retention) {
+    let key = Key::transaction_of_user(&transaction.user, &transaction.id);
+    batch.put(key, expiry(transaction, retention), &EmptyRecord {});
 }
 
 /// A pending transaction stays, however long the server was down: its outcome is still owed. A final one outlives

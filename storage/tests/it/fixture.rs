@@ -100,6 +100,7 @@ pub fn transaction(salt: u64) -> Transaction {
         cancelled_by: None,
         request_message: RequestMessage::NotAsked,
         callback_url: None,
+        call_context: None,
     }
 }
 

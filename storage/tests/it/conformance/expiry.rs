@@ -1,7 +1,7 @@
 //! Retention: a reader treats an expired row as absent, whether or not it is still on the disk.
 
 use tocsin_model::{DurationMs, State};
-use tocsin_storage::{Created, EnrollmentOpened};
+use tocsin_storage::{Created, EnrollmentOpened, TransactionQuery};
 
 use super::Bench;
 use crate::fixture::*;
@@ -11,7 +11,13 @@ pub async fn a_final_transaction_is_readable_until_its_retention_ends(bench: Ben
     let _ = bench.store.end(ended(transaction(1), State::Accepted)).await.expect("stored");
     bench.clock.advance(DurationMs::new(RETENTION.transaction.get() - 1));
     assert!(bench.store.transaction(transaction_id(1)).await.expect("read").is_some());
+    let listed = async || {
+        let query = TransactionQuery { user: Some(user(1)), limit: 10, ..TransactionQuery::default() };
+        bench.store.transactions(query).await.expect("read").transactions.len()
+    };
+    assert_eq!(listed().await, 1);
     bench.clock.advance(DurationMs::new(1));
+    assert_eq!(listed().await, 0);
     assert_eq!(bench.store.transaction(transaction_id(1)).await.expect("read"), None);
     assert_eq!(bench.store.create(new_transaction(1)).await.expect("answered"), Created::New);
 }

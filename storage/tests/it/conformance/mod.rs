@@ -104,7 +104,11 @@ conformance! {
         open_transactions_come_in_the_order_of_their_deadlines,
         a_final_transaction_is_not_open,
         a_record_that_a_phone_has_left_is_kept,
-        an_amended_record_stands_only_over_an_older_pending_one_with_the_same_counters;
+        an_amended_record_stands_only_over_an_older_pending_one_with_the_same_counters,
+        transactions_of_a_user_are_listed_newest_first,
+        a_list_is_filtered_by_client_and_by_the_word_of_the_state,
+        a_list_comes_in_pages_that_lead_on_to_its_end,
+        a_list_that_fits_little_is_looked_through_in_bounded_steps;
     challenge:
         challenges_are_created_with_their_transaction,
         the_first_challenge_for_a_key_stands,

@@ -1,7 +1,7 @@
 //! Transactions.
 
-use tocsin_model::{DeliveryStatus, FailureReason, Recipient, State, Transaction};
-use tocsin_storage::{Amended, Attempted, Created, Ended};
+use tocsin_model::{DeliveryStatus, FailureReason, Recipient, State, StateWord, Transaction, TransactionId};
+use tocsin_storage::{Amended, Attempted, Created, Ended, NewTransaction, TransactionQuery};
 
 use super::Bench;
 use crate::fixture::*;
@@ -196,4 +196,82 @@ pub async fn an_amended_record_stands_only_over_an_older_pending_one_with_the_sa
     let _ = bench.store.end(over.clone()).await.expect("stored");
     let late = bench.store.amend(Transaction { revision: 9, ..left }).await.expect("answered");
     assert_eq!(late, Amended::Lost(Box::new(over)));
+}
+
+fn of_user(salt: u64) -> TransactionQuery {
+    TransactionQuery { user: Some(user(salt)), limit: 10, ..TransactionQuery::default() }
+}
+
+async fn listed(bench: &Bench, query: TransactionQuery) -> Vec<TransactionId> {
+    let page = bench.store.transactions(query).await.expect("read");
+    page.transactions.iter().map(|transaction| transaction.id).collect()
+}
+
+async fn create_of_user(bench: &Bench, salts: impl IntoIterator<Item = u64>) {
+    for salt in salts {
+        let transaction = Transaction { user: user(1), ..transaction(salt) };
+        let _ = bench
+            .store
+            .create(NewTransaction { transaction, ..new_transaction(salt) })
+            .await
+            .expect("stored");
+    }
+}
+
+pub async fn transactions_of_a_user_are_listed_newest_first(bench: Bench) {
+    create_of_user(&bench, [2, 1, 3]).await;
+    let _ = bench.store.create(new_transaction(11)).await.expect("stored");
+    assert_eq!(listed(&bench, of_user(1)).await, [3, 2, 1].map(transaction_id));
+    assert_eq!(listed(&bench, of_user(11)).await, [transaction_id(11)]);
+    assert_eq!(listed(&bench, of_user(2)).await, []);
+    let all = TransactionQuery { limit: 10, ..TransactionQuery::default() };
+    assert_eq!(listed(&bench, all).await, [11, 3, 2, 1].map(transaction_id));
+}
+
+pub async fn a_list_is_filtered_by_client_and_by_the_word_of_the_state(bench: Bench) {
+    create_of_user(&bench, 1..4).await;
+    let failed =
+        ended(Transaction { user: user(1), ..transaction(2) }, State::Failed(FailureReason::NoDevice));
+    let _ = bench.store.end(failed).await.expect("stored");
+    for (word, salts) in [("pending", &[3, 1][..]), ("failed", &[2]), ("accepted", &[])] {
+        let query = TransactionQuery { state: StateWord::parse(word), ..of_user(1) };
+        let expected: Vec<_> = salts.iter().copied().map(transaction_id).collect();
+        assert_eq!(listed(&bench, query).await, expected, "{word}");
+    }
+    for (client, count) in [("portal", 3), ("other", 0)] {
+        let query = TransactionQuery { client: client.parse().ok(), ..of_user(1) };
+        assert_eq!(listed(&bench, query).await.len(), count, "{client}");
+    }
+}
+
+pub async fn a_list_comes_in_pages_that_lead_on_to_its_end(bench: Bench) {
+    create_of_user(&bench, 1..6).await;
+    for user in [Some(user(1)), None] {
+        let (mut before, mut seen) = (None, Vec::new());
+        for _ in 0..9 {
+            let query =
+                TransactionQuery { user: user.clone(), before, limit: 2, ..TransactionQuery::default() };
+            let page = bench.store.transactions(query).await.expect("read");
+            assert!(page.transactions.len() <= 2);
+            seen.extend(page.transactions.iter().map(|transaction| transaction.id));
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(before, None);
+        assert_eq!(seen, [5, 4, 3, 2, 1].map(transaction_id));
+    }
+}
+
+pub async fn a_list_that_fits_little_is_looked_through_in_bounded_steps(bench: Bench) {
+    create_of_user(&bench, 1..1_203).await;
+    let accepted = ended(Transaction { user: user(1), ..transaction(1) }, State::Accepted);
+    let _ = bench.store.end(accepted).await.expect("stored");
+    let query = TransactionQuery { state: StateWord::parse("accepted"), ..of_user(1) };
+    let first = bench.store.transactions(query.clone()).await.expect("read");
+    assert_eq!((first.transactions.len(), first.next), (0, Some(transaction_id(203))));
+    let second =
+        bench.store.transactions(TransactionQuery { before: first.next, ..query }).await.expect("read");
+    assert_eq!((second.transactions.len(), second.next), (1, None));
 }

@@ -9,7 +9,7 @@ use tocsin_model::{
 use tocsin_storage::{
     Amended, Attempted, CallbackList, CallbackSettled, CallbackVerdict, Created, DeviceChanged, Ended,
     Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, PushTargetVerdict, Redelivered,
-    Registered, Revoked, Store, callback_host,
+    Registered, Revoked, Store, TransactionQuery, callback_host,
 };
 
 use super::NAMES;
@@ -512,6 +512,7 @@ impl Model {
             assert_eq!(stored.as_ref(), self.enrollments.get(&name));
             assert_eq!(store.enrollment_by_code(code_hash(name)).await.expect("read"), stored);
             self.compare_devices_of(store, &user(name)).await;
+            self.compare_transactions_of(store, &user(name)).await;
         }
         for (name, device) in &self.devices {
             assert_eq!(store.device(device_id(*name)).await.expect("read").as_ref(), Some(device));
@@ -527,6 +528,15 @@ impl Model {
         let listed = store.devices_of(owner).await.expect("read");
         let newest_first = self.devices.values().rev().filter(|device| device.user == *owner);
         assert_eq!(listed.iter().collect::<Vec<_>>(), newest_first.collect::<Vec<_>>());
+    }
+
+    async fn compare_transactions_of(&self, store: &impl Store, owner: &User) {
+        let query =
+            TransactionQuery { user: Some(owner.clone()), limit: 1_000, ..TransactionQuery::default() };
+        let page = store.transactions(query).await.expect("read");
+        let newest_first = self.transactions.keys().rev().filter_map(|name| self.seen(*name));
+        let expected: Vec<Transaction> = newest_first.filter(|known| known.user == *owner).collect();
+        assert_eq!((page.transactions, page.next), (expected, None));
     }
 
     async fn compare_open(&self, store: &impl Store) {

@@ -1,0 +1,45 @@
+//! `GET /v1/users/{user}/methods`: which of the client's types would reach this user now.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use serde::Serialize;
+use tocsin_config::Right;
+use tocsin_engine::UsableType;
+use tocsin_model::DeviceId;
+
+use super::caller::Caller;
+use super::user::user_of_path;
+use crate::door::{DoorState, Query, Reply, private_json, segment};
+
+#[derive(Serialize)]
+struct MethodList<'a> {
+    items: Vec<MethodView<'a>>,
+}
+
+#[derive(Serialize)]
+struct MethodView<'a> {
+    r#type: &'a str,
+    method: &'static str,
+    device_ids: Vec<String>,
+}
+
+impl<'a> MethodView<'a> {
+    fn of(usable: &'a UsableType) -> Self {
+        Self {
+            r#type: usable.type_name.as_str(),
+            method: usable.method.as_str(),
+            device_ids: usable.device_ids.iter().map(DeviceId::to_string).collect(),
+        }
+    }
+}
+
+/// `GET /v1/users/{user}/methods`
+pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply {
+    let caller = Caller::with_right(&state, &request, Right::Transactions)?;
+    let query = Query::parse(request.query_string(), &["realm"])?;
+    let user = user_of_path(&caller, &segment(&request, 2)?, query.text("realm"))?;
+    let usable = state.handle.usable_types(&caller.id, &user).await?;
+    let items = usable.iter().map(MethodView::of).collect();
+    Ok(private_json(StatusCode::OK, &MethodList { items }))
+}
