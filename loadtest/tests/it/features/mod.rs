@@ -8,8 +8,10 @@ mod content;
 mod delivery;
 mod doors;
 mod operations;
+mod portal;
 #[allow(dead_code, reason = "one fixture for many tests, each of which uses its part")]
 pub mod scene;
 mod server_keys;
+mod waiting;
 
 use scene::Scene;

@@ -1,0 +1,120 @@
+//! Thousands of held calls beside quick ones.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tocsin_loadtest::PhoneKind;
+use tocsin_model::TransactionId;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::Scene;
+use super::scene::CATALOGUE;
+use crate::ALONE;
+
+/// Callers that wait.
+const WAITERS: usize = 5_000;
+
+/// How many of them for one transaction; the bound is 8.
+const WAITERS_OF_A_TRANSACTION: usize = 8;
+
+/// Transactions of one user; the bound is 10.
+const TRANSACTIONS_OF_A_USER: usize = 10;
+
+/// Most memory of one waiter: its connection with the buffers of the HTTP library, its call and its place in the
+/// engine. The measured figure is printed.
+const WAITER_BYTES_MAX: u64 = 48 * 1_024;
+
+/// Quick calls whose median is compared.
+const STATUS_CALLS: usize = 200;
+
+/// How much slower the median of quick calls may be while all wait; idle connections cost a server nothing, so the
+/// rest is the noise of a busy machine.
+const SLOWER_MAX: f64 = 3.0;
+
+/// Below this a ratio of medians says nothing.
+const MEDIAN_FLOOR: Duration = Duration::from_millis(2);
+
+/// Longest time until all are there.
+const READY_DEADLINE: Duration = Duration::from_secs(120);
+
+/// The median time of a status call.
+async fn median_status(scene: &Scene, id: TransactionId) -> Duration {
+    let mut times = Vec::with_capacity(STATUS_CALLS);
+    for _ in 0..STATUS_CALLS {
+        let begun = Instant::now();
+        scene.portal("GET", &format!("/v1/transactions/{id}"), None).await.expect(200);
+        times.push(begun.elapsed());
+    }
+    times.sort_unstable();
+    times[STATUS_CALLS / 2]
+}
+
+async fn wait_for(scene: &Scene, address: SocketAddr, id: TransactionId) -> TcpStream {
+    let credentials = scene.installation.credentials();
+    let pair = STANDARD.encode(format!("{}:{}", credentials.client_id, credentials.secret));
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    let call = format!(
+        "GET /v1/transactions/{id}?wait_s=300 HTTP/1.1\r\nhost: x\r\nauthorization: Basic {pair}\r\n\r\n"
+    );
+    stream.write_all(call.as_bytes()).await.expect("sent");
+    stream
+}
+
+async fn until_waiting(scene: &Scene, count: usize) {
+    let begun = Instant::now();
+    let line = format!("tocsin_waiters {count}");
+    loop {
+        let metrics = scene.ops("GET", "/metrics", None, None).await.reply.body;
+        if String::from_utf8_lossy(&metrics).lines().any(|found| found == line) {
+            return;
+        }
+        assert!(begun.elapsed() < READY_DEADLINE, "never {line}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Five thousand calls held at the door: quick calls stay quick, and each waiter costs what is known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_086_wait_policy() {
+    let _alone = ALONE.lock().await;
+    let scene = Scene::of(&CATALOGUE.replace("[types.login]", "[types.login]\nttl_s = 3600")).await;
+    let address: SocketAddr =
+        scene.installation.portal_url().trim_start_matches("http://").parse().expect("an address");
+    let transactions = WAITERS.div_ceil(WAITERS_OF_A_TRANSACTION);
+    let mut ids = Vec::with_capacity(transactions);
+    let mut phones = Vec::new();
+    for user in 0..transactions.div_ceil(TRANSACTIONS_OF_A_USER) {
+        let user = format!("user-{user}");
+        phones.push(scene.enrol(PhoneKind::Iphone, &user).await);
+        for _ in 0..TRANSACTIONS_OF_A_USER.min(transactions - ids.len()) {
+            ids.push(scene.begin("login", &user).await);
+        }
+    }
+    let alone = median_status(&scene, ids[0]).await;
+    let bytes_before = scene.server().resident_bytes().expect("the memory");
+    let mut waiting = Vec::with_capacity(WAITERS);
+    for number in 0..WAITERS {
+        waiting.push(wait_for(&scene, address, ids[number / WAITERS_OF_A_TRANSACTION]).await);
+    }
+    until_waiting(&scene, WAITERS).await;
+    let bytes = scene.server().resident_bytes().expect("the memory").saturating_sub(bytes_before);
+    let each = bytes / WAITERS as u64;
+    let among = median_status(&scene, ids[0]).await;
+    println!(
+        "{WAITERS} waiters: {each} bytes each; median of a status call {alone:?} alone, {among:?} among them"
+    );
+    assert!(each <= WAITER_BYTES_MAX, "{each} bytes");
+    let slower = among.as_secs_f64() / alone.max(MEDIAN_FLOOR).as_secs_f64();
+    assert!(slower <= SLOWER_MAX, "{slower:.2} times slower");
+    // Those who wait are told, and those who hang up give their places back.
+    let path = format!("/v1/transactions/{}", ids[0]);
+    scene.portal("DELETE", &path, None).await.expect(200);
+    let mut told = [0; 1_024];
+    let read = waiting[0].read(&mut told).await.expect("a reply");
+    assert!(String::from_utf8_lossy(&told[..read]).starts_with("HTTP/1.1 200"), "{read} bytes");
+    drop(waiting);
+    until_waiting(&scene, 0).await;
+}
