@@ -403,6 +403,25 @@ fn the_last_wrong_try_fails_it() {
 }
 
 #[test]
+fn row_057_ttl_covers_attempts() {
+    for (offset, counts) in [(-1_i64, true), (0, false), (1, false)] {
+        let now = UnixMs::new(EXPIRES.get().checked_add_signed(offset).expect("a time"));
+        let mut machine = open_machine(1);
+        let tried = machine.step(Event::TriedWrong { caller: CallerId(2) }, now);
+        let counted = tried.iter().any(|effect| matches!(effect, Effect::Attempt { .. }));
+        assert_eq!(counted, counts, "{offset} ms");
+        assert_eq!(ended_as(&tried), (!counts).then_some(State::Timeout), "{offset} ms");
+    }
+    // A try moves the deadline by nothing: a right answer behind it is late.
+    let mut machine = open_machine(1);
+    machine.step(Event::TriedWrong { caller: CallerId(2) }, UnixMs::new(EXPIRES.get() - 1));
+    machine.step(Event::Written(WriteOutcome::Stored), UnixMs::new(EXPIRES.get() - 1));
+    assert_eq!((machine.transaction().expires_at, machine.transaction().attempts.used), (EXPIRES, 1));
+    let late = Event::Answered { caller: CallerId(3), answer: answer(1, Decision::Accept) };
+    assert_eq!(ended_as(&machine.step(late, EXPIRES)), Some(State::Timeout));
+}
+
+#[test]
 fn a_mark_never_carries_an_old_counter_past_a_try_in_flight() {
     let mut machine = open_machine(1);
     machine.step(Event::TriedWrong { caller: CallerId(2) }, CREATED);
