@@ -64,6 +64,35 @@ async fn row_011_types_required() {
     assert!(scene.world.apns.pushes().records().is_empty());
 }
 
+/// Several phones of one user and app: all are listed, the one that is named is pushed, and a type that asks names all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_015_mode_multiple() {
+    let catalogue = CATALOGUE
+        .replace("[apps.bank.ios]", "[apps.bank]\nmode = \"multiple\"\n[apps.bank.ios]")
+        .replace("[types.payment]", "[types.payment]\ndevice_choice = \"ask\"");
+    let scene = Scene::of(&catalogue).await;
+    let first = scene.enrol(PhoneKind::Iphone, "alice").await;
+    let mut second = scene.enrol(PhoneKind::Iphone, "alice").await;
+    let listed = scene.portal("GET", "/v1/users/alice/devices", None).await.expect(200);
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(2), "{listed}");
+    let pay = |more: Value| {
+        let mut body = json!({"type": "payment", "user": "alice"});
+        more.as_object().expect("an object").iter().for_each(|(name, value)| body[name] = value.clone());
+        body
+    };
+    let asked = scene.portal("POST", "/v1/transactions", Some(&pay(json!({})))).await;
+    let asked = asked.expect_problem(422, "device_required");
+    let ids: Vec<&Value> =
+        asked["devices"].as_array().expect("devices").iter().map(|one| &one["device_id"]).collect();
+    assert_eq!(ids, [&json!(second.device_id().to_string()), &json!(first.device_id().to_string())]);
+    assert!(scene.world.apns.pushes().records().is_empty());
+    let named = start(&scene, pay(json!({"device_id": second.device_id().to_string()}))).await;
+    assert_eq!(second.next_push(SOON).await.expect("a push").to_string(), id_of(&named));
+    assert_eq!(scene.world.apns.pushes().records().len(), 1);
+    // A type that does not ask reaches both.
+    assert_eq!(start(&scene, login()).await["delivery"].as_array().map(Vec::len), Some(2));
+}
+
 /// A network that took the push has relayed it; that the phone has it is known only once the phone asks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_044_fire_and_forget_truth() {
@@ -338,11 +367,11 @@ async fn row_099_one_time_answer() {
     let id = id_of(&begun);
     for answer in [&first, &first, &sign(Decision::Decline)] {
         let reply = phone.phone.send_answer(id, answer).await.expect("a reply");
-        assert_eq!((u16::from(reply.status), &reply.body["state"]), (200, &json!("declined")));
+        assert_eq!((reply.status, &reply.body["state"]), (200, &json!("declined")));
     }
     let ended = view(&scene, id).await;
     let refused = phone.phone.send_answer(id, &other).await.expect("a reply");
-    assert_eq!((u16::from(refused.status), &refused.body["code"]), (409, &json!("transaction_final")));
+    assert_eq!((refused.status, &refused.body["code"]), (409, &json!("transaction_final")));
     assert_eq!(view(&scene, id).await, ended);
 }
 
