@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tocsin_model::{AppVersion, CallbackUrl, DurationMs, KeyUse, PushEnvironment};
 
-use crate::callbacks::{BasicCredentials, CallbackEntry, Callbacks, ClientCallbacks, network};
+use crate::callbacks::{BasicCredentials, CallbackEntry, Callbacks, ClientCallbacks};
 use crate::check::{PLATFORMS, defaults};
 use crate::dump::Effective;
 use crate::networks::Networks;
@@ -173,7 +173,7 @@ fn client_callbacks(client: &Table<'_>) -> Result<ClientCallbacks, Unfit> {
     Ok(ClientCallbacks {
         webhook_secrets,
         allow_list: client.flag("callback_allow_list")?,
-        networks: client.list("callback_networks", network)?,
+        networks: client.list("callback_networks", |text| text.parse().ok())?,
         entries: entries
             .map(|path| callback_entry(&Table { settings: client.settings, path }))
             .collect::<Result<_, _>>()?,

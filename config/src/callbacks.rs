@@ -1,7 +1,6 @@
 //! How callbacks are delivered, and what each client may ask for. Part of the typed configuration.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -130,12 +129,6 @@ impl PartialEq for BasicCredentials {
 
 impl Eq for BasicCredentials {}
 
-/// Reads a network in CIDR form, or one address.
-pub(crate) fn network(text: &str) -> Option<IpNet> {
-    let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
-    text.parse::<IpNet>().ok().or_else(address).map(|network| network.trunc())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,14 +145,5 @@ mod tests {
         }
         let shown = format!("{:?}", WebhookSecret::parse(&secret(24)));
         assert!(!shown.contains('7'), "{shown}");
-    }
-
-    #[test]
-    fn a_network_is_a_cidr_or_an_address() {
-        assert_eq!(network("10.1.2.3/8").map(|network| network.to_string()).as_deref(), Some("10.0.0.0/8"));
-        assert_eq!(network("::1").map(|network| network.to_string()).as_deref(), Some("::1/128"));
-        for bad in ["", "10.0.0.0/33", "bank.example", "10.0.0"] {
-            assert!(network(bad).is_none(), "{bad}");
-        }
     }
 }

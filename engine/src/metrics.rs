@@ -422,7 +422,11 @@ impl Metrics {
         for result in BACKUP_RESULTS {
             self.backups.with_label_values(&[result]);
         }
-        for actor in ["transaction", "provider", "driver"] {
+        let faults = CallbackFault::ALL.iter().map(|fault| fault.as_str());
+        for result in faults.chain(["delivered"]) {
+            self.callback_tries.with_label_values(&[result]);
+        }
+        for actor in ["transaction", "provider", "driver", "callback", "callback_try"] {
             self.actor_faults.with_label_values(&[actor]);
         }
     }

@@ -152,6 +152,14 @@ fn a_value_that_is_not_allowed_is_422_and_named() {
             (json!({"ttl_s": -1}), "ttl_s"),
             (json!({"ttl_s": 61}), "ttl_s"),
             (json!({"ttl_s": u64::MAX}), "ttl_s"),
+            (json!({"callback_url": "http://portal.example/done"}), "callback_url"),
+            (json!({"callback_url": "https://portal.example/#done"}), "callback_url"),
+            (
+                json!({"callback_url": format!("https://portal.example/{}", "a".repeat(1_024))}),
+                "callback_url",
+            ),
+            // Well formed, but this client has no webhook secret.
+            (json!({"callback_url": "https://portal.example/done"}), "callback_url"),
         ] {
             println!("{changes}");
             bank.start(&start_with(&changes)).await.expect_problem(422, "invalid_field", Some(field));
