@@ -478,9 +478,10 @@ fn where_the_user_calls_from_is_one_more_field() {
 
 #[test]
 fn a_url_to_call_back_is_one_more_field() {
-    let plain = payload(&TransactionRecord::new(&transaction()));
+    let uncalled = Transaction { cancelled_by: None, ..transaction() };
+    let plain = payload(&TransactionRecord::new(&uncalled));
     let url = CallbackUrl::parse("https://a").expect("valid");
-    let calling = Transaction { callback_url: Some(url), ..transaction() };
+    let calling = Transaction { callback_url: Some(url), ..uncalled };
     let written = payload(&TransactionRecord::new(&calling));
     let added = format!("181c69{}", hex(b"https://a"));
     assert_eq!(hex(&written)[2..], format!("{}{added}", &hex(&plain)[2..]));
