@@ -205,8 +205,8 @@ fn realm(table: &Table<'_>) -> Result<Realm, Unfit> {
 fn authentication_type(table: &Table<'_>) -> Result<AuthenticationType, Unfit> {
     Ok(AuthenticationType {
         time_to_live: table.is_set("ttl_s").then(|| table.seconds("ttl_s")).transpose()?,
-        default_title: table.text("default_title")?,
-        default_message: table.text("default_message")?,
+        default_title: table.text("default_title")?.into(),
+        default_message: table.text("default_message")?.into(),
         message_characters_max: table.count("message_max")?,
         apps: table.list("apps", |text| text.parse().ok())?,
         keys: table.list("keys", KeyUse::parse)?,

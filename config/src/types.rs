@@ -230,9 +230,9 @@ pub struct AuthenticationType {
     /// Longest life of a transaction; `None` takes the realm's.
     pub time_to_live: Option<DurationMs>,
     /// The title when the portal gives none.
-    pub default_title: String,
+    pub default_title: Arc<str>,
     /// The message when the portal gives none.
-    pub default_message: String,
+    pub default_message: Arc<str>,
     /// Longest message in characters.
     pub message_characters_max: usize,
     /// Whose phones may answer; empty means every app.

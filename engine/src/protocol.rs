@@ -46,9 +46,9 @@ pub enum PushContent {
     /// Ask for an answer, with title and message in clear, because the type says so.
     AskInClear {
         /// The title.
-        title: Box<str>,
+        title: Arc<str>,
         /// The message.
-        message: Box<str>,
+        message: Arc<str>,
     },
     /// Another phone was enrolled for the same user and app. It names no transaction.
     DeviceAdded,

@@ -180,8 +180,10 @@ fn content(fields: &Fields<'_>, configured: Option<&AuthenticationType>) -> Resu
         configured.map_or(ContentLimits::MESSAGE_CHARACTERS_DEFAULT, |kind| kind.message_characters_max);
     let secure_message_max = ContentLimits::SECURE_MESSAGE_CHARACTERS_MAX;
     Ok(Content {
-        title: text(fields, "title", ContentLimits::TITLE_CHARACTERS_MAX, Lines::One)?.unwrap_or_default(),
-        message: text(fields, "message", message_max, Lines::Many)?.unwrap_or_default(),
+        title: text(fields, "title", ContentLimits::TITLE_CHARACTERS_MAX, Lines::One)?
+            .unwrap_or_default()
+            .into(),
+        message: text(fields, "message", message_max, Lines::Many)?.unwrap_or_default().into(),
         secure_message: text(fields, "secure_message", secure_message_max, Lines::Many)?,
         details: details(fields)?,
         hidden_details: hidden_details(fields)?,

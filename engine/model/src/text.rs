@@ -1,5 +1,7 @@
 //! What the user is shown, and what the phone's signature covers.
 
+use std::sync::Arc;
+
 /// A labelled line of a challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Detail {
@@ -12,10 +14,10 @@ pub struct Detail {
 /// The texts of a transaction, fixed before it is stored; never sent in clear in a push unless its type says so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
-    /// The title, at most 100 characters.
-    pub title: Box<str>,
-    /// The message, at most the type's `message_max` characters.
-    pub message: Box<str>,
+    /// The title, at most 100 characters; one text for all transactions that take the type's default.
+    pub title: Arc<str>,
+    /// The message, at most the type's `message_max` characters; shared in the same way.
+    pub message: Arc<str>,
     /// A longer text for the challenge only, at most 4,000 characters.
     pub secure_message: Option<Box<str>>,
     /// Labelled lines.

@@ -345,10 +345,10 @@ fn recipient(eligible: &Eligible) -> Result<Recipient, Problem> {
 fn content(request: &StartRequest, kind: &AuthenticationType) -> Content {
     let mut content = request.content.clone();
     if content.title.is_empty() {
-        content.title = kind.default_title.as_str().into();
+        content.title = Arc::clone(&kind.default_title);
     }
     if content.message.is_empty() {
-        content.message = kind.default_message.as_str().into();
+        content.message = Arc::clone(&kind.default_message);
     }
     content
 }

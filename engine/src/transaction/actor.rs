@@ -29,8 +29,8 @@ pub(crate) struct TransactionActor {
     permit: Option<Permit>,
     /// Who waits for it to be stored; `None` for one that was read from its record.
     starter: Option<oneshot::Sender<Reply>>,
-    /// What the start brought; used up by the create and the first pushes.
-    opening: Opening,
+    /// What the start brought; let go of after the first pushes.
+    opening: Option<Box<Opening>>,
     callers: Vec<(CallerId, oneshot::Sender<Reply>)>,
     next_caller: u32,
     timer: Option<SpawnHandle>,
@@ -69,8 +69,8 @@ impl TransactionActor {
         surroundings: Arc<Surroundings>,
     ) -> Self {
         let (starter, opening) = match beginning {
-            Beginning::Start { opening, reply } => (Some(reply), opening),
-            Beginning::Revival => (None, Opening::default()),
+            Beginning::Start { opening, reply } => (Some(reply), Some(Box::new(opening))),
+            Beginning::Revival => (None, None),
         };
         Self {
             machine: Machine::new(transaction),
@@ -124,11 +124,11 @@ impl TransactionActor {
     }
 
     fn create(&mut self, transaction: &Arc<Transaction>, context: &mut Context<Self>) {
-        let new = NewTransaction {
-            transaction: Transaction::clone(transaction),
-            idempotency: self.opening.idempotency.take(),
-            challenges: std::mem::take(&mut self.opening.challenges),
-        };
+        let opening = self.opening.as_deref_mut();
+        let (idempotency, challenges) = opening.map_or_else(Default::default, |opening| {
+            (opening.idempotency.take(), std::mem::take(&mut opening.challenges))
+        });
+        let new = NewTransaction { transaction: Transaction::clone(transaction), idempotency, challenges };
         let pending = self.surroundings.store.create(new);
         context.spawn(pending.into_actor(self).map(|created, actor, context| {
             let event = match created {
@@ -172,14 +172,20 @@ impl TransactionActor {
         }));
     }
 
+    /// The push address that the start has read already.
+    fn take_target(&mut self, device_id: DeviceId) -> Option<Target> {
+        let targets = &mut self.opening.as_deref_mut()?.targets;
+        let index = targets.iter().position(|(known, _)| *known == device_id)?;
+        let (_, target) = targets.swap_remove(index);
+        if targets.is_empty() {
+            // Gives the memory back: the transaction waits for its user from here on.
+            self.opening = None;
+        }
+        Some(target)
+    }
+
     fn push(&mut self, device_id: DeviceId, context: &mut Context<Self>) {
-        let targets = &mut self.opening.targets;
-        if let Some(index) = targets.iter().position(|(known, _)| *known == device_id) {
-            let (_, target) = targets.swap_remove(index);
-            if targets.is_empty() {
-                // Gives the memory back: the transaction waits for its user from here on.
-                *targets = Vec::new();
-            }
+        if let Some(target) = self.take_target(device_id) {
             return self.push_to(device_id, Some(target), context);
         }
         let store = Arc::clone(&self.surroundings.store);
@@ -252,7 +258,7 @@ impl TransactionActor {
     /// It is final: lets go of everything but its memory of the outcome, and stops a moment later.
     fn retire(&mut self, context: &mut Context<Self>) {
         self.permit = None;
-        self.opening = Opening::default();
+        self.opening = None;
         self.surroundings.metrics.ended(self.machine.transaction());
         if let Some(armed) = self.timer.take() {
             context.cancel_future(armed);
