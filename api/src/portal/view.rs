@@ -129,7 +129,7 @@ impl<'a> TransactionView<'a> {
             shown: app_shown(transaction).map(|app| Shown::of(transaction, app)),
             language: transaction.call_context.as_deref().and_then(|context| context.language.as_deref()),
             context: transaction.call_context.as_deref().and_then(ContextView::of),
-            answer: transaction.answer.as_ref().map(AnswerView::of),
+            answer: transaction.answer.as_deref().map(AnswerView::of),
             links: Links {
                 events: format!("{address}/events"),
                 cancel: is_open.then(|| address.clone()),

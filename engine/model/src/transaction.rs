@@ -150,7 +150,7 @@ pub struct Transaction {
     /// Repeated pushes that the portal asked for.
     pub resends: Counter,
     /// The deciding answer.
-    pub answer: Option<Answer>,
+    pub answer: Option<Box<Answer>>,
     /// Stay pending although every push failed, because phones also ask by themselves.
     pub keep_for_polling: bool,
     /// The request message, whose receiver is the only recipient.

@@ -124,7 +124,7 @@ impl UnverifiedAnswer {
     ) -> Result<CheckedAnswer, Problem> {
         let claims = self.jws.claims();
         let decision = claims.text("decision").and_then(Decision::parse);
-        let winner = transaction.answer.as_ref();
+        let winner = transaction.answer.as_deref();
         let repeats = |winner: &&Answer| {
             winner.device_id == recipient.device_id
                 && Some(winner.decision) == decision

@@ -36,7 +36,7 @@ fn accept(phone: &TestPhone, transaction: &Transaction) -> String {
 fn accepted(phone: &TestPhone) -> Transaction {
     let mut transaction = login();
     let answer = judge(phone, &transaction, &accept(phone, &transaction)).expect("stands");
-    transaction.answer = Some(answer.into_answer(NOW, None));
+    transaction.answer = Some(Box::new(answer.into_answer(NOW, None)));
     transaction.state = State::Accepted;
     transaction
 }

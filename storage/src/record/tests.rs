@@ -82,14 +82,14 @@ fn transaction() -> Transaction {
         }],
         attempts: Counter { used: 8, max: 9 },
         resends: Counter { used: 10, max: 11 },
-        answer: Some(Answer {
+        answer: Some(Box::new(Answer {
             device_id: DeviceId::from_bytes([6; 16]),
             key_use: KeyUse::Pin,
             decision: Decision::Decline,
             decided_at: UnixMs::new(12),
             jws: "J".into(),
             proof_jws: Some("P".into()),
-        }),
+        })),
         keep_for_polling: true,
         request_message: RequestMessage::AskedFor,
         callback_url: None,

@@ -193,7 +193,7 @@ impl<'a> TransactionRecord<'a> {
             content: ContentRecord::new(&transaction.content),
             accepted_keys: transaction.accepted_keys.iter().map(KeyUse::to_string).collect(),
             recipients: transaction.recipients.iter().map(RecipientRecord::new).collect(),
-            answer: transaction.answer.as_ref().map(AnswerRecord::new),
+            answer: transaction.answer.as_deref().map(AnswerRecord::new),
             keep_for_polling: transaction.keep_for_polling,
             request_message_asked: transaction.request_message.is_asked_for(),
             callback_url: transaction.callback_url.as_ref().map(CallbackUrl::as_str),
@@ -223,7 +223,7 @@ impl<'a> TransactionRecord<'a> {
                 .collect::<Result<_, _>>()?,
             attempts: Counter { used: self.attempts_used, max: self.attempts_max },
             resends: Counter { used: self.resends_used, max: self.resends_max },
-            answer: self.answer.map(AnswerRecord::into_model).transpose()?,
+            answer: self.answer.map(AnswerRecord::into_model).transpose()?.map(Box::new),
             keep_for_polling: self.keep_for_polling,
             request_message: match self.request_message_asked {
                 true => RequestMessage::AskedFor,

@@ -158,14 +158,14 @@ pub fn ended(mut transaction: Transaction, state: State) -> Transaction {
 pub fn answered(transaction: Transaction, device_id: DeviceId, decided_at: UnixMs) -> Transaction {
     let mut accepted = ended(transaction, State::Accepted);
     accepted.ended_at = Some(decided_at);
-    accepted.answer = Some(Answer {
+    accepted.answer = Some(Box::new(Answer {
         device_id,
         key_use: KeyUse::Biometric,
         decision: Decision::Accept,
         decided_at,
         jws: "e30.e30.AA".into(),
         proof_jws: Some("e30.e30.BB".into()),
-    });
+    }));
     accepted
 }
 

@@ -60,7 +60,7 @@ impl Machine {
                 delivery.status = DeliveryStatus::Fetched;
                 delivery.reason = None;
             }
-            transaction.answer = Some(answer);
+            transaction.answer = Some(Box::new(answer));
             transaction.state = outcome;
         });
         self.end(ended, Cause::Answer(caller), effects);
@@ -146,7 +146,7 @@ impl Machine {
         effects: &mut Vec<Effect>,
     ) {
         match (cause, &lost.answer) {
-            (Cause::Answer(caller), Some(answer)) => self.judge_answer(caller, answer.clone(), now, effects),
+            (Cause::Answer(caller), Some(answer)) => self.judge_answer(caller, *answer.clone(), now, effects),
             (Cause::Answer(caller), None) => {
                 effects.push(Effect::Reply(caller, Reply::Refused(Problem::internal())));
             }
