@@ -187,9 +187,9 @@ impl<B: BackEnd> Store for B {
         pending
     }
 
-    fn redeliver_callback(&self, id: TransactionId, now: UnixMs) -> Pending<Redelivered> {
+    fn redeliver_callback(&self, id: TransactionId, by: AuditActor, now: UnixMs) -> Pending<Redelivered> {
         let (answer, pending) = Pending::channel();
-        self.submit(Verb::RedeliverCallback(id, now, answer));
+        self.submit(Verb::RedeliverCallback(id, by, now, answer));
         pending
     }
 

@@ -629,7 +629,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Pending<CallbackSettled>;
 
     /// Makes a callback due now; a dead one is owed again from now on.
-    fn redeliver_callback(&self, id: TransactionId, now: UnixMs) -> Pending<Redelivered>;
+    fn redeliver_callback(&self, id: TransactionId, by: AuditActor, now: UnixMs) -> Pending<Redelivered>;
 
     /// The callback of this transaction in this list.
     fn callback(&self, list: CallbackList, id: TransactionId) -> Read<'_, Option<Callback>>;

@@ -5,6 +5,7 @@
 
 mod audit;
 mod backup;
+mod callbacks;
 mod configuration;
 mod operator;
 mod probe;
@@ -32,6 +33,8 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(seen("/v1/admin/providers").route(get_or_head().to(providers::list)))
         .service(seen("/v1/admin/audit").route(get_or_head().to(audit::list)))
         .service(seen("/v1/admin/audit/verify").route(get_or_head().to(audit::verify)))
+        .service(seen("/v1/admin/callbacks").route(get_or_head().to(callbacks::list)))
+        .service(posted("/v1/admin/callbacks/{id}/redeliver").route(web::post().to(callbacks::redeliver)))
         .service(posted("/v1/admin/transactions/{id}/cancel").route(web::post().to(transactions::cancel)))
         .service(posted("/v1/admin/reload").route(web::post().to(process::reload)))
         .service(posted("/v1/admin/backup").route(web::post().to(backup::make)))

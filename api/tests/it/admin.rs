@@ -2,20 +2,22 @@
 
 use serde_json::{Value, json};
 
-use crate::bank::{secret_of, with_bank};
+use crate::bank::{secret_of, with_bank, with_configured_bank};
 use crate::http::Call;
 
 /// Everything that the role `read` may call.
-const READ: [(&str, &str); 4] = [
+const READ: [(&str, &str); 5] = [
     ("GET", "/v1/admin/config"),
     ("GET", "/v1/admin/providers"),
     ("GET", "/v1/admin/audit"),
     ("GET", "/v1/admin/audit/verify"),
+    ("GET", "/v1/admin/callbacks?state=dead"),
 ];
 
 /// Everything that needs the role `operate`.
-const OPERATE: [(&str, &str); 5] = [
+const OPERATE: [(&str, &str); 6] = [
     ("POST", "/v1/admin/transactions/01913f00-0000-8000-8000-000000000000/cancel"),
+    ("POST", "/v1/admin/callbacks/01913f00-0000-8000-8000-000000000000/redeliver"),
     ("POST", "/v1/admin/backup"),
     ("POST", "/v1/admin/reload"),
     ("POST", "/v1/admin/drain"),
@@ -279,5 +281,54 @@ fn what_is_no_transaction_cannot_be_cancelled() {
             let path = format!("/v1/admin/transactions/{id}/cancel");
             bank.admin("console", "POST", &path).send().await.expect_problem(404, "not_found", None);
         }
+    });
+}
+
+/// A portal that may be called back at a host that is nowhere (RFC 6761, section 6.4).
+fn calling_back(text: &str) -> String {
+    let client = "[clients.portal]\n";
+    assert!(text.contains(client), "{text}");
+    text.replace(
+        client,
+        "[clients.portal]\ncallback_allow_list = false\n\
+         webhook_secrets = [\"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"]\n",
+    )
+}
+
+#[test]
+fn callbacks_that_are_owed_are_listed_and_brought_forward_by_an_operator_who_is_named() {
+    with_configured_bank(calling_back, |bank| async move {
+        let _phone = bank.enrol("alice").await;
+        let start = json!({
+            "type": "login", "user": "alice", "callback_url": "https://portal.invalid/done?token=hunter2",
+        });
+        let id = crate::bank::id_of(&bank.start(&start).await.expect(201));
+        let list =
+            |state: &str| bank.admin("watcher", "GET", &format!("/v1/admin/callbacks?state={state}")).send();
+        assert_eq!(list("owed").await.expect(200)["items"], json!([]), "nothing is owed before the outcome");
+        bank.portal("DELETE", &format!("/v1/transactions/{id}")).send().await.expect(200);
+
+        let listed = list("owed").await.expect(200);
+        let item = &listed["items"][0];
+        assert_eq!((&item["id"], &item["client"]), (&json!(id), &json!("portal")), "{listed}");
+        assert_eq!(item["origin"], "https://portal.invalid");
+        assert_eq!((&item["state"], &item["transaction_state"]), (&json!("owed"), &json!("cancelled")));
+        assert!(item["next_try_at"].is_string() && !listed.to_string().contains("hunter2"), "{listed}");
+        assert_eq!(list("dead").await.expect(200)["items"], json!([]));
+        list("").await.expect_problem(422, "invalid_field", Some("state"));
+        let unsaid = bank.admin("watcher", "GET", "/v1/admin/callbacks").send().await;
+        unsaid.expect_problem(422, "field_required", Some("state"));
+
+        let path = format!("/v1/admin/callbacks/{id}/redeliver");
+        let forward = bank.admin("console", "POST", &path).send().await.expect(200);
+        assert_eq!((&forward["id"], &forward["state"]), (&json!(id), &json!("owed")));
+        let unknown = path.replace(&id, "01913f00-0000-8000-8000-000000000000");
+        bank.admin("console", "POST", &unknown).send().await.expect_problem(404, "not_found", None);
+        let rows =
+            bank.admin("watcher", "GET", "/v1/admin/audit?event=redelivery_asked").send().await.expect(200);
+        let rows = rows["items"].as_array().expect("a list").clone();
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        assert_eq!(rows[0]["actor"], json!({"kind": "operator", "name": "console"}));
+        assert_eq!(rows[0]["transaction"], json!(id));
     });
 }

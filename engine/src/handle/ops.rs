@@ -1,6 +1,6 @@
 //! What operators and their probes ask.
 
-use tocsin_model::{Callback, Problem, ProviderName, TransactionId};
+use tocsin_model::{AuditActor, Callback, OperatorName, Problem, ProviderName, TransactionId};
 use tocsin_storage::{CallbackList, Redelivered};
 
 use super::Handle;
@@ -74,8 +74,9 @@ impl Handle {
 
     /// Makes the callback of this transaction due now: a dead one is owed again with a new window, an owed one is
     /// tried at once. It keeps its `webhook-id`. 404 when nothing is owed or dead under this id.
-    pub async fn redeliver_callback(&self, id: TransactionId) -> Result<Callback, Problem> {
-        let redelivered = self.store().redeliver_callback(id, self.clock().now()).await;
+    pub async fn redeliver_callback(&self, by: OperatorName, id: TransactionId) -> Result<Callback, Problem> {
+        let by = AuditActor::Operator(by);
+        let redelivered = self.store().redeliver_callback(id, by, self.clock().now()).await;
         match redelivered.map_err(|error| store_problem(&error))? {
             Redelivered::Owed(callback) => {
                 // A word that finds no room is made up for by the outbox.

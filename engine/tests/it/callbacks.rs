@@ -146,12 +146,16 @@ fn a_callback_whose_window_is_over_is_dead_and_can_be_redelivered() {
             record.header("webhook-timestamp").and_then(|text| text.parse::<u64>().ok()).expect("a number")
         };
         until("another second", async || bank.clock.now().seconds() > seconds(first)).await;
-        bank.handle.redeliver_callback(id).await.expect("it is dead");
+        bank.handle.redeliver_callback("ann".parse().expect("valid"), id).await.expect("it is dead");
         let taken = taken(&portal, 1).await;
         assert_eq!(taken[0].header("webhook-id"), first.header("webhook-id"));
         assert!(seconds(&taken[0]) > seconds(first), "a fresh timestamp");
         until_settled(&bank).await;
-        let problem = bank.handle.redeliver_callback(id).await.expect_err("it was taken");
+        let problem = bank
+            .handle
+            .redeliver_callback("ann".parse().expect("valid"), id)
+            .await
+            .expect_err("it was taken");
         assert_eq!(problem.code, ErrorCode::NotFound);
         until_metric(&bank, "tocsin_callbacks_dead 0").await;
     });

@@ -5,7 +5,8 @@
 
 use aws_lc_rs::digest;
 use tocsin_model::{
-    Callback, CallbackFault, CallbackHost, CallbackPhase, CallbackUrl, TransactionId, UnixMs,
+    AuditActor, AuditEvent, AuditKind, Callback, CallbackFault, CallbackHost, CallbackPhase, CallbackUrl,
+    TransactionId, UnixMs,
 };
 
 use super::batch::Batch;
@@ -70,20 +71,24 @@ pub(crate) fn settle(
 pub(crate) fn redeliver(
     table: &Table<'_>,
     id: &TransactionId,
+    by: AuditActor,
     now: UnixMs,
     batch: &mut Batch,
 ) -> RowResult<Redelivered> {
+    let asked = || AuditEvent { transaction: Some(*id), ..AuditEvent::new(AuditKind::RedeliveryAsked, by) };
     let phase = CallbackPhase::Owed { next_try_at: now };
     if let Some(owed) = table.callback(CallbackList::Owed, id)? {
         forget_owed(batch, &owed);
         let forward = Callback { phase, ..owed };
         owe(batch, &forward, now);
+        batch.audit(asked());
         return Ok(Redelivered::Owed(Box::new(forward)));
     }
     let Some(dead) = table.callback(CallbackList::Dead, id)? else { return Ok(Redelivered::Absent) };
     batch.delete(Key::callback_dead(id));
     let again = Callback { phase, owed_at: now, ..dead };
     owe(batch, &again, now);
+    batch.audit(asked());
     Ok(Redelivered::Owed(Box::new(again)))
 }
 

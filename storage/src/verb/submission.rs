@@ -62,7 +62,7 @@ pub(crate) enum Verb {
         verdict: CallbackVerdict,
         answer: Answer<CallbackSettled>,
     },
-    RedeliverCallback(TransactionId, UnixMs, Answer<Redelivered>),
+    RedeliverCallback(TransactionId, AuditActor, UnixMs, Answer<Redelivered>),
 }
 
 /// What a phone enrols with.
@@ -141,7 +141,7 @@ impl Verb {
             Self::Note(_, answer) => drop(answer.send(Err(error))),
             Self::CutAudit(_, answer) => drop(answer.send(Err(error))),
             Self::SettleCallback { answer, .. } => drop(answer.send(Err(error))),
-            Self::RedeliverCallback(_, _, answer) => drop(answer.send(Err(error))),
+            Self::RedeliverCallback(_, _, _, answer) => drop(answer.send(Err(error))),
         }
     }
 
@@ -197,8 +197,8 @@ impl Verb {
             Self::SettleCallback { id, tries_before, verdict, answer } => {
                 settle(callback::settle(table, &id, tries_before, verdict, batch), batch, answer)
             }
-            Self::RedeliverCallback(id, now, answer) => {
-                settle(callback::redeliver(table, &id, now, batch), batch, answer)
+            Self::RedeliverCallback(id, by, now, answer) => {
+                settle(callback::redeliver(table, &id, by, now, batch), batch, answer)
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Callbacks: owed with the outcome, gone by a delivery, dead at the end of the window.
 
-use tocsin_model::{Callback, CallbackFault, CallbackPhase, DurationMs, FailureReason, State, UnixMs};
+use tocsin_model::{
+    AuditActor, Callback, CallbackFault, CallbackPhase, DurationMs, FailureReason, State, UnixMs,
+};
 use tocsin_storage::{
     CallbackList, CallbackSettled, CallbackVerdict, NewTransaction, Redelivered, Store, callback_host,
 };
@@ -9,6 +11,10 @@ use super::Bench;
 use crate::fixture::*;
 
 const LATER: UnixMs = UnixMs::new(START.get() + 5_000);
+
+fn operator() -> AuditActor {
+    AuditActor::Operator("ann".parse().expect("valid"))
+}
 
 async fn start(store: &dyn Store, salt: u64) {
     let new =
@@ -130,14 +136,14 @@ pub async fn a_redelivered_callback_is_owed_anew(bench: Bench) {
     let _ = settle(store, 1, 0, died(LATER)).await;
     let now = UnixMs::new(LATER.get() + 1);
     let Redelivered::Owed(callback) =
-        store.redeliver_callback(transaction_id(1), now).await.expect("answered")
+        store.redeliver_callback(transaction_id(1), operator(), now).await.expect("answered")
     else {
         panic!("it is dead, not absent");
     };
     assert_eq!((callback.owed_at, callback.phase), (now, CallbackPhase::Owed { next_try_at: now }));
     assert_eq!((owed(store, 1).await.as_ref(), dead(store, 1).await), (Some(&*callback), None));
     assert_eq!(settle(store, 1, 1, CallbackVerdict::Delivered).await, CallbackSettled::Stored);
-    let absent = store.redeliver_callback(transaction_id(1), now).await.expect("answered");
+    let absent = store.redeliver_callback(transaction_id(1), operator(), now).await.expect("answered");
     assert_eq!(absent, Redelivered::Absent);
 }
 
@@ -146,7 +152,7 @@ pub async fn an_owed_callback_is_brought_forward(bench: Bench) {
     owe(store, 1).await;
     let far = UnixMs::new(LATER.get() + 100_000);
     let _ = settle(store, 1, 0, again(far)).await;
-    let _ = store.redeliver_callback(transaction_id(1), LATER).await.expect("answered");
+    let _ = store.redeliver_callback(transaction_id(1), operator(), LATER).await.expect("answered");
     let due = store.due_callbacks(host(1), LATER, 10).await.expect("read");
     assert_eq!(due.callbacks.iter().map(|callback| callback.owed_at).collect::<Vec<_>>(), [START]);
     assert_eq!(due.next_try_at, None);

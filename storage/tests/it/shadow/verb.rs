@@ -322,9 +322,10 @@ impl Verb {
                 let id = transaction_id(first + name);
                 answer(store.settle_callback(id, tries_before, verdict), Reply::Settled)
             }
-            Self::Redeliver { name, now } => {
-                answer(store.redeliver_callback(transaction_id(first + name), now), Reply::Redelivered)
-            }
+            Self::Redeliver { name, now } => answer(
+                store.redeliver_callback(transaction_id(first + name), AuditActor::Server, now),
+                Reply::Redelivered,
+            ),
         }
     }
 }
