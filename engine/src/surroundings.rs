@@ -107,6 +107,6 @@ impl Surroundings {
 
     /// Tells everybody who waits for this transaction.
     pub(crate) fn published(&self, transaction: &Arc<Transaction>) {
-        self.waiters.publish(transaction);
+        self.waiters.publish(transaction, self.clock.instant());
     }
 }

@@ -150,7 +150,7 @@ fn a_held_read_returns_when_the_phone_has_followed() {
         let waiting = actix_rt::spawn(bank.portal("GET", &path).send());
         bank.follow(&opened).await;
         assert_eq!(waiting.await.expect("a reply").expect(200)["state"], "completed");
-        bank.portal("GET", &path.replace("20", "301")).send().await.expect_problem(
+        bank.portal("GET", &path.replace("wait_s=20", "wait_s=301")).send().await.expect_problem(
             422,
             "invalid_field",
             Some("wait_s"),

@@ -189,11 +189,16 @@ impl Handle {
         id: EnrollmentId,
         longest: DurationMs,
     ) -> Result<Enrollment, Problem> {
-        // Entered first and read afterwards, so that no change falls between.
+        let has_come = |enrollment: &Enrollment, now| enrollment.standing(now) != EnrollmentStanding::Pending;
+        let present = self.enrollment(client, id).await?;
+        if has_come(&present, self.clock().now()) || longest.get() == 0 || self.is_draining() {
+            return Ok(present);
+        }
+        // Entered first and read again afterwards, so that no change falls between.
         let mut waiting = self.0.enrollment_waiters.wait(id)?;
         let present = self.enrollment(client, id).await?;
         let now = self.clock().now();
-        if present.standing(now) != EnrollmentStanding::Pending || longest.get() == 0 || self.is_draining() {
+        if has_come(&present, now) {
             return Ok(present);
         }
         let longest = longest.min(present.expires_at.since(now));
@@ -203,8 +208,6 @@ impl Handle {
             () = tokio::time::sleep(longest.to_std()) => {}
             _ = draining.wait_for(|draining| *draining) => {}
         }
-        drop(waiting);
-        self.0.enrollment_waiters.tidy(id);
         self.enrollment(client, id).await
     }
 

@@ -8,6 +8,7 @@ use tocsin_storage::{TransactionPage, TransactionQuery};
 
 use super::Handle;
 use crate::error::store_problem;
+use crate::metrics::Stage;
 use crate::registry::{AskError, Until, WaitPlace};
 use crate::transaction::{Reply, Request};
 
@@ -81,7 +82,10 @@ impl Handle {
             return Ok(present);
         }
         match tokio::time::timeout(longest.to_std(), waiting.changed()).await {
-            Ok(Some(changed)) => Ok(changed),
+            Ok(Some(woken)) => {
+                self.metrics().observe(Stage::WakeUp, woken.published_at.elapsed());
+                Ok(woken.transaction)
+            }
             Ok(None) | Err(_) => self.view(id).await,
         }
     }

@@ -17,13 +17,18 @@ pub(crate) struct EnrollmentWaiters {
     all_max: usize,
     per_enrollment_max: usize,
     all: Arc<AtomicUsize>,
-    by_enrollment: DashMap<EnrollmentId, Vec<oneshot::Sender<()>>>,
+    by_enrollment: Arc<Book>,
 }
+
+/// Who waits for each enrolment; one that nobody waits for is not in it.
+type Book = DashMap<EnrollmentId, Vec<oneshot::Sender<()>>>;
 
 /// A place among them, given back when dropped.
 #[derive(Debug)]
 pub(crate) struct EnrollmentWaiting {
     all: Arc<AtomicUsize>,
+    book: Arc<Book>,
+    id: EnrollmentId,
     woken: oneshot::Receiver<()>,
 }
 
@@ -38,6 +43,12 @@ impl EnrollmentWaiting {
 impl Drop for EnrollmentWaiting {
     fn drop(&mut self) {
         self.all.fetch_sub(1, Ordering::Relaxed);
+        // However the wait ends, also by a caller that hangs up, it leaves nothing behind.
+        self.woken.close();
+        self.book.remove_if_mut(&self.id, |_, waiters| {
+            waiters.retain(|waiter| !waiter.is_closed());
+            waiters.is_empty()
+        });
     }
 }
 
@@ -47,7 +58,7 @@ impl EnrollmentWaiters {
             all_max: limits.waiters_max,
             per_enrollment_max: limits.waiters_per_transaction_max,
             all: Arc::default(),
-            by_enrollment: DashMap::new(),
+            by_enrollment: Arc::default(),
         }
     }
 
@@ -56,20 +67,24 @@ impl EnrollmentWaiters {
         let (wake, woken) = oneshot::channel();
         let before = self.all.fetch_add(1, Ordering::Relaxed);
         // From here on dropping it gives the place back.
-        let waiting = EnrollmentWaiting { all: Arc::clone(&self.all), woken };
+        let (all, book) = (Arc::clone(&self.all), Arc::clone(&self.by_enrollment));
+        let waiting = EnrollmentWaiting { all, book, id, woken };
         if before >= self.all_max {
             return Err(Problem::new(ErrorCode::Busy, "too many calls are waiting; try again shortly"));
         }
-        let mut waiters = self.by_enrollment.entry(id).or_default();
-        waiters.retain(|waiter| !waiter.is_closed());
-        if waiters.len() >= self.per_enrollment_max {
-            return Err(Problem::new(
-                ErrorCode::RateLimited,
-                "too many calls are waiting for this enrolment",
-            ));
+        let entered = {
+            let mut waiters = self.by_enrollment.entry(id).or_default();
+            waiters.retain(|waiter| !waiter.is_closed());
+            let has_room = waiters.len() < self.per_enrollment_max;
+            if has_room {
+                waiters.push(wake);
+            }
+            has_room
+        };
+        if entered {
+            return Ok(waiting);
         }
-        waiters.push(wake);
-        Ok(waiting)
+        Err(Problem::new(ErrorCode::RateLimited, "too many calls are waiting for this enrolment"))
     }
 
     /// Wakes everybody who waits for it.
@@ -84,14 +99,6 @@ impl EnrollmentWaiters {
     /// Calls that wait, all together.
     pub(crate) fn count(&self) -> usize {
         self.all.load(Ordering::Relaxed)
-    }
-
-    /// Forgets waiters that have gone.
-    pub(crate) fn tidy(&self, id: EnrollmentId) {
-        self.by_enrollment.remove_if_mut(&id, |_, waiters| {
-            waiters.retain(|waiter| !waiter.is_closed());
-            waiters.is_empty()
-        });
     }
 }
 
@@ -117,8 +124,20 @@ mod tests {
         first.changed().await;
         assert!(waiters.by_enrollment.contains_key(&id([2; 16])));
         drop(second);
-        waiters.tidy(id([2; 16]));
         assert!(waiters.by_enrollment.is_empty());
+    }
+
+    #[tokio::test]
+    async fn however_a_wait_ends_it_leaves_nothing_behind() {
+        let waiters = waiters(9, 9);
+        let id = EnrollmentId::from_bytes([1; 16]);
+        drop(waiters.wait(id).expect("room"));
+        assert!(waiters.by_enrollment.is_empty(), "a caller that hung up");
+        let mut waiting = waiters.wait(id).expect("room");
+        let timed_out = tokio::time::timeout(std::time::Duration::ZERO, waiting.changed()).await;
+        assert!(timed_out.is_err() && waiters.by_enrollment.len() == 1);
+        drop(waiting);
+        assert!(waiters.by_enrollment.is_empty() && waiters.count() == 0);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use dashmap::DashMap;
 use tocsin_config::EngineLimits;
 use tocsin_model::{ClientId, DeliveryStatus, ErrorCode, Problem, Recipient, Transaction, TransactionId};
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 /// What a caller waits for. The outcome ends every wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +80,19 @@ impl Drop for Entry {
     }
 }
 
+/// What a waiter is woken with.
+#[derive(Clone, Debug)]
+pub struct Woken {
+    /// The transaction after the change.
+    pub transaction: Arc<Transaction>,
+    /// When the change, stored by then, was made known.
+    pub published_at: Instant,
+}
+
 #[derive(Debug)]
 enum Waiter {
     /// Woken once, when what it waits for has come.
-    Once { until: Until, wake: oneshot::Sender<Arc<Transaction>> },
+    Once { until: Until, wake: oneshot::Sender<Woken> },
     /// Told of every change.
     Stream(watch::Sender<Option<Arc<Transaction>>>),
 }
@@ -104,10 +114,10 @@ impl Waiter {
     }
 
     /// The caller may have gone in this moment.
-    fn tell(self, transaction: &Arc<Transaction>) {
+    fn tell(self, woken: Woken) {
         match self {
-            Self::Once { wake, .. } => drop(wake.send(Arc::clone(transaction))),
-            Self::Stream(changes) => drop(changes.send_replace(Some(Arc::clone(transaction)))),
+            Self::Once { wake, .. } => drop(wake.send(woken)),
+            Self::Stream(changes) => drop(changes.send_replace(Some(woken.transaction))),
         }
     }
 }
@@ -125,14 +135,14 @@ impl Drop for WaitPlace {
 /// One who waits for a transaction, until dropped.
 #[derive(Debug)]
 pub struct Waiting {
-    woken: oneshot::Receiver<Arc<Transaction>>,
+    woken: oneshot::Receiver<Woken>,
     _entry: Entry,
     _place: WaitPlace,
 }
 
 impl Waiting {
-    /// The transaction after the change; `None` when the engine is going away.
-    pub async fn changed(&mut self) -> Option<Arc<Transaction>> {
+    /// The change; `None` when the engine is going away.
+    pub async fn changed(&mut self) -> Option<Woken> {
         (&mut self.woken).await.ok()
     }
 }
@@ -237,7 +247,7 @@ impl Waiters {
     }
 
     /// Tells those whom this change concerns.
-    pub fn publish(&self, transaction: &Arc<Transaction>) {
+    pub fn publish(&self, transaction: &Arc<Transaction>, published_at: Instant) {
         let mut done = Vec::new();
         self.by_transaction.remove_if_mut(&transaction.id, |_, waiters| {
             waiters.retain(|waiter| !waiter.is_gone());
@@ -249,7 +259,8 @@ impl Waiters {
             }
             waiters.is_empty()
         });
-        done.into_iter().for_each(|waiter| waiter.tell(transaction));
+        let woken = || Woken { transaction: Arc::clone(transaction), published_at };
+        done.into_iter().for_each(|waiter| waiter.tell(woken()));
     }
 
     /// Lets every waiter go; each returns with the state of the moment.

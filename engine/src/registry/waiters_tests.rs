@@ -33,11 +33,11 @@ async fn each_waiter_is_woken_by_what_it_waits_for_and_by_the_outcome() {
     let waiters = waiters(9, 9, 9);
     let mut change = wait(&waiters, Until::Change { after: 2 }).expect("room");
     let mut outcome = wait(&waiters, Until::Outcome).expect("room");
-    waiters.publish(&at(2, State::Pending));
-    waiters.publish(&at(3, State::Pending));
-    waiters.publish(&at(4, State::Accepted));
-    assert_eq!(change.changed().await.expect("woken").revision, 3);
-    assert_eq!(outcome.changed().await.expect("woken").revision, 4);
+    waiters.publish(&at(2, State::Pending), Instant::now());
+    waiters.publish(&at(3, State::Pending), Instant::now());
+    waiters.publish(&at(4, State::Accepted), Instant::now());
+    assert_eq!(change.changed().await.expect("woken").transaction.revision, 3);
+    assert_eq!(outcome.changed().await.expect("woken").transaction.revision, 4);
 }
 
 #[test]
@@ -63,11 +63,11 @@ fn sent_is_any_word_of_a_provider_and_nothing_to_send() {
 async fn a_listener_hears_the_newest_of_several_changes_and_nothing_behind_the_outcome() {
     let waiters = waiters(9, 9, 9);
     let mut listening = waiters.listen(&client("portal"), id(1)).expect("room");
-    waiters.publish(&at(2, State::Pending));
-    waiters.publish(&at(3, State::Pending));
+    waiters.publish(&at(2, State::Pending), Instant::now());
+    waiters.publish(&at(3, State::Pending), Instant::now());
     assert_eq!(listening.changed().await.expect("told").revision, 3);
-    waiters.publish(&at(4, State::Declined));
-    waiters.publish(&at(5, State::Declined));
+    waiters.publish(&at(4, State::Declined), Instant::now());
+    waiters.publish(&at(5, State::Declined), Instant::now());
     assert_eq!(listening.changed().await.expect("told").revision, 4);
     assert_eq!(listening.changed().await, None);
 }
@@ -110,6 +110,6 @@ async fn a_shutdown_lets_everybody_go() {
     let mut waiting = wait(&waiters, Until::Outcome).expect("room");
     let mut listening = waiters.listen(&client("portal"), id(1)).expect("room");
     waiters.release_all();
-    assert_eq!(waiting.changed().await, None);
+    assert!(waiting.changed().await.is_none());
     assert_eq!(listening.changed().await, None);
 }

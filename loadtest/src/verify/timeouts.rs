@@ -26,8 +26,8 @@ const PER_USER: usize = 10;
 /// Starts at a time.
 const START_WORKERS: usize = 64;
 
-/// Reads at a time.
-const READ_WORKERS: usize = 32;
+/// Reads at a time: enough that none waits for another one's reply beyond the latest allowed moment.
+const READ_WORKERS: usize = 512;
 
 /// Transactions of the first measure of speed.
 const WARM_UP: usize = 1_000;

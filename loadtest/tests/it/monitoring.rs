@@ -70,6 +70,20 @@ fn every_alert_has_a_case_in_which_it_fires() {
     }
 }
 
+async fn metrics(scene: &Scene) -> String {
+    let answer = scene.ops("GET", "/metrics", None, None).await;
+    String::from_utf8(answer.reply.body.to_vec()).expect("text")
+}
+
+/// Waits until the metrics have this line.
+async fn until_shown(scene: &Scene, line: &str) {
+    let deadline = Instant::now() + SOON;
+    while !metrics(scene).await.lines().any(|shown| shown == line) {
+        assert!(Instant::now() < deadline, "{line} was never shown");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// A server through which a login has gone, so that what counts logins has counted one.
 async fn scene_with_a_login() -> Scene {
     let scene = Scene::open().await;
@@ -78,7 +92,10 @@ async fn scene_with_a_login() -> Scene {
     assert_eq!(phone.next_push(SOON).await.expect("a push"), id);
     let waiting = scene.portal.wait(id, 20, None);
     let challenge = phone.phone.fetch(&id.to_string()).await.expect("a challenge");
-    let answered = async { phone.phone.answer(&challenge, Decision::Accept).await.expect("an answer") };
+    let answered = async {
+        until_shown(&scene, "tocsin_waiters 1").await;
+        phone.phone.answer(&challenge, Decision::Accept).await.expect("an answer")
+    };
     let (view, state) = tokio::join!(waiting, answered);
     assert_eq!((view.expect("a view").state.as_str(), state.as_str()), ("accepted", "accepted"));
     scene
@@ -87,14 +104,24 @@ async fn scene_with_a_login() -> Scene {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_metric_that_rules_and_dashboard_name_is_there() {
     let scene = scene_with_a_login().await;
-    let metrics = scene.ops("GET", "/metrics", None, None).await;
-    let shown = String::from_utf8(metrics.reply.body.to_vec()).expect("text");
+    let shown = metrics(&scene).await;
     let known: BTreeSet<&str> =
         shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let named = named_metrics();
     assert!(named.len() > 15, "{named:?}");
     let missing: Vec<&String> = named.iter().filter(|name| !known.contains(name.as_str())).collect();
     assert!(missing.is_empty(), "{missing:?} are not among {known:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_stage_of_a_login_has_been_timed() {
+    let scene = scene_with_a_login().await;
+    let shown = metrics(&scene).await;
+    for stage in ["create", "commit", "queue", "provider", "answer", "wake_up"] {
+        let count = format!("tocsin_stage_seconds_count{{stage=\"{stage}\"}} ");
+        let counted = shown.lines().find_map(|line| line.strip_prefix(&count));
+        assert!(counted.is_some_and(|counted| counted != "0"), "{stage}: {counted:?}");
+    }
 }
 
 /// A Prometheus of its own; killed when it is dropped.
