@@ -20,5 +20,6 @@ mod portal;
 pub mod qr;
 mod reload;
 mod serve;
+mod view;
 
 pub use exit::Exit;

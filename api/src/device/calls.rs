@@ -13,6 +13,7 @@ use tocsin_model::{Device, FailureReason, Problem, State, TransactionId};
 use crate::door::{
     DoorError, DoorState, MediaType, Reply, read_body, read_json_body, rfc3339, segment, to_the_end,
 };
+use crate::view::UserView;
 
 /// What a proof covers, kept as it was sent.
 struct RawCall {
@@ -185,12 +186,6 @@ struct DeviceView<'a> {
 }
 
 #[derive(Serialize)]
-struct UserView<'a> {
-    id: &'a str,
-    realm: &'a str,
-}
-
-#[derive(Serialize)]
 struct KeyView {
     r#use: String,
     kid: String,
@@ -205,7 +200,7 @@ impl<'a> DeviceView<'a> {
         Self {
             device_id: device.id.to_string(),
             device_status: device.status.as_str(),
-            user: UserView { id: device.user.id.as_str(), realm: device.user.realm.as_str() },
+            user: UserView::of(&device.user),
             app: device.app.as_str(),
             keys: device.keys.iter().map(key).collect(),
         }

@@ -10,8 +10,8 @@ use tocsin_storage::AuditQuery;
 
 use super::operator::require;
 use super::query::{limit, time, user};
-use super::view::UserView;
 use crate::door::{DoorState, Query, Reply, private_json, rfc3339};
+use crate::view::UserView;
 
 #[derive(Serialize)]
 struct AuditList<'a> {

@@ -1,9 +1,10 @@
 //! What operators see of transactions: how they fare, never what their users were shown or signed.
 
 use serde::Serialize;
-use tocsin_model::{Delivery, DeliveryReason, FailureReason, OperatorName, Recipient, Transaction, User};
+use tocsin_model::{FailureReason, OperatorName, Transaction};
 
 use crate::door::rfc3339;
+use crate::view::{CounterView, DeliveryView, UserView};
 
 /// A transaction; members without a value are left out.
 #[derive(Serialize)]
@@ -21,35 +22,11 @@ pub(super) struct TransactionView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<String>,
     delivery: Vec<DeliveryView<'a>>,
-    attempts: AttemptsView,
+    attempts: CounterView,
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<AnswerView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cancelled_by: Option<&'a str>,
-}
-
-/// A user.
-#[derive(Serialize)]
-pub(super) struct UserView<'a> {
-    id: &'a str,
-    realm: &'a str,
-}
-
-#[derive(Serialize)]
-struct DeliveryView<'a> {
-    device_id: String,
-    device_name: &'a str,
-    platform: &'static str,
-    provider: &'a str,
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct AttemptsView {
-    used: u32,
-    max: u32,
 }
 
 #[derive(Serialize)]
@@ -59,17 +36,8 @@ struct AnswerView {
     decided_at: String,
 }
 
-impl<'a> UserView<'a> {
-    pub(super) fn of(user: &'a User) -> Self {
-        Self { id: user.id.as_str(), realm: user.realm.as_str() }
-    }
-}
-
 impl<'a> TransactionView<'a> {
     pub(super) fn of(transaction: &'a Transaction) -> Self {
-        let deliveries = transaction.recipients.iter().filter_map(|recipient| {
-            recipient.delivery.as_ref().map(|delivery| DeliveryView::of(recipient, delivery))
-        });
         let answer = transaction.answer.as_ref().map(|answer| AnswerView {
             device_id: answer.device_id.to_string(),
             method: answer.key_use.to_string(),
@@ -86,23 +54,10 @@ impl<'a> TransactionView<'a> {
             created_at: rfc3339(transaction.created_at),
             expires_at: rfc3339(transaction.expires_at),
             ended_at: transaction.ended_at.map(rfc3339),
-            delivery: deliveries.collect(),
-            attempts: AttemptsView { used: transaction.attempts.used, max: transaction.attempts.max },
+            delivery: DeliveryView::all_of(transaction),
+            attempts: CounterView::of(transaction.attempts),
             answer,
             cancelled_by: transaction.cancelled_by.as_ref().map(OperatorName::as_str),
-        }
-    }
-}
-
-impl<'a> DeliveryView<'a> {
-    fn of(recipient: &'a Recipient, delivery: &'a Delivery) -> Self {
-        Self {
-            device_id: recipient.device_id.to_string(),
-            device_name: &recipient.device_name,
-            platform: recipient.platform.as_str(),
-            provider: delivery.provider.as_str(),
-            status: delivery.status.as_str(),
-            reason: delivery.reason.map(DeliveryReason::as_str),
         }
     }
 }

@@ -17,9 +17,9 @@ use super::fingerprint::{Meaning, idempotency, user_meaning};
 use super::start::time_to_live;
 use super::timing::WAIT_S_MAX;
 use super::user::user_of_body;
-use super::view::UserView;
 use crate::door::{DoorState, Fields, Query, Reply, private_json, rfc3339, segment, to_the_end};
 use crate::qr;
+use crate::view::UserView;
 
 /// An enrolment as portals read it. Members without a value are left out.
 #[derive(Serialize)]

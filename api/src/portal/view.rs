@@ -2,12 +2,10 @@
 
 use serde::Serialize;
 use tocsin_engine::device::Shown;
-use tocsin_model::{
-    Answer, AppName, CallContext, Counter, Delivery, DeliveryReason, FailureReason, Recipient, State,
-    Transaction, User,
-};
+use tocsin_model::{Answer, AppName, CallContext, FailureReason, State, Transaction};
 
 use crate::door::rfc3339;
+use crate::view::{CounterView, DeliveryView, UserView};
 
 /// The view.
 #[derive(Serialize)]
@@ -41,30 +39,6 @@ pub(super) struct TransactionView<'a> {
     links: Links,
 }
 
-/// A user in a reply.
-#[derive(Serialize)]
-pub(super) struct UserView<'a> {
-    id: &'a str,
-    realm: &'a str,
-}
-
-#[derive(Serialize)]
-struct DeliveryView<'a> {
-    device_id: String,
-    device_name: &'a str,
-    platform: &'static str,
-    provider: &'a str,
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct CounterView {
-    used: u32,
-    max: u32,
-}
-
 #[derive(Serialize)]
 struct AnswerView<'a> {
     device_id: String,
@@ -96,18 +70,9 @@ struct Links {
     cancel: Option<String>,
 }
 
-impl<'a> UserView<'a> {
-    pub(super) fn of(user: &'a User) -> Self {
-        Self { id: user.id.as_str(), realm: user.realm.as_str() }
-    }
-}
-
 impl<'a> TransactionView<'a> {
     /// The view of `transaction`; links begin with `public_url`.
     pub(super) fn of(transaction: &'a Transaction, public_url: &str) -> Self {
-        let deliveries = transaction.recipients.iter().filter_map(|recipient| {
-            recipient.delivery.as_ref().map(|delivery| DeliveryView::of(recipient, delivery))
-        });
         let address = format!("{public_url}/v1/transactions/{}", transaction.id);
         let is_open = transaction.state == State::Pending;
         Self {
@@ -122,7 +87,7 @@ impl<'a> TransactionView<'a> {
             expires_at: rfc3339(transaction.expires_at),
             ttl_ms: transaction.time_to_live().get(),
             ended_at: transaction.ended_at.map(rfc3339),
-            delivery: deliveries.collect(),
+            delivery: DeliveryView::all_of(transaction),
             attempts: CounterView::of(transaction.attempts),
             resends: CounterView::of(transaction.resends),
             request_message: transaction.request_message.text(),
@@ -149,19 +114,6 @@ fn app_shown(transaction: &Transaction) -> Option<&AppName> {
     apps.all(|app| app == first).then_some(first)
 }
 
-impl<'a> DeliveryView<'a> {
-    fn of(recipient: &'a Recipient, delivery: &'a Delivery) -> Self {
-        Self {
-            device_id: recipient.device_id.to_string(),
-            device_name: &recipient.device_name,
-            platform: recipient.platform.as_str(),
-            provider: delivery.provider.as_str(),
-            status: delivery.status.as_str(),
-            reason: delivery.reason.map(DeliveryReason::as_str),
-        }
-    }
-}
-
 impl<'a> ContextView<'a> {
     fn of(context: &'a CallContext) -> Option<Self> {
         let CallContext { language: _, ip_address, user_agent, session_id } = context;
@@ -171,12 +123,6 @@ impl<'a> ContextView<'a> {
             user_agent: user_agent.as_deref(),
             session_id: session_id.as_deref(),
         })
-    }
-}
-
-impl CounterView {
-    const fn of(counter: Counter) -> Self {
-        Self { used: counter.used, max: counter.max }
     }
 }
 
