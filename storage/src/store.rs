@@ -558,8 +558,9 @@ pub trait Store: Send + Sync + 'static {
     fn open_enrollment(&self, new: NewEnrollment) -> Pending<EnrollmentOpened>;
 
     /// Registers `device` by the activation code whose hash is `code_hash`, and uses the code up.
-    /// User, app, enrolment and server key of `device` are overwritten by the enrolment's. Where a number confirms it, the device
-    /// is `unconfirmed` and gone at the enrolment's end; else what the mode replaces is revoked in the same batch.
+    /// User, app, enrolment and server key of `device` are overwritten by the enrolment's. Where a number confirms it,
+    /// the device is `unconfirmed` and gone at the enrolment's end; else what the mode replaces is revoked in the same
+    /// batch.
     fn enrol(
         &self,
         code_hash: ActivationCodeHash,

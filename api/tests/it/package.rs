@@ -66,8 +66,17 @@ fn the_packaged_server_runs_with_the_packaged_configuration_and_tells_its_servic
     let conffiles = must(Command::new("dpkg-deb").arg("--info").arg(&package).arg("conffiles"));
     assert_eq!(conffiles, "/etc/tocsin/tocsin.toml\n");
     assert_eq!(mode(&root.join("etc/tocsin/tocsin.toml")), 0o640);
-    for file in ["README.md", "operations.md", "default.toml", "copyright", "changelog.gz", "errors/busy.md"]
-    {
+    for file in [
+        "README.md",
+        "operations.md",
+        "backup.md",
+        "callbacks.md",
+        "default.toml",
+        "copyright",
+        "changelog.gz",
+        "errors/busy.md",
+        "monitoring/alerts.yml",
+    ] {
         assert!(root.join("usr/share/doc/tocsin").join(file).is_file(), "{file}");
     }
     let manager = UnixDatagram::bind(folder.path().join("notify")).expect("bound");

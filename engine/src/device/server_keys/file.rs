@@ -1,8 +1,9 @@
 //! The deployment's keys in `server-keys.json` in the data folder, mode 0600, sealed where there is a master key.
 //!
 //! Made at the first start and loaded ever after: phones pin them, so a lost file would mean that every phone must
-//! enrol again, and no new one is made in its place. A file that others may read is refused, because its keys may be known. A change replaces the whole file
-//! under a lock of its own, so that a command can rotate keys beside a running server, which follows.
+//! enrol again, and no new one is made in its place. A file that others may read is refused, because its keys may be
+//! known. A change replaces the whole file under a lock of its own, so that a command can rotate keys beside a running
+//! server, which follows.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
