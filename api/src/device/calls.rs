@@ -82,7 +82,7 @@ struct EnrolledView<'a> {
 pub(super) async fn enrol(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
     let raw = RawCall::with_json(&state, &request, payload).await?;
     state.refuse_while_draining()?;
-    let from = state.address_of(&request);
+    let from = state.counted_address_of(&request);
     let handle = state.handle.clone();
     let enrolled = to_the_end(async move { handle.enrol(raw.call(), from).await }).await?;
     let EnrolledDevice { device, server_keys, confirmation_number } = &enrolled;

@@ -2,34 +2,66 @@
 //!
 //! `Forwarded` (RFC 7239) and `X-Forwarded-For` are believed from trusted proxies only, and read from the right: each
 //! proxy adds the address that called it, so that the right-most address that is no trusted proxy is the caller, and
-//! whatever stands further left the caller may have written itself. What cannot be read ends the walk at the last
-//! address that is known. Where both headers are there and disagree, nobody knows which of them the proxy made, and
-//! the peer itself is taken: an allow list refuses it, and a limit counts it with its like.
+//! whatever stands further left the caller may have written itself.
+//!
+//! A caller can write into these headers too, so what cannot be judged (an address that cannot be read, a quote that
+//! does not close, two headers that disagree) is said to be unknown and never taken for the proxy's own word: no allow
+//! list lets it in, also not one that the proxy stands in. A limit counts it under the proxy.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName};
 use tocsin_config::Networks;
 
-/// Most proxies that are followed; further left nothing is looked at.
+/// Most proxies that are followed; behind more nobody is known.
 const HOPS_MAX: usize = 16;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address of the caller.
-pub(crate) fn client_address(peer: IpAddr, trusted: &Networks, headers: &HeaderMap) -> IpAddr {
+/// From where a call comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// From this address.
+    Known(IpAddr),
+    /// Through this trusted proxy, from nobody knows where.
+    Unknown {
+        /// The proxy.
+        proxy: IpAddr,
+    },
+}
+
+impl Origin {
+    /// What limits count the call under.
+    pub(crate) fn counted_under(self) -> IpAddr {
+        match self {
+            Self::Known(address) | Self::Unknown { proxy: address } => address,
+        }
+    }
+
+    /// Whether the call is known to come from one of `networks`.
+    pub(crate) fn is_in(self, networks: &Networks) -> bool {
+        match self {
+            Self::Known(address) => networks.contain(address),
+            Self::Unknown { .. } => false,
+        }
+    }
+}
+
+/// From where a call with these headers comes that `peer` sent.
+pub(crate) fn origin(peer: IpAddr, trusted: &Networks, headers: &HeaderMap) -> Origin {
     let peer = peer.to_canonical();
     if !trusted.contain(peer) {
-        return peer;
+        return Origin::Known(peer);
     }
     let forwarded = text_of(headers, &FORWARDED).map(|text| text.as_deref().and_then(forwarded_nodes));
     let listed = text_of(headers, &X_FORWARDED_FOR).map(|text| text.as_deref().map(listed_nodes));
-    let walked = |nodes: Option<Vec<Option<IpAddr>>>| nodes.map_or(peer, |nodes| walk(peer, trusted, &nodes));
-    match (forwarded.map(walked), listed.map(walked)) {
-        (Some(one), Some(other)) if one != other => peer,
-        (Some(address), _) | (None, Some(address)) => address,
-        (None, None) => peer,
-    }
+    let walked = |nodes: Option<Vec<Option<IpAddr>>>| walk(trusted, &nodes?);
+    let caller = match (forwarded.map(walked), listed.map(walked)) {
+        (None, None) => Some(peer),
+        (Some(one), Some(other)) => one.filter(|_| one == other),
+        (Some(caller), None) | (None, Some(caller)) => caller,
+    };
+    caller.map_or(Origin::Unknown { proxy: peer }, Origin::Known)
 }
 
 /// What an address counts as: all of a subscriber's IPv6 addresses, a /64, are one.
@@ -43,19 +75,17 @@ pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
     }
 }
 
-/// From the peer to the left, over trusted proxies only.
-fn walk(peer: IpAddr, trusted: &Networks, nodes: &[Option<IpAddr>]) -> IpAddr {
-    let mut known = peer;
+/// From the right to the left over trusted proxies only; `None` where that meets what cannot be read, or no end.
+fn walk(trusted: &Networks, nodes: &[Option<IpAddr>]) -> Option<IpAddr> {
+    let mut known = None;
     for node in nodes.iter().rev().take(HOPS_MAX) {
-        let Some(address) = node else {
-            return known;
-        };
-        known = *address;
-        if !trusted.contain(known) {
-            return known;
+        let address = (*node)?;
+        if !trusted.contain(address) {
+            return Some(address);
         }
+        known = Some(address);
     }
-    known
+    known.filter(|_| nodes.len() <= HOPS_MAX)
 }
 
 /// All lines of a header as one list: `None` without one, `Some(None)` where one is no text.

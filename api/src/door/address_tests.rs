@@ -7,7 +7,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 use tocsin_config::{Config, Networks};
 
-use super::{client_address, counted_as};
+use super::{HOPS_MAX, Origin, counted_as, origin};
 
 /// Proxies: 10.0.0.0/8 and fd00::/8.
 fn trusted() -> &'static Networks {
@@ -34,7 +34,10 @@ fn address(text: &str) -> IpAddr {
 }
 
 fn found(peer: &str, lines: &[(&'static str, &str)]) -> String {
-    client_address(address(peer), trusted(), &headers(lines)).to_string()
+    match origin(address(peer), trusted(), &headers(lines)) {
+        Origin::Known(address) => address.to_string(),
+        Origin::Unknown { proxy } => format!("unknown behind {proxy}"),
+    }
 }
 
 #[test]
@@ -83,7 +86,8 @@ fn every_form_of_an_address_is_read() {
 }
 
 #[test]
-fn what_cannot_be_read_ends_the_walk_at_what_is_known() {
+fn behind_what_cannot_be_read_nobody_is_known() {
+    const UNKNOWN: &str = "unknown behind 10.0.0.1";
     for value in [
         "for=unknown",
         "for=_hidden",
@@ -95,21 +99,40 @@ fn what_cannot_be_read_ends_the_walk_at_what_is_known() {
         "for=\"[2001:db8::1\"",
         "for=192.0.2.1:99999",
     ] {
-        assert_eq!(found("10.0.0.1", &[("forwarded", value)]), "10.0.0.1", "{value}");
+        assert_eq!(found("10.0.0.1", &[("forwarded", value)]), UNKNOWN, "{value}");
     }
     let value = "for=192.0.2.1, for=unknown, for=10.0.0.8";
-    assert_eq!(found("10.0.0.1", &[("forwarded", value)]), "10.0.0.8");
-    for value in ["unknown", "192.0.2.1, nonsense", "192.0.2.1:", "192.0.2.256"] {
-        assert_eq!(found("10.0.0.1", &[("x-forwarded-for", value)]), "10.0.0.1", "{value}");
+    assert_eq!(found("10.0.0.1", &[("forwarded", value)]), UNKNOWN);
+    for value in ["", "unknown", "192.0.2.1, nonsense", "192.0.2.1:", "192.0.2.256"] {
+        assert_eq!(found("10.0.0.1", &[("x-forwarded-for", value)]), UNKNOWN, "{value}");
     }
+    let quote_of_the_caller = [("forwarded", "for=\""), ("forwarded", "for=192.0.2.1")];
+    assert_eq!(found("10.0.0.1", &quote_of_the_caller), UNKNOWN);
 }
 
 #[test]
-fn headers_that_disagree_are_both_ignored() {
+fn proxies_are_followed_up_to_their_bound() {
+    let list = |hops: usize| vec!["10.0.0.7"; hops].join(", ");
+    assert_eq!(found("10.0.0.1", &[("x-forwarded-for", &list(HOPS_MAX))]), "10.0.0.7");
+    let beyond = list(HOPS_MAX + 1);
+    assert_eq!(found("10.0.0.1", &[("x-forwarded-for", &beyond)]), "unknown behind 10.0.0.1");
+}
+
+#[test]
+fn headers_that_disagree_name_nobody() {
     let agreeing = [("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "192.0.2.1")];
     assert_eq!(found("10.0.0.1", &agreeing), "192.0.2.1");
     let contrary = [("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "192.0.2.2")];
-    assert_eq!(found("10.0.0.1", &contrary), "10.0.0.1");
+    assert_eq!(found("10.0.0.1", &contrary), "unknown behind 10.0.0.1");
+    let half = [("forwarded", "for=unknown"), ("x-forwarded-for", "192.0.2.2")];
+    assert_eq!(found("10.0.0.1", &half), "unknown behind 10.0.0.1");
+}
+
+#[test]
+fn who_is_unknown_is_in_no_network_and_is_counted_under_the_proxy() {
+    let (proxy, unknown) = (address("10.0.0.1"), Origin::Unknown { proxy: address("10.0.0.1") });
+    assert!(Origin::Known(proxy).is_in(trusted()) && !unknown.is_in(trusted()));
+    assert_eq!(unknown.counted_under(), proxy);
 }
 
 #[test]
@@ -138,7 +161,7 @@ proptest! {
     fn no_header_moves_a_caller_that_is_no_proxy(peer in any_address(), one in any_header(), other in any_header()) {
         prop_assume!(!trusted().contain(peer));
         let headers = headers(&[("forwarded", &one), ("x-forwarded-for", &other)]);
-        prop_assert_eq!(client_address(peer, trusted(), &headers), peer.to_canonical());
+        prop_assert_eq!(origin(peer, trusted(), &headers), Origin::Known(peer.to_canonical()));
     }
 
     #[test]
@@ -147,7 +170,7 @@ proptest! {
         let caller = caller.to_canonical();
         let list = format!("{own}, {caller}, 10.0.0.8");
         let headers = headers(&[("x-forwarded-for", &list)]);
-        prop_assert_eq!(client_address(address("10.0.0.1"), trusted(), &headers), caller);
+        prop_assert_eq!(origin(address("10.0.0.1"), trusted(), &headers), Origin::Known(caller));
     }
 
     #[test]
@@ -155,7 +178,8 @@ proptest! {
         let caller = IpAddr::V4(Ipv4Addr::from(caller));
         prop_assume!(!trusted().contain(caller));
         let headers = headers(&[("forwarded", &own), ("forwarded", &format!("for={caller}"))]);
-        let found = client_address(address("10.0.0.1"), trusted(), &headers);
-        prop_assert!(found == caller || found == address("10.0.0.1"), "{found}");
+        let proxy = address("10.0.0.1");
+        let found = origin(proxy, trusted(), &headers);
+        prop_assert!(found == Origin::Known(caller) || found == Origin::Unknown { proxy }, "{found:?}");
     }
 }

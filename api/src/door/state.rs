@@ -15,7 +15,7 @@ use tocsin_model::{ErrorCode, Problem};
 use tokio::sync::watch;
 use tracing::Instrument;
 
-use super::address::client_address;
+use super::address::{Origin, origin};
 use super::connection::Facts;
 use super::metrics::RefusedFor;
 use super::rate::{RateExceeded, Rates};
@@ -62,10 +62,15 @@ impl DoorState {
     }
 
     /// From where the call comes.
-    pub(crate) fn address_of(&self, request: &HttpRequest) -> IpAddr {
+    fn origin_of(&self, request: &HttpRequest) -> Origin {
         // Every connection has facts; an address that nobody has stands for one without.
         let peer = facts_of(request).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |facts| facts.peer.ip());
-        client_address(peer, &self.trusted_proxies, request.headers())
+        origin(peer, &self.trusted_proxies, request.headers())
+    }
+
+    /// The address that limits count the call under.
+    pub(crate) fn counted_address_of(&self, request: &HttpRequest) -> IpAddr {
+        self.origin_of(request).counted_under()
     }
 
     /// Why every call on this connection is refused.
@@ -81,7 +86,8 @@ impl DoorState {
         headers.len() <= self.headers_max && path + fields.sum::<usize>() <= self.head_bytes_max
     }
 
-    /// 403 `address_not_allowed`, counted and logged, unless `who` may call from where the call comes.
+    /// 403 `address_not_allowed`, counted and logged, unless `who` may call from where the call comes. For the doors
+    /// of machines: a phone's address stands in no log.
     pub(crate) fn check_address(
         &self,
         request: &HttpRequest,
@@ -91,12 +97,19 @@ impl DoorState {
         if networks.is_empty() {
             return Ok(());
         }
-        let address = self.address_of(request);
-        if networks.contain(address) {
+        let origin = self.origin_of(request);
+        if origin.is_in(networks) {
             return Ok(());
         }
         self.metrics.refused(self.name, RefusedFor::Address);
-        tracing::warn!(who, %address, "called from an address that is not allowed");
+        match origin {
+            Origin::Known(address) => {
+                tracing::warn!(who, %address, "called from an address that is not allowed");
+            }
+            Origin::Unknown { proxy } => {
+                tracing::warn!(who, %proxy, "called through a proxy whose headers do not tell from where");
+            }
+        }
         let detail = "the credential is not allowed from this address";
         Err(Problem::new(ErrorCode::AddressNotAllowed, detail))
     }

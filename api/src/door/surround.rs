@@ -62,7 +62,7 @@ fn admit(state: &DoorState, request: &HttpRequest) -> Result<(), DoorError> {
     }
     if state.name == DoorName::Device {
         let per_minute_max = state.handle.config().device_calls_per_address_per_minute_max;
-        state.check_rate(state.rates.address(state.address_of(request), per_minute_max))?;
+        state.check_rate(state.rates.address(state.counted_address_of(request), per_minute_max))?;
     }
     Ok(())
 }

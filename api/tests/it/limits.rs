@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::bank::{Bank, secret_of, with_configured_bank};
 use crate::http::{Call, SOON};
 use crate::pki::{TLS, TlsClient};
-use crate::raw::Connection;
+use crate::raw::{Connection, authorization_line};
 
 /// A configuration with more keys at the head of a table.
 fn with_keys<'a>(table: &'a str, keys: &'a str) -> impl Fn(&str) -> String + 'a {
@@ -166,6 +166,45 @@ fn a_trusted_proxy_tells_from_where_a_call_comes() {
             }
         }
         call().send().await.expect_problem(403, "address_not_allowed", None);
+    });
+}
+
+#[test]
+fn no_header_of_the_caller_passes_it_off_as_the_proxy_where_that_is_allowed() {
+    let change = |text: &str| {
+        let networks = "networks = [\"127.0.0.0/8\"]\n";
+        let text = with_keys("[clients.portal]", networks)(text);
+        let text = with_keys("[ops.tokens.watcher]", networks)(&text);
+        let proxies = "trusted_proxies = [\"127.0.0.1/32\"]\n";
+        with_keys("[ops]", proxies)(&with_keys("[portal]", proxies)(&text))
+    };
+    with_configured_bank(change, |bank| async move {
+        let authorization = authorization_line();
+        let bearer = format!("authorization: Bearer {}\r\n", secret_of("watcher"));
+        let doors = [
+            (bank.addresses().portal, "/v1/users/alice/devices", authorization),
+            (bank.addresses().ops, "/v1/admin/config", bearer),
+        ];
+        for (address, path, authorization) in doors {
+            for (fields, is_allowed) in [
+                // The proxy's own call, and one of a machine beside it.
+                ("", true),
+                ("X-Forwarded-For: 127.0.0.9\r\n", true),
+                // What the proxy says of a stranger, alone and beside what the stranger has written.
+                ("X-Forwarded-For: 203.0.113.9\r\n", false),
+                ("Forwarded: for=1.2.3.4\r\nX-Forwarded-For: 203.0.113.9\r\n", false),
+                ("Forwarded: for=\"\r\nForwarded: for=203.0.113.9\r\n", false),
+                ("Forwarded: for=_hidden\r\nX-Forwarded-For: 203.0.113.9\r\n", false),
+            ] {
+                let mut connection = Connection::open(address).await;
+                let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{authorization}{fields}\r\n");
+                connection.send(head.as_bytes()).await;
+                let reply = connection.reply().await;
+                let status = if is_allowed { "HTTP/1.1 200" } else { "HTTP/1.1 403" };
+                assert!(reply.starts_with(status), "{fields}{reply}");
+                assert_eq!(reply.contains("address_not_allowed"), !is_allowed, "{reply}");
+            }
+        }
     });
 }
 
