@@ -4,6 +4,7 @@
 //! Inside of TLS the protocol is agreed by ALPN; a door without TLS speaks HTTP/1.1 only.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -15,6 +16,7 @@ use actix_http::Request;
 use actix_web::Error;
 use actix_web::body::BoxBody;
 use actix_web::dev::{Service, ServiceResponse};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,7 +30,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::DoorName;
-use super::bridge;
+use super::bridge::{self, ReplyBody};
 use super::certificates::DoorCertificate;
 use super::connections::{Connections, Entered};
 use super::metrics::{ConnectionEnd, DoorMetrics};
@@ -146,7 +148,7 @@ where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
 {
     let facts = facts(rules, entered, peer, None);
-    http1(rules, routes, stream, facts).await
+    http1(rules, stream, Calls { routes, facts, pace: Pace::new(rules.head_time_max, true) }).await
 }
 
 async fn encrypted<S>(
@@ -174,28 +176,36 @@ where
     rules.metrics.handshake(rules.door, is_resumed);
     let shown = session.peer_certificates().and_then(<[_]>::first);
     let facts = facts(rules, entered, peer, shown.map(|shown| shown.clone().into_owned()));
-    if session.alpn_protocol() == Some(b"h2") {
-        http2(rules, routes, stream, facts).await
-    } else {
-        http1(rules, routes, stream, facts).await
+    let is_http2 = session.alpn_protocol() == Some(b"h2");
+    let calls = Calls { routes, facts, pace: Pace::new(rules.head_time_max, !is_http2) };
+    if is_http2 { http2(rules, stream, calls).await } else { http1(rules, stream, calls).await }
+}
+
+/// What answers the calls of one connection.
+struct Calls<S> {
+    routes: Rc<S>,
+    facts: Rc<Facts>,
+    pace: Rc<Pace>,
+}
+
+impl<S> Calls<S>
+where
+    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
+{
+    fn answer(
+        &self,
+        request: hyper::Request<Incoming>,
+    ) -> impl Future<Output = io::Result<hyper::Response<ReplyBody>>> + use<S> {
+        bridge::call(Rc::clone(&self.routes), Rc::clone(&self.facts), request, self.pace.begin())
     }
 }
 
-async fn http1<S, I>(
-    rules: &Arc<ConnectionRules>,
-    routes: Rc<S>,
-    stream: I,
-    facts: Rc<Facts>,
-) -> Option<ConnectionEnd>
+async fn http1<S, I>(rules: &ConnectionRules, stream: I, calls: Calls<S>) -> Option<ConnectionEnd>
 where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let pace = Pace::new(rules.head_time_max, true);
-    let service = {
-        let (pace, facts) = (Rc::clone(&pace), Rc::clone(&facts));
-        service_fn(move |request| bridge::call(Rc::clone(&routes), Rc::clone(&facts), request, pace.begin()))
-    };
+    let (facts, pace) = (Rc::clone(&calls.facts), Rc::clone(&calls.pace));
     let connection = http1::Builder::new()
         .max_headers(rules.headers_max * HEAD_SLACK)
         .max_buf_size((rules.head_bytes_max * HEAD_SLACK).max(MIN_BUFFER_BYTES))
@@ -203,28 +213,22 @@ where
         .half_close(false)
         // The pace has its own clock, which knows a quiet connection from a slow head.
         .header_read_timeout(None)
-        .serve_connection(TokioIo::new(Paced::new(stream, Rc::clone(&pace))), service);
+        .serve_connection(
+            TokioIo::new(Paced::new(stream, Rc::clone(&pace))),
+            service_fn(move |request| calls.answer(request)),
+        );
     drive(rules, &facts, pace, Stage::Closing, connection, |connection| connection.graceful_shutdown()).await
 }
 
 /// hyper takes no smaller buffer.
 const MIN_BUFFER_BYTES: usize = 8_192;
 
-async fn http2<S, I>(
-    rules: &Arc<ConnectionRules>,
-    routes: Rc<S>,
-    stream: I,
-    facts: Rc<Facts>,
-) -> Option<ConnectionEnd>
+async fn http2<S, I>(rules: &ConnectionRules, stream: I, calls: Calls<S>) -> Option<ConnectionEnd>
 where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let pace = Pace::new(rules.head_time_max, false);
-    let service = {
-        let (pace, facts) = (Rc::clone(&pace), Rc::clone(&facts));
-        service_fn(move |request| bridge::call(Rc::clone(&routes), Rc::clone(&facts), request, pace.begin()))
-    };
+    let (facts, pace) = (Rc::clone(&calls.facts), Rc::clone(&calls.pace));
     let head_bytes_max = rules.head_bytes_max + rules.headers_max * FIELD_BYTES;
     let connection = http2::Builder::new(OnThisThread)
         .timer(TokioTimer::new())
@@ -237,7 +241,10 @@ where
         .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIME_MAX)
-        .serve_connection(TokioIo::new(Paced::new(stream, Rc::clone(&pace))), service);
+        .serve_connection(
+            TokioIo::new(Paced::new(stream, Rc::clone(&pace))),
+            service_fn(move |request| calls.answer(request)),
+        );
     drive(rules, &facts, pace, Stage::Draining, connection, |connection| connection.graceful_shutdown()).await
 }
 
