@@ -5,7 +5,7 @@ use std::fmt;
 /// The closed list of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StoreErrorKind {
-    /// The commit queue is full: nothing was written; try again.
+    /// There is too much to do, such as a full commit queue: nothing was written; try again.
     Busy,
     /// Free disk space is below the minimum: creates are refused, outcomes are still stored.
     DiskFull,
@@ -60,7 +60,7 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
-            StoreErrorKind::Busy => "the commit queue is full",
+            StoreErrorKind::Busy => "the storage has too much to do",
             StoreErrorKind::DiskFull => "free disk space is below the minimum",
             StoreErrorKind::Stopped => "the store has stopped after a failed write",
             StoreErrorKind::Unknown => "the outcome of the write is unknown",

@@ -19,6 +19,13 @@ use crate::sealing::MasterKeyId;
 use crate::store::CallbackList;
 use crate::{StoreError, StoreErrorKind};
 
+/// Rows taken in one go behind those of which some had expired.
+const EXPIRED_STEP: usize = 128;
+
+/// Expired rows that one look passes by, in steps: the writer looks too, and holds everybody up meanwhile. They go in
+/// the background, and only a user with as many unconfirmed phones has so many.
+const EXPIRED_ROWS_PASSED_MAX: usize = 10_000;
+
 /// How long rows are kept after their end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -46,6 +53,14 @@ pub(crate) fn corrupt(key: &Key, what: &str) -> StoreError {
             "row {key}: {what}; stop the server, keep a copy of the database's folder, check the disk, and restore \
              the last backup"
         ),
+    )
+}
+
+/// What nobody can say yet: what stands behind must not be taken for absent.
+fn too_many_expired(prefix: &Key) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Busy,
+        format!("too many expired rows below {prefix}; they are being cleared away"),
     )
 }
 
@@ -102,7 +117,7 @@ impl<'r> Table<'r> {
         self.read(key, |payload| from_payload(payload))
     }
 
-    /// The keys that begin with `prefix` and come behind `after`, at most `limit`, of rows that have not expired.
+    /// The first `limit` keys that begin with `prefix` and come behind `after`, of rows that have not expired.
     /// The flag says whether there may be more.
     pub(crate) fn keys(
         &self,
@@ -110,15 +125,28 @@ impl<'r> Table<'r> {
         after: Option<&Key>,
         limit: usize,
     ) -> RowResult<(Vec<Key>, bool)> {
-        let rows = self.rows.scan(prefix, after, limit)?;
-        let may_have_more = rows.len() == limit;
-        let mut keys = Vec::with_capacity(rows.len());
-        for (key, row) in rows {
-            if self.open(&key, &row, |_| Ok(()))?.is_some() {
-                keys.push(key);
+        let (mut keys, mut behind, mut expired) = (Vec::new(), after.cloned(), 0);
+        let mut step = limit;
+        while keys.len() < limit {
+            let rows = self.rows.scan(prefix, behind.as_ref(), step)?;
+            let is_end = rows.len() < step;
+            for (key, row) in rows {
+                behind = Some(key.clone());
+                match self.open(&key, &row, |_| Ok(()))? {
+                    Some(()) if keys.len() < limit => keys.push(key),
+                    Some(()) => return Ok((keys, true)),
+                    None => expired += 1,
+                }
             }
+            if is_end {
+                return Ok((keys, false));
+            }
+            if expired > EXPIRED_ROWS_PASSED_MAX {
+                return Err(too_many_expired(prefix).into());
+            }
+            step = (limit - keys.len()).max(EXPIRED_STEP);
         }
-        Ok((keys, may_have_more))
+        Ok((keys, true))
     }
 
     /// The rows of the audit trail behind the one numbered `after`, at most `limit`.
@@ -243,6 +271,47 @@ mod tests {
             assert!(error.to_string().contains("transaction/0101"), "{error}");
             assert!(error.to_string().contains("restore the last backup"), "{error}");
         }
+    }
+
+    fn place(number: u64) -> Key {
+        Key::open(UnixMs::new(number), &TransactionId::from_bytes([1; 16]))
+    }
+
+    /// So many places of which all but those numbered in `live` have expired.
+    fn places(count: u64, live: &[u64]) -> BTreeMap<Key, Vec<u8>> {
+        let expiry = |number| match live.contains(&number) {
+            true => envelope::Expiry::Never,
+            false => envelope::Expiry::At(UnixMs::new(5)),
+        };
+        (0..count).map(|number| (place(number), envelope::begin(expiry(number), 0))).collect()
+    }
+
+    fn keys(rows: &BTreeMap<Key, Vec<u8>>, after: Option<u64>, limit: usize) -> RowResult<(Vec<Key>, bool)> {
+        Table::new(rows, UnixMs::new(5), RETENTION).keys(&Key::all_open(), after.map(place).as_ref(), limit)
+    }
+
+    #[test]
+    fn what_stands_behind_expired_rows_is_found() {
+        let rows = places(1_000, &[300, 700, 701]);
+        for (after, limit, found) in [
+            (None, 1, (vec![place(300)], true)),
+            (None, 2, (vec![place(300), place(700)], true)),
+            (Some(300), 2, (vec![place(700), place(701)], true)),
+            (None, 4, (vec![place(300), place(700), place(701)], false)),
+            (Some(701), 1, (Vec::new(), false)),
+        ] {
+            assert_eq!(keys(&rows, after, limit).expect("looked"), found, "{limit} behind {after:?}");
+        }
+    }
+
+    #[test]
+    fn no_look_passes_too_many_expired_rows_or_takes_what_is_behind_them_for_absent() {
+        let count = u64::try_from(EXPIRED_ROWS_PASSED_MAX).expect("fits");
+        let last_passed = places(count + 1, &[count]);
+        assert_eq!(keys(&last_passed, None, 1).expect("looked").0, [place(count)]);
+        let far = count + 1_000;
+        let Err(RowFault::Failed(error)) = keys(&places(far + 1, &[far]), None, 1) else { panic!("passed") };
+        assert_eq!(error.kind(), StoreErrorKind::Busy);
     }
 
     #[test]

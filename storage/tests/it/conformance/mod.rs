@@ -173,6 +173,7 @@ conformance! {
         mode_multiple_keeps_every_phone,
         the_mode_is_judged_by_the_rules_of_the_moment,
         a_phone_that_waits_for_its_number_takes_the_place_of_mode_single,
+        a_live_phone_behind_one_that_was_never_confirmed_keeps_its_place,
         three_wrong_numbers_end_the_enrolment_and_its_device_is_gone,
         a_device_that_is_not_confirmed_in_time_is_gone_by_itself,
         a_right_number_counts_until_the_last_moment_and_again,

@@ -137,6 +137,24 @@ pub async fn a_phone_that_waits_for_its_number_takes_the_place_of_mode_single(be
     assert_eq!(bench.open_for_user_1(2, EnrolmentMode::Single).await, EnrollmentOpened::New);
 }
 
+pub async fn a_live_phone_behind_one_that_was_never_confirmed_keeps_its_place(bench: Bench) {
+    bench.registered(1, SINGLE_BY_NUMBER).await;
+    bench.clock.advance(MINUTE);
+    let open = async |salt| {
+        let mut new = new_enrollment(salt);
+        new.enrollment.user = user(1);
+        new.enrollment.created_at = bench.clock.now();
+        new.enrollment.expires_at = bench.clock.now().plus(MINUTE);
+        bench.store.open_enrollment(new).await.expect("answered")
+    };
+    assert_eq!(open(2).await, EnrollmentOpened::New);
+    assert_eq!(open(3).await, EnrollmentOpened::New);
+    assert!(is_stored(&bench.enrol_by(2, RULES).await));
+    // The row of the first phone, which is no more, may still stand in front.
+    assert_eq!(bench.enrol_by(3, RULES).await, Enrolled::DeviceExists);
+    assert_eq!(open(4).await, EnrollmentOpened::DeviceExists);
+}
+
 pub async fn three_wrong_numbers_end_the_enrolment_and_its_device_is_gone(bench: Bench) {
     bench.registered(1, SINGLE_BY_NUMBER).await;
     for left in [2, 1] {
