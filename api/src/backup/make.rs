@@ -39,7 +39,7 @@ pub(crate) fn make(store: &RocksStore, data: &Path, folder: &Path, now: UnixMs) 
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&part).map_err(BackupError::io(&part))?;
     let made = fill(store, data, &part, now).and_then(|manifest| {
         fs::rename(&part, folder).map_err(BackupError::io(folder))?;
-        sync_folder(folder.parent().unwrap_or(Path::new(".")))?;
+        sync_folder(parent_of(folder))?;
         Ok(Made { folder: folder.to_owned(), files: manifest.files.len(), bytes: manifest.bytes() })
     });
     if made.is_err() {
@@ -61,6 +61,11 @@ fn fill(store: &RocksStore, data: &Path, part: &Path, now: UnixMs) -> Result<Man
     write_private(&part.join(MANIFEST), &text)?;
     sync_folder(part)?;
     Ok(manifest)
+}
+
+/// The folder that a path names something in; of a bare name it is the present one.
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Copies a file; nobody but its owner may read the copy.

@@ -4,13 +4,15 @@
 //! database is marked, all phones that are live in it are listed in the mark, and `serve` refuses it until an operator
 //! has looked through the list, named those to be removed again, and confirmed.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tocsin_model::{
-    AuditActor, AuditEvent, AuditKind, Device, DeviceId, DeviceStatus, FailureReason, State, UnixMs,
+    AuditActor, AuditEvent, AuditKind, Device, DeviceId, DeviceStatus, Enrollment, EnrollmentState,
+    FailureReason, State, UnixMs,
 };
 use tocsin_storage::rocks::RocksStore;
 use tocsin_storage::{Store, StoreError};
@@ -36,8 +38,8 @@ pub(crate) struct Mark {
     pub(crate) backup_made_at: String,
     /// When it was restored.
     pub(crate) restored_at: String,
-    /// Every phone that is not revoked in the backup.
-    pub(crate) devices: Vec<LiveDevice>,
+    /// Every phone that is not revoked in the backup; `None` until the restore is through.
+    pub(crate) devices: Option<Vec<LiveDevice>>,
 }
 
 /// A phone that is live again.
@@ -80,7 +82,7 @@ pub(crate) async fn restore(
     }
     // The mark comes first, so that a restore that breaks off is not served either.
     make_folder(data)?;
-    let mark = Mark { backup_made_at: manifest.made_at, restored_at: rfc3339(now), devices: Vec::new() };
+    let mark = Mark { backup_made_at: manifest.made_at, restored_at: rfc3339(now), devices: None };
     write_mark(data, &mark)?;
     for name in manifest.files.keys() {
         let target = data.join(name);
@@ -96,7 +98,7 @@ pub(crate) async fn restore(
     let event = AuditEvent::new(AuditKind::Restored, AuditActor::Console);
     store.note(event.detail(&format!("backup of {}", mark.backup_made_at))).await?;
     store.close()?;
-    write_mark(data, &Mark { devices, ..mark })?;
+    write_mark(data, &Mark { devices: Some(devices), ..mark })?;
     Ok(restored)
 }
 
@@ -138,8 +140,9 @@ async fn end_enrollments(store: &RocksStore) -> Result<usize, BackupError> {
     loop {
         let (ids, next) = store.enrollment_ids(after)?;
         for id in ids {
-            let is_open = |enrollment: &tocsin_model::Enrollment| {
-                matches!(enrollment.state, tocsin_model::EnrollmentState::Pending)
+            let is_open = |enrollment: &Enrollment| match enrollment.state {
+                EnrollmentState::Pending | EnrollmentState::Unconfirmed { .. } => true,
+                EnrollmentState::Completed { .. } | EnrollmentState::Failed => false,
             };
             if store.enrollment(id).await?.is_some_and(|enrollment| is_open(&enrollment)) {
                 let _ = store.cancel_enrollment(id).await?;
@@ -188,6 +191,7 @@ pub(crate) fn refuse_unconfirmed(data: &Path) -> Result<(), String> {
     if !path.exists() {
         return Ok(());
     }
+    confirmable(&path).map_err(|error| error.to_string())?;
     Err(format!(
         "the database was restored from a backup, in which phones are live that may have been removed since; look \
          through {}, and run `tocsin restore --confirm`, with `--revoke FILE` for those to be removed again",
@@ -195,8 +199,20 @@ pub(crate) fn refuse_unconfirmed(data: &Path) -> Result<(), String> {
     ))
 }
 
+/// The phones that are listed in a mark. Without its list nobody could tell which phones are live again.
+fn confirmable(path: &Path) -> Result<Vec<LiveDevice>, BackupError> {
+    let text = fs::read(path).map_err(BackupError::io(path))?;
+    let unreadable = |error| BackupError::Refused(format!("{}: {error}", path.display()));
+    let mark: Mark = serde_json::from_slice(&text).map_err(unreadable)?;
+    let broke_off = || {
+        let folder = path.parent().unwrap_or(path).display();
+        BackupError::Refused(format!("the restore broke off; empty {folder} and restore again"))
+    };
+    mark.devices.ok_or_else(broke_off)
+}
+
 /// Removes the phones whose ids stand in `revoke`, one a line, and the mark; answers with how many were removed and
-/// how many stay live.
+/// how many stay live. An id that is none of a phone in the backup is refused before anything is changed.
 pub(crate) async fn confirm(
     data: &Path,
     revoke: Option<&Path>,
@@ -204,28 +220,38 @@ pub(crate) async fn confirm(
     open: impl FnOnce() -> Result<RocksStore, StoreError>,
 ) -> Result<(usize, usize), BackupError> {
     let path = data.join(MARK);
-    let text = fs::read(&path).map_err(BackupError::io(&path))?;
-    let mark: Mark = serde_json::from_slice(&text)
-        .map_err(|error| BackupError::Refused(format!("{}: {error}", path.display())))?;
+    let listed = confirmable(&path)?;
     let ids = revoke.map(read_ids).transpose()?.unwrap_or_default();
     let store = open()?;
-    let mut revoked = 0;
-    for id in &ids {
-        if store.device(*id).await?.is_some_and(|device| device.status != DeviceStatus::Revoked) {
-            let _ = store.revoke_device(*id, AuditActor::Console, now).await?;
-            revoked += 1;
-        }
+    let live = live_of(&store, &ids).await?;
+    for id in &live {
+        let _ = store.revoke_device(*id, AuditActor::Console, now).await?;
     }
-    let live = mark.devices.len().saturating_sub(revoked);
+    let removed: BTreeSet<String> = ids.iter().map(DeviceId::to_string).collect();
+    let stay = listed.iter().filter(|device| !removed.contains(&device.device_id)).count();
     let event = AuditEvent::new(AuditKind::Restored, AuditActor::Console);
-    store.note(event.detail(&format!("confirmed: {revoked} devices removed, {live} live"))).await?;
+    let told = format!("confirmed: {} devices removed, {stay} live", live.len());
+    store.note(event.detail(&told)).await?;
     store.close()?;
     fs::remove_file(&path).map_err(BackupError::io(&path))?;
     sync_folder(data)?;
-    Ok((revoked, live))
+    Ok((live.len(), stay))
 }
 
-fn read_ids(path: &Path) -> Result<Vec<DeviceId>, BackupError> {
+/// Those of the named phones that are live; one that was revoked before the backup needs nothing.
+async fn live_of(store: &RocksStore, ids: &BTreeSet<DeviceId>) -> Result<Vec<DeviceId>, BackupError> {
+    let (mut live, mut unknown) = (Vec::new(), Vec::new());
+    for id in ids {
+        match store.device(*id).await? {
+            Some(device) if device.status == DeviceStatus::Revoked => {}
+            Some(_) => live.push(*id),
+            None => unknown.push(format!("{id}: no phone of the backup has this id; nothing was changed")),
+        }
+    }
+    if unknown.is_empty() { Ok(live) } else { Err(BackupError::Refused(unknown.join("\n"))) }
+}
+
+fn read_ids(path: &Path) -> Result<BTreeSet<DeviceId>, BackupError> {
     let text = fs::read_to_string(path).map_err(BackupError::io(path))?;
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
     let written = lines.filter(|(_, line)| !line.is_empty());

@@ -25,6 +25,7 @@ mod portal_input;
 mod portal_lists;
 mod process;
 mod raw;
+mod restore;
 mod sealed;
 mod serve;
 mod tls;

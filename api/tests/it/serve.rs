@@ -20,7 +20,7 @@ use crate::raw::Connection;
 const FILE_KIB_MAX: u64 = 512;
 
 /// A folder with a configuration for the outside world `world`; the second value is the client's secret.
-fn configured(world: Option<&World>) -> (TempDir, String) {
+pub fn configured(world: Option<&World>) -> (TempDir, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let client = NewClient::generate(&"portal".parse().expect("a name")).expect("randomness");
     let block = client
@@ -56,13 +56,13 @@ fn providers(world: &World, folder: &Path) -> String {
 }
 
 /// A portal of a running server.
-struct Portal<'a> {
-    server: &'a Server,
-    secret: &'a str,
+pub struct Portal<'a> {
+    pub server: &'a Server,
+    pub secret: &'a str,
 }
 
 impl Portal<'_> {
-    async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+    pub async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let call = Call::new(method, self.server.portal, path).basic("portal", self.secret);
         match body {
             Some(body) => call.json(body).send().await,
@@ -70,7 +70,7 @@ impl Portal<'_> {
         }
     }
 
-    async fn enrol(&self, user: &str) -> Phone {
+    pub async fn enrol(&self, user: &str) -> Phone {
         let opened = self.send("POST", "/v1/enrollments", Some(&json!({"user": user, "app": "bank"}))).await;
         let opened = opened.expect(201);
         let code = opened["activation_code"].as_str().expect("a code");
@@ -306,7 +306,7 @@ async fn sealed_folder(world: &World) -> (TempDir, String) {
     (folder, secret)
 }
 
-fn write_master_key(folder: &Path, digit: char) {
+pub fn write_master_key(folder: &Path, digit: char) {
     use std::os::unix::fs::PermissionsExt as _;
     let path = folder.join("master.key");
     fs::write(&path, digit.to_string().repeat(64)).expect("written");
@@ -366,7 +366,7 @@ fn operated(world: Option<&World>) -> (TempDir, String) {
 }
 
 /// Runs `tocsin` on the configuration of `folder`; answers with its exit code and what it said.
-fn command(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+pub fn command(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let config = folder.join("tocsin.toml");
     let mut all = vec!["--config", config.to_str().expect("UTF-8")];
     all.extend(arguments);
