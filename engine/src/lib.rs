@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod protocol;
 pub mod provider;
 mod registry;
+pub mod strict_json;
 mod supervise;
 mod surroundings;
 #[cfg(test)]

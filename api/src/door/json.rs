@@ -1,14 +1,8 @@
 //! Strict JSON bodies: one name stands once, no unknown fields, and every problem names its field as a dotted path
 //! (`details[0].label`), or `body` where it is about the body as a whole.
-//!
-//! A doubled name is refused because two parsers that disagree about which of the two counts are how a checked
-//! text differs from a used one (RFC 8259, section 4).
 
-use std::cell::RefCell;
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
+use tocsin_engine::strict_json::{self, JsonFault};
 use tocsin_model::{ErrorCode, Problem};
 
 use super::form;
@@ -18,122 +12,24 @@ const WHOLE: &str = "body";
 
 /// Parses exactly one JSON object.
 pub(crate) fn parse_object(body: &[u8]) -> Result<Map<String, Value>, Problem> {
-    let path = RefCell::new(Vec::new());
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let parsed = Strict(&path).deserialize(&mut deserializer);
-    let value = parsed.and_then(|value| deserializer.end().map(|()| value)).map_err(|error| {
-        let detail = if error.is_data() { "a name stands twice in an object" } else { "this is not JSON" };
-        let detail = format!("{detail}; line {}, column {}", error.line(), error.column());
-        Problem::new(ErrorCode::InvalidRequest, detail).with_field(dotted(&path.borrow()))
-    })?;
-    match value {
-        Value::Object(members) => Ok(members),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Err(Problem::new(ErrorCode::InvalidRequest, "the body must be one JSON object").with_field(WHOLE))
-        }
-    }
+    strict_json::parse_object(body).map_err(|wrong| {
+        let detail = match wrong.fault {
+            JsonFault::NotJson => "this is not JSON",
+            JsonFault::DoubledName => "a name stands twice in an object",
+            JsonFault::NotObject => "the body must be one JSON object",
+        };
+        let detail = format!("{detail}; line {}, column {}", wrong.line, wrong.column);
+        Problem::new(ErrorCode::InvalidRequest, detail).with_field(tellable(wrong.path))
+    })
 }
 
-/// A step from a value into what it holds.
-enum Step {
-    Member(String),
-    Item(usize),
-}
-
-fn dotted(path: &[Step]) -> String {
-    let mut text = String::new();
-    for step in path {
-        match step {
-            Step::Item(index) => text.push_str(&format!("[{index}]")),
-            Step::Member(name) if text.is_empty() => text.push_str(name),
-            Step::Member(name) => text.push_str(&format!(".{name}")),
-        }
-    }
-    let tellable = !text.is_empty() && text.len() <= FIELD_BYTES_MAX && !text.chars().any(char::is_control);
-    if tellable { text } else { WHOLE.to_owned() }
+fn tellable(path: String) -> String {
+    let is_ours = !path.is_empty() && path.len() <= FIELD_BYTES_MAX && !path.chars().any(char::is_control);
+    if is_ours { path } else { WHOLE.to_owned() }
 }
 
 /// Longest path that is told back, in bytes; a longer one is not a field of ours.
 const FIELD_BYTES_MAX: usize = 200;
-
-/// Reads any value; the path is left where reading failed.
-#[derive(Clone, Copy)]
-struct Strict<'p>(&'p RefCell<Vec<Step>>);
-
-impl Strict<'_> {
-    fn enter(self, step: Step) {
-        self.0.borrow_mut().push(step);
-    }
-
-    fn leave(self) {
-        self.0.borrow_mut().pop();
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("JSON without doubled names")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut array = Vec::new();
-        self.enter(Step::Item(0));
-        while let Some(item) = items.next_element_seed(self)? {
-            array.push(item);
-            self.leave();
-            self.enter(Step::Item(array.len()));
-        }
-        self.leave();
-        Ok(Value::Array(array))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some(name) = members.next_key::<String>()? {
-            self.enter(Step::Member(name.clone()));
-            if object.contains_key(&name) {
-                return Err(A::Error::custom("a name stands twice"));
-            }
-            object.insert(name, members.next_value_seed(self)?);
-            self.leave();
-        }
-        Ok(Value::Object(object))
-    }
-}
 
 /// What a body is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,8 +98,7 @@ impl<'a> Fields<'a> {
             None => Ok(()),
             Some(name) => {
                 let detail = "this call does not have this field in this version; nothing was done";
-                let field = dotted(&[Step::Member(self.path_to(name))]);
-                Err(Problem::new(ErrorCode::UnknownField, detail).with_field(field))
+                Err(Problem::new(ErrorCode::UnknownField, detail).with_field(tellable(self.path_to(name))))
             }
         }
     }

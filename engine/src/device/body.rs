@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 use tocsin_model::{ErrorCode, Problem};
 
-use super::strict_json;
+use crate::strict_json;
 
 /// An object of a body, with the path to it.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use tocsin_model::{KeyId, PublicKey};
 
 use super::encoding::{decode, decode_array, parse_key_id};
 use super::jwk::uncompressed_point;
-use super::strict_json;
+use crate::strict_json;
 
 /// Longest compact JWS in bytes.
 pub(crate) const COMPACT_BYTES_MAX: usize = 8 * 1024;

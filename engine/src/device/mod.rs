@@ -21,7 +21,6 @@ mod request_message;
 mod seal;
 mod server_keys;
 mod signature_pool;
-mod strict_json;
 mod wrong_codes;
 
 #[cfg(test)]

@@ -4,36 +4,93 @@
 //! one (RFC 8725, section 2.4; RFC 8259, section 4), so that a doubled name is refused at every depth. Depth is
 //! bounded by the parser (128).
 
+use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// The bytes are not one JSON value, or a name stands twice in an object.
+/// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotStrictJson;
+pub enum JsonFault {
+    /// The bytes are not one JSON value.
+    NotJson,
+    /// A name stands twice in an object.
+    DoubledName,
+    /// It is another value than an object.
+    NotObject,
+}
+
+/// What is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotStrictJson {
+    /// What is wrong.
+    pub fault: JsonFault,
+    /// Where reading stopped, as a dotted path (`details[0].label`); empty for the value as a whole.
+    pub path: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1.
+    pub column: usize,
+}
 
 /// Parses exactly one JSON value.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Value, NotStrictJson> {
+pub fn parse(bytes: &[u8]) -> Result<Value, NotStrictJson> {
+    let path = RefCell::new(Vec::new());
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict.deserialize(&mut deserializer).map_err(|_| NotStrictJson)?;
-    deserializer.end().map_err(|_| NotStrictJson)?;
-    Ok(value)
+    let parsed = Strict(&path).deserialize(&mut deserializer);
+    let parsed = parsed.and_then(|value| deserializer.end().map(|()| value));
+    parsed.map_err(|error| NotStrictJson {
+        fault: if error.is_data() { JsonFault::DoubledName } else { JsonFault::NotJson },
+        path: dotted(&path.borrow()),
+        line: error.line(),
+        column: error.column(),
+    })
 }
 
 /// Parses exactly one JSON object.
-pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, NotStrictJson> {
+pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, NotStrictJson> {
     match parse(bytes)? {
         Value::Object(members) => Ok(members),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Err(NotStrictJson)
+            Err(NotStrictJson { fault: JsonFault::NotObject, path: String::new(), line: 1, column: 1 })
         }
     }
 }
 
-struct Strict;
+/// A step from a value into what it holds.
+enum Step {
+    Member(String),
+    Item(usize),
+}
 
-impl<'de> DeserializeSeed<'de> for Strict {
+fn dotted(path: &[Step]) -> String {
+    let mut text = String::new();
+    for step in path {
+        match step {
+            Step::Item(index) => text.push_str(&format!("[{index}]")),
+            Step::Member(name) if text.is_empty() => text.push_str(name),
+            Step::Member(name) => text.push_str(&format!(".{name}")),
+        }
+    }
+    text
+}
+
+/// Reads any value; the path is left where reading failed.
+#[derive(Clone, Copy)]
+struct Strict<'p>(&'p RefCell<Vec<Step>>);
+
+impl Strict<'_> {
+    fn enter(self, step: Step) {
+        self.0.borrow_mut().push(step);
+    }
+
+    fn leave(self) {
+        self.0.borrow_mut().pop();
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -41,7 +98,7 @@ impl<'de> DeserializeSeed<'de> for Strict {
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,19 +131,25 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
-        while let Some(item) = items.next_element_seed(Strict)? {
+        self.enter(Step::Item(0));
+        while let Some(item) = items.next_element_seed(self)? {
             array.push(item);
+            self.leave();
+            self.enter(Step::Item(array.len()));
         }
+        self.leave();
         Ok(Value::Array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            let value = members.next_value_seed(Strict)?;
-            if object.insert(name, value).is_some() {
+            self.enter(Step::Member(name.clone()));
+            if object.contains_key(&name) {
                 return Err(A::Error::custom("a name stands twice"));
             }
+            object.insert(name, members.next_value_seed(self)?);
+            self.leave();
         }
         Ok(Value::Object(object))
     }
@@ -105,7 +168,7 @@ mod tests {
             r#"[{"b":{"a":1,"a":2}}]"#,
             r#"{"a":1} "#.trim_end().repeat(2).as_str(),
         ] {
-            assert_eq!(parse(text.as_bytes()), Err(NotStrictJson), "{text}");
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
         }
     }
 
@@ -113,10 +176,18 @@ mod tests {
     fn what_is_not_json_is_refused() {
         let deep = "[".repeat(10_000);
         for text in ["", "{", "nul", "{}x", "{\"a\":1,}", "\"\\ud800\"", "1e999", deep.as_str()] {
-            assert_eq!(parse(text.as_bytes()), Err(NotStrictJson), "{}", &text[..text.len().min(20)]);
+            assert!(parse(text.as_bytes()).is_err(), "{}", &text[..text.len().min(20)]);
         }
-        assert_eq!(parse(b"\"\xff\""), Err(NotStrictJson));
-        assert_eq!(parse_object(b"[]"), Err(NotStrictJson));
+        assert!(parse(b"\"\xff\"").is_err());
+        assert_eq!(parse_object(b"[]").map_err(|wrong| wrong.fault), Err(JsonFault::NotObject));
+    }
+
+    #[test]
+    fn a_refusal_says_where() {
+        let wrong = parse(b"{\"a\":[{},\n{\"b\":1,\"b\":2}]}").expect_err("doubled");
+        assert_eq!((wrong.path.as_str(), wrong.fault, wrong.line), ("a[1].b", JsonFault::DoubledName, 2));
+        let wrong = parse(b"{\"a\":[1,x]}").expect_err("no JSON");
+        assert_eq!((wrong.path.as_str(), wrong.fault), ("a[1]", JsonFault::NotJson));
     }
 
     proptest! {
