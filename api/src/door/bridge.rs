@@ -14,13 +14,13 @@ use actix_web::error::PayloadError;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, Uri, Version};
 use actix_web::{Error, HttpResponse};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, HeaderValue as OutValue};
 
 use super::connection::Facts;
-use super::pace::OpenCall;
+use super::pace::{OpenCall, OpenReply};
 
 /// Answers a request by the routes.
 pub(super) async fn call<S>(
@@ -103,10 +103,10 @@ impl Stream for RequestBody {
     }
 }
 
-/// The body of a reply; the call is open until it is written or dropped.
+/// The body of a reply; the call is open until all of it is written or dropped.
 pub(super) struct ReplyBody {
     body: Part,
-    _open: OpenCall,
+    reply: Rc<OpenReply>,
 }
 
 enum Part {
@@ -123,28 +123,59 @@ impl ReplyBody {
                 Err(stream) => Part::Stream(stream),
             },
         };
-        Self { body, _open: open }
+        Self { body, reply: open.reply() }
+    }
+
+    fn piece(&self, bytes: Bytes) -> Frame<Piece> {
+        self.reply.offer();
+        Frame::data(Piece { bytes, reply: Rc::clone(&self.reply) })
+    }
+}
+
+/// Bytes of a reply on their way to the socket, which tell the pace how the peer takes them: for a stream of HTTP/2
+/// without a window they wait in the library, and nothing else shows it.
+pub(super) struct Piece {
+    bytes: Bytes,
+    reply: Rc<OpenReply>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        self.reply.took_some();
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.reply.is_rid_of();
     }
 }
 
 impl Body for ReplyBody {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Box<dyn StdError + Send + Sync>;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match &mut self.body {
-            Part::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Part::Stream(stream) => {
-                let next = ready!(Pin::new(stream).poll_next(context));
-                Poll::Ready(next.map(|chunk| match chunk {
-                    Ok(bytes) => Ok(Frame::data(bytes)),
-                    Err(error) => Err(error.to_string().into()),
-                }))
-            }
-        }
+    ) -> Poll<Option<Result<Frame<Piece>, Self::Error>>> {
+        let next = match &mut self.body {
+            Part::Whole(bytes) => bytes.take().map(Ok),
+            Part::Stream(stream) => ready!(Pin::new(stream).poll_next(context)),
+        };
+        Poll::Ready(next.map(|next| match next {
+            Ok(bytes) => Ok(self.piece(bytes)),
+            Err(error) => Err(error.to_string().into()),
+        }))
     }
 
     fn is_end_stream(&self) -> bool {

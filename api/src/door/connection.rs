@@ -34,7 +34,8 @@ use super::bridge::{self, ReplyBody};
 use super::certificates::DoorCertificate;
 use super::connections::{Connections, Entered};
 use super::metrics::{ConnectionEnd, DoorMetrics};
-use super::pace::{Cut, Pace, Paced, Watch};
+use super::pace::{Cut, Pace, Watch};
+use super::paced::Paced;
 
 /// Frames that a peer may make us read between two of ours, before streams it resets count as a flood.
 const RESET_STREAMS_MAX: usize = 20;
@@ -79,6 +80,8 @@ pub(super) struct ConnectionRules {
     pub(super) connections: Arc<Connections>,
     pub(super) metrics: Arc<DoorMetrics>,
     pub(super) head_time_max: Duration,
+    /// Longest time without progress for a reply that is being written.
+    pub(super) write_time_max: Duration,
     pub(super) headers_max: usize,
     pub(super) head_bytes_max: usize,
     pub(super) stage: watch::Receiver<Stage>,
@@ -137,31 +140,37 @@ fn facts(
     Rc::new(Facts { peer, certificate, refusal: overfull.map(|overfull| overfull.problem()) })
 }
 
-async fn plain<S>(
-    rules: &Arc<ConnectionRules>,
+async fn plain<S, I>(
+    rules: &ConnectionRules,
     routes: Rc<S>,
-    stream: TcpStream,
+    stream: I,
     peer: SocketAddr,
     entered: &Entered,
 ) -> Option<ConnectionEnd>
 where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let facts = facts(rules, entered, peer, None);
-    http1(rules, stream, Calls { routes, facts, pace: Pace::new(rules.head_time_max, true) }).await
+    let pace = Pace::new(rules.head_time_max, rules.write_time_max);
+    let stream = Paced::new(stream, Rc::clone(&pace));
+    http1(rules, stream, Calls { routes, facts, pace }).await
 }
 
-async fn encrypted<S>(
-    rules: &Arc<ConnectionRules>,
+async fn encrypted<S, I>(
+    rules: &ConnectionRules,
     certificate: &DoorCertificate,
     routes: Rc<S>,
-    stream: TcpStream,
+    stream: I,
     peer: SocketAddr,
     entered: &Entered,
 ) -> Option<ConnectionEnd>
 where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    let pace = Pace::new(rules.head_time_max, rules.write_time_max);
+    let stream = Paced::new(stream, Rc::clone(&pace));
     let handshake = TlsAcceptor::from(certificate.current()).accept(stream);
     let stream = match tokio::time::timeout(rules.head_time_max, handshake).await {
         Err(_) => return Some(ConnectionEnd::HandshakeTimeout),
@@ -177,7 +186,7 @@ where
     let shown = session.peer_certificates().and_then(<[_]>::first);
     let facts = facts(rules, entered, peer, shown.map(|shown| shown.clone().into_owned()));
     let is_http2 = session.alpn_protocol() == Some(b"h2");
-    let calls = Calls { routes, facts, pace: Pace::new(rules.head_time_max, !is_http2) };
+    let calls = Calls { routes, facts, pace };
     if is_http2 { http2(rules, stream, calls).await } else { http1(rules, stream, calls).await }
 }
 
@@ -206,6 +215,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let (facts, pace) = (Rc::clone(&calls.facts), Rc::clone(&calls.pace));
+    pace.expect_heads();
     let connection = http1::Builder::new()
         .max_headers(rules.headers_max * HEAD_SLACK)
         .max_buf_size((rules.head_bytes_max * HEAD_SLACK).max(MIN_BUFFER_BYTES))
@@ -213,10 +223,7 @@ where
         .half_close(false)
         // The pace has its own clock, which knows a quiet connection from a slow head.
         .header_read_timeout(None)
-        .serve_connection(
-            TokioIo::new(Paced::new(stream, Rc::clone(&pace))),
-            service_fn(move |request| calls.answer(request)),
-        );
+        .serve_connection(TokioIo::new(stream), service_fn(move |request| calls.answer(request)));
     drive(rules, &facts, pace, Stage::Closing, connection, |connection| connection.graceful_shutdown()).await
 }
 
@@ -241,10 +248,7 @@ where
         .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIME_MAX)
-        .serve_connection(
-            TokioIo::new(Paced::new(stream, Rc::clone(&pace))),
-            service_fn(move |request| calls.answer(request)),
-        );
+        .serve_connection(TokioIo::new(stream), service_fn(move |request| calls.answer(request)));
     drive(rules, &facts, pace, Stage::Draining, connection, |connection| connection.graceful_shutdown()).await
 }
 
@@ -303,3 +307,7 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
         }));
     }
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -18,6 +18,7 @@ mod json;
 mod method;
 mod metrics;
 mod pace;
+mod paced;
 mod path;
 mod problem;
 mod query;

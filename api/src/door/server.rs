@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use super::certificates::DoorCertificate;
 use super::connection::{self, ConnectionRules, Stage};
 use super::connections::{Connections, REFUSING_MAX};
+use super::pace::WRITE_TIME_MAX;
 use super::rate::Rates;
 use super::renewal::{Certificates, keep};
 use super::surround::surround;
@@ -305,6 +306,7 @@ impl Opening {
             connections: Arc::new(connections),
             metrics: Arc::clone(&self.metrics),
             head_time_max: settings.head_time_max.to_std(),
+            write_time_max: WRITE_TIME_MAX,
             headers_max: settings.headers_max,
             head_bytes_max: settings.head_bytes_max,
             stage,
