@@ -2,8 +2,9 @@
 //!
 //! The rule is that of a leaking bucket (GCRA): a whole minute's calls may come at once, and each is given back in
 //! its time. Every map is bounded: names of clients and realms come from the configuration, and of users and
-//! addresses only hashes are kept, at most [`KEYS_MAX`] of them; whoever does not fit shares one bucket with all
-//! others who do not, so that a flood of addresses costs no memory and shuts out nobody who is known already.
+//! addresses only hashes are kept, about [`KEYS_MAX`] of them (threads that come at once may each add one more);
+//! whoever comes when the map is full shares one bucket with all others who do. So a flood of addresses costs no
+//! memory, and whoever is known already keeps a bucket of its own.
 //!
 //! Limits are those of the configuration that a call is judged by; one that a reload changes begins anew.
 
@@ -14,8 +15,9 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use governor::clock::{Clock, DefaultClock};
-use governor::state::keyed::DashMapStateStore;
-use governor::state::{InMemoryState, NotKeyed};
+use governor::nanos::Nanos;
+use governor::state::keyed::ShrinkableKeyedStateStore;
+use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{NotUntil, Quota, RateLimiter};
 use tocsin_config::{Client, Realm};
 use tocsin_model::{ClientId, DurationMs, ErrorCode, Problem, RealmName, User};
@@ -30,7 +32,7 @@ const SHARED_FACTOR: u32 = 100;
 
 type Instant = <DefaultClock as Clock>::Instant;
 type One = RateLimiter<NotKeyed, InMemoryState, DefaultClock>;
-type Many = RateLimiter<u64, DashMapStateStore<u64>, DefaultClock>;
+type Many = RateLimiter<u64, Known, DefaultClock>;
 
 /// Whose limit was reached; the label of the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,23 +110,58 @@ struct Limit<L> {
     limiter: L,
 }
 
+/// What is held against each of those who are told apart.
+#[derive(Clone, Debug, Default)]
+struct Known(Arc<DashMap<u64, InMemoryState>>);
+
+impl StateStore for Known {
+    type Key = u64;
+
+    fn measure_and_replace<T, F, E>(&self, key: &u64, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        self.0.measure_and_replace(key, decide)
+    }
+}
+
+impl ShrinkableKeyedStateStore<u64> for Known {
+    fn retain_recent(&self, drop_below: Nanos) {
+        self.0.retain_recent(drop_below);
+    }
+
+    fn shrink_to_fit(&self) {
+        self.0.shrink_to_fit();
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// A limiter for many, with the bucket of those who are not told apart.
 #[derive(Debug)]
 struct Keyed {
     many: Many,
+    known: Known,
     keys_max: usize,
     shared: One,
 }
 
 impl Keyed {
     fn new(per_minute_max: u32, keys_max: usize) -> Self {
-        let shared = per_minute_max.saturating_mul(SHARED_FACTOR);
-        Self { many: Many::dashmap(quota(per_minute_max)), keys_max, shared: One::direct(quota(shared)) }
+        let known = Known::default();
+        let many = Many::new(quota(per_minute_max), known.clone(), DefaultClock::default());
+        let shared = One::direct(quota(per_minute_max.saturating_mul(SHARED_FACTOR)));
+        Self { many, known, keys_max, shared }
     }
 
     fn check(&self, key: u64) -> Result<(), NotUntil<Instant>> {
-        // Who is known already cannot be told from who is new without a second look-up; nearly full is full.
-        if self.many.len() >= self.keys_max {
+        if self.known.len() >= self.keys_max && !self.known.0.contains_key(&key) {
             return self.shared.check();
         }
         self.many.check_key(&key)
@@ -222,6 +259,15 @@ mod tests {
         }
         assert!(keyed.check(103).is_err());
         assert_eq!(keyed.many.len(), 2, "nobody more is kept");
+    }
+
+    #[test]
+    fn who_is_known_keeps_its_own_bucket_when_the_map_is_full() {
+        let keyed = Keyed::new(2, 2);
+        assert!(keyed.check(1).is_ok() && keyed.check(2).is_ok());
+        while keyed.check(3).is_ok() {}
+        assert!(keyed.check(1).is_ok(), "one of its two calls was left");
+        assert!(keyed.check(1).is_err() && keyed.check(2).is_ok());
     }
 
     #[test]
