@@ -235,6 +235,15 @@ impl<B: BackEnd> Store for B {
         self.look(move |table| look::by_idempotency_key(table, &client, &idempotency))
     }
 
+    fn enrollment_by_idempotency_key<'a>(
+        &'a self,
+        client: &'a ClientId,
+        idempotency: &'a Idempotency,
+    ) -> Read<'a, Option<EnrollmentOpened>> {
+        let (client, idempotency) = (client.clone(), idempotency.clone());
+        self.look(move |table| look::enrollment_by_idempotency_key(table, &client, &idempotency))
+    }
+
     fn open_transactions(&self, after: Option<(UnixMs, TransactionId)>, limit: usize) -> Read<'_, OpenPage> {
         self.look(move |table| look::open_transactions(table, after, limit))
     }

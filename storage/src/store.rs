@@ -666,6 +666,13 @@ pub trait Store: Send + Sync + 'static {
         idempotency: &'a Idempotency,
     ) -> Read<'a, Option<Created>>;
 
+    /// The enrolment that this client opened with this key, with the fingerprint of that call.
+    fn enrollment_by_idempotency_key<'a>(
+        &'a self,
+        client: &'a ClientId,
+        idempotency: &'a Idempotency,
+    ) -> Read<'a, Option<EnrollmentOpened>>;
+
     /// One page of the open transactions after `after`, at most `limit`.
     fn open_transactions(&self, after: Option<(UnixMs, TransactionId)>, limit: usize) -> Read<'_, OpenPage>;
 

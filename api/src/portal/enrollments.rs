@@ -84,9 +84,11 @@ pub(super) async fn open(state: Data<DoorState>, request: HttpRequest, payload: 
     Query::parse(request.query_string(), &[])?;
     let asked = enrollment_request(&caller, &request, &body.fields())?;
     state.refuse_while_draining()?;
-    caller.check_start(&state, &asked.user)?;
-    let handle = state.handle.clone();
-    let opened = to_the_end(async move { handle.open_enrollment(asked).await }).await?;
+    let (opening, by) = (state.clone(), caller.clone());
+    let opened = to_the_end(async move {
+        opening.handle.open_enrollment_within(asked, |user| by.check_start(&opening, user)).await
+    })
+    .await?;
     let mut view = EnrollmentView::of(&opened.enrollment, state.handle.clock().now());
     if view.state == EnrollmentStanding::Pending.as_str() {
         let app = caller.config.apps.get(&opened.enrollment.app).ok_or_else(Problem::internal)?;

@@ -45,18 +45,21 @@ pub(super) async fn start(state: Data<DoorState>, request: HttpRequest, payload:
     Ok(reply)
 }
 
-async fn begin(state: &DoorState, request: &HttpRequest, payload: Payload) -> Result<Begun, DoorError> {
+async fn begin(state: &Data<DoorState>, request: &HttpRequest, payload: Payload) -> Result<Begun, DoorError> {
     let (caller, body) = Caller::with_body(state, request, payload, Right::Transactions).await?;
     Query::parse(request.query_string(), &[])?;
     let fields = body.fields();
     let start = StartBody::read(&caller, &fields)?;
     let (timing, start) = start_request(&caller, request, &fields, start)?;
     state.refuse_while_draining()?;
-    caller.check_start(state, &start.user)?;
     let place = timing.wait().map(|_| state.handle.reserve_wait()).transpose()?;
-    let handle = state.handle.clone();
+    let state = state.clone();
     // A caller that hangs up cancels nothing.
-    let started = to_the_end(async move { handle.start(start).await }).await?;
+    let started =
+        to_the_end(
+            async move { state.handle.start_within(start, |user| caller.check_start(&state, user)).await },
+        )
+        .await?;
     Ok(Begun { started, timing, place })
 }
 

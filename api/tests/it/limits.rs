@@ -255,6 +255,36 @@ fn a_user_and_a_realm_are_not_asked_more_often_than_they_may() {
 }
 
 #[test]
+fn a_repeat_under_its_idempotency_key_is_no_start() {
+    let keys = "starts_per_user_per_minute_max = 3\n";
+    with_configured_bank(with_keys("[realms.retail]", keys), |bank| async move {
+        let body = json!({"user": "bob", "app": "bank"});
+        let enrol = async |key: &str| {
+            bank.portal("POST", "/v1/enrollments").header("idempotency-key", key).json(&body).send().await
+        };
+        let phone = bank.enrol("alice").await;
+        let start = json!({"type": "login", "user": "alice"});
+        let begin = async |key: &str| {
+            let call = bank.portal("POST", "/v1/transactions").header("idempotency-key", key);
+            call.json(&start).send().await
+        };
+        let (first, enrolment) = (begin("a").await.expect(201), enrol("a").await.expect(201));
+        for _ in 0..4 {
+            assert_eq!(begin("a").await.expect(200)["id"], first["id"]);
+            assert_eq!(enrol("a").await.expect(200)["id"], enrolment["id"]);
+        }
+        begin("b").await.expect(201);
+        begin("c").await.expect_problem(429, "rate_limited", None);
+        for key in ["b", "c"] {
+            enrol(key).await.expect(201);
+        }
+        enrol("d").await.expect_problem(429, "rate_limited", None);
+        until_refused(&bank, "requests", "portal", "user_rate", 2).await;
+        drop(phone);
+    });
+}
+
+#[test]
 fn an_address_at_the_device_door_has_its_rate_and_the_ops_door_has_none() {
     with_configured_bank(
         with_keys("[device]", "calls_per_address_per_minute_max = 3\n"),

@@ -100,7 +100,27 @@ impl DerivedCodes {
 impl Handle {
     /// Opens an enrolment: one phone may register with its code, once and in time.
     pub async fn open_enrollment(&self, request: EnrollmentRequest) -> Result<OpenedEnrollment, Problem> {
+        self.open_enrollment_within(request, |_| Ok(())).await
+    }
+
+    /// The same within `bounds` of the caller, which only a new enrolment counts against: a repeat begins nothing.
+    pub async fn open_enrollment_within(
+        &self,
+        request: EnrollmentRequest,
+        bounds: impl FnOnce(&User) -> Result<(), Problem>,
+    ) -> Result<OpenedEnrollment, Problem> {
         self.refuse_while_draining()?;
+        if let Some(idempotency) = &request.idempotency {
+            let seen = self.store().enrollment_by_idempotency_key(&request.client, idempotency).await;
+            if let Some(seen) = seen.map_err(|error| store_problem(&error))? {
+                return self.not_opened(&request.client, seen).await;
+            }
+        }
+        bounds(&request.user)?;
+        self.open_new_enrollment(request).await
+    }
+
+    async fn open_new_enrollment(&self, request: EnrollmentRequest) -> Result<OpenedEnrollment, Problem> {
         let (config, now) = (self.config(), self.clock().now());
         refuse_unless(config.switches.enrollment, "enrolling is switched off")?;
         let app = config.apps.get(&request.app).ok_or_else(Problem::internal)?;
@@ -114,13 +134,22 @@ impl Handle {
         };
         match self.store().open_enrollment(new).await.map_err(|error| store_problem(&error))? {
             EnrollmentOpened::New => Ok(self.opened(enrollment, false)),
-            EnrollmentOpened::Existing(id) => {
-                let earlier = self.enrollment(&request.client, id).await?;
-                Ok(self.opened(earlier, true))
-            }
+            seen => self.not_opened(&request.client, seen).await,
+        }
+    }
+
+    /// What is told where the call opened nothing.
+    async fn not_opened(
+        &self,
+        client: &ClientId,
+        seen: EnrollmentOpened,
+    ) -> Result<OpenedEnrollment, Problem> {
+        match seen {
+            EnrollmentOpened::Existing(id) => Ok(self.opened(self.enrollment(client, id).await?, true)),
             EnrollmentOpened::Mismatch => Err(super::start::idempotency_mismatch()),
             EnrollmentOpened::DeviceExists => Err(device_exists()),
             EnrollmentOpened::Unauthorized => Err(unauthorized()),
+            EnrollmentOpened::New => Err(Problem::internal()),
         }
     }
 

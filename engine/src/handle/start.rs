@@ -10,6 +10,7 @@ use tocsin_model::{
     StartRequest, State, Transaction, TransactionId, TypeName, UnixMs, User,
 };
 use tocsin_storage::Created;
+use tokio::time::Instant;
 
 use super::challenge::ChallengedPhone;
 use super::enrolment::refuse_unless;
@@ -39,19 +40,42 @@ struct Eligible {
 impl Handle {
     /// Starts a transaction. It is on disk when this returns; its pushes are on their way.
     pub async fn start(&self, request: StartRequest) -> Result<Started, Problem> {
-        let started = self.start_counted(request).await;
+        self.start_within(request, |_| Ok(())).await
+    }
+
+    /// The same within `bounds` of the caller, which only a new transaction counts against: a repeat begins nothing.
+    pub async fn start_within(
+        &self,
+        request: StartRequest,
+        bounds: impl FnOnce(&User) -> Result<(), Problem>,
+    ) -> Result<Started, Problem> {
+        let started = self.seen_or_started(request, bounds).await;
         if let Err(problem) = &started {
             self.metrics().start_refused(problem.code);
         }
         started
     }
 
-    async fn start_counted(&self, request: StartRequest) -> Result<Started, Problem> {
+    async fn seen_or_started(
+        &self,
+        request: StartRequest,
+        bounds: impl FnOnce(&User) -> Result<(), Problem>,
+    ) -> Result<Started, Problem> {
         self.refuse_while_draining()?;
         let (called_at, begun) = (self.clock().now(), self.clock().instant());
         if let Some(earlier) = self.seen_before(&request).await? {
             return Ok(earlier);
         }
+        bounds(&request.user)?;
+        self.start_new(request, called_at, begun).await
+    }
+
+    async fn start_new(
+        &self,
+        request: StartRequest,
+        called_at: UnixMs,
+        begun: Instant,
+    ) -> Result<Started, Problem> {
         if request.is_held && request.delivery.hands_out() {
             return Err(Problem::wait_not_possible());
         }

@@ -2,14 +2,16 @@
 
 use std::cmp::Reverse;
 
-use tocsin_model::{ClientId, Device, DeviceId, Idempotency, KeyId, TransactionId, UnixMs, User};
+use tocsin_model::{
+    ClientId, Device, DeviceId, EnrollmentId, Idempotency, KeyId, TransactionId, UnixMs, User,
+};
 
 use super::idempotency::{self, Seen};
 use super::rows::RowResult;
 use super::table::Table;
 use crate::key::{IdempotencySpace, Key};
 use crate::record::LinkRecord;
-use crate::store::{Created, OpenPage, TransactionPage, TransactionQuery};
+use crate::store::{Created, EnrollmentOpened, OpenPage, TransactionPage, TransactionQuery};
 
 /// Transactions on one page of the open ones, whatever the caller asks for.
 const OPEN_PAGE_MAX: usize = 10_000;
@@ -30,6 +32,19 @@ pub(crate) fn by_idempotency_key(
         Seen::Never => None,
         Seen::Before(id) => Some(Created::Existing(TransactionId::from_bytes(id))),
         Seen::Other => Some(Created::Mismatch),
+    })
+}
+
+/// What a client's idempotency key stands for among its enrolments.
+pub(crate) fn enrollment_by_idempotency_key(
+    table: &Table<'_>,
+    client: &ClientId,
+    promise: &Idempotency,
+) -> RowResult<Option<EnrollmentOpened>> {
+    Ok(match idempotency::look(table, IdempotencySpace::Enrollment, client, Some(promise))? {
+        Seen::Never => None,
+        Seen::Before(id) => Some(EnrollmentOpened::Existing(EnrollmentId::from_bytes(id))),
+        Seen::Other => Some(EnrollmentOpened::Mismatch),
     })
 }
 

@@ -50,6 +50,22 @@ pub async fn keys_are_apart_by_client_and_by_call(bench: Bench) {
     assert_eq!(open(opening(4, "k", 4)).await.expect("answered"), EnrollmentOpened::Mismatch);
 }
 
+pub async fn the_key_of_an_enrolment_is_found_without_another_try(bench: Bench) {
+    let client = enrollment(3).client;
+    let seen = async |key, fingerprint| {
+        let promise = promise(key, fingerprint);
+        bench.store.enrollment_by_idempotency_key(&client, &promise).await.expect("read")
+    };
+    assert_eq!(seen("k", 3).await, None);
+    let _ = bench.store.open_enrollment(opening(3, "k", 3)).await.expect("stored");
+    assert_eq!(seen("k", 3).await, Some(EnrollmentOpened::Existing(enrollment(3).id)));
+    assert_eq!(seen("k", 4).await, Some(EnrollmentOpened::Mismatch));
+    assert_eq!(seen("other", 3).await, None);
+    let promise = promise("k", 3);
+    let among_transactions = bench.store.by_idempotency_key(&client, &promise).await.expect("read");
+    assert_eq!(among_transactions, None);
+}
+
 pub async fn a_key_is_kept_until_ten_minutes_after_the_deadline(bench: Bench) {
     let client = transaction(1).client;
     let _ = bench.store.create(start(1, "k", 1)).await.expect("stored");
