@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use actix::{Message, Recipient};
 use tocsin_config::ProviderLimits;
 use tocsin_model::{
-    CallbackUrl, DeliveryReason, DeviceId, ProviderName, PushId, PushTarget, SealedChallenge, State,
-    TransactionId, UnixMs,
+    CallbackUrl, ClientId, DeliveryReason, DeviceId, ProviderName, PushId, PushTarget, SealedChallenge,
+    State, TransactionId, UnixMs,
 };
 
 use crate::provider::Driver;
@@ -200,9 +200,16 @@ impl Availability {
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct CallbackOwed {
+    /// To which client.
+    pub client: ClientId,
     /// Where to.
     pub url: CallbackUrl,
+    /// From when on, as its row says.
+    pub at: UnixMs,
 }
+
+/// Says that a callback is owed; may be called from any thread and returns at once.
+pub type SayOwed = Arc<dyn Fn(CallbackOwed) + Send + Sync>;
 
 /// Brings a transaction back from its record; may be called from any thread and returns at once.
 pub type Revive = Arc<dyn Fn(TransactionId) + Send + Sync>;

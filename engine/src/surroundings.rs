@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use actix::Recipient;
 use arc_swap::{ArcSwap, Guard};
 use tocsin_config::Config;
 use tocsin_model::Transaction;
@@ -13,7 +12,7 @@ use tocsin_storage::Store;
 use crate::clock::Clock;
 use crate::limits::LINGERING_MAX;
 use crate::metrics::Metrics;
-use crate::protocol::{CallbackOwed, ProviderTable};
+use crate::protocol::{CallbackOwed, ProviderTable, SayOwed};
 use crate::registry::Waiters;
 use crate::transaction::PushIds;
 
@@ -29,7 +28,7 @@ pub(crate) struct Surroundings {
     providers: ArcSwap<ProviderTable>,
     /// Counts removals and suspensions of phones, so that a start that met one can tell.
     pub(crate) devices_gone: AtomicUsize,
-    callbacks: OnceLock<Recipient<CallbackOwed>>,
+    callbacks: OnceLock<SayOwed>,
     lingering: Arc<AtomicUsize>,
 }
 
@@ -93,15 +92,16 @@ impl Surroundings {
     }
 
     /// The callback actor is started after this, since it asks for the configuration.
-    pub(crate) fn set_callbacks(&self, owed: Recipient<CallbackOwed>) {
+    pub(crate) fn set_callbacks(&self, owed: SayOwed) {
         // A second actor does not exist, so there is nobody whom this could put out.
         let _ = self.callbacks.set(owed);
     }
 
-    /// Says that the callback of this outcome is owed. A word that finds no room is made up for by the outbox.
-    pub(crate) fn callback_owed(&self, transaction: &Transaction) {
-        if let (Some(callbacks), Some(url)) = (self.callbacks.get(), &transaction.callback_url) {
-            let _ = callbacks.try_send(CallbackOwed { url: url.clone() });
+    /// Says that the callback of this outcome is owed.
+    pub(crate) fn callback_owed(&self, ended: &Transaction) {
+        if let (Some(say), Some(url)) = (self.callbacks.get(), &ended.callback_url) {
+            let at = ended.ended_at.unwrap_or(ended.expires_at);
+            say(CallbackOwed { client: ended.client.clone(), url: url.clone(), at });
         }
     }
 

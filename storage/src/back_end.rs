@@ -1,5 +1,6 @@
 //! The storage trait, once, over what a back end really does: take a verb, look at rows, say how it is.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tocsin_model::{
@@ -206,8 +207,13 @@ impl<B: BackEnd> Store for B {
         self.look(move |table| callback::page(table, list, after, limit))
     }
 
-    fn due_callbacks(&self, host: CallbackHost, until: UnixMs, limit: usize) -> Read<'_, DueCallbacks> {
-        self.look(move |table| callback::due(table, &host, until, limit))
+    fn due_callbacks(
+        &self,
+        host: CallbackHost,
+        within: RangeInclusive<UnixMs>,
+        limit: usize,
+    ) -> Read<'_, DueCallbacks> {
+        self.look(move |table| callback::due(table, &host, &within, limit))
     }
 
     fn callback_hosts(

@@ -461,6 +461,11 @@ impl Key {
         Self::new(Kind::CallbackDue, &[host.as_bytes()])
     }
 
+    /// Before the next tries of a host from this moment on, and behind all earlier ones.
+    pub(crate) fn callbacks_due_from(host: &CallbackHost, from: UnixMs) -> Self {
+        Self::new(Kind::CallbackDue, &[host.as_bytes(), &from.get().to_be_bytes()])
+    }
+
     /// Behind every next try of a host, and before those of the next.
     pub(crate) fn callbacks_due_end(host: &CallbackHost) -> Self {
         Self::new(Kind::CallbackDue, &[host.as_bytes(), &[0xff; 24]])
@@ -483,7 +488,7 @@ impl Key {
 
     /// Host, time and transaction of a next try.
     pub(crate) fn as_callback_due(&self) -> Option<(CallbackHost, UnixMs, TransactionId)> {
-        let (host, rest) = self.bytes.get(2..)?.split_first_chunk::<8>()?;
+        let (host, rest) = self.bytes.get(2..)?.split_first_chunk::<16>()?;
         let (next_try_at, id) = rest.split_first_chunk::<8>()?;
         let id = <[u8; 16]>::try_from(id).ok()?;
         let next_try_at = UnixMs::new(u64::from_be_bytes(*next_try_at));

@@ -55,8 +55,8 @@ fn keys_have_these_bytes() {
         (Key::callback_owed(&transaction), format!("outbox/0b01{}", "22".repeat(16))),
         (Key::callback_dead(&transaction), format!("outbox/0b02{}", "22".repeat(16))),
         (
-            Key::callback_due(&CallbackHost::from_bytes([0xee; 8]), UnixMs::new(0x0102), &transaction),
-            format!("outbox/0b03{}0000000000000102{id}", "ee".repeat(8)),
+            Key::callback_due(&CallbackHost::from_bytes([0xee; 16]), UnixMs::new(0x0102), &transaction),
+            format!("outbox/0b03{}0000000000000102{id}", "ee".repeat(16)),
         ),
         (Key::meta(MetaKey::Issuer), "meta/090201".to_owned()),
         (Key::meta(MetaKey::DerivationKey), "meta/090202".to_owned()),

@@ -5,6 +5,7 @@
 //! acknowledged write.
 
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -643,8 +644,14 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Read<'_, CallbackPage>;
 
-    /// What this host is owed by `until`, the longest due first, at most `limit`.
-    fn due_callbacks(&self, host: CallbackHost, until: UnixMs, limit: usize) -> Read<'_, DueCallbacks>;
+    /// What this host is owed with its next try in `within`, the longest due first, at most `limit`. A caller who
+    /// knows that nothing is due before `within` spares the storage a walk over what was delivered.
+    fn due_callbacks(
+        &self,
+        host: CallbackHost,
+        within: RangeInclusive<UnixMs>,
+        limit: usize,
+    ) -> Read<'_, DueCallbacks>;
 
     /// The hosts behind `after` that are owed something, at most `limit`, each with its first next try.
     fn callback_hosts(

@@ -195,19 +195,31 @@ impl fmt::Debug for CallbackUrl {
     }
 }
 
-/// Stands for the origin of callback URLs: those that share it wait for each other, and for no others.
+/// Stands for a client together with the origin of callback URLs: those that share both wait for each other, and for
+/// no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallbackHost([u8; 8]);
+pub struct CallbackHost([u8; 16]);
+
+/// Stands for a client whose portals are called back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallbackClient([u8; 8]);
 
 impl CallbackHost {
-    /// The host with these eight bytes, the beginning of a hash of the origin.
-    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+    /// The host with these bytes: the beginning of a hash of the client, and of one of the origin.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The eight bytes.
-    pub const fn as_bytes(&self) -> &[u8; 8] {
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+
+    /// Whose portal it is.
+    pub fn client(&self) -> CallbackClient {
+        let mut client = [0; 8];
+        client.copy_from_slice(&self.0[..8]);
+        CallbackClient(client)
     }
 }
 

@@ -24,7 +24,9 @@ mod transaction;
 mod user;
 
 pub use audit::{AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow};
-pub use callback::{Callback, CallbackFault, CallbackHost, CallbackPhase, CallbackUrl, CallbackUrlError};
+pub use callback::{
+    Callback, CallbackClient, CallbackFault, CallbackHost, CallbackPhase, CallbackUrl, CallbackUrlError,
+};
 pub use challenge::{KeptChallenge, SealedChallenge};
 pub use device::{AppVersion, Device, DeviceProfile, DeviceStatus, Platform, ProfileChange};
 pub use enrollment::{

@@ -5,7 +5,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -30,18 +30,24 @@ use super::signatures;
 use crate::clock::Clock;
 use crate::limits::{CALLBACK_RESTART_MAX, CALLBACK_RESTART_MIN};
 use crate::metrics::Metrics;
-use crate::protocol::CallbackOwed;
+use crate::protocol::{CallbackOwed, SayOwed};
 use crate::supervise;
 use crate::transport::{Backoff, random_unit};
 
 /// Words that wait in the mailbox; one that finds no room is made up for by the next walk.
 const MAILBOX_MAX: usize = 4_096;
-/// How often the hosts that are owed something are walked, and how many at a time.
+/// All hosts that are owed something are walked at the start, then where one was missed, and now and then in any case:
+/// how often it is asked whether one was, how many times until it is done anyway, how many hosts are read at a time,
+/// and the pause between two such pages.
 const WALK_INTERVAL: Duration = Duration::from_secs(5);
+const WALKS_SPARED_MAX: u32 = 12;
 const WALK_PAGE: usize = 200;
+const WALK_PAGE_PAUSE: Duration = Duration::from_millis(20);
 /// Pause between two pages of the census, and between two of its walks.
 const CENSUS_PAGE_PAUSE: Duration = Duration::from_millis(100);
 const CENSUS_PAUSE: Duration = Duration::from_secs(1);
+/// A census takes no more than one part of so many of the time.
+const CENSUS_SHARE: u32 = 20;
 /// How long after a failed read or write the storage is asked again, and how often a write is.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 const SETTLE_TRIES_MAX: u32 = 8;
@@ -64,13 +70,15 @@ pub(crate) struct CallbackParts {
 struct Shared {
     parts: CallbackParts,
     in_flight: AtomicUsize,
+    /// A word found no room.
+    lost_a_word: AtomicBool,
 }
 
 /// The way to the actor.
 #[derive(Clone)]
 pub(crate) struct Callbacks {
-    /// Takes the word that something is owed.
-    pub(crate) owed: Recipient<CallbackOwed>,
+    /// Takes the word that something is owed. One that finds no room is made up for by the outbox.
+    pub(crate) owed: SayOwed,
     /// Takes the order to panic.
     #[cfg(feature = "fault-hook")]
     pub(crate) fault: Recipient<crate::protocol::InjectFault>,
@@ -86,7 +94,8 @@ impl Callbacks {
 
 /// Starts the actor on `arbiter`; it lives as long as the process.
 pub(crate) fn start(parts: CallbackParts, arbiter: &ArbiterHandle) -> Callbacks {
-    let shared = Arc::new(Shared { parts, in_flight: AtomicUsize::new(0) });
+    let shared =
+        Arc::new(Shared { parts, in_flight: AtomicUsize::new(0), lost_a_word: AtomicBool::new(false) });
     let (sender, receiver) = actix::dev::channel::channel(MAILBOX_MAX);
     let address: Addr<CallbackActor> = Addr::new(sender);
     let actor = CallbackActor::fresh(Arc::clone(&shared));
@@ -96,23 +105,32 @@ pub(crate) fn start(parts: CallbackParts, arbiter: &ArbiterHandle) -> Callbacks 
         actix_rt::spawn(supervise::run_restarting(running, move |faults| kept.fell(faults)));
     });
     Callbacks {
-        owed: address.clone().recipient(),
+        owed: say_owed(address.clone().recipient(), Arc::clone(&shared)),
         #[cfg(feature = "fault-hook")]
         fault: address.recipient(),
         shared,
     }
 }
 
+fn say_owed(owed: Recipient<CallbackOwed>, shared: Arc<Shared>) -> SayOwed {
+    Arc::new(move |word| {
+        if owed.try_send(word).is_err() {
+            shared.lost_a_word.store(true, Ordering::Release);
+        }
+    })
+}
+
 struct CallbackActor {
     shared: Arc<Shared>,
     outbox: Outbox,
+    walks_spared: u32,
     tries: JoinSet<()>,
     wake: Option<SpawnHandle>,
 }
 
 impl CallbackActor {
     fn fresh(shared: Arc<Shared>) -> Self {
-        Self { shared, outbox: Outbox::default(), tries: JoinSet::new(), wake: None }
+        Self { shared, outbox: Outbox::default(), walks_spared: 0, tries: JoinSet::new(), wake: None }
     }
 
     /// Reads what may be tried now, and sleeps until the next is due. A drain takes nothing more.
@@ -139,7 +157,7 @@ impl CallbackActor {
 
     fn look(&self, look: Look, now: UnixMs, context: &mut Context<Self>) {
         let store = Arc::clone(&self.shared.parts.store);
-        let reading = async move { store.due_callbacks(look.host, now, look.limit).await };
+        let reading = async move { store.due_callbacks(look.host, look.from..=now, look.limit).await };
         context.spawn(actix::fut::wrap_future::<_, Self>(reading).map(move |due, actor, context| {
             actor.read(look.host, due, context);
             actor.pump(context);
@@ -155,7 +173,8 @@ impl CallbackActor {
         let now = self.shared.parts.clock.now();
         match due {
             Ok(due) => {
-                for callback in self.outbox.read(host, due, now) {
+                let bounds = self.shared.bounds();
+                for callback in self.outbox.read(host, due, now, bounds) {
                     self.begin(host, callback, context);
                 }
             }
@@ -179,6 +198,18 @@ impl CallbackActor {
         });
     }
 
+    /// Walks where there may be a host that was missed.
+    fn walk_if_due(&mut self, context: &mut Context<Self>) {
+        let lost_a_word = self.shared.lost_a_word.swap(false, Ordering::AcqRel);
+        if self.outbox.take_misses() || lost_a_word || self.walks_spared == WALKS_SPARED_MAX {
+            self.walks_spared = 0;
+            self.walk(None, context);
+        } else {
+            self.walks_spared += 1;
+            context.run_later(WALK_INTERVAL, Self::walk_if_due);
+        }
+    }
+
     /// Finds hosts whose word was lost, and at the start all of them.
     fn walk(&self, after: Option<CallbackHost>, context: &mut Context<Self>) {
         let store = Arc::clone(&self.shared.parts.store);
@@ -186,23 +217,27 @@ impl CallbackActor {
         context.spawn(actix::fut::wrap_future::<_, Self>(reading).map(|found, actor, context| {
             let found = found.unwrap_or_else(|error| {
                 tracing::warn!(%error, "the outbox cannot be read yet");
+                actor.shared.lost_a_word.store(true, Ordering::Release);
                 Vec::new()
             });
-            found.iter().for_each(|(host, at)| actor.outbox.owed(*host, *at));
+            let now = actor.shared.parts.clock.now();
+            found.iter().for_each(|(host, at)| actor.outbox.owed(*host, *at, now));
             actor.pump(context);
             match found.last() {
-                Some((last, _)) if found.len() == WALK_PAGE => actor.walk(Some(*last), context),
-                Some(_) | None => {
-                    context.run_later(WALK_INTERVAL, |actor, context| actor.walk(None, context));
+                Some((last, _)) if found.len() == WALK_PAGE => {
+                    let last = *last;
+                    context.run_later(WALK_PAGE_PAUSE, move |actor, context| actor.walk(Some(last), context))
                 }
-            }
+                Some(_) | None => context.run_later(WALK_INTERVAL, Self::walk_if_due),
+            };
         }));
     }
 
     fn count(&self, census: Census, context: &mut Context<Self>) {
         let store = Arc::clone(&self.shared.parts.store);
+        let began_at = self.shared.parts.clock.now();
         let counting = async move { census.advance(&*store).await };
-        context.spawn(actix::fut::wrap_future::<_, Self>(counting).map(|counted, actor, context| {
+        context.spawn(actix::fut::wrap_future::<_, Self>(counting).map(move |counted, actor, context| {
             let (census, pause) = match counted {
                 Ok(Ok(count)) => {
                     actor.shared.show(count);
@@ -211,6 +246,8 @@ impl CallbackActor {
                 Ok(Err(census)) => (census, CENSUS_PAGE_PAUSE),
                 Err(_) => (Census::default(), CENSUS_PAUSE),
             };
+            let spent = actor.shared.parts.clock.now().since(began_at).to_std();
+            let pause = pause.max(spent.saturating_mul(CENSUS_SHARE));
             context.run_later(pause, |actor, context| actor.count(census, context));
         }));
     }
@@ -302,7 +339,8 @@ impl Shared {
         for _ in 0..SETTLE_TRIES_MAX {
             match self.parts.store.settle_callback(id, callback.tries, verdict).await {
                 Ok(CallbackSettled::Stored) => return self.settled(callback, verdict),
-                Ok(CallbackSettled::Lost) => return None,
+                // Somebody else changed the row, whose word may have come while it was being tried.
+                Ok(CallbackSettled::Lost) => return Some(self.parts.clock.now()),
                 Err(error) if error.kind() == StoreErrorKind::Stopped => return None,
                 Err(error) => tracing::warn!(%error, "the end of a callback's try cannot be stored yet"),
             }
@@ -373,8 +411,8 @@ impl actix::Supervised for CallbackActor {
 impl Handler<CallbackOwed> for CallbackActor {
     type Result = ();
 
-    fn handle(&mut self, CallbackOwed { url }: CallbackOwed, context: &mut Context<Self>) {
-        self.outbox.owed(callback_host(&url), self.shared.parts.clock.now());
+    fn handle(&mut self, CallbackOwed { client, url, at }: CallbackOwed, context: &mut Context<Self>) {
+        self.outbox.owed(callback_host(&client, &url), at, self.shared.parts.clock.now());
         self.pump(context);
     }
 }

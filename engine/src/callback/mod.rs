@@ -1,7 +1,7 @@
 //! Callbacks: an outcome that is owed to a portal is posted until the portal has taken it.
 //!
-//! The storage keeps what is owed; it is written with the outcome and deleted by a 2xx. `outbox` decides what is
-//! tried when, `sign` and `allow` are pure rules, `post` makes one try, `body` says what is posted, `census` counts,
+//! The storage keeps what is owed; it is written with the outcome and deleted by a 2xx. `outbox` with its `line`s
+//! decides what is tried when, `sign` and `allow` are pure rules, `post` makes one try, `body` says what is posted, `census` counts,
 //! and `actor` is the shell around them. Nothing here knows the transactions' actors: their word that something is
 //! owed crosses in the words of `protocol`.
 //!
@@ -13,6 +13,7 @@ mod actor;
 mod allow;
 mod body;
 mod census;
+mod line;
 mod outbox;
 mod post;
 mod sign;

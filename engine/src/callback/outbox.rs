@@ -1,6 +1,7 @@
 //! What is tried next: a pure table of hosts, each with what is known of its owed callbacks.
 //!
 //! The storage holds the callbacks; here stand only hosts, the time of each one's next try, and the tries in flight.
+//! A host is one of a client: clients share the tries and nothing else.
 //!
 //! ```text
 //!              owed, found               next                    read
@@ -10,16 +11,17 @@
 //! ```
 //!
 //! Invariants: no callback is tried twice at once; a host has no more tries in flight than it may, one that cannot be
-//! reached only one, and all that cannot be reached together no more than half of all; a row that was settled while
-//! its host was being read is not tried again by what was read.
+//! reached only one, and all that cannot be reached together no more than half of all; a free try goes to the client
+//! with the fewest; a client's hosts take no room from another's, and its hosts that cannot be reached none from those
+//! that can; a row that was settled while its host was being read is not tried again by what was read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::mem;
 
-use tocsin_model::{Callback, CallbackHost, TransactionId, UnixMs};
+use tocsin_model::{Callback, CallbackClient, CallbackHost, CallbackPhase, TransactionId, UnixMs};
 use tocsin_storage::DueCallbacks;
 
-/// Hosts known at once. Those beyond wait in the storage until one is done with.
-const HOSTS_MAX: usize = 10_000;
+use super::line::{Host, Line, Reading};
 
 /// How many tries may be in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,60 +37,39 @@ pub(super) struct Bounds {
 pub(super) struct Look {
     /// Which host.
     pub(super) host: CallbackHost,
+    /// Nothing is due before.
+    pub(super) from: UnixMs,
     /// How many rows; those in flight may be among them.
     pub(super) limit: usize,
 }
 
-/// The table.
+/// The table. It has as many lines as clients are owed something, each of bounded length.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    hosts: BTreeMap<CallbackHost, Host>,
-    /// Hosts that something is owed to and that are not being read, by the time of their next try.
-    ready: BTreeSet<(UnixMs, CallbackHost)>,
+    lines: BTreeMap<CallbackClient, Line>,
     taken: usize,
     taken_by_troubled: usize,
-}
-
-#[derive(Debug, Default)]
-struct Host {
-    next_try_at: Option<UnixMs>,
-    in_flight: Vec<TransactionId>,
-    reading: Option<Reading>,
-    in_trouble: bool,
-}
-
-/// A look at the storage that has not come back.
-#[derive(Debug)]
-struct Reading {
-    reserved: usize,
-    /// Something became owed meanwhile, which the look may have missed.
-    nudged: bool,
-    /// What ended meanwhile, and may still stand in what the look brings.
-    ended: Vec<TransactionId>,
-}
-
-impl Host {
-    fn taken(&self) -> usize {
-        self.in_flight.len() + self.reading.as_ref().map_or(0, |reading| reading.reserved)
-    }
-
-    fn is_idle(&self) -> bool {
-        self.next_try_at.is_none() && self.in_flight.is_empty() && self.reading.is_none()
-    }
+    /// Hosts are owed something that do not stand in the table.
+    misses_hosts: bool,
 }
 
 impl Outbox {
-    /// A host is owed something from `at` on.
-    pub(super) fn owed(&mut self, host: CallbackHost, at: UnixMs) {
-        if !self.hosts.contains_key(&host) && self.hosts.len() >= HOSTS_MAX {
-            return;
-        }
-        self.change(host, |known| {
-            known.next_try_at = Some(known.next_try_at.map_or(at, |before| before.min(at)));
-            if let Some(reading) = &mut known.reading {
-                reading.nudged = true;
+    /// A host is owed something from `at` on. Where a client's line is full, the host that can wait longest makes
+    /// room; who finds none waits in the storage.
+    pub(super) fn owed(&mut self, host: CallbackHost, at: UnixMs, now: UnixMs) {
+        let line = self.lines.entry(host.client()).or_default();
+        if line.is_full_for(&host) {
+            self.misses_hosts = true;
+            if !line.make_room(at, now) {
+                return;
             }
-        });
+        }
+        self.change(host, |known| known.owed(at));
+    }
+
+    /// Whether a host was left to the storage since this was asked last: a walk finds it.
+    pub(super) fn take_misses(&mut self) -> bool {
+        mem::take(&mut self.misses_hosts)
     }
 
     /// The next host to read, if one may have more tries now. Its places are kept until it was read.
@@ -97,44 +78,52 @@ impl Outbox {
         if left == 0 {
             return None;
         }
-        let due = self.ready.iter().take_while(|(at, _)| *at <= now);
-        let (host, room) =
-            due.map(|(_, host)| (*host, self.room(host, bounds))).find(|(_, room)| *room > 0)?;
-        let reserved = room.min(left);
-        let mut limit = reserved;
-        self.change(host, |known| {
-            limit += known.in_flight.len();
-            known.reading = Some(Reading { reserved, nudged: false, ended: Vec::new() });
+        let troubled_may = self.taken_by_troubled < share_of_troubled(bounds);
+        let firsts = self.lines.values().filter_map(|line| {
+            let first = line.first(now, bounds.per_host_max, troubled_may)?;
+            Some((line.taken(), first.is_troubled, first.at, first.host, first.room))
         });
-        Some(Look { host, limit })
-    }
-
-    fn room(&self, host: &CallbackHost, bounds: Bounds) -> usize {
-        let Some(known) = self.hosts.get(host) else { return 0 };
-        if !known.in_trouble {
-            return bounds.per_host_max.saturating_sub(known.taken());
-        }
-        let share_is_used = self.taken_by_troubled >= (bounds.total_max / 2).max(1);
-        usize::from(known.taken() == 0 && !share_is_used)
+        let (.., host, room) = firsts.min()?;
+        let reserved = room.min(left);
+        let mut look = Look { host, from: now, limit: reserved };
+        self.change(host, |known| {
+            look.from = known.from;
+            look.limit += known.in_flight.len();
+            known.reading = Some(Reading { reserved, word: None, ended: Vec::new() });
+        });
+        Some(look)
     }
 
     /// What a look brought; answers with what is to be tried.
-    pub(super) fn read(&mut self, host: CallbackHost, due: DueCallbacks, now: UnixMs) -> Vec<Callback> {
+    pub(super) fn read(
+        &mut self,
+        host: CallbackHost,
+        due: DueCallbacks,
+        now: UnixMs,
+        bounds: Bounds,
+    ) -> Vec<Callback> {
         let mut fresh = Vec::new();
+        let troubled_may = self.taken_by_troubled < share_of_troubled(bounds);
         self.change(host, |known| {
             let Some(reading) = known.reading.take() else { return };
-            let is_fresh = |callback: &Callback| {
+            let seen_at = due.callbacks.iter().filter_map(next_try_at).chain(due.next_try_at);
+            known.from = seen_at.chain(reading.word).min().unwrap_or(known.from);
+            let was_troubled = known.in_trouble();
+            known.learn(&due.callbacks);
+            let mut found = due.callbacks;
+            found.retain(|callback| {
                 let id = &callback.transaction_id;
                 !known.in_flight.contains(id) && !reading.ended.contains(id)
+            });
+            let room = if known.in_trouble() {
+                usize::from(known.in_flight.is_empty() && (was_troubled || troubled_may))
+            } else {
+                reading.reserved
             };
-            let (mut found, mut is_cut) = (due.callbacks, false);
-            found.retain(is_fresh);
-            if found.len() > reading.reserved {
-                found.truncate(reading.reserved);
-                is_cut = true;
-            }
+            let is_cut = found.len() > room;
+            found.truncate(room);
             known.in_flight.extend(found.iter().map(|callback| callback.transaction_id));
-            known.next_try_at = if reading.nudged || is_cut {
+            known.next_try_at = if reading.word.is_some() || is_cut {
                 Some(now)
             } else {
                 // A host with a long list stands behind the others again.
@@ -164,43 +153,43 @@ impl Outbox {
     ) {
         self.change(host, |known| {
             known.in_flight.retain(|known| *known != id);
-            known.in_trouble = !is_reached;
-            known.next_try_at = known.next_try_at.into_iter().chain(next_try_at).min();
+            known.is_reached = Some(is_reached);
             if let Some(reading) = &mut known.reading {
                 reading.ended.push(id);
-                // What the look says of the next try may be older than this.
-                reading.nudged |= next_try_at.is_some();
+            }
+            if let Some(at) = next_try_at {
+                known.again(at);
             }
         });
     }
 
     /// When something becomes due that is not due yet.
     pub(super) fn wake_at(&self, now: UnixMs) -> Option<UnixMs> {
-        let later = (UnixMs::new(now.get().saturating_add(1)), CallbackHost::from_bytes([0; 8]));
-        self.ready.range(later..).next().map(|(at, _)| *at)
+        self.lines.values().filter_map(|line| line.first_behind(now)).min()
     }
 
     /// Changes what is known of a host, and keeps order and sums right.
     fn change(&mut self, host: CallbackHost, change: impl FnOnce(&mut Host)) {
-        let known = self.hosts.entry(host).or_default();
-        self.taken -= known.taken();
-        if known.in_trouble {
-            self.taken_by_troubled -= known.taken();
+        let line = self.lines.entry(host.client()).or_default();
+        let before = (line.taken(), line.taken_by_troubled());
+        line.change(host, change);
+        let after = (line.taken(), line.taken_by_troubled());
+        self.taken = self.taken - before.0 + after.0;
+        self.taken_by_troubled = self.taken_by_troubled - before.1 + after.1;
+        if line.is_empty() {
+            self.lines.remove(&host.client());
         }
-        if let Some(at) = known.next_try_at {
-            self.ready.remove(&(at, host));
-        }
-        change(known);
-        self.taken += known.taken();
-        if known.in_trouble {
-            self.taken_by_troubled += known.taken();
-        }
-        if let (Some(at), None) = (known.next_try_at, &known.reading) {
-            self.ready.insert((at, host));
-        }
-        if known.is_idle() {
-            self.hosts.remove(&host);
-        }
+    }
+}
+
+fn share_of_troubled(bounds: Bounds) -> usize {
+    (bounds.total_max / 2).max(1)
+}
+
+fn next_try_at(callback: &Callback) -> Option<UnixMs> {
+    match callback.phase {
+        CallbackPhase::Owed { next_try_at } => Some(next_try_at),
+        CallbackPhase::Dead { .. } => None,
     }
 }
 

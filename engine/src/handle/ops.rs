@@ -75,12 +75,12 @@ impl Handle {
     /// Makes the callback of this transaction due now: a dead one is owed again with a new window, an owed one is
     /// tried at once. It keeps its `webhook-id`. 404 when nothing is owed or dead under this id.
     pub async fn redeliver_callback(&self, by: OperatorName, id: TransactionId) -> Result<Callback, Problem> {
-        let by = AuditActor::Operator(by);
-        let redelivered = self.store().redeliver_callback(id, by, self.clock().now()).await;
+        let (by, at) = (AuditActor::Operator(by), self.clock().now());
+        let redelivered = self.store().redeliver_callback(id, by, at).await;
         match redelivered.map_err(|error| store_problem(&error))? {
             Redelivered::Owed(callback) => {
-                // A word that finds no room is made up for by the outbox.
-                let _ = self.0.callbacks.owed.try_send(CallbackOwed { url: callback.url.clone() });
+                let (client, url) = (callback.client.clone(), callback.url.clone());
+                (self.0.callbacks.owed)(CallbackOwed { client, url, at });
                 Ok(*callback)
             }
             Redelivered::Absent => Err(Problem::not_found()),

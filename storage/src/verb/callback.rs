@@ -1,12 +1,15 @@
 //! Verbs of callbacks. A callback becomes owed with its outcome, in the same batch, and goes only by a 2xx; when its
 //! window ends it is moved among the dead.
 //!
-//! An owed callback has two rows: itself, and its place in the order of its host's next tries.
+//! An owed callback has two rows: itself, and its place in the order of its host's next tries. A host is one of a
+//! client, so that no client's callbacks stand behind those of another.
+
+use std::ops::RangeInclusive;
 
 use aws_lc_rs::digest;
 use tocsin_model::{
     AuditActor, AuditEvent, AuditKind, Callback, CallbackFault, CallbackHost, CallbackPhase, CallbackUrl,
-    TransactionId, UnixMs,
+    ClientId, TransactionId, UnixMs,
 };
 
 use super::batch::Batch;
@@ -20,24 +23,24 @@ use crate::store::{CallbackList, CallbackPage, CallbackSettled, CallbackVerdict,
 /// Callbacks on one page, whatever the caller asks for.
 const PAGE_MAX: usize = 10_000;
 
-/// The host that a URL's callbacks wait with.
-pub fn callback_host(url: &CallbackUrl) -> CallbackHost {
-    let origin = url.origin().to_ascii_lowercase();
-    let hash = digest::digest(&digest::SHA256, origin.as_bytes());
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&hash.as_ref()[..8]);
+/// The host that a client's callbacks to this URL wait with.
+pub fn callback_host(client: &ClientId, url: &CallbackUrl) -> CallbackHost {
+    let hash = |text: &str| digest::digest(&digest::SHA256, text.as_bytes());
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&hash(client.as_str()).as_ref()[..8]);
+    bytes[8..].copy_from_slice(&hash(&url.origin().to_ascii_lowercase()).as_ref()[..8]);
     CallbackHost::from_bytes(bytes)
+}
+
+fn host_of(callback: &Callback) -> CallbackHost {
+    callback_host(&callback.client, &callback.url)
 }
 
 /// Adds what is owed to a batch.
 pub(super) fn owe(batch: &mut Batch, callback: &Callback, next_try_at: UnixMs) {
     let id = &callback.transaction_id;
     batch.put(Key::callback_owed(id), Expiry::Never, &CallbackRecord::new(callback));
-    batch.put(
-        Key::callback_due(&callback_host(&callback.url), next_try_at, id),
-        Expiry::Never,
-        &EmptyRecord {},
-    );
+    batch.put(Key::callback_due(&host_of(callback), next_try_at, id), Expiry::Never, &EmptyRecord {});
 }
 
 /// Stores how a try ended, if it is the one that the stored count awaits.
@@ -99,7 +102,7 @@ fn failed(stored: Callback, fault: CallbackFault, phase: CallbackPhase) -> Callb
 fn forget_owed(batch: &mut Batch, stored: &Callback) {
     batch.delete(Key::callback_owed(&stored.transaction_id));
     if let CallbackPhase::Owed { next_try_at } = stored.phase {
-        batch.delete(Key::callback_due(&callback_host(&stored.url), next_try_at, &stored.transaction_id));
+        batch.delete(Key::callback_due(&host_of(stored), next_try_at, &stored.transaction_id));
     }
 }
 
@@ -123,18 +126,20 @@ pub(crate) fn page(
     Ok(page)
 }
 
-/// What a host is owed by `until`, the longest due first, at most `limit`; and when the next is due behind those.
+/// What a host is owed with its next try in `within`, the longest due first, at most `limit`; and when the next is
+/// due behind those. Whatever is due before is not looked at: there stand the traces of what was delivered.
 pub(crate) fn due(
     table: &Table<'_>,
     host: &CallbackHost,
-    until: UnixMs,
+    within: &RangeInclusive<UnixMs>,
     limit: usize,
 ) -> RowResult<DueCallbacks> {
     let limit = limit.clamp(1, PAGE_MAX);
-    let (keys, _) = table.keys(&Key::callbacks_due(host), None, limit + 1)?;
+    let from = Key::callbacks_due_from(host, *within.start());
+    let (keys, _) = table.keys(&Key::callbacks_due(host), Some(&from), limit + 1)?;
     let mut due = DueCallbacks::default();
     for (_, next_try_at, id) in keys.iter().filter_map(Key::as_callback_due) {
-        if next_try_at > until || due.callbacks.len() == limit {
+        if next_try_at > *within.end() || due.callbacks.len() == limit {
             due.next_try_at = Some(next_try_at);
             break;
         }

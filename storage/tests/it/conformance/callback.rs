@@ -1,7 +1,7 @@
 //! Callbacks: owed with the outcome, gone by a delivery, dead at the end of the window.
 
 use tocsin_model::{
-    AuditActor, Callback, CallbackFault, CallbackPhase, DurationMs, FailureReason, State, UnixMs,
+    AuditActor, Callback, CallbackFault, CallbackPhase, DurationMs, FailureReason, State, Transaction, UnixMs,
 };
 use tocsin_storage::{
     CallbackList, CallbackSettled, CallbackVerdict, NewTransaction, Redelivered, Store, callback_host,
@@ -94,7 +94,7 @@ pub async fn a_delivered_callback_is_gone(bench: Bench) {
     owe(store, 1).await;
     assert_eq!(settle(store, 1, 0, CallbackVerdict::Delivered).await, CallbackSettled::Stored);
     assert_eq!((owed(store, 1).await, dead(store, 1).await), (None, None));
-    let due = store.due_callbacks(host(1), LATER, 10).await.expect("read");
+    let due = store.due_callbacks(host(1), START..=LATER, 10).await.expect("read");
     assert_eq!((due.callbacks, due.next_try_at), (vec![], None));
     assert_eq!(settle(store, 1, 0, CallbackVerdict::Delivered).await, CallbackSettled::Lost);
 }
@@ -111,9 +111,9 @@ pub async fn a_failed_try_is_counted_once_and_due_later(bench: Bench) {
     let callback = owed(store, 1).await.expect("owed");
     assert_eq!((callback.tries, callback.last_fault), (1, Some(CallbackFault::ServerError)));
     assert_eq!(callback.phase, CallbackPhase::Owed { next_try_at: LATER });
-    let before = store.due_callbacks(host(1), UnixMs::new(LATER.get() - 1), 10).await.expect("read");
+    let before = store.due_callbacks(host(1), START..=UnixMs::new(LATER.get() - 1), 10).await.expect("read");
     assert_eq!((before.callbacks, before.next_try_at), (vec![], Some(LATER)));
-    let then = store.due_callbacks(host(1), LATER, 10).await.expect("read");
+    let then = store.due_callbacks(host(1), START..=LATER, 10).await.expect("read");
     assert_eq!((then.callbacks, then.next_try_at), (vec![callback], None));
 }
 
@@ -153,7 +153,7 @@ pub async fn an_owed_callback_is_brought_forward(bench: Bench) {
     let far = UnixMs::new(LATER.get() + 100_000);
     let _ = settle(store, 1, 0, again(far)).await;
     let _ = store.redeliver_callback(transaction_id(1), operator(), LATER).await.expect("answered");
-    let due = store.due_callbacks(host(1), LATER, 10).await.expect("read");
+    let due = store.due_callbacks(host(1), START..=LATER, 10).await.expect("read");
     assert_eq!(due.callbacks.iter().map(|callback| callback.owed_at).collect::<Vec<_>>(), [START]);
     assert_eq!(due.next_try_at, None);
 }
@@ -182,20 +182,43 @@ pub async fn hosts_have_orders_of_their_own(bench: Bench) {
     }
     let _ = settle(store, 1, 0, again(LATER)).await;
     // The fixture gives odd salts one host and even ones another, in another spelling.
-    let due = store.due_callbacks(host(1), START, 1).await.expect("read");
+    let due = store.due_callbacks(host(1), START..=START, 1).await.expect("read");
     assert_eq!(due.callbacks.len(), 1);
     assert_eq!(due.next_try_at, Some(START));
-    let all = store.due_callbacks(host(1), START, 10).await.expect("read");
+    let all = store.due_callbacks(host(1), START..=START, 10).await.expect("read");
     assert_eq!((all.callbacks.len(), all.next_try_at), (2, Some(LATER)));
+    let behind = UnixMs::new(START.get() + 1)..=LATER;
+    let late = store.due_callbacks(host(1), behind, 10).await.expect("read");
+    assert_eq!(
+        late.callbacks.iter().map(|callback| callback.transaction_id).collect::<Vec<_>>(),
+        [transaction_id(1)]
+    );
     let mut expected = vec![(host(1), START), (host(2), START)];
     expected.sort();
     assert_eq!(store.callback_hosts(None, 10).await.expect("read"), expected);
     assert_eq!(store.callback_hosts(None, 1).await.expect("read"), expected[..1]);
     let rest = store.callback_hosts(Some(expected[0].0), 10).await.expect("read");
     assert_eq!(rest, expected[1..]);
-    assert_eq!(callback_host(&callback_url(2)), callback_host(&callback_url(4)));
+    assert_eq!(host(2), host(4));
+}
+
+pub async fn clients_have_orders_of_their_own(bench: Bench) {
+    let store = &*bench.store;
+    owe(store, 1).await;
+    let other = Transaction { client: "other".parse().expect("valid"), ..calling(transaction(3)) };
+    let new = NewTransaction { transaction: other.clone(), idempotency: None, challenges: Vec::new() };
+    let _ = store.create(new).await.expect("stored");
+    let _ = store.end(ended(other.clone(), State::Accepted)).await.expect("stored");
+    let others = callback_host(&other.client, &callback_url(3));
+    assert_ne!(others.client(), host(1).client());
+    for (host, id) in [(host(1), 1), (others, 3)] {
+        let due = store.due_callbacks(host, START..=START, 10).await.expect("read");
+        let ids: Vec<_> = due.callbacks.iter().map(|callback| callback.transaction_id).collect();
+        assert_eq!(ids, [transaction_id(id)]);
+    }
+    assert_eq!(store.callback_hosts(None, 10).await.expect("read").len(), 2);
 }
 
 fn host(salt: u64) -> tocsin_model::CallbackHost {
-    callback_host(&callback_url(salt))
+    callback_host(&transaction(salt).client, &callback_url(salt))
 }

@@ -124,7 +124,8 @@ conformance! {
         a_redelivered_callback_is_owed_anew,
         an_owed_callback_is_brought_forward,
         lists_are_paged_newest_first,
-        hosts_have_orders_of_their_own;
+        hosts_have_orders_of_their_own,
+        clients_have_orders_of_their_own;
     promise:
         the_same_key_and_fingerprint_is_the_same_transaction,
         the_same_key_with_another_fingerprint_is_a_mismatch,

@@ -178,8 +178,8 @@ impl Model {
             assert_eq!(owed.as_ref(), known.filter(is_owed));
             let dead = store.callback(CallbackList::Dead, id).await.expect("read");
             assert_eq!(dead.as_ref(), known.filter(|callback| !is_owed(callback)));
-            let due =
-                store.due_callbacks(callback_host(&callback_url(name)), START.plus(MINUTE), 10_000).await;
+            let host = callback_host(&transaction(name).client, &callback_url(name));
+            let due = store.due_callbacks(host, START..=START.plus(MINUTE), 10_000).await;
             let due = due.expect("read").callbacks;
             assert_eq!(
                 due.iter().filter(|callback| callback.transaction_id == id).count(),
