@@ -458,6 +458,10 @@ pub struct TransactionQuery {
     pub user: Option<User>,
     /// Only those in a state of this word.
     pub state: Option<StateWord>,
+    /// Only those that began at this moment or later.
+    pub from: Option<UnixMs>,
+    /// Only those that began before this moment.
+    pub to: Option<UnixMs>,
     /// Only those that began before this one.
     pub before: Option<TransactionId>,
     /// Most of them on one page.

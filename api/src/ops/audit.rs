@@ -9,7 +9,7 @@ use tocsin_model::{AuditActor, AuditEvent, AuditKind, AuditRow, ErrorCode, Probl
 use tocsin_storage::AuditQuery;
 
 use super::operator::require;
-use super::query::{limit, time, user};
+use super::query::{limit, parsed, time, user};
 use crate::door::{DoorState, Query, Reply, private_json, rfc3339};
 use crate::view::UserView;
 
@@ -105,11 +105,6 @@ pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply 
         StatusCode::OK,
         &AuditList { items: page.rows.iter().map(RowView::of).collect(), next_cursor },
     ))
-}
-
-fn parsed<T: std::str::FromStr>(query: &Query, name: &'static str) -> Result<Option<T>, Problem> {
-    let refused = || Problem::new(ErrorCode::InvalidField, "there is nothing of this form").with_field(name);
-    query.text(name).map(|text| text.parse().map_err(|_| refused())).transpose()
 }
 
 fn kind(word: &str) -> Result<AuditKind, Problem> {

@@ -13,6 +13,7 @@ mod process;
 mod providers;
 mod query;
 mod transactions;
+mod users;
 mod view;
 
 use actix_web::Route;
@@ -35,6 +36,8 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(seen("/v1/admin/audit/verify").route(get_or_head().to(audit::verify)))
         .service(seen("/v1/admin/callbacks").route(get_or_head().to(callbacks::list)))
         .service(posted("/v1/admin/callbacks/{id}/redeliver").route(web::post().to(callbacks::redeliver)))
+        .service(seen("/v1/admin/users/{user}").route(get_or_head().to(users::show)))
+        .service(seen("/v1/admin/transactions").route(get_or_head().to(transactions::list)))
         .service(posted("/v1/admin/transactions/{id}/cancel").route(web::post().to(transactions::cancel)))
         .service(posted("/v1/admin/reload").route(web::post().to(process::reload)))
         .service(posted("/v1/admin/backup").route(web::post().to(backup::make)))

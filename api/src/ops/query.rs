@@ -1,5 +1,7 @@
 //! Parameters that several lists take.
 
+use std::str::FromStr;
+
 use jiff::Timestamp;
 use tocsin_config::{Config, Realm};
 use tocsin_model::{ErrorCode, Problem, RealmName, UnixMs, User, UserId};
@@ -17,6 +19,12 @@ pub(super) fn limit(query: &Query) -> Result<usize, Problem> {
         0 => Err(Problem::new(ErrorCode::InvalidField, "this must be 1 at least").with_field("limit")),
         limit => Ok(limit as usize),
     }
+}
+
+/// A value that has a form of its own, such as an id.
+pub(super) fn parsed<T: FromStr>(query: &Query, name: &'static str) -> Result<Option<T>, Problem> {
+    let refused = || Problem::new(ErrorCode::InvalidField, "there is nothing of this form").with_field(name);
+    query.text(name).map(|text| text.parse().map_err(|_| refused())).transpose()
 }
 
 /// A time in RFC 3339.
@@ -52,12 +60,17 @@ pub(super) fn user_of(config: &Config, text: &str, realm: Option<&str>) -> Resul
     let (id, (name, rule)): (&str, (&RealmName, &Realm)) = match (named, realm) {
         (Some((id, found)), None) => (id, found),
         (Some((id, found)), Some(realm)) if found.0.as_str() == realm => (id, found),
-        (_, Some(realm)) => (text, find(realm).ok_or_else(no_realm)?),
+        (Some(_), Some(_)) => return Err(contradiction()),
+        (None, Some(realm)) => (text, find(realm).ok_or_else(no_realm)?),
         (None, None) => (text, only_realm(config)?),
     };
     let id = UserId::new(id, rule.user_id_rule)
         .map_err(|error| Problem::new(ErrorCode::InvalidField, error.to_string()).with_field("user"))?;
     Ok(User { realm: name.clone(), id })
+}
+
+fn contradiction() -> Problem {
+    Problem::new(ErrorCode::InvalidField, "this contradicts the realm behind the @").with_field("realm")
 }
 
 fn only_realm(config: &Config) -> Result<(&RealmName, &Realm), Problem> {

@@ -3,12 +3,50 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
+use serde::Serialize;
 use tocsin_config::Role;
-use tocsin_model::{Problem, TransactionId};
+use tocsin_model::{ErrorCode, Problem, StateWord, TransactionId};
+use tocsin_storage::TransactionQuery;
 
 use super::operator::require;
+use super::query::{limit, parsed, time, user};
 use super::view::TransactionView;
 use crate::door::{DoorState, Query, Reply, private_json, segment, to_the_end};
+
+#[derive(Serialize)]
+struct TransactionList<'a> {
+    items: Vec<TransactionView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// What a list may be narrowed by.
+const PARAMETERS: &[&str] = &["user", "realm", "state", "client", "from", "to", "limit", "cursor"];
+
+/// `GET /v1/admin/transactions`: newest first. A page looks at a bounded number of rows, so that one with few items, or
+/// none, may have a cursor all the same.
+pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply {
+    require(&state, &request, Role::Read)?;
+    let query = Query::parse(request.query_string(), PARAMETERS)?;
+    let asked = TransactionQuery {
+        client: parsed(&query, "client")?,
+        user: user(&state.handle.config(), &query)?,
+        state: query.text("state").map(state_word).transpose()?,
+        from: time(&query, "from")?,
+        to: time(&query, "to")?,
+        before: parsed(&query, "cursor")?,
+        limit: limit(&query)?,
+    };
+    let page = state.handle.transactions(asked).await?;
+    let items = page.transactions.iter().map(TransactionView::of).collect();
+    let next_cursor = page.next.map(|id| id.to_string());
+    Ok(private_json(StatusCode::OK, &TransactionList { items, next_cursor }))
+}
+
+fn state_word(text: &str) -> Result<StateWord, Problem> {
+    StateWord::parse(text)
+        .ok_or_else(|| Problem::new(ErrorCode::InvalidField, "this is no state").with_field("state"))
+}
 
 /// `POST /v1/admin/transactions/{id}/cancel`: as if its client had cancelled it, but the audit trail names the
 /// operator.

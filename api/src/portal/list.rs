@@ -32,6 +32,8 @@ pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply 
         client: Some(caller.id.clone()),
         user,
         state: word,
+        from: None,
+        to: None,
         before: page.after.map(TransactionId::from_bytes),
         limit: page.limit,
     };

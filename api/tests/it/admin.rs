@@ -6,12 +6,14 @@ use crate::bank::{secret_of, with_bank, with_configured_bank};
 use crate::http::Call;
 
 /// Everything that the role `read` may call.
-const READ: [(&str, &str); 5] = [
+const READ: [(&str, &str); 7] = [
     ("GET", "/v1/admin/config"),
     ("GET", "/v1/admin/providers"),
     ("GET", "/v1/admin/audit"),
     ("GET", "/v1/admin/audit/verify"),
     ("GET", "/v1/admin/callbacks?state=dead"),
+    ("GET", "/v1/admin/transactions"),
+    ("GET", "/v1/admin/users/alice?realm=retail"),
 ];
 
 /// Everything that needs the role `operate`.

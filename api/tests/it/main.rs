@@ -11,6 +11,7 @@ mod enrolment;
 mod events;
 mod flow;
 mod held;
+mod help_desk;
 mod http;
 mod http_rules;
 mod limits;

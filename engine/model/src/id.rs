@@ -107,6 +107,13 @@ impl TransactionId {
         Self(bytes)
     }
 
+    /// The first id that can carry this creation time; later times than an id can carry give the last of them.
+    pub fn first_at(created_at: UnixMs) -> Self {
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&created_at.get().min((1 << 48) - 1).to_be_bytes()[2..]);
+        Self(bytes)
+    }
+
     /// The creation time that the id carries.
     pub fn created_at(&self) -> UnixMs {
         let mut milliseconds = [0_u8; 8];

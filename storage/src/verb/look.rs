@@ -85,7 +85,10 @@ pub(crate) fn transactions(table: &Table<'_>, query: &TransactionQuery) -> RowRe
         None => Key::transactions(),
     };
     let limit = query.limit.clamp(1, LIST_ROWS_MAX);
-    let (mut page, mut rows_left, mut before) = (TransactionPage::default(), LIST_ROWS_MAX, query.before);
+    // Ids begin with the time, so that a time is a place in the list.
+    let newest = [query.before, query.to.map(TransactionId::first_at)].into_iter().flatten().min();
+    let is_too_old = |id: &TransactionId| query.from.is_some_and(|from| id.created_at() < from);
+    let (mut page, mut rows_left, mut before) = (TransactionPage::default(), LIST_ROWS_MAX, newest);
     let back = |before: Option<TransactionId>, rows| {
         table.keys_back(&prefix, before.as_ref().map(key).as_ref(), rows)
     };
@@ -99,6 +102,9 @@ pub(crate) fn transactions(table: &Table<'_>, query: &TransactionQuery) -> RowRe
                 break;
             }
             let id = TransactionId::from_bytes(id);
+            if is_too_old(&id) {
+                return Ok(page);
+            }
             before = Some(id);
             if is_there && let Some(found) = table.transaction(&id)?.filter(|found| query.takes(found)) {
                 page.transactions.push(found);
@@ -108,7 +114,8 @@ pub(crate) fn transactions(table: &Table<'_>, query: &TransactionQuery) -> RowRe
             return Ok(page);
         }
     }
-    let has_more = !back(before, 1)?.is_empty();
+    let next = back(before, 1)?.first().and_then(|(key, _)| key.trailing_id()).map(TransactionId::from_bytes);
+    let has_more = next.is_some_and(|id| !is_too_old(&id));
     page.next = before.filter(|_| has_more);
     Ok(page)
 }

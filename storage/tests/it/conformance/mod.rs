@@ -107,6 +107,7 @@ conformance! {
         an_amended_record_stands_only_over_an_older_pending_one_with_the_same_counters,
         transactions_of_a_user_are_listed_newest_first,
         a_list_is_filtered_by_client_and_by_the_word_of_the_state,
+        a_list_is_bounded_by_times,
         a_list_comes_in_pages_that_lead_on_to_its_end,
         a_list_that_fits_little_is_looked_through_in_bounded_steps;
     challenge:

@@ -1,6 +1,8 @@
 //! Transactions.
 
-use tocsin_model::{DeliveryStatus, FailureReason, Recipient, State, StateWord, Transaction, TransactionId};
+use tocsin_model::{
+    DeliveryStatus, FailureReason, Partition, Recipient, State, StateWord, Transaction, TransactionId, UnixMs,
+};
 use tocsin_storage::{Amended, Attempted, Created, Ended, NewTransaction, TransactionQuery};
 
 use super::Bench;
@@ -241,6 +243,37 @@ pub async fn a_list_is_filtered_by_client_and_by_the_word_of_the_state(bench: Be
     for (client, count) in [("portal", 3), ("other", 0)] {
         let query = TransactionQuery { client: client.parse().ok(), ..of_user(1) };
         assert_eq!(listed(&bench, query).await.len(), count, "{client}");
+    }
+}
+
+pub async fn a_list_is_bounded_by_times(bench: Bench) {
+    let at = |salt: u64| UnixMs::new(START.get() + salt);
+    let id = |salt: u64| TransactionId::compose(at(salt), Partition::default(), [salt as u8; 16]);
+    for salt in 1..7 {
+        let transaction =
+            Transaction { id: id(salt), user: user(1), created_at: at(salt), ..transaction(salt) };
+        let new = NewTransaction { transaction, ..new_transaction(salt) };
+        let _ = bench.store.create(new).await.expect("stored");
+    }
+    for user in [Some(user(1)), None] {
+        let between = |from: Option<u64>, to: Option<u64>| TransactionQuery {
+            user: user.clone(),
+            from: from.map(at),
+            to: to.map(at),
+            limit: 2,
+            ..TransactionQuery::default()
+        };
+        assert_eq!(listed(&bench, between(Some(5), None)).await, [6, 5].map(id));
+        assert_eq!(listed(&bench, between(None, Some(3))).await, [2, 1].map(id));
+        assert_eq!(listed(&bench, between(Some(3), Some(4))).await, [id(3)]);
+        assert_eq!(listed(&bench, between(Some(4), Some(4))).await, []);
+        let page = bench.store.transactions(between(Some(3), Some(6))).await.expect("read");
+        assert_eq!(page.next, Some(id(4)));
+        let query = TransactionQuery { before: page.next, ..between(Some(3), Some(6)) };
+        let last = bench.store.transactions(query).await.expect("read");
+        assert_eq!((last.transactions.len(), last.next), (1, None));
+        let exact = bench.store.transactions(between(Some(3), Some(5))).await.expect("read");
+        assert_eq!((exact.transactions.len(), exact.next), (2, None), "no page behind the last that fits");
     }
 }
 
