@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::callback::{self, CallbackParts, Callbacks, Poster, RenderView};
 use crate::clock::Clock;
 use crate::device::{ReplayLimits, ReplayMemory, ServerKeys, SignaturePool, SignaturePoolError, WrongCodes};
-use crate::handle::{Core, DerivedCodes, Handle};
+use crate::handle::{Core, DerivedCodes, Handle, NotedRefusals};
 use crate::health::Ticks;
 use crate::limits::{AUDIT_CUT_INTERVAL, CLOCK_FOLLOW_INTERVAL, DRAIN_POLL};
 use crate::metrics::Metrics;
@@ -124,6 +124,7 @@ impl Engine {
             replay: ReplayMemory::new(parts.config.device_clock_skew, ReplayLimits::default()),
             codes: DerivedCodes::new(&derivation_key),
             wrong_codes: WrongCodes::default(),
+            noted_refusals: NotedRefusals::default(),
             enrollment_waiters: EnrollmentWaiters::new(&parts.config.engine),
             draining,
             ticks: Ticks::start(&threads),

@@ -47,6 +47,8 @@ kinds! {
     EnrollmentOpened = 10 "enrollment_opened",
     /// An enrolment ended; the detail is its state.
     EnrollmentEnded = 11 "enrollment_ended",
+    /// An enrolment was refused to a portal, or to a phone with a good code; the detail is the error's code.
+    EnrollmentRefused = 12 "enrollment_refused",
     /// A phone was enrolled.
     DeviceEnrolled = 20 "device_enrolled",
     /// A device was changed; the detail is its new status, or what was changed.

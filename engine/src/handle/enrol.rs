@@ -29,8 +29,11 @@ impl Handle {
     async fn enrol_counted(&self, call: DeviceCall<'_>, from: IpAddr) -> Result<EnrolledDevice, Problem> {
         self.refuse_while_draining()?;
         let config = self.config();
-        refuse_unless(config.switches.enrollment, "enrolling is switched off")?;
         let request = EnrolmentRequest::parse(call.body)?;
+        if let Err(problem) = refuse_unless(config.switches.enrollment, "enrolling is switched off") {
+            self.note_refused_code(request.code_hash(), problem.code).await;
+            return Err(problem);
+        }
         self.0.wrong_codes.check(from, config.wrong_codes, self.clock().now())?;
         self.check_enrolling_proof(&request, call).await?;
         let now = self.clock().now();
@@ -84,9 +87,13 @@ impl Handle {
             Enrolled::Again(earlier) => Ok(self.enrolled_device(&enrollment, *earlier)),
             Enrolled::BadCode => Err(bad_activation_code()),
             Enrolled::KeyInUse => {
+                self.note_refused_phone(&enrollment, ErrorCode::KeyInUse).await;
                 Err(Problem::new(ErrorCode::KeyInUse, "make a new device key and enrol again"))
             }
-            Enrolled::DeviceExists => Err(device_exists()),
+            Enrolled::DeviceExists => {
+                self.note_refused_phone(&enrollment, ErrorCode::DeviceExists).await;
+                Err(device_exists())
+            }
         }
     }
 

@@ -117,20 +117,26 @@ impl Handle {
             }
         }
         bounds(&request.user)?;
-        self.open_new_enrollment(request).await
+        let opened = self.open_new_enrollment(&request).await;
+        if let Err(problem) = &opened
+            && is_told_in_the_trail(problem.code)
+        {
+            self.note_refused_opening(&request, problem.code).await;
+        }
+        opened
     }
 
-    async fn open_new_enrollment(&self, request: EnrollmentRequest) -> Result<OpenedEnrollment, Problem> {
+    async fn open_new_enrollment(&self, request: &EnrollmentRequest) -> Result<OpenedEnrollment, Problem> {
         let (config, now) = (self.config(), self.clock().now());
         refuse_unless(config.switches.enrollment, "enrolling is switched off")?;
         let app = config.apps.get(&request.app).ok_or_else(Problem::internal)?;
         let server_keys = self.enrollment_keys(app, now).await?;
-        let enrollment = self.compose_enrollment(&request, app, server_keys, now)?;
+        let enrollment = self.compose_enrollment(request, app, server_keys, now)?;
         let new = NewEnrollment {
             enrollment: enrollment.clone(),
             mode: app.mode,
             needs_authorization: app.requires == Requirement::AcceptedTransaction,
-            idempotency: request.idempotency,
+            idempotency: request.idempotency.clone(),
         };
         match self.store().open_enrollment(new).await.map_err(|error| store_problem(&error))? {
             EnrollmentOpened::New => Ok(self.opened(enrollment, false)),
@@ -318,6 +324,17 @@ fn not_confirmable() -> Problem {
 
 pub(super) fn device_exists() -> Problem {
     Problem::new(ErrorCode::DeviceExists, "remove the user's device of this app first")
+}
+
+/// Refusals that say something of the user or the configuration, not of the call.
+pub(super) fn is_told_in_the_trail(code: ErrorCode) -> bool {
+    let told = [
+        ErrorCode::MethodDisabled,
+        ErrorCode::DeviceExists,
+        ErrorCode::KeyInUse,
+        ErrorCode::AuthorizationRequired,
+    ];
+    told.contains(&code)
 }
 
 /// What nobody may begin while it is switched off.

@@ -11,6 +11,7 @@ mod enrolment;
 mod manage;
 mod observe;
 mod ops;
+mod refusal;
 mod reload;
 mod start;
 mod transaction;
@@ -30,6 +31,7 @@ pub use enrolment::{EnrolledDevice, EnrollmentRequest, OpenedEnrollment};
 pub(crate) use manage::gone_for;
 pub use observe::{Heard, Observation};
 pub use ops::{CallbackItems, Health, ProviderState, Readiness};
+pub(crate) use refusal::NotedRefusals;
 pub use start::{Started, UsableType};
 
 use crate::clock::Clock;
@@ -52,6 +54,7 @@ pub(crate) struct Core {
     pub(crate) replay: ReplayMemory,
     pub(crate) codes: DerivedCodes,
     pub(crate) wrong_codes: WrongCodes,
+    pub(crate) noted_refusals: NotedRefusals,
     pub(crate) enrollment_waiters: EnrollmentWaiters,
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) ticks: crate::health::Ticks,
