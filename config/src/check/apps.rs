@@ -5,8 +5,15 @@ use crate::path::KeyPath;
 use crate::settings::Settings;
 
 /// What an app says of enrolments.
-const ENROLMENT_KEYS: [&str; 6] =
-    ["mode", "requires", "confirm", "activation_ttl_s", "activation_host", "activation_scheme"];
+const ENROLMENT_KEYS: [&str; 7] = [
+    "mode",
+    "requires",
+    "confirm",
+    "unique_server_keys",
+    "activation_ttl_s",
+    "activation_host",
+    "activation_scheme",
+];
 
 /// What a type says of pushes.
 const PUSH_KEYS: [&str; 3] = ["push_text", "resends_max", "keep_for_polling"];

@@ -8,6 +8,7 @@
 
 mod challenge;
 mod claims;
+mod device;
 mod error;
 mod jose;
 mod json;

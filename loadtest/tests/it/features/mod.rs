@@ -7,11 +7,15 @@ mod callbacks;
 mod content;
 mod delivery;
 mod doors;
+mod modes;
 mod operations;
 mod portal;
+mod providers;
+mod rows;
 #[allow(dead_code, reason = "one fixture for many tests, each of which uses its part")]
 pub mod scene;
 mod server_keys;
+mod switches;
 mod waiting;
 
 use scene::Scene;

@@ -17,44 +17,50 @@ use super::scene::{SOON, SceneOptions};
 const TOKEN: &str = "the token of an operator in a test, long enough";
 
 /// A server whose operator may do everything.
-async fn operated() -> Scene {
-    operated_with("").await
+pub(super) async fn operated() -> Scene {
+    operated_as(SceneOptions::default()).await
 }
 
-/// As [`operated`], with more tables.
-async fn operated_with(more: &str) -> Scene {
+/// As [`operated`], with these realms, types and apps.
+pub(super) async fn operated_of(catalogue: &str) -> Scene {
+    operated_as(SceneOptions { catalogue: Some(catalogue.to_owned()), ..SceneOptions::default() }).await
+}
+
+/// As [`operated`], with all of these options.
+pub(super) async fn operated_as(options: SceneOptions) -> Scene {
     let hash = digest(&SHA256, TOKEN.as_bytes());
     let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let more = options.more;
     let more = format!("{more}\n[ops.tokens.console]\nsha256 = \"{hash}\"\nrole = \"operate\"\n");
-    Scene::with(SceneOptions { more, ..SceneOptions::default() }).await
+    Scene::with(SceneOptions { more, ..options }).await
 }
 
-async fn shown(scene: &Scene, path: &str) -> Value {
+pub(super) async fn shown(scene: &Scene, path: &str) -> Value {
     scene.ops("GET", path, Some(TOKEN), None).await.expect(200)
 }
 
 /// Puts `replacement` in place of `part` in the configuration file.
 #[track_caller]
-fn edit(scene: &Scene, part: &str, replacement: &str) {
+pub(super) fn edit(scene: &Scene, part: &str, replacement: &str) {
     let text = fs::read_to_string(scene.installation.config_file()).expect("a configuration");
     assert!(text.contains(part), "no {part:?} in\n{text}");
     fs::write(scene.installation.config_file(), text.replacen(part, replacement, 1)).expect("written");
 }
 
-async fn reload(scene: &Scene) {
+pub(super) async fn reload(scene: &Scene) {
     let reply = scene.ops("POST", "/v1/admin/reload", Some(TOKEN), None).await.expect(200);
     assert_eq!(reply["reloaded"], true, "{reply}");
 }
 
 /// Reloads a configuration that must be refused; answers with the faults.
-async fn refused(scene: &Scene) -> String {
+pub(super) async fn refused(scene: &Scene) -> String {
     let reply = scene.ops("POST", "/v1/admin/reload", Some(TOKEN), None).await;
     let problem = reply.expect_problem(422, "invalid_field");
     problem["detail"].as_str().expect("a detail").to_owned()
 }
 
 /// `tocsin` with this command on the scene's configuration.
-fn tocsin(scene: &Scene, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+pub(super) fn tocsin(scene: &Scene, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(scene.installation.binary());
     command.arg("--config").arg(scene.installation.config_file()).args(arguments);
     command.current_dir(scene.folder()).envs(variables.iter().copied());
@@ -62,7 +68,7 @@ fn tocsin(scene: &Scene, arguments: &[&str], variables: &[(&str, &str)]) -> Outp
 }
 
 /// A second key of the same team, which the double of Apple knows; its provider's table.
-fn second_key(scene: &Scene, provider: &str, key_id: &str) -> String {
+pub(super) fn second_key(scene: &Scene, provider: &str, key_id: &str) -> String {
     let credential = ApnsCredential::generate("TEAM000001", key_id).expect("a key");
     scene.world.apns.register_key(credential.key(Topics::Only(vec!["com.example.bank".to_owned()])));
     let file = scene.folder().join("credentials").join(format!("{key_id}.p8"));
@@ -75,7 +81,7 @@ fn second_key(scene: &Scene, provider: &str, key_id: &str) -> String {
 }
 
 /// The header and the claims of a push's provider token.
-fn token_of(push: &PushRecord) -> (Value, Value) {
+pub(super) fn token_of(push: &PushRecord) -> (Value, Value) {
     let token =
         push.header("authorization").and_then(|value| value.strip_prefix("bearer ")).expect("a token");
     let mut parts = token.split('.').map(|part| {
@@ -86,7 +92,7 @@ fn token_of(push: &PushRecord) -> (Value, Value) {
 }
 
 /// The key that signed the token of the push of a new transaction.
-async fn key_of_next_push(scene: &Scene, phone: &mut tocsin_loadtest::Handset) -> String {
+pub(super) async fn key_of_next_push(scene: &Scene, phone: &mut tocsin_loadtest::Handset) -> String {
     let id = scene.begin("login", phone.user()).await;
     assert_eq!(phone.next_push(SOON).await.expect("a push"), id);
     let collapse = id.to_string();
