@@ -15,6 +15,7 @@ mod exit;
 mod log;
 mod master_key;
 mod notify;
+pub mod openapi;
 mod ops;
 mod portal;
 pub mod qr;

@@ -1,12 +1,17 @@
 //! Parts of replies that more than one door shows.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_model::{Counter, DeliveryReason, Transaction, User};
 
+use crate::openapi;
+
 /// A user.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "User")]
 pub(crate) struct UserView<'a> {
     id: &'a str,
+    #[schemars(schema_with = "openapi::name")]
     realm: &'a str,
 }
 
@@ -17,14 +22,20 @@ impl<'a> UserView<'a> {
 }
 
 /// How far the push to one phone came.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Delivery")]
 pub(crate) struct DeliveryView<'a> {
+    #[schemars(schema_with = "openapi::id")]
     device_id: String,
     device_name: &'a str,
+    #[schemars(schema_with = "openapi::platform")]
     platform: &'static str,
+    #[schemars(schema_with = "openapi::name")]
     provider: &'a str,
+    #[schemars(schema_with = "openapi::delivery_status")]
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::delivery_reason")]
     reason: Option<&'static str>,
 }
 
@@ -46,9 +57,11 @@ impl<'a> DeliveryView<'a> {
 }
 
 /// Tries used and allowed.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Counter")]
 pub(crate) struct CounterView {
     used: u32,
+    /// How many there are.
     max: u32,
 }
 

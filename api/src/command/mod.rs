@@ -1,5 +1,5 @@
 //! The command line: `tocsin [--config FILE] serve | check | config | client new NAME | token new --role ROLE |
-//! keys list | keys rotate | audit verify | backup [FOLDER] | reload | verify FOLDER | restore FOLDER`.
+//! keys list | keys rotate | openapi DOOR | audit verify | backup [FOLDER] | reload | verify FOLDER | restore FOLDER`.
 
 mod backup;
 mod check;
@@ -11,12 +11,12 @@ mod token;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use tocsin_config::{Config, Loaded, process_environment};
 use tocsin_model::{ClientId, OperatorName};
 
 use self::remote::OpsDoor;
-use crate::{Exit, serve};
+use crate::{Exit, openapi, serve};
 
 /// A push-authentication dispatcher: portals start transactions, phones answer them with signatures.
 #[derive(Debug, Parser)]
@@ -86,6 +86,11 @@ enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Print what a door says of itself: its document in OpenAPI 3.1.
+    Openapi {
+        /// Which door.
+        door: DocumentedDoor,
+    },
     /// Commands about tokens of the ops door.
     Token {
         #[command(subcommand)]
@@ -137,6 +142,12 @@ enum KeysCommand {
     },
 }
 
+/// A door with a document.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DocumentedDoor {
+    Portal,
+}
+
 impl Arguments {
     /// Does what was asked.
     pub fn run(self) -> Exit {
@@ -173,6 +184,10 @@ impl Arguments {
                     Some(Some(kid)) => keys::Compromised::Named(kid),
                 };
                 with_config(config, |loaded| keys::rotate(&loaded, &compromised))
+            }
+            Command::Openapi { door: DocumentedDoor::Portal } => {
+                print!("{}", openapi::portal());
+                Exit::Done
             }
             Command::Check => with_config(config, |loaded| check::check(&loaded)),
             Command::Config => with_config(config, |loaded| config::print(&loaded)),

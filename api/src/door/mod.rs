@@ -43,7 +43,7 @@ pub(crate) use json::{Body, Coding, Fields, parse_object};
 pub(crate) use method::only;
 pub(crate) use metrics::RefusedFor;
 pub(crate) use path::segment;
-pub(crate) use problem::{DoorError, Reply};
+pub(crate) use problem::{DoorError, ProblemDocument, Reply};
 pub(crate) use query::Query;
 pub(crate) use reply::private_json;
 pub(crate) use state::{DoorState, InFlight, certificate_of, to_the_end};

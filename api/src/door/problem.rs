@@ -5,11 +5,13 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_model::{DeviceStatus, DurationMs, ErrorCode, FailureReason, Problem, SelectableDevice, State};
 
 use super::request_id::RequestId;
 use super::rfc3339;
+use crate::openapi;
 
 /// What `type` begins with; the code follows. It names the error and is no address: the pages are in `docs/errors`.
 pub const ERROR_PAGE_BASE: &str = "https://tocsin.invalid/errors/";
@@ -22,14 +24,14 @@ pub(crate) type Reply = Result<HttpResponse, DoorError>;
 pub(crate) struct DoorError {
     problem: Box<Problem>,
     /// The methods that the path has, for a 405.
-    allow: Option<&'static str>,
+    allow: Option<HeaderValue>,
     /// Whether the connection cannot be used any more, because part of the request was not read.
     closes: bool,
 }
 
 impl DoorError {
     /// 405 with the methods that the path has.
-    pub(crate) fn http_method_not_allowed(allow: &'static str) -> Self {
+    pub(crate) fn http_method_not_allowed(allow: HeaderValue) -> Self {
         let problem =
             Problem::new(ErrorCode::HttpMethodNotAllowed, "the Allow header names the methods of this path");
         Self { problem: Box::new(problem), allow: Some(allow), closes: false }
@@ -52,13 +54,13 @@ impl DoorError {
         if let Some(wait) = problem.retry_after {
             reply.insert_header((header::RETRY_AFTER, whole_seconds(wait)));
         }
-        if let Some(allow) = self.allow {
-            reply.insert_header((header::ALLOW, HeaderValue::from_static(allow)));
+        if let Some(allow) = &self.allow {
+            reply.insert_header((header::ALLOW, allow.clone()));
         }
         if self.closes {
             reply.force_close();
         }
-        reply.json(Document::of(problem, request_id))
+        reply.json(ProblemDocument::of(problem, request_id))
     }
 }
 
@@ -81,38 +83,62 @@ const fn challenge_of(code: ErrorCode) -> Option<&'static str> {
     }
 }
 
-/// The members of a problem document; those without a value are left out.
-#[derive(Serialize)]
-struct Document<'a> {
+/// An error (RFC 9457). Members without a value are left out.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Problem")]
+pub(crate) struct ProblemDocument<'a> {
+    /// Names the error; it is no address. The code follows after the last slash.
+    #[schemars(extend("format" = "uri"))]
     r#type: String,
+    /// The same at every occurrence.
     title: &'static str,
     status: u16,
+    /// Stable; each has a page in `docs/errors`.
+    #[schemars(schema_with = "openapi::error_code")]
     code: &'static str,
+    /// What happened and what to do.
     detail: &'a str,
+    /// The id of the call, by which the server's log tells more.
     request_id: &'a str,
+    /// The field that is wrong, as a dotted path into the body, or the parameter or header.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    /// After which time to try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    /// Tries left; left out where there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts_left: Option<u32>,
+    /// The state of the transaction that the call met.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::state")]
     state: Option<&'static str>,
+    /// Why that transaction failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::failure_reason")]
     reason: Option<&'static str>,
+    /// The server's time, for a device whose clock is off.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::time")]
     server_time: Option<String>,
+    /// What the device is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::device_status")]
     device_status: Option<&'static str>,
+    /// The devices of which the call must name one.
     #[serde(skip_serializing_if = "Option::is_none")]
     devices: Option<Vec<SelectableDeviceView<'a>>>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "SelectableDevice")]
 struct SelectableDeviceView<'a> {
+    #[schemars(schema_with = "openapi::id")]
     device_id: String,
     name: &'a str,
+    #[schemars(schema_with = "openapi::platform")]
     platform: &'static str,
+    #[schemars(schema_with = "openapi::name")]
     app: &'a str,
 }
 
@@ -127,7 +153,7 @@ impl<'a> SelectableDeviceView<'a> {
     }
 }
 
-impl<'a> Document<'a> {
+impl<'a> ProblemDocument<'a> {
     fn of(problem: &'a Problem, request_id: &'a RequestId) -> Self {
         let code = problem.code;
         Self {

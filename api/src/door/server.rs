@@ -32,6 +32,7 @@ use super::renewal::{Certificates, keep};
 use super::surround::surround;
 use super::{CertificateError, DoorMetrics, DoorState, Reply};
 use crate::control::Control;
+use crate::openapi::mount;
 
 /// Connections that may wait to be accepted at one door.
 const BACKLOG: u32 = 1_024;
@@ -79,11 +80,11 @@ impl DoorName {
         }
     }
 
-    const fn routes(self) -> fn(&mut ServiceConfig) {
+    fn routes(self, config: &mut ServiceConfig) {
         match self {
-            Self::Portal => crate::portal::routes,
-            Self::Device => crate::device::routes,
-            Self::Ops => crate::ops::routes,
+            Self::Portal => mount(config, crate::portal::CALLS),
+            Self::Device => crate::device::routes(config),
+            Self::Ops => crate::ops::routes(config),
         }
     }
 }
@@ -251,7 +252,7 @@ impl Opening {
             let app = App::new()
                 .app_data(state.clone())
                 .wrap(from_fn(surround))
-                .configure(name.routes())
+                .configure(|config| name.routes(config))
                 .default_service(web::to(no_such_path));
             map_config(app, |()| AppConfig::default())
         };

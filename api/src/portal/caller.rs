@@ -52,9 +52,14 @@ impl Caller {
         request: &HttpRequest,
         right: Right,
     ) -> Result<Self, Problem> {
+        Self::of(state, request)?.let_do(right)
+    }
+
+    /// The client that makes this call, whatever it may do: 401 `invalid_client`.
+    pub(super) fn of(state: &DoorState, request: &HttpRequest) -> Result<Self, Problem> {
         let credentials = credentials_of(request);
         let caller = Self::authenticate(state.handle.config(), credentials).ok_or_else(unauthenticated)?;
-        caller.let_in(state, request, right)
+        caller.let_in(state, request)
     }
 
     /// The client that makes this call, if it has `right`, and the body that it sends.
@@ -87,7 +92,7 @@ impl Caller {
         let (id, secret) = (body.take_of_form(CLIENT_ID), body.take_of_form(CLIENT_SECRET));
         let credentials = id.zip(secret).map(|(id, secret)| Credentials { id, secret: Secret::new(secret) });
         let caller = Self::authenticate(state.handle.config(), credentials).ok_or_else(unauthenticated)?;
-        Ok((caller.let_in(state, request, right)?, body))
+        Ok((caller.let_in(state, request)?.let_do(right)?, body))
     }
 
     /// Whether what the form says beside the header is the same: one call has one sender (RFC 6749, section 2.3).
@@ -110,9 +115,13 @@ impl Caller {
         Err(Problem::new(ErrorCode::InvalidClient, detail))
     }
 
-    fn let_in(self, state: &DoorState, request: &HttpRequest, right: Right) -> Result<Self, Problem> {
+    fn let_in(self, state: &DoorState, request: &HttpRequest) -> Result<Self, Problem> {
         self.admit(state, request)?;
         state.refuse_while_off()?;
+        Ok(self)
+    }
+
+    fn let_do(self, right: Right) -> Result<Self, Problem> {
         if self.client.rights.contains(&right) {
             return Ok(self);
         }

@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Right;
 use tocsin_engine::device::{EnrolmentLimits, Jwk, is_line, key_id_text};
@@ -12,35 +13,56 @@ use super::caller::Caller;
 use super::page::{Page, wrong_cursor};
 use super::user::user_of_path;
 use crate::door::{DoorState, Fields, Query, Reply, private_json, rfc3339, segment, to_the_end};
+use crate::openapi;
 
-#[derive(Serialize)]
-struct DeviceList<'a> {
+/// The fields of a change.
+pub(super) const FIELDS: &[&str] = &["name", "status"];
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "DeviceList")]
+pub(super) struct DeviceList<'a> {
     items: Vec<DeviceView<'a>>,
+    /// Where the next page begins; left out at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-struct DeviceView<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Device")]
+pub(super) struct DeviceView<'a> {
+    #[schemars(schema_with = "openapi::id")]
     device_id: String,
     name: &'a str,
+    #[schemars(schema_with = "openapi::name")]
     app: &'a str,
+    #[schemars(schema_with = "openapi::platform")]
     platform: &'static str,
     app_version: &'a str,
     model: &'a str,
+    #[schemars(schema_with = "openapi::device_status")]
     status: &'static str,
     /// The kind of its push address; the address itself is nobody's business.
+    #[schemars(schema_with = "openapi::push_kind")]
     push: &'static str,
+    /// What its keys are for.
+    #[schemars(schema_with = "openapi::key_uses")]
     methods: Vec<String>,
+    /// Its public keys; never that of the PIN.
     keys: Vec<KeyView>,
+    #[schemars(schema_with = "openapi::time")]
     created_at: String,
+    #[schemars(schema_with = "openapi::time")]
     last_used_at: String,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Key")]
 struct KeyView {
+    #[schemars(schema_with = "openapi::key_use")]
     r#use: String,
+    #[schemars(schema_with = "openapi::kid")]
     kid: String,
+    #[schemars(schema_with = "openapi::jwk")]
     jwk: Jwk,
 }
 
@@ -112,7 +134,7 @@ pub(super) async fn change(state: Data<DoorState>, request: HttpRequest, payload
     let (caller, body) = Caller::with_body(&state, &request, payload, Right::Devices).await?;
     let (user, id) = seen_device(&state, &caller, &request).await?;
     let fields = body.fields();
-    fields.only(&["name", "status"])?;
+    fields.only(FIELDS)?;
     let (name, suspended) = (new_name(&fields)?, new_status(&fields)?);
     let (handle, by) = (state.handle.clone(), AuditActor::Client(caller.id.clone()));
     let device =

@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use tocsin_config::Right;
@@ -18,33 +19,54 @@ use super::start::time_to_live;
 use super::timing::WAIT_S_MAX;
 use super::user::user_of_body;
 use crate::door::{DoorState, Fields, Query, Reply, private_json, rfc3339, segment, to_the_end};
+use crate::openapi;
 use crate::qr;
 use crate::view::UserView;
 
+/// The fields of the body that opens one.
+pub(super) const FIELDS: &[&str] = &["user", "app", "ttl_s", "authorized_by"];
+
+/// The fields of the body that confirms one.
+pub(super) const CONFIRM_FIELDS: &[&str] = &["number"];
+
 /// An enrolment as portals read it. Members without a value are left out.
-#[derive(Serialize)]
-struct EnrollmentView<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Enrollment")]
+pub(super) struct EnrollmentView<'a> {
+    #[schemars(schema_with = "openapi::id")]
     id: String,
+    #[schemars(schema_with = "openapi::enrollment_state")]
     state: &'static str,
     user: UserView<'a>,
+    #[schemars(schema_with = "openapi::name")]
     app: &'a str,
+    #[schemars(schema_with = "openapi::time")]
     created_at: String,
+    #[schemars(schema_with = "openapi::time")]
     expires_at: String,
+    /// Only in the reply to the call that opens it.
     #[serde(skip_serializing_if = "Option::is_none")]
     activation_code: Option<&'a str>,
+    /// A link that opens the app.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "uri"))]
     activation_url: Option<String>,
+    /// The same link as a picture.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("contentEncoding" = "base64", "contentMediaType" = "image/png"))]
     qr_png_base64: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::id")]
     device_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<DeviceSummary<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "DeviceSummary")]
 struct DeviceSummary<'a> {
     name: &'a str,
+    #[schemars(schema_with = "openapi::platform")]
     platform: &'static str,
     model: &'a str,
 }
@@ -106,7 +128,7 @@ fn enrollment_request(
     request: &HttpRequest,
     fields: &Fields<'_>,
 ) -> Result<EnrollmentRequest, Problem> {
-    fields.only(&["user", "app", "ttl_s", "authorized_by"])?;
+    fields.only(FIELDS)?;
     let user = user_of_body(caller, fields)?;
     let app = caller.permitted_app(fields.required_text("app")?)?;
     let time_to_live = time_to_live(fields)?;
@@ -176,7 +198,7 @@ pub(super) async fn confirm(state: Data<DoorState>, request: HttpRequest, payloa
     let id = enrollment_id(&request)?;
     Query::parse(request.query_string(), &[])?;
     let fields = body.fields();
-    fields.only(&["number"])?;
+    fields.only(CONFIRM_FIELDS)?;
     let number = fields.required_text("number")?.to_owned();
     if number.len() != NUMBER_DIGITS || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(fields.not_allowed("number", "this must be six digits; nothing was counted").into());

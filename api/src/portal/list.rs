@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Right;
 use tocsin_model::{ErrorCode, Problem, StateWord, TransactionId, User};
@@ -14,9 +15,11 @@ use super::user::user_of_path;
 use super::view::TransactionView;
 use crate::door::{DoorState, Query, Reply, private_json};
 
-#[derive(Serialize)]
-struct TransactionList<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "TransactionList")]
+pub(super) struct TransactionList<'a> {
     items: Vec<TransactionView<'a>>,
+    /// Where the next page begins; left out at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }

@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Right;
 use tocsin_engine::UsableType;
@@ -11,16 +12,23 @@ use tocsin_model::DeviceId;
 use super::caller::Caller;
 use super::user::user_of_path;
 use crate::door::{DoorState, Query, Reply, private_json, segment};
+use crate::openapi;
 
-#[derive(Serialize)]
-struct MethodList<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "MethodList")]
+pub(super) struct MethodList<'a> {
     items: Vec<MethodView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Method")]
 struct MethodView<'a> {
+    #[schemars(schema_with = "openapi::name")]
     r#type: &'a str,
+    #[schemars(schema_with = "openapi::method")]
     method: &'static str,
+    /// The phones that could answer.
+    #[schemars(schema_with = "openapi::ids")]
     device_ids: Vec<String>,
 }
 

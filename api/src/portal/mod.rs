@@ -5,6 +5,7 @@
 mod activation;
 mod caller;
 mod devices;
+mod document;
 mod enrollments;
 mod events;
 mod fingerprint;
@@ -19,11 +20,16 @@ mod view;
 
 use std::sync::Arc;
 
-use actix_web::web::{self, ServiceConfig};
+use actix_web::HttpRequest;
+use actix_web::web::{self, Data};
 use tocsin_engine::callback::RenderView;
 use tocsin_model::Transaction;
 
-use crate::door::only;
+use self::caller::Caller;
+use crate::door::{DoorState, Query, Reply};
+use crate::openapi::{self, Call, Verb};
+
+pub(crate) use document::about;
 
 /// Writes the view that callbacks with `body = "full"` carry, as this door replies it; links begin with `public_url`.
 pub fn render_view(public_url: &str) -> RenderView {
@@ -34,40 +40,69 @@ pub fn render_view(public_url: &str) -> RenderView {
     })
 }
 
-/// The routes of this door.
-pub(crate) fn routes(config: &mut ServiceConfig) {
-    let resource = |path: &str, allow: &'static str| web::resource(path).default_service(only(allow));
-    config
-        .service(
-            resource("/v1/transactions", "GET, POST")
-                .route(web::get().to(list::list))
-                .route(web::post().to(transactions::start)),
-        )
-        .service(
-            resource("/v1/transactions/{id}", "GET, DELETE")
-                .route(web::get().to(transactions::read))
-                .route(web::delete().to(transactions::cancel)),
-        )
-        .service(
-            resource("/v1/transactions/{id}/qr.png", "GET").route(web::get().to(transactions::qr_picture)),
-        )
-        .service(resource("/v1/transactions/{id}/events", "GET").route(web::get().to(events::events)))
-        .service(resource("/v1/users/{user}/methods", "GET").route(web::get().to(methods::list)))
-        .service(resource("/v1/enrollments", "POST").route(web::post().to(enrollments::open)))
-        .service(
-            resource("/v1/enrollments/{id}", "GET, DELETE")
-                .route(web::get().to(enrollments::read))
-                .route(web::delete().to(enrollments::cancel)),
-        )
-        .service(resource("/v1/enrollments/{id}/confirm", "POST").route(web::post().to(enrollments::confirm)))
-        .service(
-            resource("/v1/users/{user}/devices", "GET, DELETE")
-                .route(web::get().to(devices::list))
-                .route(web::delete().to(devices::remove_all)),
-        )
-        .service(
-            resource("/v1/users/{user}/devices/{device_id}", "PATCH, DELETE")
-                .route(web::patch().to(devices::change))
-                .route(web::delete().to(devices::remove)),
-        );
+/// The calls of this door, for its routes and its document.
+pub(crate) const CALLS: &[Call] = &[
+    Call::new(Verb::Get, "/v1/transactions", || web::to(list::list), document::list_transactions),
+    Call::new(Verb::Post, "/v1/transactions", || web::to(transactions::start), document::start_transaction),
+    Call::new(Verb::Get, "/v1/transactions/{id}", || web::to(transactions::read), document::read_transaction),
+    Call::new(
+        Verb::Delete,
+        "/v1/transactions/{id}",
+        || web::to(transactions::cancel),
+        document::cancel_transaction,
+    ),
+    Call::new(
+        Verb::Get,
+        "/v1/transactions/{id}/qr.png",
+        || web::to(transactions::qr_picture),
+        document::qr_picture,
+    ),
+    Call::new(
+        Verb::Get,
+        "/v1/transactions/{id}/events",
+        || web::to(events::events),
+        document::transaction_events,
+    ),
+    Call::new(Verb::Get, "/v1/users/{user}/methods", || web::to(methods::list), document::list_methods),
+    Call::new(Verb::Post, "/v1/enrollments", || web::to(enrollments::open), document::open_enrollment),
+    Call::new(Verb::Get, "/v1/enrollments/{id}", || web::to(enrollments::read), document::read_enrollment),
+    Call::new(
+        Verb::Delete,
+        "/v1/enrollments/{id}",
+        || web::to(enrollments::cancel),
+        document::cancel_enrollment,
+    ),
+    Call::new(
+        Verb::Post,
+        "/v1/enrollments/{id}/confirm",
+        || web::to(enrollments::confirm),
+        document::confirm_enrollment,
+    ),
+    Call::new(Verb::Get, "/v1/users/{user}/devices", || web::to(devices::list), document::list_devices),
+    Call::new(
+        Verb::Delete,
+        "/v1/users/{user}/devices",
+        || web::to(devices::remove_all),
+        document::remove_devices,
+    ),
+    Call::new(
+        Verb::Patch,
+        "/v1/users/{user}/devices/{device_id}",
+        || web::to(devices::change),
+        document::change_device,
+    ),
+    Call::new(
+        Verb::Delete,
+        "/v1/users/{user}/devices/{device_id}",
+        || web::to(devices::remove),
+        document::remove_device,
+    ),
+    Call::new(Verb::Get, "/v1/openapi.json", || web::to(describe), document::document),
+];
+
+/// `GET /v1/openapi.json`, for any client
+async fn describe(state: Data<DoorState>, request: HttpRequest) -> Reply {
+    Caller::of(&state, &request)?;
+    Query::parse(request.query_string(), &[])?;
+    Ok(openapi::served_portal())
 }

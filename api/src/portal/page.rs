@@ -8,9 +8,9 @@ use tocsin_model::{ErrorCode, Problem};
 use crate::door::Query;
 
 /// Items of a page when the caller does not say.
-const LIMIT_DEFAULT: u32 = 100;
+pub(super) const LIMIT_DEFAULT: u32 = 100;
 /// Most items of a page.
-const LIMIT_MAX: u32 = 1_000;
+pub(super) const LIMIT_MAX: u32 = 1_000;
 
 const ID_BYTES: usize = 16;
 /// Enough that no cursor of another list fits by chance; nobody gains by making one up.

@@ -14,7 +14,7 @@ use super::user::user_of_body;
 use crate::door::Fields;
 
 /// The fields of this version. A later one is refused as unknown, so that no caller believes in what did not happen.
-const FIELDS: &[&str] = &[
+pub(super) const FIELDS: &[&str] = &[
     "type",
     "user",
     "title",
@@ -34,11 +34,11 @@ const FIELDS: &[&str] = &[
 ];
 
 /// Longest tag of a language in characters; registered ones have 35 at most (RFC 5646, section 4.4.1).
-const LANGUAGE_CHARACTERS_MAX: usize = 35;
+pub(super) const LANGUAGE_CHARACTERS_MAX: usize = 35;
 
 /// Longest `context.user_agent` and `context.session_id` in characters.
-const USER_AGENT_CHARACTERS_MAX: usize = 1_000;
-const SESSION_ID_CHARACTERS_MAX: usize = 256;
+pub(super) const USER_AGENT_CHARACTERS_MAX: usize = 1_000;
+pub(super) const SESSION_ID_CHARACTERS_MAX: usize = 256;
 
 /// A start as its body says it, valid as far as body and client can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]

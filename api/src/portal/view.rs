@@ -1,35 +1,56 @@
 //! The view of a transaction, as portals read it. Members without a value are left out.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_engine::device::Shown;
 use tocsin_model::{Answer, AppName, CallContext, FailureReason, State, Transaction};
 
 use crate::door::rfc3339;
+use crate::openapi;
 use crate::view::{CounterView, DeliveryView, UserView};
 
-/// The view.
-#[derive(Serialize)]
+/// A transaction. Members without a value are left out.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Transaction")]
 pub(super) struct TransactionView<'a> {
+    #[schemars(schema_with = "openapi::id")]
     id: String,
+    /// Counts the changes of this view.
     revision: u32,
+    #[schemars(schema_with = "openapi::state")]
     state: &'static str,
+    /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::failure_reason")]
     reason: Option<&'static str>,
+    #[schemars(schema_with = "openapi::method")]
     method: &'static str,
+    #[schemars(schema_with = "openapi::name")]
     r#type: &'a str,
     user: UserView<'a>,
+    #[schemars(schema_with = "openapi::time")]
     created_at: String,
+    /// The end of its life by the server's clock.
+    #[schemars(schema_with = "openapi::time")]
     expires_at: String,
+    /// Its whole life.
     ttl_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::time")]
     ended_at: Option<String>,
+    /// The phones that are pushed to, and how far each push came.
     delivery: Vec<DeliveryView<'a>>,
+    /// Wrong tries.
     attempts: CounterView,
+    /// Repetitions that the portal asked for.
     resends: CounterView,
+    /// The challenge for the caller's own transport.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_message: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::shown")]
     shown: Option<Shown<'a>>,
+    /// As the portal said it.
     #[serde(skip_serializing_if = "Option::is_none")]
     language: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,18 +60,29 @@ pub(super) struct TransactionView<'a> {
     links: Links,
 }
 
-#[derive(Serialize)]
+/// What ended it.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Answer")]
 struct AnswerView<'a> {
+    #[schemars(schema_with = "openapi::id")]
     device_id: String,
+    /// What the key that signed is for.
+    #[schemars(schema_with = "openapi::key_use")]
     method: String,
+    #[schemars(schema_with = "openapi::time")]
     decided_at: String,
+    /// The answer, by that key.
+    #[schemars(schema_with = "openapi::compact_jws")]
     jws: &'a str,
+    /// The proof of the request by the `device` key, where another key signed the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::compact_jws")]
     proof_jws: Option<&'a str>,
 }
 
 /// Where the user is calling from, as the portal said it.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Context")]
 struct ContextView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ip_address: Option<&'a str>,
@@ -60,13 +92,18 @@ struct ContextView<'a> {
     session_id: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// Where to go from here; relative where the door has no public URL.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Links")]
 struct Links {
     #[serde(rename = "self")]
+    #[schemars(extend("format" = "uri-reference"))]
     this: String,
+    #[schemars(extend("format" = "uri-reference"))]
     events: String,
     /// Only while there is something to cancel.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "uri-reference"))]
     cancel: Option<String>,
 }
 

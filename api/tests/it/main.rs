@@ -15,6 +15,7 @@ mod help_desk;
 mod http;
 mod http_rules;
 mod limits;
+mod openapi;
 mod operate;
 mod ops;
 mod package;

@@ -19,6 +19,9 @@ pub enum Platform {
 }
 
 impl Platform {
+    /// Every platform.
+    pub const ALL: [Self; 3] = [Self::Ios, Self::Android, Self::Other];
+
     /// The word of the protocol.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -30,7 +33,7 @@ impl Platform {
 
     /// Parses the protocol's word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Ios, Self::Android, Self::Other].into_iter().find(|platform| platform.as_str() == word)
+        Self::ALL.into_iter().find(|platform| platform.as_str() == word)
     }
 }
 
@@ -50,6 +53,10 @@ pub enum DeviceStatus {
 }
 
 impl DeviceStatus {
+    /// Every status.
+    pub const ALL: [Self; 5] =
+        [Self::Unconfirmed, Self::Active, Self::Suspended, Self::Unreachable, Self::Revoked];
+
     /// The word of the protocol.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -97,6 +97,10 @@ pub enum EnrollmentStanding {
 }
 
 impl EnrollmentStanding {
+    /// Every standing.
+    pub const ALL: [Self; 5] =
+        [Self::Pending, Self::Unconfirmed, Self::Completed, Self::Expired, Self::Failed];
+
     /// The word of the interface.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -21,6 +21,9 @@ pub enum PushKind {
 }
 
 impl PushKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Apns, Self::FcmToken, Self::FcmFid, Self::None];
+
     /// The word of the device protocol.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -33,7 +36,7 @@ impl PushKind {
 
     /// Parses the protocol's word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Apns, Self::FcmToken, Self::FcmFid, Self::None].into_iter().find(|kind| kind.as_str() == word)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -48,6 +51,9 @@ pub enum PushEnvironment {
 }
 
 impl PushEnvironment {
+    /// Both environments.
+    pub const ALL: [Self; 2] = [Self::Production, Self::Sandbox];
+
     /// The word of the device protocol and the configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -128,6 +134,10 @@ pub enum DeliveryStatus {
 }
 
 impl DeliveryStatus {
+    /// Every status.
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Sent, Self::Relayed, Self::Fetched, Self::Failed, Self::Unknown];
+
     /// The word of the portal's view.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -165,6 +175,19 @@ pub enum DeliveryReason {
 }
 
 impl DeliveryReason {
+    /// Every reason.
+    pub const ALL: [Self; 9] = [
+        Self::TokenDead,
+        Self::TokenSuspect,
+        Self::CredentialRefused,
+        Self::RequestRefused,
+        Self::Throttled,
+        Self::Unavailable,
+        Self::Busy,
+        Self::Late,
+        Self::Cut,
+    ];
+
     /// The word of the portal's view and of metric labels.
     pub const fn as_str(self) -> &'static str {
         match self {

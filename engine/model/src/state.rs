@@ -10,6 +10,9 @@ pub enum Method {
 }
 
 impl Method {
+    /// Every method.
+    pub const ALL: [Self; 1] = [Self::Push];
+
     /// The word of the portal's view and of metric labels.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -91,7 +94,8 @@ pub enum State {
 pub struct StateWord(&'static str);
 
 impl StateWord {
-    const ALL: [&'static str; 7] =
+    /// Every word.
+    pub const ALL: [&'static str; 7] =
         ["pending", "accepted", "declined", "reported", "timeout", "failed", "cancelled"];
 
     /// The word of the interface, spelled exactly.
