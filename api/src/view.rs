@@ -61,12 +61,18 @@ impl<'a> DeliveryView<'a> {
 #[schemars(rename = "Counter")]
 pub(crate) struct CounterView {
     used: u32,
-    /// How many there are.
-    max: u32,
+    /// How many there are; left out where there is no end of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max: Option<u32>,
 }
 
 impl CounterView {
     pub(crate) const fn of(counter: Counter) -> Self {
-        Self { used: counter.used, max: counter.max }
+        Self { used: counter.used, max: Some(counter.max) }
+    }
+
+    /// Tries of a PIN, of which zero means that there is no end of them.
+    pub(crate) fn of_tries(counter: Counter) -> Self {
+        Self { used: counter.used, max: Some(counter.max).filter(|max| *max > 0) }
     }
 }

@@ -87,10 +87,10 @@ fn template() -> Transaction {
         resends: Counter::new(2),
         answer: None,
         keep_for_polling: false,
-        cancelled_by: None,
         request_message: RequestMessage::NotAsked,
         callback_url: None,
         call_context: None,
+        seldom: None,
     }
 }
 

@@ -2,11 +2,12 @@
 //! that is still missing or unfit means that the schema and this file disagree, which tests rule out.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use tocsin_model::{AppVersion, CallbackUrl, DurationMs, KeyUse, PushEnvironment};
+use tocsin_model::{AppVersion, CallbackUrl, DurationMs, KeyUse, NumberMatchRule, PushEnvironment};
 
 use crate::callbacks::{BasicCredentials, CallbackEntry, Callbacks, ClientCallbacks};
 use crate::check::{PLATFORMS, defaults};
@@ -18,7 +19,7 @@ use crate::shape::{Value, hex_digest};
 use crate::types::{
     ApnsProvider, App, AppPlatform, AuthenticationType, Client, ClientCertificates, Config, Door, DoorTls,
     EngineLimits, FcmProvider, Grant, Log, MasterKeySetting, MasterKeySource, Operator, PlatformVersion,
-    Provider, ProviderLimits, ProviderNetwork, Realm, Right, Storage, Switches, WrongCodeLimit,
+    Provider, ProviderLimits, ProviderNetwork, Purpose, Realm, Right, Storage, Switches, WrongCodeLimit,
 };
 use crate::word::{ProviderKind, Word};
 
@@ -212,8 +213,10 @@ fn authentication_type(table: &Table<'_>) -> Result<AuthenticationType, Unfit> {
         keys: table.list("keys", KeyUse::parse)?,
         push_text: table.word("push_text")?,
         device_choice: table.word("device_choice")?,
+        number_match: number_match(table)?,
         attempts_max: table.small_count("attempts_max")?,
         resends_max: table.small_count("resends_max")?,
+        resend_gap: table.seconds("resend_gap_s")?,
         keep_for_polling: table.flag("keep_for_polling")?,
     })
 }
@@ -245,6 +248,21 @@ fn app(table: &Table<'_>) -> Result<App, Unfit> {
         activation_time_to_live: table.seconds("activation_ttl_s")?,
         activation_host: table.optional_text("activation_host"),
         activation_scheme: table.text("activation_scheme")?,
+        pin_tries_max: NonZeroU32::new(table.small_count("pin_attempts_max")?),
+        biometric: table.flag("biometric")?,
+        custom: table.list("custom", |id| KeyUse::parse(&format!("custom:{id}")))?,
+    })
+}
+
+/// What lets users in is matched by a typed number unless its type says otherwise.
+fn number_match(table: &Table<'_>) -> Result<NumberMatchRule, Unfit> {
+    if table.is_set("number_match") {
+        return table.word("number_match");
+    }
+    let purpose = table.is_set("purpose").then(|| table.word("purpose")).transpose()?;
+    Ok(match purpose {
+        Some(Purpose::Login) => NumberMatchRule::Type,
+        None => NumberMatchRule::Off,
     })
 }
 

@@ -51,5 +51,5 @@ pub use types::{
     ApnsProvider, App, AppPlatform, AuthenticationType, Client, ClientCertificates, Config, Confirmation,
     DeviceChoice, Door, DoorTls, Durability, EngineLimits, FcmProvider, Grant, Log, LogFormat,
     MasterKeySetting, MasterKeySource, Operator, PlatformVersion, Provider, ProviderLimits, ProviderNetwork,
-    PushText, Realm, Requirement, Right, Role, Storage, Switches, WrongCodeLimit,
+    Purpose, PushText, Realm, Requirement, Right, Role, Storage, Switches, WrongCodeLimit,
 };

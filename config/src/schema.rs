@@ -4,11 +4,11 @@
 //! `default.toml`, which is the lowest layer; keys of named tables have it here, and tests hold `default.toml`
 //! and this list together.
 
-use tocsin_model::{ContentLimits, EnrolmentMode, PushEnvironment, UserIdRule};
+use tocsin_model::{ContentLimits, EnrolmentMode, NumberMatchRule, PushEnvironment, UserIdRule};
 
 use crate::callbacks::CallbackBody;
 use crate::shape::{Item, Shape};
-use crate::types::{Confirmation, DeviceChoice, Durability, LogFormat, PushText, Requirement, Role};
+use crate::types::{Confirmation, DeviceChoice, Durability, LogFormat, Purpose, PushText, Requirement, Role};
 use crate::word::{CLIENT_CERTIFICATE_WORDS, PLAINTEXT_WORDS, ProviderKind, Word};
 
 /// One key.
@@ -187,8 +187,11 @@ pub(crate) static KEYS: &[Key] = &[
     key("types.*.keys", Shape::List(Item::KeyUse), Need::Else("[\"device\"]")),
     key("types.*.push_text", Shape::Choice(PushText::WORDS), Need::Else("\"loc-keys\"")),
     key("types.*.device_choice", Shape::Choice(DeviceChoice::WORDS), Need::Else("\"all\"")),
+    key("types.*.purpose", Shape::Choice(Purpose::WORDS), Need::Optional),
+    key("types.*.number_match", Shape::Choice(NumberMatchRule::WORDS), Need::Optional),
     key("types.*.attempts_max", whole(1, 100), Need::Else("3")),
     key("types.*.resends_max", whole(0, 100), Need::Else("2")),
+    key("types.*.resend_gap_s", whole(0, TIME_TO_LIVE_S_MAX), Need::Else("10")),
     key("types.*.keep_for_polling", Shape::Flag, Need::Else("false")),
     key("apps.*.mode", Shape::Choice(EnrolmentMode::WORDS), Need::Else("\"single\"")),
     key("apps.*.requires", Shape::Choice(Requirement::WORDS), Need::Else("\"none\"")),
@@ -197,6 +200,9 @@ pub(crate) static KEYS: &[Key] = &[
     key("apps.*.activation_ttl_s", whole(30, 86_400), Need::Else("300")),
     key("apps.*.activation_host", Shape::Host, Need::Optional),
     key("apps.*.activation_scheme", Shape::Scheme, Need::Else("\"https\"")),
+    key("apps.*.pin_attempts_max", whole(0, 100), Need::Else("3")),
+    key("apps.*.biometric", Shape::Flag, Need::Else("false")),
+    key("apps.*.custom", Shape::List(Item::CustomId), Need::Else("[]")),
     key("apps.*.ios.bundle_id", Shape::BundleId, Need::Optional),
     key("apps.*.ios.provider", Shape::Name, Need::Optional),
     key("apps.*.ios.versions.*.from", Shape::AppVersion, Need::Required),
@@ -329,6 +335,9 @@ mod tests {
                 "activation_ttl_s",
                 "activation_host",
                 "activation_scheme",
+                "pin_attempts_max",
+                "biometric",
+                "custom",
                 "ios",
                 "android"
             ]

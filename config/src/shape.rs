@@ -98,6 +98,8 @@ pub(crate) enum Item {
     Digest,
     /// The use of a key.
     KeyUse,
+    /// The id of an app's own way of approving.
+    CustomId,
     /// A right of a client.
     Right,
     /// A program or one of its arguments; the same one may stand twice.
@@ -278,6 +280,10 @@ impl Item {
                     return Err(format!("must be {}", Shape::List(self)));
                 }
             }
+            Self::CustomId => {
+                KeyUse::parse(&format!("custom:{text}"))
+                    .ok_or_else(|| format!("must be {}, is {text:?}", Shape::List(self)))?;
+            }
             Self::Right => {
                 Right::parse(text).ok_or_else(|| {
                     format!("must be {}, is {text:?}{}", Shape::List(self), did_you_mean(text, Right::WORDS))
@@ -325,6 +331,8 @@ impl fmt::Display for Shape {
                 "a list of one or two different secrets, each \"whsec_\" and 24 to 64 bytes in base64, as `tocsin client \
                  new` prints them",
             ),
+            Self::List(Item::CustomId) => formatter
+                .write_str("a list of ids of 1 to 32 letters, digits, '-' and '_', such as [\"face\"]"),
             Self::List(Item::Right) => write!(formatter, "a list of \"{}\"", Right::WORDS.join("\", \"")),
             Self::List(Item::Argument) => formatter
                 .write_str("a list with the path of a program and its arguments, such as [\"/usr/bin/vault\", \"read\"]"),

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::networks::Networks;
 use tocsin_model::{
     AppName, AppVersion, ClientId, DurationMs, EnrolmentMode, EnrolmentRules, KeyUse, MasterKeyName,
-    OperatorName, Platform, ProviderName, PushEnvironment, PushKind, RealmName, TypeName, UserIdRule,
+    NumberMatchRule, OperatorName, Platform, ProviderName, PushEnvironment, PushKind, RealmName, TypeName,
+    UserIdRule,
 };
 
 use crate::callbacks::{Callbacks, ClientCallbacks};
@@ -61,6 +63,17 @@ pub struct Config {
     pub clients: BTreeMap<ClientId, Arc<Client>>,
     /// All of this as it is shown, with the source of each value; secrets are masked.
     pub effective: Effective,
+}
+
+impl Config {
+    /// Whether phones of this app may have and use such a key. An app that is configured no more keeps to the keys
+    /// that every app has.
+    pub fn app_takes(&self, app: &AppName, key_use: &KeyUse) -> bool {
+        match self.apps.get(app) {
+            Some(app) => app.takes(key_use),
+            None => matches!(key_use, KeyUse::Device | KeyUse::Pin),
+        }
+    }
 }
 
 /// One of the three doors.
@@ -243,10 +256,14 @@ pub struct AuthenticationType {
     pub push_text: PushText,
     /// What happens when several phones could answer and the portal names none.
     pub device_choice: DeviceChoice,
-    /// Wrong tries allowed.
+    /// How strictly an approval is matched with the portal's screen, unless the portal asks for more.
+    pub number_match: NumberMatchRule,
+    /// Wrong tries of a code allowed.
     pub attempts_max: u32,
     /// Repeated pushes allowed.
     pub resends_max: u32,
+    /// Shortest time between two pushes that the portal asks for.
+    pub resend_gap: DurationMs,
     /// Stay pending although every push failed, because phones also ask by themselves.
     pub keep_for_polling: bool,
 }
@@ -258,6 +275,13 @@ pub enum DeviceChoice {
     All,
     /// The portal is told to name one.
     Ask,
+}
+
+/// What an authentication type is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Letting a user in. Its approvals are matched by a typed number, unless the type says otherwise.
+    Login,
 }
 
 /// What a push shows before the phone has fetched the challenge.
@@ -290,9 +314,24 @@ pub struct App {
     pub activation_host: Option<String>,
     /// The scheme of activation links.
     pub activation_scheme: String,
+    /// Wrong PINs in a row that revoke a phone; `None` when none does.
+    pub pin_tries_max: Option<NonZeroU32>,
+    /// Whether its phones may approve by fingerprint or face.
+    pub biometric: bool,
+    /// Its own ways of approving, each a [`KeyUse::Custom`].
+    pub custom: Vec<KeyUse>,
 }
 
 impl App {
+    /// Whether its phones may have and use such a key.
+    pub fn takes(&self, key_use: &KeyUse) -> bool {
+        match key_use {
+            KeyUse::Device | KeyUse::Pin => true,
+            KeyUse::Biometric => self.biometric,
+            KeyUse::Custom(_) => self.custom.contains(key_use),
+        }
+    }
+
     /// What the storage judges an enrolment by.
     pub const fn enrolment_rules(&self) -> EnrolmentRules {
         EnrolmentRules { mode: self.mode, confirms_number: matches!(self.confirm, Confirmation::Number) }

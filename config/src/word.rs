@@ -1,9 +1,11 @@
 //! The words of the configuration that stand for a choice, each list in one place.
 
-use tocsin_model::{EnrolmentMode, PushEnvironment, UserIdRule};
+use tocsin_model::{EnrolmentMode, NumberMatchRule, PushEnvironment, UserIdRule};
 
 use crate::callbacks::CallbackBody;
-use crate::types::{Confirmation, DeviceChoice, Durability, LogFormat, PushText, Requirement, Right, Role};
+use crate::types::{
+    Confirmation, DeviceChoice, Durability, LogFormat, Purpose, PushText, Requirement, Right, Role,
+};
 
 /// A choice that is spelled by one of a few words.
 pub(crate) trait Word: Sized {
@@ -37,6 +39,8 @@ words!(DeviceChoice { "all" => Self::All, "ask" => Self::Ask });
 words!(EnrolmentMode { "single" => Self::Single, "override" => Self::Override, "multiple" => Self::Multiple });
 words!(Requirement { "none" => Self::None, "accepted_transaction" => Self::AcceptedTransaction });
 words!(Confirmation { "none" => Self::None, "number" => Self::Number });
+words!(Purpose { "login" => Self::Login });
+words!(NumberMatchRule { "off" => Self::Off, "choose" => Self::Choose, "type" => Self::Type });
 words!(CallbackBody { "id" => Self::Id, "state" => Self::State, "full" => Self::Full });
 words!(Role { "read" => Self::Read, "operate" => Self::Operate });
 words!(PushEnvironment { "production" => Self::Production, "sandbox" => Self::Sandbox });

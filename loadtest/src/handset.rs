@@ -130,6 +130,20 @@ impl Handset {
         .await
     }
 
+    /// As [`Handset::enrol`], a phone that is made ready first, such as with a PIN.
+    pub async fn enrol_with(
+        kind: PhoneKind,
+        user: &str,
+        world: &World,
+        portal: &Portal,
+        issuer: &str,
+        network: &PhoneNetwork,
+        make_ready: impl FnOnce(Phone) -> Phone,
+    ) -> Result<Self, LoadtestError> {
+        let make = |profile| make_ready(Phone::new(network.clone(), issuer, profile));
+        Self::enrol_phone(kind, user, APP, world, portal, make).await
+    }
+
     async fn enrol_phone(
         kind: PhoneKind,
         user: &str,

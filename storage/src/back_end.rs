@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use tocsin_model::{
     ActivationCodeHash, AuditActor, AuditEvent, Callback, CallbackHost, ClientId, Device, DeviceId,
-    Enrollment, EnrollmentId, EnrolmentRules, Idempotency, KeptChallenge, KeyId, PushKind, PushToken,
+    Enrollment, EnrollmentId, EnrolmentRules, Idempotency, KeptChallenge, KeyId, KeyUse, PushKind, PushToken,
     Transaction, TransactionId, UnixMs, User,
 };
 use tokio::sync::watch;
 
 use crate::store::{
     Amended, Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditPage, AuditQuery, CallbackList,
-    CallbackPage, CallbackSettled, CallbackVerdict, Created, DeviceChange, DeviceChanged, DueCallbacks,
-    Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, MetaKey, NewEnrollment,
-    NewTransaction, OpenPage, Pending, PushTargetVerdict, Read, Redelivered, Revoked, Store, TransactionPage,
-    TransactionQuery,
+    CallbackPage, CallbackSettled, CallbackVerdict, ChangeNoted, Created, DeviceChange, DeviceChanged,
+    DueCallbacks, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, KeyChange,
+    KeyDeleted, KeyPut, MetaKey, NewEnrollment, NewTransaction, OpenPage, Pending, PinTried,
+    PushTargetVerdict, Read, Redelivered, Resend, Resent, Revoked, Store, TransactionPage, TransactionQuery,
 };
 use crate::verb::{Enrolment, RowResult, Table, Verb, audit, callback, look, meta};
 
@@ -133,6 +133,36 @@ impl<B: BackEnd> Store for B {
     fn revoke_device(&self, id: DeviceId, by: AuditActor, now: UnixMs) -> Pending<Revoked> {
         let (answer, pending) = Pending::channel();
         self.submit(Verb::RevokeDevice(id, by, now, answer));
+        pending
+    }
+
+    fn count_pin_try(&self, id: DeviceId, tries_max: u32, now: UnixMs) -> Pending<PinTried> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::CountPinTry { id, tries_max, now, answer });
+        pending
+    }
+
+    fn note_change(&self, id: DeviceId, issued_at: UnixMs) -> Pending<ChangeNoted> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::NoteChange(id, issued_at, answer));
+        pending
+    }
+
+    fn put_key(&self, change: KeyChange) -> Pending<KeyPut> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::PutKey(Box::new(change), answer));
+        pending
+    }
+
+    fn delete_key(&self, id: DeviceId, key_use: KeyUse) -> Pending<KeyDeleted> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::DeleteKey(id, key_use, answer));
+        pending
+    }
+
+    fn resend(&self, resend: Resend) -> Pending<Resent> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::Resend(Box::new(resend), answer));
         pending
     }
 

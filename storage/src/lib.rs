@@ -23,10 +23,11 @@ pub use error::{StoreError, StoreErrorKind};
 pub use sealing::{MasterKey, MasterKeyId, SealError, Sealer};
 pub use store::{
     Amended, Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditFault, AuditPage, AuditQuery,
-    AuditSummary, CallbackList, CallbackPage, CallbackSettled, CallbackVerdict, CommitReport, Created,
-    DeviceChange, DeviceChanged, DueCallbacks, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed,
-    EnrollmentOpened, MetaKey, NewEnrollment, NewTransaction, NoObserver, OpenPage, Pending,
-    PushTargetVerdict, Read, Redelivered, Registered, Revoked, Store, StoreObserver, TransactionPage,
+    AuditSummary, CallbackList, CallbackPage, CallbackSettled, CallbackVerdict, ChangeNoted, CommitReport,
+    Created, DeviceChange, DeviceChanged, DueCallbacks, Ended, Enrolled, EnrollmentCancelled,
+    EnrollmentConfirmed, EnrollmentOpened, KeyApproval, KeyChange, KeyDeleted, KeyPut, MetaKey,
+    NewEnrollment, NewTransaction, NoObserver, OpenPage, Pending, PinTried, PushTargetVerdict, Read,
+    Redelivered, Registered, Resend, Resent, Revoked, Store, StoreObserver, TransactionPage,
     TransactionQuery,
 };
 pub use verb::callback::callback_host;

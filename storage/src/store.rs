@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use tocsin_model::{
     ActivationCodeHash, AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, Callback, CallbackFault,
-    CallbackHost, ClientId, Device, DeviceId, DeviceStatus, Enrollment, EnrollmentId, EnrolmentMode,
-    EnrolmentRules, Idempotency, KeptChallenge, KeyId, ProfileChange, PushKind, PushTarget, PushToken,
-    StateWord, Transaction, TransactionId, TypeName, UnixMs, User,
+    CallbackHost, ClientId, Device, DeviceId, DeviceKey, DeviceStatus, Enrollment, EnrollmentId,
+    EnrolmentMode, EnrolmentRules, Idempotency, KeptChallenge, KeyId, KeyUse, ProfileChange, PushKind,
+    PushTarget, PushToken, StateWord, Transaction, TransactionId, TypeName, UnixMs, User,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -86,6 +86,8 @@ pub enum Ended {
     Stored,
     /// Another final state was stored first: this record stands.
     Lost(Box<Transaction>),
+    /// The answer is by the PIN of a device that was revoked meanwhile; nothing was stored.
+    DeviceRevoked,
     /// There is no such transaction.
     Absent,
 }
@@ -262,6 +264,110 @@ pub enum DeviceChanged {
     /// The phone's last change was signed at the same time or later.
     Stale,
     /// There is no such device.
+    Absent,
+}
+
+/// What became of a wrong PIN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PinTried {
+    /// It is counted: so many in a row now.
+    Counted {
+        /// Wrong PINs in a row.
+        used: u32,
+    },
+    /// It was the last one: the device is `revoked` now, in the same batch.
+    Exhausted,
+    /// The device was revoked before; nothing was counted.
+    Revoked,
+    /// There is no such device.
+    Absent,
+}
+
+/// What became of the word that a device is about to change something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeNoted {
+    /// Its time is stored.
+    Stored,
+    /// Its time is not above the last one; nothing was stored.
+    NotAbove,
+    /// There is no such device.
+    Absent,
+}
+
+/// What entitles a phone to change its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyApproval {
+    /// A signature by this PIN key, which must still be the device's.
+    Pin {
+        /// The key.
+        kid: KeyId,
+        /// The `iat` of what it signed.
+        issued_at: UnixMs,
+    },
+    /// A transaction that this device had accepted, for a device without a PIN.
+    Transaction(TransactionId),
+}
+
+/// A key to add, or to put in the place of the one with the same use.
+#[derive(Clone, Debug)]
+pub struct KeyChange {
+    /// Whose.
+    pub device_id: DeviceId,
+    /// The key, with its new name.
+    pub key: DeviceKey,
+    /// What entitles to it.
+    pub approval: KeyApproval,
+    /// When it was asked for.
+    pub now: UnixMs,
+}
+
+/// What became of a key to add or replace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyPut {
+    /// It is stored.
+    Stored,
+    /// The device has this key already; nothing was stored.
+    AlreadyThere,
+    /// The approval does not stand (any more); nothing was stored.
+    NotApproved,
+    /// The device is revoked.
+    Revoked,
+    /// There is no such device.
+    Absent,
+}
+
+/// What became of a key to remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyDeleted {
+    /// It is gone.
+    Stored,
+    /// The device has no such key, or there is no such device.
+    Absent,
+}
+
+/// A push to repeat: `resent` carries the raised counter.
+#[derive(Clone, Debug)]
+pub struct Resend {
+    /// The record with the raised counter.
+    pub resent: Transaction,
+    /// What the counter was.
+    pub used_before: u32,
+    /// The caller's promise.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What became of a push to repeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resent {
+    /// It is counted.
+    Stored,
+    /// The same key and fingerprint repeated it before; nothing was stored.
+    Existing,
+    /// The key belongs to another request; nothing was stored.
+    Mismatch,
+    /// The stored counter or state is another: this record stands.
+    Lost(Box<Transaction>),
+    /// There is no such transaction.
     Absent,
 }
 
@@ -534,7 +640,8 @@ pub trait Store: Send + Sync + 'static {
     /// Stores a new transaction.
     fn create(&self, new: NewTransaction) -> Pending<Created>;
 
-    /// Stores the final state of a transaction, if it is still `pending`.
+    /// Stores the final state of a transaction, if it is still `pending`. An answer by a PIN also forgets the wrong
+    /// ones before it, and is refused when its device is revoked.
     fn end(&self, ended: Transaction) -> Pending<Ended>;
 
     /// Stores how far the pushes of a pending transaction came: the revision, and status and reason of each
@@ -597,6 +704,21 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes a device for good.
     fn revoke_device(&self, id: DeviceId, by: AuditActor, now: UnixMs) -> Pending<Revoked>;
+
+    /// Counts a wrong PIN. The one that reaches `tries_max` (zero: none does) revokes the device.
+    fn count_pin_try(&self, id: DeviceId, tries_max: u32, now: UnixMs) -> Pending<PinTried>;
+
+    /// Notes the `iat` of a call that is about to change something, if it is above that of the last signed change.
+    fn note_change(&self, id: DeviceId, issued_at: UnixMs) -> Pending<ChangeNoted>;
+
+    /// Adds or replaces a key of a device; uses up what entitles to it.
+    fn put_key(&self, change: KeyChange) -> Pending<KeyPut>;
+
+    /// Removes a key of a device; never its `device` key.
+    fn delete_key(&self, id: DeviceId, key_use: KeyUse) -> Pending<KeyDeleted>;
+
+    /// Counts a push that is to be repeated.
+    fn resend(&self, resend: Resend) -> Pending<Resent>;
 
     /// Applies a network's verdict to every device that still holds this address. A dead one becomes
     /// `unreachable` and loses the address; answers with the devices that changed.

@@ -16,7 +16,7 @@ use crate::door::{
 use crate::view::UserView;
 
 /// What a proof covers, kept as it was sent.
-struct RawCall {
+pub(super) struct RawCall {
     authorization: Option<String>,
     method: String,
     path_and_query: String,
@@ -25,7 +25,7 @@ struct RawCall {
 
 impl RawCall {
     /// A call with a JSON body.
-    async fn with_json(
+    pub(super) async fn with_json(
         state: &DoorState,
         request: &HttpRequest,
         payload: Payload,
@@ -36,7 +36,11 @@ impl RawCall {
     }
 
     /// A call without one; a body that is there all the same is covered by the proof.
-    async fn plain(state: &DoorState, request: &HttpRequest, payload: Payload) -> Result<Self, DoorError> {
+    pub(super) async fn plain(
+        state: &DoorState,
+        request: &HttpRequest,
+        payload: Payload,
+    ) -> Result<Self, DoorError> {
         state.refuse_while_off()?;
         Ok(Self::of(request, read_body(request, payload, state.body_bytes_max).await?))
     }
@@ -53,7 +57,7 @@ impl RawCall {
         }
     }
 
-    fn call(&self) -> DeviceCall<'_> {
+    pub(super) fn call(&self) -> DeviceCall<'_> {
         DeviceCall {
             authorization: self.authorization.as_deref(),
             method: &self.method,
@@ -64,7 +68,7 @@ impl RawCall {
 }
 
 /// A reply that no cache may keep.
-fn private_json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+pub(super) fn private_json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }
 

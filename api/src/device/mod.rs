@@ -4,6 +4,7 @@
 //! body) and writes the answers down. Unknown members of bodies are ignored: apps are older or newer than servers.
 
 mod calls;
+mod keys;
 
 use actix_web::web::{self, ServiceConfig};
 
@@ -18,6 +19,11 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(resource("/device/v1/transactions/{id}", "GET").route(web::get().to(calls::fetch)))
         .service(resource("/device/v1/transactions/{id}/answer", "POST").route(web::post().to(calls::answer)))
         .service(resource("/device/v1/server-keys", "GET").route(web::get().to(calls::server_keys)))
+        .service(
+            resource("/device/v1/keys/{use}", "PUT, DELETE")
+                .route(web::put().to(keys::put))
+                .route(web::delete().to(keys::delete)),
+        )
         .service(
             resource("/device/v1/device", "GET, PATCH, DELETE")
                 .route(web::get().to(calls::device))

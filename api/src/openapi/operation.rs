@@ -23,6 +23,7 @@ pub(crate) struct Operation {
     security: Vec<&'static [&'static str]>,
     parameters: Vec<Value>,
     bodies: Map<String, Value>,
+    body_is_required: bool,
     replies: BTreeMap<u16, Reply>,
     codes: Vec<ErrorCode>,
 }
@@ -37,6 +38,7 @@ impl Operation {
             security: Vec::new(),
             parameters: Vec::new(),
             bodies: Map::new(),
+            body_is_required: true,
             replies: BTreeMap::new(),
             codes: EVERYWHERE.to_vec(),
         }
@@ -90,6 +92,12 @@ impl Operation {
     /// A JSON body.
     pub(crate) fn json(self, schema: Value) -> Self {
         self.body("application/json", schema).refused_with(OF_BODIES)
+    }
+
+    /// A JSON body that may be left out.
+    pub(crate) fn optional_json(mut self, schema: Value) -> Self {
+        self.body_is_required = false;
+        self.json(schema)
     }
 
     /// The same body as a form.
@@ -161,7 +169,7 @@ impl Operation {
             operation["parameters"] = self.parameters.clone().into();
         }
         if !self.bodies.is_empty() {
-            operation["requestBody"] = json!({"required": true, "content": self.bodies});
+            operation["requestBody"] = json!({"required": self.body_is_required, "content": self.bodies});
         }
         operation
     }

@@ -71,6 +71,11 @@ pub(crate) fn coordinate(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"})
 }
 
+/// Two digits, such as `07`.
+pub(crate) fn two_digits(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "pattern": "^[0-9]{2}$"})
+}
+
 /// The state of a transaction.
 pub(crate) fn state(_: &mut SchemaGenerator) -> Schema {
     one_of(StateWord::ALL)

@@ -55,9 +55,9 @@ impl<'a> TransactionView<'a> {
             expires_at: rfc3339(transaction.expires_at),
             ended_at: transaction.ended_at.map(rfc3339),
             delivery: DeliveryView::all_of(transaction),
-            attempts: CounterView::of(transaction.attempts),
+            attempts: CounterView::of_tries(transaction.attempts),
             answer,
-            cancelled_by: transaction.cancelled_by.as_ref().map(OperatorName::as_str),
+            cancelled_by: transaction.cancelled_by().map(OperatorName::as_str),
         }
     }
 }

@@ -20,7 +20,7 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub(super) struct Meaning<'a> {
     pub(super) client: &'a ClientId,
     pub(super) method: &'static str,
-    pub(super) path: &'static str,
+    pub(super) path: &'a str,
     pub(super) body: Value,
 }
 
@@ -72,6 +72,7 @@ pub(super) fn start_meaning(body: &StartBody) -> Value {
         delivery,
         callback_url,
         call_context,
+        number_match,
     } = body;
     let given = |text: &str| (!text.is_empty()).then(|| Value::from(text));
     let members = [
@@ -87,6 +88,7 @@ pub(super) fn start_meaning(body: &StartBody) -> Value {
         // The default said aloud means the same as not said.
         ("delivery", (*delivery != DeliveryChoice::default()).then(|| Value::from(delivery.words()))),
         ("callback_url", callback_url.as_ref().map(|url| Value::from(url.as_str()))),
+        ("number_match", number_match.map(|rule| Value::from(rule.as_str()))),
         ("ttl_ms", time_to_live.map(DurationMs::get).map(Value::from)),
         ("call_context", call_context.as_deref().map(called_from)),
     ];
@@ -120,7 +122,7 @@ fn keyed(details: &[Detail]) -> Option<Value> {
 mod tests {
     use super::*;
 
-    fn meaning<'a>(client: &'a ClientId, path: &'static str, body: Value) -> Meaning<'a> {
+    fn meaning<'a>(client: &'a ClientId, path: &'a str, body: Value) -> Meaning<'a> {
         Meaning { client, method: "POST", path, body }
     }
 

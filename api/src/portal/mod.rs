@@ -52,6 +52,12 @@ pub(crate) const CALLS: &[Call] = &[
         document::cancel_transaction,
     ),
     Call::new(
+        Verb::Post,
+        "/v1/transactions/{id}/resend",
+        || web::to(transactions::resend),
+        document::resend_push,
+    ),
+    Call::new(
         Verb::Get,
         "/v1/transactions/{id}/qr.png",
         || web::to(transactions::qr_picture),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tocsin_config::AuthenticationType;
 use tocsin_model::{
     AppName, CallContext, CallbackUrl, Content, ContentLimits, DeliveryChoice, Detail, DeviceId, DurationMs,
-    ErrorCode, Idempotency, Problem, StartRequest, TypeName, User,
+    ErrorCode, Idempotency, NumberMatchRule, Problem, StartRequest, TypeName, User,
 };
 
 use super::caller::Caller;
@@ -31,6 +31,7 @@ pub(super) const FIELDS: &[&str] = &[
     "context",
     "reply",
     "wait_s",
+    "number_match",
 ];
 
 /// Longest tag of a language in characters; registered ones have 35 at most (RFC 5646, section 4.4.1).
@@ -52,6 +53,7 @@ pub(super) struct StartBody {
     pub(super) delivery: DeliveryChoice,
     pub(super) callback_url: Option<CallbackUrl>,
     pub(super) call_context: Option<Box<CallContext>>,
+    pub(super) number_match: Option<NumberMatchRule>,
 }
 
 impl StartBody {
@@ -69,6 +71,7 @@ impl StartBody {
             delivery: delivery(fields)?,
             callback_url: callback_url(fields)?,
             call_context: call_context(fields)?,
+            number_match: number_match(fields)?,
             type_name,
         })
     }
@@ -90,6 +93,7 @@ impl StartBody {
             delivery,
             callback_url,
             call_context,
+            number_match,
         } = self;
         let client = caller.id.clone();
         StartRequest {
@@ -104,6 +108,7 @@ impl StartBody {
             callback_url,
             call_context,
             is_held,
+            number_match,
             idempotency,
         }
     }
@@ -165,6 +170,12 @@ fn delivery(fields: &Fields<'_>) -> Result<DeliveryChoice, Problem> {
 fn callback_url(fields: &Fields<'_>) -> Result<Option<CallbackUrl>, Problem> {
     let Some(text) = fields.text("callback_url")? else { return Ok(None) };
     CallbackUrl::parse(text).map(Some).map_err(|why| fields.not_allowed("callback_url", why.to_string()))
+}
+
+fn number_match(fields: &Fields<'_>) -> Result<Option<NumberMatchRule>, Problem> {
+    let Some(word) = fields.text("number_match")? else { return Ok(None) };
+    let rule = NumberMatchRule::parse(word);
+    rule.map(Some).ok_or_else(|| fields.not_allowed("number_match", "this must be off, choose or type"))
 }
 
 fn device_id(fields: &Fields<'_>) -> Result<Option<DeviceId>, Problem> {

@@ -14,7 +14,10 @@ use super::fingerprint::{Meaning, idempotency, start_meaning};
 use super::start::StartBody;
 use super::timing::{PREFERENCE_APPLIED, Timing, WAIT_S_MAX};
 use super::view::TransactionView;
-use crate::door::{DoorError, DoorState, Fields, Query, Reply, private_json, segment, to_the_end};
+use crate::door::{
+    DoorError, DoorState, Fields, Query, Reply, is_form, parse_object, private_json, read_body, segment,
+    to_the_end,
+};
 use crate::qr;
 
 /// A transaction that was started, and when its portal wants to hear of it.
@@ -160,6 +163,39 @@ fn shown_as_picture(transaction: &Transaction) -> Result<&str, Problem> {
         }
         None => Err(Problem::not_found()),
     }
+}
+
+/// `POST /v1/transactions/{id}/resend`
+pub(super) async fn resend(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+    let caller = without_fields(&state, &request, payload).await?;
+    let id = transaction_id(&request)?;
+    Query::parse(request.query_string(), &[])?;
+    let path = format!("/v1/transactions/{id}/resend");
+    let meaning = Meaning { client: &caller.id, method: "POST", path: &path, body: serde_json::json!({}) };
+    let idempotency = idempotency(&request, &meaning)?;
+    state.refuse_while_draining()?;
+    let (handle, client) = (state.handle.clone(), caller.id.clone());
+    let resent = to_the_end(async move { handle.resend(&client, id, idempotency).await }).await?;
+    Ok(private_json(StatusCode::OK, &TransactionView::of(&resent, &state.public_url)))
+}
+
+/// The caller of a call that has nothing to say: its body may be left out, be empty, or a form that authenticates it.
+async fn without_fields(
+    state: &DoorState,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Caller, DoorError> {
+    if is_form(request.headers()) {
+        let (caller, body) = Caller::with_body(state, request, payload, Right::Transactions).await?;
+        body.fields().only(&[])?;
+        return Ok(caller);
+    }
+    let caller = Caller::with_right(state, request, Right::Transactions)?;
+    let body = read_body(request, payload, state.body_bytes_max).await?;
+    if !body.is_empty() {
+        Fields::of(&parse_object(&body)?).only(&[])?;
+    }
+    Ok(caller)
 }
 
 /// What cannot be an id is an unknown one.

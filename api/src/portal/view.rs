@@ -40,10 +40,14 @@ pub(super) struct TransactionView<'a> {
     ended_at: Option<String>,
     /// The phones that are pushed to, and how far each push came.
     delivery: Vec<DeliveryView<'a>>,
-    /// Wrong tries.
+    /// Tries of a PIN; the right one is among them.
     attempts: CounterView,
     /// Repetitions that the portal asked for.
     resends: CounterView,
+    /// What the phone must send back, and the portal shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::two_digits")]
+    number: Option<String>,
     /// The challenge for the caller's own transport.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_message: Option<&'a str>,
@@ -125,9 +129,10 @@ impl<'a> TransactionView<'a> {
             ttl_ms: transaction.time_to_live().get(),
             ended_at: transaction.ended_at.map(rfc3339),
             delivery: DeliveryView::all_of(transaction),
-            attempts: CounterView::of(transaction.attempts),
+            attempts: CounterView::of_tries(transaction.attempts),
             resends: CounterView::of(transaction.resends),
             request_message: transaction.request_message.text(),
+            number: transaction.number().map(|number| number.right.to_string()),
             shown: app_shown(transaction).map(|app| Shown::of(transaction, app)),
             language: transaction.call_context.as_deref().and_then(|context| context.language.as_deref()),
             context: transaction.call_context.as_deref().and_then(ContextView::of),

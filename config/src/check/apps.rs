@@ -1,4 +1,4 @@
-//! How phones are enrolled: who could take a user over, and what a switch makes idle.
+//! What of the apps is allowed but worth a word: who could take a user over, PINs without end, idle switches.
 
 use crate::findings::Findings;
 use crate::path::KeyPath;
@@ -16,9 +16,10 @@ const ENROLMENT_KEYS: [&str; 7] = [
 ];
 
 /// What a type says of pushes.
-const PUSH_KEYS: [&str; 3] = ["push_text", "resends_max", "keep_for_polling"];
+const PUSH_KEYS: [&str; 4] = ["push_text", "resends_max", "resend_gap_s", "keep_for_polling"];
 
 pub(super) fn check(settings: &Settings, findings: &mut Findings) {
+    settings.named("apps").for_each(|(_, app)| warn_of_endless_tries(settings, &app, findings));
     if is_off(settings, "service") {
         let path = switch("service");
         let message = "every call of portals and phones is refused while this is false";
@@ -72,5 +73,13 @@ fn warn_of_takeover(settings: &Settings, app: &KeyPath, findings: &mut Findings)
         let message = "takeover risk: with this mode a stolen activation code puts another phone beside or in place \
                        of the user's own, and the push to it is the only second factor";
         findings.warn(settings.place(&mode), &mode, message);
+    }
+}
+
+fn warn_of_endless_tries(settings: &Settings, app: &KeyPath, findings: &mut Findings) {
+    let tries = app.child("pin_attempts_max");
+    if settings.integer(&tries) == Some(0) {
+        let why = "whoever has such a phone may try PINs without end";
+        findings.warn(settings.place(&tries), &tries, why);
     }
 }

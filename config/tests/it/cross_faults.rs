@@ -264,3 +264,25 @@ fn metrics_off_loopback_without_any_token_are_worth_a_warning() {
     assert_eq!(warnings(door), 1);
     assert_eq!(warnings(&format!("{door}[ops.tokens.scraper]\nsha256 = \"{hash}\"\n")), 0);
 }
+
+#[test]
+fn a_type_names_only_custom_keys_that_an_app_of_it_has() {
+    let apps = "[apps.bank]\ncustom = [\"face\"]\n[apps.desk]\n";
+    let good = format!("{apps}[types.pay]\nkeys = [\"pin\", \"custom:face\"]\n");
+    assert_eq!(load(&good).config.types.len(), 1);
+    let unknown = format!("{apps}[types.pay]\nkeys = [\"custom:voice\"]\n");
+    assert_only_fault(&unknown, 5, "types.pay.keys", "no app of this type lists \"voice\"");
+    let elsewhere = format!("{apps}[types.pay]\napps = [\"desk\"]\nkeys = [\"custom:face\"]\n");
+    assert_only_fault(&elsewhere, 6, "types.pay.keys", "no app of this type lists \"face\"");
+}
+
+#[test]
+fn a_type_that_names_biometric_without_an_app_for_it_is_worth_a_word() {
+    let text = |flag: &str| {
+        format!("[apps.bank]\nbiometric = {flag}\n[types.pay]\nkeys = [\"biometric\", \"pin\"]\n")
+    };
+    let warned = |text: &str| {
+        load(text).warnings.iter().any(|warning| warning.to_string().contains("biometric = true"))
+    };
+    assert!(warned(&text("false")) && !warned(&text("true")));
+}

@@ -1,12 +1,13 @@
 //! Defaults, the example, and the order of the layers.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use tocsin_config::{
     Config, DEFAULT_TOML, DeviceChoice, Durability, EnrolmentMode, Grant, LogFormat, ProviderNetwork,
     PushText, Right,
 };
-use tocsin_model::{DurationMs, KeyUse, UserIdRule};
+use tocsin_model::{DurationMs, KeyUse, NumberMatchRule, UserIdRule};
 
 use crate::fixture::{SMALL, folder, load};
 
@@ -39,7 +40,12 @@ fn named_tables_have_the_documented_defaults() {
     assert_eq!((&login.keys, login.push_text), (&vec![KeyUse::Device], PushText::LocalizationKeys));
     assert_eq!((login.attempts_max, login.resends_max, login.keep_for_polling), (3, 2, false));
     assert_eq!(login.device_choice, DeviceChoice::All);
+    assert_eq!((login.number_match, login.resend_gap), (NumberMatchRule::Off, DurationMs::from_seconds(10)));
     let app = config.apps.values().next().expect("an app");
+    assert_eq!(
+        (app.pin_tries_max.map(NonZeroU32::get), app.biometric, &app.custom),
+        (Some(3), false, &Vec::new())
+    );
     assert_eq!(
         (app.mode, app.activation_time_to_live),
         (EnrolmentMode::Single, DurationMs::from_seconds(300))
@@ -127,4 +133,32 @@ fn numbers_may_be_written_in_every_way_of_toml() {
         (config.portal.connections_max, config.portal.workers, config.portal.body_bytes_max),
         (1_000, 16, 2_048)
     );
+}
+
+#[test]
+fn what_lets_users_in_is_matched_by_a_typed_number_unless_it_says_otherwise() {
+    for (keys, expected) in [
+        ("", NumberMatchRule::Off),
+        ("purpose = \"login\"", NumberMatchRule::Type),
+        ("purpose = \"login\"\nnumber_match = \"choose\"", NumberMatchRule::Choose),
+        ("purpose = \"login\"\nnumber_match = \"off\"", NumberMatchRule::Off),
+        ("number_match = \"choose\"", NumberMatchRule::Choose),
+    ] {
+        let config = load(&format!("[types.entry]\n{keys}\n")).config;
+        let entry = config.types.values().next().expect("a type");
+        assert_eq!(entry.number_match, expected, "{keys}");
+    }
+}
+
+#[test]
+fn an_app_says_which_further_keys_its_phones_may_have() {
+    let text = "[apps.bank]\nbiometric = true\ncustom = [\"face\"]\npin_attempts_max = 0\n";
+    let loaded = load(text);
+    let app = loaded.config.apps.values().next().expect("an app");
+    let takes = ["device", "pin", "biometric", "custom:face", "custom:voice"]
+        .map(|word| app.takes(&KeyUse::parse(word).expect("a use")));
+    assert_eq!(takes, [true, true, true, true, false]);
+    assert_eq!(app.pin_tries_max, None);
+    let warned: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert!(warned.iter().any(|warning| warning.contains("PINs without end")), "{warned:?}");
 }

@@ -43,6 +43,8 @@ kinds! {
     TransactionEnded = 2 "transaction_ended",
     /// A wrong try was counted; the detail is how many there are now.
     WrongTry = 3 "wrong_try",
+    /// A portal had the push repeated; the detail is how many times now.
+    PushResent = 4 "push_resent",
     /// A portal opened an enrolment.
     EnrollmentOpened = 10 "enrollment_opened",
     /// An enrolment ended; the detail is its state.
@@ -221,7 +223,7 @@ impl AuditEvent {
 fn who_ended(transaction: &Transaction) -> AuditActor {
     match (&transaction.answer, transaction.state) {
         (Some(answer), _) => AuditActor::Device(answer.device_id),
-        (None, State::Cancelled) => match &transaction.cancelled_by {
+        (None, State::Cancelled) => match transaction.cancelled_by() {
             Some(operator) => AuditActor::Operator(operator.clone()),
             None => AuditActor::Client(transaction.client.clone()),
         },

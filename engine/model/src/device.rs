@@ -185,6 +185,15 @@ impl ProfileChange {
     }
 }
 
+/// What the server remembers of a phone, so that neither a restart nor a repeated request gives it anything back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceGuards {
+    /// Wrong PINs in a row, over all its transactions; a right one makes it zero.
+    pub pin_tries_used: u32,
+    /// The highest `iat` of an authorization by its PIN that was taken; only a later one makes the count zero.
+    pub last_authorization: UnixMs,
+}
+
 /// An enrolled phone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
@@ -216,6 +225,8 @@ pub struct Device {
     pub encryption_key: Option<PublicKey>,
     /// Until when an unconfirmed one waits for its confirmation; then it is gone.
     pub unconfirmed_until: Option<UnixMs>,
+    /// What keeps its tries and requests from being repeated.
+    pub guards: DeviceGuards,
     /// When it was enrolled.
     pub created_at: UnixMs,
     /// When it last enrolled or answered.

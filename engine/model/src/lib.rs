@@ -13,6 +13,7 @@ mod id;
 mod idempotency;
 mod key;
 mod name;
+mod number;
 mod problem;
 mod push;
 mod secret;
@@ -28,7 +29,7 @@ pub use callback::{
     Callback, CallbackClient, CallbackFault, CallbackHost, CallbackPhase, CallbackUrl, CallbackUrlError,
 };
 pub use challenge::{KeptChallenge, SealedChallenge};
-pub use device::{AppVersion, Device, DeviceProfile, DeviceStatus, Platform, ProfileChange};
+pub use device::{AppVersion, Device, DeviceGuards, DeviceProfile, DeviceStatus, Platform, ProfileChange};
 pub use enrollment::{
     AUTHORIZES_FOR, ActivationCodeHash, CONFIRMATION_TRIES_MAX, Enrollment, EnrollmentStanding,
     EnrollmentState, EnrolmentMode, EnrolmentRules,
@@ -39,6 +40,7 @@ pub use key::{DeviceKey, KeyId, KeyUse, Nonce, PublicKey, ServerKeyPair, ServerS
 pub use name::{
     AppName, ClientId, MasterKeyName, NameError, OperatorName, ProviderName, RealmName, TypeName,
 };
+pub use number::{NumberMatch, NumberMatchRule, TwoDigits};
 pub use problem::{ErrorCode, Problem, SelectableDevice};
 pub use push::{DeliveryReason, DeliveryStatus, PushEnvironment, PushKind, PushTarget, PushToken};
 pub use secret::Secret;
@@ -46,5 +48,7 @@ pub use start::{DeliveryChoice, StartRequest};
 pub use state::{Decision, FailureReason, Method, State, StateWord};
 pub use text::{Content, ContentLimits, Detail};
 pub use time::{DurationMs, UnixMs};
-pub use transaction::{Answer, CallContext, Counter, Delivery, Recipient, RequestMessage, Transaction};
+pub use transaction::{
+    Answer, CallContext, Counter, Delivery, Recipient, RequestMessage, Seldom, Transaction,
+};
 pub use user::{User, UserId, UserIdError, UserIdRule};

@@ -58,8 +58,12 @@ error_codes! {
     AddressNotAllowed = "address_not_allowed", 403, "The address is not allowed";
     /// A key or decision that the type does not take.
     MethodNotAllowed = "method_not_allowed", 403, "The type does not take this way of approving";
+    /// An answer or authorization that is not by the right PIN.
+    WrongPin = "wrong_pin", 403, "The PIN is wrong";
     /// An enrolment or a key that nothing vouches for.
     AuthorizationRequired = "authorization_required", 403, "An authorization is required";
+    /// The push was repeated as often as it may be.
+    ResendLimit = "resend_limit", 403, "The push may not be repeated again";
     /// A device that is not active.
     DeviceInactive = "device_inactive", 403, "The device is not active";
     /// A device that was removed.
@@ -76,6 +80,8 @@ error_codes! {
     DeviceExists = "device_exists", 409, "The user already has a device";
     /// A key that is registered already.
     KeyInUse = "key_in_use", 409, "The key is already registered";
+    /// A key that a device cannot be without.
+    KeyRequired = "key_required", 409, "The device cannot be without this key";
     /// A body that is too large.
     BodyTooLarge = "body_too_large", 413, "The body is too large";
     /// A body of a kind that the door does not read.
@@ -203,6 +209,13 @@ impl Problem {
         self
     }
 
+    /// Names the tries left.
+    #[must_use]
+    pub fn with_attempts_left(mut self, left: u32) -> Self {
+        self.attempts_left = Some(left);
+        self
+    }
+
     /// Names our time.
     #[must_use]
     pub fn with_server_time(mut self, now: UnixMs) -> Self {
@@ -214,13 +227,6 @@ impl Problem {
     #[must_use]
     pub fn with_device_status(mut self, status: DeviceStatus) -> Self {
         self.device_status = Some(status);
-        self
-    }
-
-    /// Names the tries that are left.
-    #[must_use]
-    pub fn with_attempts_left(mut self, left: u32) -> Self {
-        self.attempts_left = Some(left);
         self
     }
 

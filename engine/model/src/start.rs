@@ -1,7 +1,8 @@
 //! What a portal asks for.
 
 use crate::{
-    AppName, CallContext, CallbackUrl, ClientId, Content, DeviceId, DurationMs, Idempotency, TypeName, User,
+    AppName, CallContext, CallbackUrl, ClientId, Content, DeviceId, DurationMs, Idempotency, NumberMatchRule,
+    TypeName, User,
 };
 
 /// How a challenge leaves for its phone.
@@ -64,6 +65,8 @@ pub struct StartRequest {
     /// Whether the caller wants its reply held until the outcome, so that nothing the user must see first may
     /// come of it ([`crate::Problem::wait_not_possible`]).
     pub is_held: bool,
+    /// A stricter number matching than the type's.
+    pub number_match: Option<NumberMatchRule>,
     /// The caller's promise that two calls are one.
     pub idempotency: Option<Idempotency>,
 }

@@ -2,8 +2,8 @@
 
 use crate::{
     AppName, CallbackUrl, ClientId, Content, Decision, DeliveryReason, DeliveryStatus, DeviceId, DurationMs,
-    KeyUse, Method, Nonce, OperatorName, Platform, ProviderName, State, TransactionId, TypeName, UnixMs,
-    User,
+    KeyUse, Method, Nonce, NumberMatch, OperatorName, Platform, ProviderName, State, TransactionId, TypeName,
+    UnixMs, User,
 };
 
 /// Tries used and allowed.
@@ -11,7 +11,7 @@ use crate::{
 pub struct Counter {
     /// How many were used; never falls.
     pub used: u32,
-    /// How many there are.
+    /// How many there are. For tries of a PIN zero means without end.
     pub max: u32,
 }
 
@@ -157,13 +157,51 @@ pub struct Transaction {
     pub request_message: RequestMessage,
     /// Where its outcome is posted to.
     pub callback_url: Option<CallbackUrl>,
-    /// The operator who cancelled it; `None` when its client did, and while it is anything but cancelled.
-    pub cancelled_by: Option<OperatorName>,
     /// Where the portal's user is calling from, when the portal said so.
     pub call_context: Option<Box<CallContext>>,
+    /// What few transactions have; `None` where this one has none of it.
+    pub seldom: Option<Box<Seldom>>,
+}
+
+/// What few transactions have, so that the others do not pay for its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seldom {
+    /// The number that an approval must carry.
+    pub number: Option<NumberMatch>,
+    /// When the portal last had the push repeated.
+    pub resent_at: Option<UnixMs>,
+    /// The operator who cancelled it; `None` when its client did, and while it is anything but cancelled.
+    pub cancelled_by: Option<OperatorName>,
+}
+
+impl Seldom {
+    /// The form in which a transaction has it: `None` when there is nothing of it.
+    pub fn kept(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
 }
 
 impl Transaction {
+    /// The number that an approval must carry.
+    pub fn number(&self) -> Option<NumberMatch> {
+        self.seldom.as_ref().and_then(|seldom| seldom.number)
+    }
+
+    /// The operator who cancelled it.
+    pub fn cancelled_by(&self) -> Option<&OperatorName> {
+        self.seldom.as_ref().and_then(|seldom| seldom.cancelled_by.as_ref())
+    }
+
+    /// When the last push that the portal asked for was made: at the start, or by a resend.
+    pub fn last_push_at(&self) -> UnixMs {
+        self.seldom.as_ref().and_then(|seldom| seldom.resent_at).unwrap_or(self.created_at)
+    }
+
+    /// What few transactions have, to be set.
+    pub fn seldom_mut(&mut self) -> &mut Seldom {
+        self.seldom.get_or_insert_default()
+    }
+
     /// The whole life.
     pub const fn time_to_live(&self) -> DurationMs {
         self.expires_at.since(self.created_at)

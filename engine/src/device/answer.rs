@@ -1,14 +1,14 @@
 //! A phone's signed answer: parsing, the order of the checks, and the signature.
 //!
 //! The order is part of the protocol: who may not know that a transaction exists learns nothing, what is not
-//! the user's fault counts nothing, and the signature comes last because it costs most. Number matching, PIN keys
-//! and wrong tries are not judged here yet. An answer is never compared by its bytes: a signature has several
-//! valid forms.
+//! the user's fault counts nothing, the signature comes late because it costs most, and the number last, because only
+//! a good signature makes it the user's. Wrong tries are told apart here and counted elsewhere. An answer is never
+//! compared by its bytes: a signature has several valid forms.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use tocsin_model::{
     Answer, Decision, Device, DeviceId, DeviceKey, ErrorCode, KeyId, KeyUse, Nonce, Problem, PublicKey,
-    Recipient, State, Transaction, TransactionId, UnixMs,
+    Recipient, Secret, State, Transaction, TransactionId, TwoDigits, UnixMs,
 };
 
 use super::body::{Fields, parse_body};
@@ -24,6 +24,8 @@ pub struct AnswerContext<'a> {
     pub transaction: &'a Transaction,
     /// The owner of [`UnverifiedAnswer::kid`].
     pub device: &'a Device,
+    /// Whether the device's app lets it use the key that signs.
+    pub app_takes_key: bool,
     /// The issuer of the device protocol.
     pub issuer: &'a str,
     /// When the answer was taken up.
@@ -45,7 +47,24 @@ pub struct CheckedAnswer {
     key_use: KeyUse,
     device_id: DeviceId,
     decision: Decision,
+    number: Option<NumberClaim>,
     repeats: bool,
+}
+
+/// The number of an answer, and the one that the portal shows.
+#[derive(Clone, Debug)]
+struct NumberClaim {
+    claimed: Secret<Box<str>>,
+    right: TwoDigits,
+}
+
+/// Why a signature does not stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignatureFault {
+    /// It is by another PIN than the device's: to be counted on the device before anybody is told.
+    WrongPin,
+    /// Nothing is to be counted.
+    Refused(Problem),
 }
 
 /// An answer that stands.
@@ -57,6 +76,8 @@ pub struct VerifiedAnswer {
     pub key_use: KeyUse,
     /// What it says.
     pub decision: Decision,
+    /// Whether it approves with another number than the portal shows.
+    pub wrong_number: bool,
     /// Whether it is the answer that decided the transaction, once more: the first reply is given again.
     pub repeats: bool,
     /// The compact JWS.
@@ -87,12 +108,17 @@ impl UnverifiedAnswer {
 
     /// Whether the request needs a proof by the `device` key too, because another key signs the answer.
     pub fn needs_proof(&self, device: &Device) -> bool {
-        device.key_by_kid(&self.kid).is_some_and(|key| key.key_use != KeyUse::Device)
+        self.key_use(device).is_some_and(|key_use| *key_use != KeyUse::Device)
+    }
+
+    /// What the key that it names is for.
+    pub fn key_use<'d>(&self, device: &'d Device) -> Option<&'d KeyUse> {
+        device.key_by_kid(&self.kid).map(|key| &key.key_use)
     }
 
     /// Judges everything but the signature, in the order of the protocol.
     pub fn check(self, context: AnswerContext<'_>) -> Result<CheckedAnswer, Problem> {
-        let AnswerContext { transaction, device, issuer, now } = context;
+        let AnswerContext { transaction, device, app_takes_key, issuer, now } = context;
         let key = device.key_by_kid(&self.kid).ok_or_else(not_authenticated)?.clone();
         let recipient = transaction.recipient(&device.id).ok_or_else(Problem::not_found)?;
         if transaction.state.is_final() {
@@ -111,8 +137,9 @@ impl UnverifiedAnswer {
         let decision = claims.text("decision").and_then(Decision::parse);
         let decision =
             decision.ok_or_else(|| wrong_challenge("decision must be accept, decline or report"))?;
-        check_key_taken(&key.key_use, decision, transaction)?;
-        Ok(self.checked(key, device.id, decision, false))
+        check_key_taken(&key.key_use, decision, transaction, app_takes_key)?;
+        let number = number_claim(claims, decision, transaction)?;
+        Ok(self.checked(key, device.id, decision, number, false))
     }
 
     /// The same answer is the same phone, nonce and decision, in any bytes, under a valid signature.
@@ -134,7 +161,7 @@ impl UnverifiedAnswer {
                 && is_taken(&key.key_use, winner.decision, transaction)
         };
         match winner.filter(repeats) {
-            Some(winner) => Ok(self.checked(key, winner.device_id, winner.decision, true)),
+            Some(winner) => Ok(self.checked(key, winner.device_id, winner.decision, None, true)),
             None => Err(Problem::transaction_final(transaction.state)),
         }
     }
@@ -144,6 +171,7 @@ impl UnverifiedAnswer {
         key: DeviceKey,
         device_id: DeviceId,
         decision: Decision,
+        number: Option<NumberClaim>,
         repeats: bool,
     ) -> CheckedAnswer {
         CheckedAnswer {
@@ -152,8 +180,16 @@ impl UnverifiedAnswer {
             key_use: key.key_use,
             device_id,
             decision,
+            number,
             repeats,
         }
+    }
+}
+
+impl NumberClaim {
+    /// Compared in constant time, although a wrong one ends the transaction.
+    fn is_right(&self) -> bool {
+        verify_slices_are_equal(self.claimed.expose().as_bytes(), &self.right.digits()).is_ok()
     }
 }
 
@@ -164,11 +200,15 @@ impl CheckedAnswer {
     }
 
     /// Checks the signature: a public-key operation, for the signature pool. 401 `bad_proof` under the `device`
-    /// key, whose answer is its own proof, else 401 `bad_signature`; nothing is counted.
-    pub fn verify(self) -> Result<VerifiedAnswer, Problem> {
-        let Self { jws, key, key_use, device_id, decision, repeats } = self;
+    /// key, whose answer is its own proof; a wrong PIN is to be counted; else 401 `bad_signature`.
+    pub fn verify(self) -> Result<VerifiedAnswer, SignatureFault> {
+        let Self { jws, key, key_use, device_id, decision, number, repeats } = self;
         match jws.verify(&key) {
-            Ok(()) => Ok(VerifiedAnswer { device_id, key_use, decision, repeats, jws: jws.as_str().into() }),
+            Ok(()) => {
+                let wrong_number = number.is_some_and(|number| !number.is_right());
+                let jws = jws.as_str().into();
+                Ok(VerifiedAnswer { device_id, key_use, decision, wrong_number, repeats, jws })
+            }
             Err(_) => Err(wrong_signature(&key_use)),
         }
     }
@@ -177,7 +217,7 @@ impl CheckedAnswer {
 impl VerifiedAnswer {
     /// As the record keeps it.
     pub fn into_answer(self, decided_at: UnixMs, proof_jws: Option<Box<str>>) -> Answer {
-        let Self { device_id, key_use, decision, jws, repeats: _ } = self;
+        let Self { device_id, key_use, decision, jws, wrong_number: _, repeats: _ } = self;
         Answer { device_id, key_use, decision, decided_at, jws, proof_jws }
     }
 }
@@ -187,13 +227,29 @@ fn not_authenticated() -> Problem {
     ProofError::Bad.problem()
 }
 
-fn wrong_signature(key_use: &KeyUse) -> Problem {
+fn wrong_signature(key_use: &KeyUse) -> SignatureFault {
     match key_use {
-        KeyUse::Device => not_authenticated(),
-        KeyUse::Pin | KeyUse::Biometric | KeyUse::Custom(_) => {
-            Problem::new(ErrorCode::BadSignature, "the answer is not signed by the key that it names")
+        KeyUse::Device => SignatureFault::Refused(not_authenticated()),
+        KeyUse::Pin => SignatureFault::WrongPin,
+        KeyUse::Biometric | KeyUse::Custom(_) => {
+            let detail = "the answer is not signed by the key that it names";
+            SignatureFault::Refused(Problem::new(ErrorCode::BadSignature, detail))
         }
     }
+}
+
+/// The number of an approval that is matched; refusing needs none.
+fn number_claim(
+    claims: Claims<'_>,
+    decision: Decision,
+    transaction: &Transaction,
+) -> Result<Option<NumberClaim>, Problem> {
+    let (Some(number), Decision::Accept) = (transaction.number(), decision) else { return Ok(None) };
+    let claimed = claims.text("number").ok_or_else(|| {
+        Problem::new(ErrorCode::FieldRequired, "the answer needs the number that the portal shows")
+            .with_field("number")
+    })?;
+    Ok(Some(NumberClaim { claimed: Secret::new(claimed.into()), right: number.right }))
 }
 
 fn wrong_challenge(detail: &'static str) -> Problem {
@@ -243,8 +299,13 @@ fn is_taken(key_use: &KeyUse, decision: Decision, transaction: &Transaction) -> 
     }
 }
 
-fn check_key_taken(key_use: &KeyUse, decision: Decision, transaction: &Transaction) -> Result<(), Problem> {
-    if is_taken(key_use, decision, transaction) {
+fn check_key_taken(
+    key_use: &KeyUse,
+    decision: Decision,
+    transaction: &Transaction,
+    app_takes_key: bool,
+) -> Result<(), Problem> {
+    if app_takes_key && is_taken(key_use, decision, transaction) {
         return Ok(());
     }
     let detail = match decision {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tocsin_model::DurationMs;
+use tocsin_model::{DurationMs, NumberMatch};
 
 use super::*;
 use crate::device::encoding::base64url;
@@ -13,11 +13,15 @@ fn parse(jws: &str) -> Result<UnverifiedAnswer, Problem> {
 }
 
 fn context<'a>(phone: &'a TestPhone, transaction: &'a Transaction) -> AnswerContext<'a> {
-    AnswerContext { transaction, device: &phone.device, issuer: ISSUER, now: NOW }
+    AnswerContext { transaction, device: &phone.device, app_takes_key: true, issuer: ISSUER, now: NOW }
 }
 
 fn judge(phone: &TestPhone, transaction: &Transaction, jws: &str) -> Result<VerifiedAnswer, Problem> {
-    parse(jws)?.check(context(phone, transaction))?.verify()
+    let verified = parse(jws)?.check(context(phone, transaction))?.verify();
+    verified.map_err(|fault| match fault {
+        SignatureFault::Refused(problem) => problem,
+        SignatureFault::WrongPin => Problem::new(ErrorCode::WrongPin, "counted elsewhere"),
+    })
 }
 
 fn code(result: Result<VerifiedAnswer, Problem>) -> Option<ErrorCode> {
@@ -255,9 +259,63 @@ fn the_checks_come_in_the_order_of_the_protocol() {
         );
         claims[name] = good[name].clone();
     }
+    transaction.seldom_mut().number = Some(typed(42));
     assert_eq!(told(&phone, &transaction, &claims).code, ErrorCode::MethodNotAllowed);
     transaction.accepted_keys.push(KeyUse::Biometric);
+    let refused = told(&phone, &transaction, &claims);
+    assert_eq!((refused.code, refused.field.as_deref()), (ErrorCode::FieldRequired, Some("number")));
+    claims["number"] = json!("41");
     assert_eq!(told(&phone, &transaction, &claims).code, ErrorCode::BadSignature);
+}
+
+fn typed(number: u8) -> NumberMatch {
+    NumberMatch { right: TwoDigits::new(number).expect("two digits"), choices: None }
+}
+
+#[test]
+fn an_approval_needs_the_number_and_a_wrong_one_is_told_apart() {
+    let (phone, mut transaction) = (TestPhone::new(), login());
+    transaction.seldom_mut().number = Some(typed(7));
+    let mut claims = phone.answer_claims(&transaction, "accept");
+    for missing in [None, Some(json!(7)), Some(json!(null))] {
+        if let Some(value) = missing {
+            claims["number"] = value;
+        }
+        let refused = judge(&phone, &transaction, &sign(&phone, &claims));
+        assert_eq!(code(refused), Some(ErrorCode::FieldRequired), "{claims}");
+    }
+    for (number, wrong) in [("07", false), ("7", true), ("08", true), ("007", true), ("", true)] {
+        claims["number"] = json!(number);
+        let answer = judge(&phone, &transaction, &sign(&phone, &claims)).expect("its signature stands");
+        assert_eq!(answer.wrong_number, wrong, "{number}");
+    }
+    let refusing = sign(&phone, &phone.answer_claims(&transaction, "decline"));
+    assert!(!judge(&phone, &transaction, &refusing).expect("refusing needs no number").wrong_number);
+}
+
+#[test]
+fn a_wrong_pin_is_told_apart_also_in_an_answer_that_claims_to_be_the_winning_one() {
+    let mut phone = TestPhone::new();
+    let (pin, pin_kid) = (TestKey::from_label("pin"), KeyId::from_bytes([0x66; 16]));
+    phone.device.keys.push(device_key(&pin, KeyUse::Pin, pin_kid));
+    let mut transaction = login();
+    transaction.accepted_keys.push(KeyUse::Pin);
+    let claims = phone.answer_claims(&transaction, "accept");
+    let by = |key: &TestKey| key.sign("tocsin-answer+jwt", Some(&pin_kid), &claims);
+    let (right, wrong) = (by(&pin), by(&TestKey::from_label("another pin")));
+    assert_eq!(judge(&phone, &transaction, &right).expect("stands").key_use, KeyUse::Pin);
+    assert_eq!(code(judge(&phone, &transaction, &wrong)), Some(ErrorCode::WrongPin));
+    let ended = Transaction { accepted_keys: transaction.accepted_keys, ..accepted(&phone) };
+    assert!(judge(&phone, &ended, &right).expect("stands").repeats);
+    assert_eq!(code(judge(&phone, &ended, &wrong)), Some(ErrorCode::WrongPin), "no place to try PINs freely");
+}
+
+#[test]
+fn a_key_that_the_app_may_not_use_any_more_approves_nothing() {
+    let (phone, transaction) = (TestPhone::new(), login());
+    let context = AnswerContext { app_takes_key: false, ..context(&phone, &transaction) };
+    let refused = parse(&accept(&phone, &transaction)).and_then(|answer| answer.check(context)).map(drop);
+    assert_eq!(refused.map_err(|problem| problem.code), Err(ErrorCode::MethodNotAllowed));
 }
 
 proptest! {

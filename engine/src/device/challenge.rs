@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tocsin_model::{
-    AppName, ContentLimits, Detail, ErrorCode, KeyUse, Problem, Recipient, Transaction, TypeName, UnixMs,
-    User,
+    AppName, ContentLimits, Detail, ErrorCode, KeyUse, NumberMatchRule, Problem, Recipient, Transaction,
+    TypeName, UnixMs, User,
 };
 
 use super::encoding::nonce_text;
@@ -93,6 +93,8 @@ struct ChallengeClaims<'a> {
     shown: Shown<'a>,
     methods: Vec<String>,
     number_match: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    numbers: Option<[String; 3]>,
 }
 
 impl<'a> ChallengeClaims<'a> {
@@ -108,7 +110,11 @@ impl<'a> ChallengeClaims<'a> {
             v: CHALLENGE_VERSION,
             shown: Shown::of(transaction, &recipient.app),
             methods: transaction.accepted_keys.iter().map(KeyUse::to_string).collect(),
-            number_match: "off",
+            number_match: transaction.number().map_or(NumberMatchRule::Off, |number| number.rule()).as_str(),
+            numbers: transaction
+                .number()
+                .and_then(|number| number.choices)
+                .map(|choices| choices.map(|number| number.to_string())),
         }
     }
 }

@@ -1,18 +1,20 @@
 //! The body of an enrolment, and activation codes.
 //!
 //! [`EnrolmentRequest::parse`] judges everything that the body alone can tell; the code, the mode and whether the
-//! key is taken are judged by the storage in one step. Keys other than `device` are refused here until the server
-//! can check answers by them. `attestation` is not read yet.
+//! key is taken are judged by the storage in one step. `attestation` is not read yet.
 
 use serde_json::Value;
 use tocsin_model::{
-    ActivationCodeHash, AppName, AppVersion, Device, DeviceId, DeviceKey, DeviceProfile, DeviceStatus,
-    Enrollment, KeyId, KeyUse, Platform, Problem, ProfileChange, PublicKey, PushEnvironment, PushKind,
-    PushTarget, PushToken, Secret, Thumbprint, UnixMs,
+    ActivationCodeHash, AppName, AppVersion, Device, DeviceGuards, DeviceId, DeviceKey, DeviceProfile,
+    DeviceStatus, Enrollment, ErrorCode, KeyId, KeyUse, Platform, Problem, ProfileChange, PublicKey,
+    PushEnvironment, PushKind, PushTarget, PushToken, Secret, Thumbprint, UnixMs,
 };
 
 use super::body::{Fields, parse_body, spoils_a_line};
+use super::encoding::base64url;
+use super::jose::COMPACT_BYTES_MAX;
 use super::jwk::{parse_jwk, sha256, thumbprint};
+use super::key_proof::proves_itself;
 use super::seal::parse_encryption_jwk;
 
 /// The bounds of an enrolment's texts, in characters unless the name says bytes.
@@ -76,6 +78,49 @@ pub struct EnrolmentRequest {
     device_key: PublicKey,
     device_key_thumbprint: Thumbprint,
     encryption_key: Option<PublicKey>,
+    further_keys: Vec<FurtherKey>,
+}
+
+/// A key beside the `device` key, with what it signed for itself.
+#[derive(Clone, Debug)]
+struct FurtherKey {
+    /// Its place in `keys`.
+    index: usize,
+    key_use: KeyUse,
+    public_key: PublicKey,
+    thumbprint: Thumbprint,
+    proof: String,
+}
+
+/// The proofs of the keys beside the `device` key, to be checked.
+#[derive(Clone, Debug)]
+pub struct KeyProofs {
+    keys: Vec<FurtherKey>,
+    issuer: String,
+    activation_code_sha256: String,
+    device_key_sha256: String,
+}
+
+impl KeyProofs {
+    /// Checks each: a public-key operation a key, for the signature pool. 422 `invalid_field`.
+    pub fn verify(self) -> Result<(), Problem> {
+        self.keys.iter().try_for_each(|key| self.check(key))
+    }
+
+    fn check(&self, key: &FurtherKey) -> Result<(), Problem> {
+        let key_use = key.key_use.to_string();
+        let expected = [
+            ("aud", self.issuer.as_str()),
+            ("use", &key_use),
+            ("activation_code_sha256", &self.activation_code_sha256),
+            ("device_key_sha256", &self.device_key_sha256),
+        ];
+        if proves_itself(&key.proof, &key.public_key, &expected) {
+            return Ok(());
+        }
+        let detail = "this must be a tocsin-enrol+jwt by the key itself";
+        Err(Problem::new(ErrorCode::InvalidField, detail).with_field(format!("keys[{}].proof", key.index)))
+    }
 }
 
 impl EnrolmentRequest {
@@ -88,8 +133,9 @@ impl EnrolmentRequest {
         let app = fields.raw_text("app", EnrolmentLimits::WORD_BYTES_MAX)?;
         let app = app.parse().map_err(|error| fields.not_allowed("app", format!("{error}")))?;
         let (push_kind, push_token, push_environment) = parse_push(&fields.object("push")?)?;
-        let device_key = parse_keys(&fields)?;
-        let encryption_key = parse_encryption_jwk(&fields, [&device_key])?;
+        let (device_key, further_keys) = parse_keys(&fields)?;
+        let others = further_keys.iter().map(|key| &key.public_key);
+        let encryption_key = parse_encryption_jwk(&fields, others.chain([&device_key]))?;
         let device_key_thumbprint = thumbprint(&device_key);
         Ok(Self {
             activation_code,
@@ -101,6 +147,7 @@ impl EnrolmentRequest {
             device_key,
             device_key_thumbprint,
             encryption_key,
+            further_keys,
         })
     }
 
@@ -114,12 +161,35 @@ impl EnrolmentRequest {
         self.activation_code.hash()
     }
 
-    /// The device to store under `enrollment`, or 422 when the app is another than the enrolment's.
+    /// The proofs of its other keys, for the server `issuer`.
+    pub fn key_proofs(&self, issuer: &str) -> KeyProofs {
+        KeyProofs {
+            keys: self.further_keys.clone(),
+            issuer: issuer.to_owned(),
+            activation_code_sha256: base64url(self.activation_code.hash().as_bytes()),
+            device_key_sha256: base64url(self.device_key_thumbprint.as_bytes()),
+        }
+    }
+
+    /// Refuses keys that the app does not take: 422 `invalid_field`.
+    pub fn check_uses(&self, takes: impl Fn(&KeyUse) -> bool) -> Result<(), Problem> {
+        match self.further_keys.iter().find(|key| !takes(&key.key_use)) {
+            None => Ok(()),
+            Some(key) => {
+                let detail = "the app is not configured for such a key";
+                Err(Problem::new(ErrorCode::InvalidField, detail)
+                    .with_field(format!("keys[{}].use", key.index)))
+            }
+        }
+    }
+
+    /// The device to store under `enrollment`, or 422 when the app is another than the enrolment's. `new_kid` names
+    /// each of its keys.
     pub fn into_device(
         self,
         enrollment: &Enrollment,
         id: DeviceId,
-        device_kid: KeyId,
+        mut new_kid: impl FnMut() -> Result<KeyId, Problem>,
         now: UnixMs,
     ) -> Result<Device, Problem> {
         if self.app != enrollment.app {
@@ -132,13 +202,17 @@ impl EnrolmentRequest {
             environment: self.push_environment,
             registered_at: now,
         };
-        let device_key = DeviceKey {
-            key_use: KeyUse::Device,
-            kid: device_kid,
-            public_key: self.device_key,
-            thumbprint: self.device_key_thumbprint,
+        let key = |key_use, public_key, thumbprint, kid| DeviceKey {
+            key_use,
+            kid,
+            public_key,
+            thumbprint,
             registered_at: now,
         };
+        let mut keys = vec![key(KeyUse::Device, self.device_key, self.device_key_thumbprint, new_kid()?)];
+        for further in self.further_keys {
+            keys.push(key(further.key_use, further.public_key, further.thumbprint, new_kid()?));
+        }
         Ok(Device {
             id,
             revision: 1,
@@ -152,8 +226,9 @@ impl EnrolmentRequest {
             push_is_dead: false,
             last_signed_at: None,
             unconfirmed_until: None,
-            keys: vec![device_key],
+            keys,
             encryption_key: self.encryption_key,
+            guards: DeviceGuards::default(),
             created_at: now,
             last_used_at: now,
             server_key: None,
@@ -268,24 +343,39 @@ fn parse_environment(push: &Fields<'_>) -> Result<PushEnvironment, Problem> {
         .ok_or_else(|| push.not_allowed("environment", "this must be production or sandbox"))
 }
 
-fn parse_keys(fields: &Fields<'_>) -> Result<PublicKey, Problem> {
+/// The `device` key and the others. All keys of a device differ, and none has the use of another.
+fn parse_keys(fields: &Fields<'_>) -> Result<(PublicKey, Vec<FurtherKey>), Problem> {
     let items = fields.array("keys", EnrolmentLimits::KEYS_MAX)?;
     let mut device_key = None;
+    let mut further_keys: Vec<FurtherKey> = Vec::new();
+    let mut thumbprints = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let key = fields.item("keys", index, item)?;
-        let word = key.raw_text("use", EnrolmentLimits::WORD_BYTES_MAX)?;
-        match KeyUse::parse(word) {
-            Some(KeyUse::Device) if device_key.is_some() => {
-                return Err(key.not_allowed("use", "a device has one device key"));
-            }
-            Some(KeyUse::Device) => device_key = Some(parse_key(&key)?),
-            Some(KeyUse::Pin | KeyUse::Biometric | KeyUse::Custom(_)) => {
-                return Err(key.not_allowed("use", "this server takes only the device key yet"));
-            }
-            None => return Err(key.not_allowed("use", "this must be device, pin, biometric or custom:<id>")),
+        let key_use = parse_use(&key)?;
+        let public_key = parse_key(&key)?;
+        let thumbprint = thumbprint(&public_key);
+        if thumbprints.contains(&thumbprint) {
+            return Err(key.not_allowed("jwk", "all keys of a device must differ"));
+        }
+        thumbprints.push(thumbprint);
+        if key_use == KeyUse::Device && device_key.is_none() {
+            device_key = Some(public_key);
+        } else if key_use == KeyUse::Device || further_keys.iter().any(|known| known.key_use == key_use) {
+            return Err(key.not_allowed("use", "a device has one key for each use"));
+        } else {
+            let proof = key.raw_text("proof", COMPACT_BYTES_MAX)?.to_owned();
+            further_keys.push(FurtherKey { index, key_use, public_key, thumbprint, proof });
         }
     }
-    device_key.ok_or_else(|| fields.not_allowed("keys", "one of the keys must have the use device"))
+    let device_key =
+        device_key.ok_or_else(|| fields.not_allowed("keys", "one of the keys must have the use device"))?;
+    Ok((device_key, further_keys))
+}
+
+fn parse_use(key: &Fields<'_>) -> Result<KeyUse, Problem> {
+    let word = key.raw_text("use", EnrolmentLimits::WORD_BYTES_MAX)?;
+    KeyUse::parse(word)
+        .ok_or_else(|| key.not_allowed("use", "this must be device, pin, biometric or custom:<id>"))
 }
 
 fn parse_key(key: &Fields<'_>) -> Result<PublicKey, Problem> {

@@ -27,6 +27,8 @@ pub enum TokenType {
     Proof,
     /// The proof of a further key.
     Enrol,
+    /// What entitles to a change of keys.
+    Key,
     /// What the server asks a phone.
     Challenge,
     /// What a phone answers.
@@ -41,6 +43,7 @@ impl TokenType {
         match self {
             Self::Proof => "tocsin-proof+jwt",
             Self::Enrol => "tocsin-enrol+jwt",
+            Self::Key => "tocsin-key+jwt",
             Self::Challenge => "tocsin-challenge+jwt",
             Self::Answer => "tocsin-answer+jwt",
             Self::Keys => "tocsin-keys+jwt",

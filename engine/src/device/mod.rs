@@ -15,6 +15,7 @@ mod encoding;
 mod enrolment;
 mod jose;
 mod jwk;
+mod key_proof;
 mod proof;
 mod replay;
 mod request_message;
@@ -28,14 +29,15 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod vectors;
 
-pub use answer::{AnswerContext, CheckedAnswer, UnverifiedAnswer, VerifiedAnswer};
+pub use answer::{AnswerContext, CheckedAnswer, SignatureFault, UnverifiedAnswer, VerifiedAnswer};
 pub use body::is_line;
 pub use challenge::{Shown, challenge_payload, check_challenge_size};
 pub use encoding::{base64url, key_id_text, nonce_text};
-pub use enrolment::{ActivationCode, EnrolmentLimits, EnrolmentRequest};
+pub use enrolment::{ActivationCode, EnrolmentLimits, EnrolmentRequest, KeyProofs};
 pub(crate) use enrolment::{parse_profile_change, parse_push_target};
 pub use jose::{JoseError, KeyIdRule, TokenType, UnverifiedJws};
 pub use jwk::{Jwk, JwkError, thumbprint};
+pub use key_proof::{CheckedAuthorization, KeyChangeRequest};
 pub use proof::{
     CheckedProof, Jti, ProofError, ProofRequest, UnverifiedProof, VerifiedProof, check_may_call,
     device_refused,

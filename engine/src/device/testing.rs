@@ -4,9 +4,9 @@ use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 use serde_json::{Value, json};
 use tocsin_model::{
-    AppVersion, Content, Counter, Detail, Device, DeviceId, DeviceKey, DeviceProfile, DeviceStatus,
-    EnrollmentId, KeyId, KeyUse, Method, Nonce, Platform, PublicKey, PushTarget, Recipient, RequestMessage,
-    State, Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
+    AppVersion, Content, Counter, Detail, Device, DeviceGuards, DeviceId, DeviceKey, DeviceProfile,
+    DeviceStatus, EnrollmentId, KeyId, KeyUse, Method, Nonce, Platform, PublicKey, PushTarget, Recipient,
+    RequestMessage, State, Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
 };
 
 use super::encoding::{base64url, key_id_text, nonce_text};
@@ -27,6 +27,11 @@ impl TestKey {
         Self(
             SigningKey::from_slice(&sha256(label.as_bytes())).expect("a digest below the order of the curve"),
         )
+    }
+
+    /// The key of this private scalar.
+    pub(crate) fn from_scalar(scalar: &[u8; 32]) -> Self {
+        Self(SigningKey::from_slice(scalar).expect("below the order of the curve and not zero"))
     }
 
     /// Its public half.
@@ -98,6 +103,7 @@ impl TestPhone {
             unconfirmed_until: None,
             keys: vec![device_key(&key, KeyUse::Device, KID)],
             encryption_key: None,
+            guards: DeviceGuards::default(),
             created_at: NOW,
             last_used_at: NOW,
             server_key: None,
@@ -164,9 +170,9 @@ pub(crate) fn login() -> Transaction {
         resends: Counter::new(2),
         answer: None,
         keep_for_polling: false,
-        cancelled_by: None,
         request_message: RequestMessage::NotAsked,
         callback_url: None,
         call_context: None,
+        seldom: None,
     }
 }

@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use aws_lc_rs::hmac;
+use p256::elliptic_curve::bigint::{Encoding as _, U384};
 use rustls::crypto::aws_lc_rs::hpke::DH_KEM_P256_HKDF_SHA256_AES_256;
 use rustls::crypto::hpke::{EncapsulatedSecret, Hpke as _, HpkePrivateKey};
 use serde_json::{Value, json};
@@ -115,7 +117,8 @@ fn refused_challenges() -> Value {
         {"why": "expired", "jws": with("exp", json!(NOW.seconds() - 1))},
         {"why": "a version that the phone does not know", "jws": with("v", json!(2))},
         {"why": "a text that is not a string", "jws": sign(&unknown)},
-        {"why": "number matching that the phone does not offer", "jws": with("number_match", json!("type"))},
+        {"why": "a number matching that is not of this version", "jws": with("number_match", json!("always"))},
+        {"why": "numbers to choose from that are not there", "jws": with("number_match", json!("choose"))},
         {"why": "no method that the phone has", "jws": with("methods", json!(["pin"]))},
     ])
 }
@@ -215,7 +218,71 @@ fn vectors() -> Value {
         "refused_challenges": refused_challenges(),
         "answers": answers(),
         "sealed": sealed(),
+        "pin_keys": (["1234", "000000", "pässwörd"].map(pin_key)),
+        "further_key": further_key(),
     })
+}
+
+/// The recipe of the PIN key, step by step.
+fn pin_key(pin: &str) -> Value {
+    let keystore_key = sha256(b"tocsin test key: keystore");
+    let thumbprint = thumbprint(&TestPhone::new().key.public_key());
+    let input = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &keystore_key), pin.as_bytes());
+    let wide = hkdf_sha256_48(input.as_ref(), thumbprint.as_bytes());
+    let scalar = pin_scalar(&wide);
+    let jwk = Jwk::of(&TestKey::from_scalar(&scalar).public_key());
+    json!({"pin": pin, "keystore_key": base64url(&keystore_key), "ikm": base64url(input.as_ref()),
+        "device_key_thumbprint": base64url(thumbprint.as_bytes()), "hkdf": base64url(&wide),
+        "scalar": base64url(&scalar), "jwk": jwk})
+}
+
+/// RFC 5869 spelt out: extract under the salt, then two blocks of 32 bytes, of which 48 are taken.
+fn hkdf_sha256_48(input: &[u8], salt: &[u8]) -> Vec<u8> {
+    let mac = |key: &[u8], parts: &[&[u8]]| {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
+        parts.iter().for_each(|part| context.update(part));
+        context.sign().as_ref().to_vec()
+    };
+    let secret = mac(salt, &[input]);
+    let first = mac(&secret, &[b"tocsin/v1/pin-key", &[1]]);
+    let second = mac(&secret, &[&first, b"tocsin/v1/pin-key", &[2]]);
+    [first, second[..16].to_vec()].concat()
+}
+
+/// 1 + (wide mod (n − 1)), bit by bit.
+fn pin_scalar(wide: &[u8]) -> [u8; 32] {
+    let order_minus_one = U384::from_be_hex(concat!(
+        "00000000000000000000000000000000",
+        "ffffffff00000000ffffffffffffffff",
+        "bce6faada7179e84f3b9cac2fc632550"
+    ));
+    let mut rest = U384::ZERO;
+    for byte in wide {
+        for bit in (0..8).rev() {
+            rest = rest.shl_vartime(1).wrapping_add(&U384::from(byte >> bit & 1));
+            if rest >= order_minus_one {
+                rest = rest.wrapping_sub(&order_minus_one);
+            }
+        }
+    }
+    let mut scalar = [0; 32];
+    scalar.copy_from_slice(&rest.wrapping_add(&U384::ONE).to_be_bytes()[16..]);
+    scalar
+}
+
+/// The proof of a key beside the `device` key at enrolment, and of one that is put in its place later.
+fn further_key() -> Value {
+    let key = TestKey::from_label("tocsin test key: biometric");
+    let (phone, code) = (TestPhone::new(), ActivationCode::from_bits(&[0x66; 24]));
+    let device_key_sha256 = base64url(thumbprint(&phone.key.public_key()).as_bytes());
+    let enrolling = json!({"aud": ISSUER, "iat": numeric_date(NOW), "use": "biometric",
+        "activation_code_sha256": base64url(code.hash().as_bytes()), "device_key_sha256": device_key_sha256});
+    let replacing = json!({"iss": phone.device.id.to_string(), "aud": ISSUER, "iat": numeric_date(NOW),
+        "use": "biometric", "device_key_sha256": device_key_sha256});
+    let jws = |claims: &Value| key.sign("tocsin-enrol+jwt", None, claims);
+    json!({"jwk": Jwk::of(&key.public_key()),
+        "enrolling": {"claims": enrolling, "jws": jws(&enrolling)},
+        "replacing": {"claims": replacing, "jws": jws(&replacing)}})
 }
 
 #[test]
@@ -263,10 +330,15 @@ fn the_server_takes_the_answers_in_both_forms() {
     for answer in answers().as_array().expect("an array") {
         for form in ["jws", "same_with_other_s"] {
             let body = json!({"answer": answer[form]}).to_string();
-            let context =
-                AnswerContext { transaction: &transaction, device: &phone.device, issuer: ISSUER, now: NOW };
+            let context = AnswerContext {
+                transaction: &transaction,
+                device: &phone.device,
+                app_takes_key: true,
+                issuer: ISSUER,
+                now: NOW,
+            };
             let answer = UnverifiedAnswer::parse(body.as_bytes()).and_then(|answer| answer.check(context));
-            answer.and_then(super::CheckedAnswer::verify).expect("stands");
+            answer.expect("fits").verify().expect("stands");
         }
     }
 }

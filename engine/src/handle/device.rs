@@ -6,7 +6,7 @@ use tocsin_model::{Device, DeviceId, DeviceStatus, ErrorCode, KeyId, Problem, St
 
 use super::Handle;
 use crate::device::{
-    AnswerContext, ProofError, ProofRequest, UnverifiedAnswer, UnverifiedProof, VerifiedAnswer,
+    AnswerContext, ProofError, ProofRequest, SignatureFault, UnverifiedAnswer, UnverifiedProof,
     VerifiedProof, check_may_call, device_refused,
 };
 use crate::error::store_problem;
@@ -89,10 +89,16 @@ impl Handle {
             true => Some(self.proof_of(&device, call).await?.jws),
             false => None,
         };
+        if proof_jws.is_some() {
+            check_may_call(&device)?;
+        }
         let transaction = self.view(id).await?;
         let context = AnswerContext {
             transaction: &transaction,
             device: &device,
+            app_takes_key: unverified
+                .key_use(&device)
+                .is_some_and(|key_use| self.config().app_takes(&device.app, key_use)),
             issuer: self.issuer(),
             now: self.clock().now(),
         };
@@ -103,14 +109,19 @@ impl Handle {
             }
             Err(problem) => return Err(problem),
         };
-        let verified: VerifiedAnswer = self.run_signature(move || checked.verify()).await??;
+        let verified = match self.run_signature(move || checked.verify()).await? {
+            Ok(verified) => verified,
+            Err(SignatureFault::WrongPin) => return Err(self.wrong_pin(&device, Some(id)).await),
+            Err(SignatureFault::Refused(problem)) => return Err(problem),
+        };
         check_may_call(&device)?;
         self.check_version(&device)?;
         if verified.repeats {
             return Ok(transaction.state);
         }
+        let wrong_number = verified.wrong_number;
         let answer = Box::new(verified.into_answer(self.clock().now(), proof_jws));
-        match self.ask(id, Request::Answer(answer)).await? {
+        match self.ask(id, Request::Answer { answer, wrong_number }).await? {
             Reply::Answered(state) => Ok(state),
             Reply::Refused(problem) => Err(problem),
             Reply::View(_) | Reply::SeenBefore(_) | Reply::TriesLeft(_) => Err(Problem::internal()),

@@ -56,7 +56,9 @@ impl Handle {
             .check_enrolling(request.device_key(), self.proof_request(call))
             .map_err(ProofError::problem)?;
         let verified = self.run_signature(move || checked.verify()).await?.map_err(ProofError::problem)?;
-        self.check_proof_clock(&verified, self.clock().now())
+        self.check_proof_clock(&verified, self.clock().now())?;
+        let key_proofs = request.key_proofs(self.issuer());
+        self.run_signature(move || key_proofs.verify()).await?
     }
 
     async fn register(
@@ -72,9 +74,10 @@ impl Handle {
         let id = DeviceId::from_random(random_bytes()?);
         // Only who has a code that can still be used is told that the app is another.
         let is_usable = enrollment.standing(now) == EnrollmentStanding::Pending;
-        let device = request
-            .into_device(&enrollment, id, KeyId::from_bytes(random_bytes()?), now)
-            .map_err(|problem| if is_usable { problem } else { bad_activation_code() })?;
+        let composed = request.check_uses(|key_use| app.takes(key_use)).and_then(|()| {
+            request.into_device(&enrollment, id, || random_bytes().map(KeyId::from_bytes), now)
+        });
+        let device = composed.map_err(|problem| if is_usable { problem } else { bad_activation_code() })?;
         let enrolled = self.store().enrol(code_hash, device, app.enrolment_rules(), now).await;
         match enrolled.map_err(|error| store_problem(&error))? {
             Enrolled::Stored(registered) => {

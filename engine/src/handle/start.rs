@@ -1,19 +1,22 @@
 //! Starting a transaction: what is known at once is decided before anything is stored.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tocsin_config::{AuthenticationType, Config, DeviceChoice};
 use tocsin_model::{
     ClientId, Content, Counter, Delivery, DeliveryChoice, DeliveryStatus, Device, DeviceId, DurationMs,
-    ErrorCode, Method, Nonce, Partition, Problem, ProviderName, Recipient, RequestMessage, SelectableDevice,
-    StartRequest, State, Transaction, TransactionId, TypeName, UnixMs, User,
+    ErrorCode, KeptChallenge, Method, Nonce, NumberMatch, Partition, Problem, ProviderName, Recipient,
+    RequestMessage, Seldom, SelectableDevice, StartRequest, State, Transaction, TransactionId, TypeName,
+    UnixMs, User,
 };
 use tocsin_storage::Created;
 use tokio::time::Instant;
 
 use super::challenge::ChallengedPhone;
 use super::enrolment::refuse_unless;
+use super::number::{draw_number, stricter_number_match};
 use super::{Handle, random_bytes};
 use crate::callback::judge_start;
 use crate::device::check_challenge_size;
@@ -86,21 +89,21 @@ impl Handle {
         // Open transactions share the configuration's copy of the name.
         let request = StartRequest { type_name: type_name.clone(), ..request };
         check_callback(&config, &request)?;
+        let number = draw_number(stricter_number_match(&request, kind)?)?;
+        if request.is_held && number.is_some() {
+            return Err(Problem::wait_not_possible());
+        }
         let devices = self.devices(&request.user).await?;
         let eligible = self.eligible_devices(&config, devices, &request, kind)?;
         if kind.device_choice == DeviceChoice::Ask && request.device_id.is_none() && eligible.len() > 1 {
             return Err(Problem::device_required(eligible.iter().map(selectable).collect()));
         }
-        let transaction = compose(&config, &request, kind, &eligible, called_at)?;
+        let transaction = compose(&config, &request, kind, number, &eligible, called_at)?;
         check_challenge_size(&transaction, self.issuer())?;
         let permit = self.0.registry.admission().admit(transaction.id, &request.client, &request.user)?;
         let phones: Vec<_> = eligible.iter().map(|eligible| ChallengedPhone::of(&eligible.device)).collect();
         let challenges = self.challenges_to_keep(&transaction, &phones).await?;
-        let targets: Vec<(DeviceId, Target)> = eligible
-            .into_iter()
-            .filter(|eligible| eligible.provider.is_some())
-            .map(|eligible| (eligible.device.id, Target::new(eligible.device, &config, &challenges)))
-            .collect();
+        let targets = targets(eligible, &config, &challenges);
         let id = transaction.id;
         let asked: Vec<DeviceId> =
             transaction.recipients.iter().map(|recipient| recipient.device_id).collect();
@@ -241,6 +244,7 @@ fn probe(client: &ClientId, type_name: &TypeName, user: &User) -> StartRequest {
         delivery: DeliveryChoice::Push,
         callback_url: None,
         call_context: None,
+        number_match: None,
         is_held: false,
         idempotency: None,
     }
@@ -267,7 +271,10 @@ fn may_take_part(
     device.status.may_answer()
         && client_may
         && (kind.apps.is_empty() || kind.apps.contains(&device.app))
-        && kind.keys.iter().any(|key_use| device.key(key_use).is_some())
+        && kind
+            .keys
+            .iter()
+            .any(|key_use| device.key(key_use).is_some() && config.app_takes(&device.app, key_use))
         && request.device_id.is_none_or(|wanted| device.id == wanted)
         && request.app.as_ref().is_none_or(|wanted| device.app == *wanted)
 }
@@ -299,6 +306,7 @@ fn compose(
     config: &Config,
     request: &StartRequest,
     kind: &AuthenticationType,
+    number: Option<NumberMatch>,
     eligible: &[Eligible],
     called_at: UnixMs,
 ) -> Result<Transaction, Problem> {
@@ -317,18 +325,40 @@ fn compose(
         content: content(request, kind),
         accepted_keys: kind.keys.clone(),
         recipients,
-        attempts: Counter::new(kind.attempts_max),
+        attempts: Counter::new(pin_tries_max(config, eligible)),
         resends: Counter::new(kind.resends_max),
         answer: None,
         keep_for_polling: kind.keep_for_polling,
-        cancelled_by: None,
         request_message: match request.delivery.hands_out() {
             true => RequestMessage::AskedFor,
             false => RequestMessage::NotAsked,
         },
         callback_url: request.callback_url.clone(),
         call_context: request.call_context.clone(),
+        seldom: Seldom { number, ..Seldom::default() }.kept(),
     })
+}
+
+/// Where the phones are pushed to. The list has a place of its own: collected out of the phones it would stay in theirs,
+/// and what is left of that when it goes is of a size that nothing fits.
+fn targets(
+    eligible: Vec<Eligible>,
+    config: &Config,
+    challenges: &[(DeviceId, KeptChallenge)],
+) -> Vec<(DeviceId, Target)> {
+    let mut targets = Vec::with_capacity(eligible.len());
+    for Eligible { device, provider } in eligible {
+        if provider.is_some() {
+            targets.push((device.id, Target::new(device, config, challenges)));
+        }
+    }
+    targets
+}
+
+/// The strictest limit among the phones' apps; zero where none has one.
+fn pin_tries_max(config: &Config, eligible: &[Eligible]) -> u32 {
+    let limits = eligible.iter().filter_map(|eligible| config.apps.get(&eligible.device.app)?.pin_tries_max);
+    limits.min().map_or(0, NonZeroU32::get)
 }
 
 /// The type's life, else the realm's; the caller may shorten it, never lengthen it.

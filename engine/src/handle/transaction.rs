@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use tocsin_model::{ClientId, DurationMs, OperatorName, Problem, Transaction, TransactionId};
-use tocsin_storage::{TransactionPage, TransactionQuery};
+use tocsin_model::{ClientId, DurationMs, Idempotency, OperatorName, Problem, Transaction, TransactionId};
+use tocsin_storage::{Created, TransactionPage, TransactionQuery};
 
 use super::Handle;
+use super::start::idempotency_mismatch;
 use crate::error::store_problem;
 use crate::metrics::Stage;
 use crate::registry::{AskError, Until, WaitPlace};
@@ -131,6 +132,45 @@ impl Handle {
             Reply::View(transaction) => Ok(transaction),
             Reply::Refused(problem) => Err(problem),
             Reply::SeenBefore(_) | Reply::Answered(_) | Reply::TriesLeft(_) => Err(Problem::internal()),
+        }
+    }
+
+    /// Pushes once more, under a new push id and the same collapse id; answers with the view. A call that repeats an
+    /// earlier one pushes nothing.
+    pub async fn resend(
+        &self,
+        client: &ClientId,
+        id: TransactionId,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Arc<Transaction>, Problem> {
+        self.refuse_while_draining()?;
+        let present = self.transaction(client, id).await?;
+        if self.resent_before(client, idempotency.as_ref()).await? {
+            return Ok(present);
+        }
+        let request = Request::Resend { idempotency: idempotency.clone().map(Box::new) };
+        match self.ask(id, request).await? {
+            Reply::View(transaction) => Ok(transaction),
+            // The same call a moment earlier may have been stored while this one was judged.
+            Reply::Refused(_) if self.resent_before(client, idempotency.as_ref()).await? => {
+                self.view(id).await
+            }
+            Reply::Refused(problem) => Err(problem),
+            Reply::SeenBefore(_) | Reply::Answered(_) | Reply::TriesLeft(_) => Err(Problem::internal()),
+        }
+    }
+
+    async fn resent_before(
+        &self,
+        client: &ClientId,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<bool, Problem> {
+        let Some(idempotency) = idempotency else { return Ok(false) };
+        let seen = self.store().by_idempotency_key(client, idempotency).await;
+        match seen.map_err(|error| store_problem(&error))? {
+            None | Some(Created::New) => Ok(false),
+            Some(Created::Existing(_)) => Ok(true),
+            Some(Created::Mismatch) => Err(idempotency_mismatch()),
         }
     }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tocsin_config::Config;
 use tocsin_model::{
-    Answer, DeviceId, FailureReason, Idempotency, KeptChallenge, OperatorName, Problem, ProviderName,
-    Transaction, UnixMs,
+    Answer, DeviceId, DurationMs, FailureReason, Idempotency, KeptChallenge, OperatorName, Problem,
+    ProviderName, Transaction, UnixMs,
 };
-use tocsin_storage::{Amended, Attempted, Created, Ended, NewTransaction, Pending, StoreError};
+use tocsin_storage::{
+    Amended, Attempted, Created, Ended, NewTransaction, Pending, Resend, Resent, StoreError,
+};
 use tokio::sync::oneshot;
 
 use super::push::Target;
@@ -107,6 +109,12 @@ impl TransactionActor {
             Effect::Amend(amended) => {
                 let pending = self.surroundings.store.amend(Transaction::clone(&amended));
                 Self::await_write(pending, amended_outcome, context);
+            }
+            Effect::Resend { resent, used_before, idempotency } => {
+                let resent = Transaction::clone(&resent);
+                let idempotency = idempotency.map(|promise| *promise);
+                let pending = self.surroundings.store.resend(Resend { resent, used_before, idempotency });
+                Self::await_write(pending, resent_outcome, context);
             }
             Effect::Mark(transaction) => {
                 // A mark that is lost costs one repeated push under the same ids, so nobody waits for it.
@@ -248,6 +256,11 @@ impl TransactionActor {
         }
     }
 
+    fn resend_gap(&self) -> DurationMs {
+        let kind = self.config.types.get(&self.machine.transaction().type_name);
+        kind.map(|kind| kind.resend_gap).unwrap_or_default()
+    }
+
     fn enter_caller(&mut self, reply: oneshot::Sender<Reply>) -> CallerId {
         let caller = CallerId(self.next_caller);
         self.next_caller = self.next_caller.wrapping_add(1);
@@ -319,9 +332,26 @@ pub(crate) enum Request {
     /// The state now.
     View,
     /// An answer whose checks and signatures have all passed.
-    Answer(Box<Answer>),
+    Answer {
+        /// The answer.
+        answer: Box<Answer>,
+        /// Whether it approves with another number than the portal shows.
+        wrong_number: bool,
+    },
     /// A wrong try that counts.
     TryWrong,
+    /// A wrong PIN that is counted on its phone.
+    TryPin {
+        /// The phone.
+        device_id: DeviceId,
+        /// Whether it was the last try.
+        exhausted: bool,
+    },
+    /// Push again.
+    Resend {
+        /// The caller's promise.
+        idempotency: Option<Box<Idempotency>>,
+    },
     /// Withdraw it, for its client or for this operator.
     Cancel(Option<OperatorName>),
     /// Say how it ended, since it was seen past its deadline.
@@ -329,11 +359,14 @@ pub(crate) enum Request {
 }
 
 impl Request {
-    fn into_event(self, caller: CallerId) -> Event {
+    /// The event of this call; only a resend asks for the shortest time between two pushes.
+    fn into_event(self, caller: CallerId, resend_gap: impl FnOnce() -> DurationMs) -> Event {
         match self {
             Self::View => Event::Viewed { caller },
-            Self::Answer(answer) => Event::Answered { caller, answer },
+            Self::Answer { answer, wrong_number } => Event::Answered { caller, answer, wrong_number },
             Self::TryWrong => Event::TriedWrong { caller },
+            Self::TryPin { device_id, exhausted } => Event::PinTried { caller, device_id, exhausted },
+            Self::Resend { idempotency } => Event::Resent { caller, gap: resend_gap(), idempotency },
             Self::Cancel(by) => Event::Cancelled { caller, by },
             Self::Settle => Event::SeenOverdue { caller },
         }
@@ -344,7 +377,7 @@ impl Request {
 pub(crate) fn judge_ended(transaction: Transaction, request: Request, now: UnixMs) -> Reply {
     let mut machine = Machine::new(transaction);
     machine.step(Event::Revived, now);
-    let effects = machine.step(request.into_event(CallerId(0)), now);
+    let effects = machine.step(request.into_event(CallerId(0), DurationMs::default), now);
     let reply = effects.into_iter().find_map(|effect| match effect {
         Effect::Reply(_, reply) => Some(reply),
         _ => None,
@@ -357,7 +390,8 @@ impl Handler<Ask> for TransactionActor {
 
     fn handle(&mut self, ask: Ask, context: &mut Context<Self>) {
         let caller = self.enter_caller(ask.reply);
-        self.step(ask.request.into_event(caller), context);
+        let event = ask.request.into_event(caller, || self.resend_gap());
+        self.step(event, context);
     }
 }
 
@@ -410,6 +444,7 @@ fn ended_outcome(stored: Result<Ended, StoreError>) -> WriteOutcome {
     match stored {
         Ok(Ended::Stored) => WriteOutcome::Stored,
         Ok(Ended::Lost(stands)) => WriteOutcome::Lost(stands),
+        Ok(Ended::DeviceRevoked) => WriteOutcome::DeviceRevoked,
         Ok(Ended::Absent) => WriteOutcome::Absent,
         Err(error) => WriteOutcome::Failed(store_failure(&error)),
     }
@@ -429,6 +464,17 @@ fn attempted_outcome(stored: Result<Attempted, StoreError>) -> WriteOutcome {
         Ok(Attempted::Stored) => WriteOutcome::Stored,
         Ok(Attempted::Lost(stands)) => WriteOutcome::Lost(stands),
         Ok(Attempted::Absent) => WriteOutcome::Absent,
+        Err(error) => WriteOutcome::Failed(store_failure(&error)),
+    }
+}
+
+fn resent_outcome(stored: Result<Resent, StoreError>) -> WriteOutcome {
+    match stored {
+        Ok(Resent::Stored) => WriteOutcome::Stored,
+        Ok(Resent::Lost(stands)) => WriteOutcome::Lost(stands),
+        Ok(Resent::Existing) => WriteOutcome::SeenBefore,
+        Ok(Resent::Mismatch) => WriteOutcome::Mismatch,
+        Ok(Resent::Absent) => WriteOutcome::Absent,
         Err(error) => WriteOutcome::Failed(store_failure(&error)),
     }
 }

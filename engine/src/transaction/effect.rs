@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tocsin_model::{DeviceId, Problem, State, Transaction, TransactionId, UnixMs};
+use tocsin_model::{DeviceId, Idempotency, Problem, State, Transaction, TransactionId, UnixMs};
 
 use super::CallerId;
 
@@ -37,6 +37,15 @@ pub enum Effect {
     },
     /// Store this record, which stays pending though a phone has left it. Ends in `Written`.
     Amend(Arc<Transaction>),
+    /// Store that the push is repeated, raised from `used_before`. Ends in `Written`.
+    Resend {
+        /// The record with the raised counter.
+        resent: Arc<Transaction>,
+        /// What the counter was.
+        used_before: u32,
+        /// The caller's promise.
+        idempotency: Option<Box<Idempotency>>,
+    },
     /// Store how far the pushes came, when convenient.
     Mark(Arc<Transaction>),
     /// Read the record back. Ends in `ReadBack`.

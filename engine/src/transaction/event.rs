@@ -1,6 +1,9 @@
 //! What can happen to a transaction.
 
-use tocsin_model::{Answer, DeviceId, FailureReason, OperatorName, ProviderName, Transaction, TransactionId};
+use tocsin_model::{
+    Answer, DeviceId, DurationMs, FailureReason, Idempotency, OperatorName, ProviderName, Transaction,
+    TransactionId,
+};
 
 use crate::protocol::DeliveryOutcome;
 
@@ -30,6 +33,12 @@ pub enum WriteOutcome {
     Lost(Box<Transaction>),
     /// There is no such record (a create: another transaction has the idempotency key).
     Absent,
+    /// The answer is by the PIN of a phone that was removed meanwhile; nothing is stored.
+    DeviceRevoked,
+    /// An earlier call with the same idempotency key did this; nothing is stored.
+    SeenBefore,
+    /// The idempotency key belongs to another call; nothing is stored.
+    Mismatch,
     /// No answer.
     Failed(StoreFailure),
 }
@@ -85,11 +94,31 @@ pub enum Event {
         caller: CallerId,
         /// The answer.
         answer: Box<Answer>,
+        /// Whether it approves with another number than the portal shows.
+        wrong_number: bool,
     },
     /// The user tried something wrong that counts.
     TriedWrong {
         /// Who waits for the count.
         caller: CallerId,
+    },
+    /// A phone answered by a wrong PIN, which is counted on the phone already.
+    PinTried {
+        /// Who waits for the count.
+        caller: CallerId,
+        /// The phone.
+        device_id: DeviceId,
+        /// Whether it was the last try, so that the phone is removed.
+        exhausted: bool,
+    },
+    /// The portal wants the push repeated.
+    Resent {
+        /// Who waits for the view.
+        caller: CallerId,
+        /// Shortest time since the push before.
+        gap: DurationMs,
+        /// The caller's promise.
+        idempotency: Option<Box<Idempotency>>,
     },
     /// Its client, or an operator, withdraws it.
     Cancelled {

@@ -4,15 +4,21 @@
 //!            Started                Written(Stored)
 //!   (new) ───────────► Creating ───────────────────► Open ◄───────────────┐
 //!                         │                          │  │                 │ Written(Stored), tries left
-//!       SeenBefore,       │        Answered,         │  │ TriedWrong      │
-//!       Refused, Absent   │        Cancelled,        │  └──────► Counting ┤
-//!                         ▼        timer at or       │                    │ last try
-//!                       Gone       after expires_at, ▼                    ▼
-//!                                  all pushes     Ending ──────────────► Final
-//!                                  failed            │  Written(Stored)    ▲
+//!       SeenBefore,       │        Answered,         │  │ TriedWrong,     │ resends left: pushed again
+//!       Refused, Absent   │        Cancelled,        │  │ PinTried,       │
+//!                         ▼        timer at or       │  │ Resent          │
+//!                       Gone       after expires_at, │  └──────► Counting ┤
+//!                                  all pushes        │                    │ last try, and no other phone is left
+//!                                  failed, last      ▼                    ▼
+//!                                  phone removed  Ending ──────────────► Final
+//!                                                    │  Written(Stored)    ▲
 //!                                                    │  Written(Lost)      │
 //!                                                    └─────────────────────┘
 //! ```
+//!
+//! An answer ends it as its decision says, or as `failed/wrong_number`; one by a PIN whose phone was removed while
+//! the write was on its way leaves it `Open`. A wrong PIN is counted on its phone, outside of this machine, before
+//! it comes here as `PinTried`: here it is only told how many were made on this transaction.
 //!
 //! Invariants: one write is in flight at a time, and while it is, competing calls wait in a bounded list and
 //! are judged again when it ended; a final record never changes; counters only rise; nothing is pushed and
@@ -60,11 +66,22 @@ pub struct Machine {
 #[derive(Clone, Debug)]
 enum Phase {
     New,
-    Creating { caller: CallerId },
+    Creating {
+        caller: CallerId,
+    },
     Open,
-    Counting { tried: Arc<Transaction>, caller: CallerId },
-    Amending { amended: Arc<Transaction> },
-    Ending { ended: Arc<Transaction>, cause: Cause },
+    /// A record that stays pending, mostly, is being stored; `call` wanted it.
+    Counting {
+        counted: Arc<Transaction>,
+        call: Box<Event>,
+    },
+    Amending {
+        amended: Arc<Transaction>,
+    },
+    Ending {
+        ended: Arc<Transaction>,
+        cause: Cause,
+    },
     Final,
     Gone,
 }
@@ -139,6 +156,8 @@ impl Machine {
             Event::Viewed { caller } => effects.push(Effect::Reply(caller, self.view())),
             Event::Answered { .. }
             | Event::TriedWrong { .. }
+            | Event::PinTried { .. }
+            | Event::Resent { .. }
             | Event::Cancelled { .. }
             | Event::SeenOverdue { .. } => {
                 self.on_call(event, now, effects);

@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tocsin_model::{
-    Answer, Content, Counter, Decision, Delivery, DeliveryReason, DeliveryStatus, DeviceId, ErrorCode,
-    FailureReason, KeyUse, Method, Nonce, OperatorName, Partition, Platform, Recipient, RequestMessage,
-    State, Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
+    Answer, Content, Counter, Decision, Delivery, DeliveryReason, DeliveryStatus, DeviceId, DurationMs,
+    ErrorCode, FailureReason, Fingerprint, Idempotency, IdempotencyKey, KeyUse, Method, Nonce, OperatorName,
+    Partition, Platform, Recipient, RequestMessage, State, Transaction, TransactionId, UnixMs, User, UserId,
+    UserIdRule,
 };
 
 use super::{CallerId, Effect, Event, Machine, Reply, StoreFailure, WriteOutcome};
 use crate::protocol::DeliveryOutcome;
 
 const CREATED: UnixMs = UnixMs::new(1_000_000);
+const GAP: DurationMs = DurationMs::new(1_000);
 const EXPIRES: UnixMs = UnixMs::new(1_060_000);
 
 fn device(number: u8) -> DeviceId {
@@ -57,10 +59,10 @@ fn transaction(devices: u8) -> Transaction {
         resends: Counter::new(2),
         answer: None,
         keep_for_polling: false,
-        cancelled_by: None,
         request_message: RequestMessage::NotAsked,
         callback_url: None,
         call_context: None,
+        seldom: None,
     }
 }
 
@@ -154,7 +156,8 @@ fn the_same_key_leads_to_the_earlier_transaction_and_pushes_nothing() {
 fn an_answer_counts_until_the_last_millisecond() {
     for (now, taken) in [(EXPIRES.get() - 1, true), (EXPIRES.get(), false), (EXPIRES.get() + 1, false)] {
         let mut machine = open_machine(1);
-        let event = Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Accept) };
+        let event =
+            Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Accept), wrong_number: false };
         let effects = machine.step(event, UnixMs::new(now));
         if taken {
             assert_eq!(ended_as(&effects), Some(State::Accepted), "at {now}");
@@ -172,7 +175,10 @@ fn an_answer_counts_until_the_last_millisecond() {
 fn who_sees_it_overdue_is_told_of_the_answer_that_came_in_time() {
     let mut machine = open_machine(1);
     let in_time = UnixMs::new(EXPIRES.get() - 1);
-    machine.step(Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Decline) }, in_time);
+    machine.step(
+        Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Decline), wrong_number: false },
+        in_time,
+    );
     assert!(
         machine.step(Event::SeenOverdue { caller: CallerId(3) }, EXPIRES).is_empty(),
         "it waits for the write"
@@ -194,15 +200,21 @@ fn the_timer_ends_it_not_before_its_deadline() {
 #[test]
 fn the_winning_answer_again_gets_its_first_reply_and_another_one_is_refused() {
     let mut machine = open_machine(2);
-    machine.step(Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Decline) }, CREATED);
+    machine.step(
+        Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Decline), wrong_number: false },
+        CREATED,
+    );
     let effects = machine.step(Event::Written(WriteOutcome::Stored), CREATED);
     assert_eq!(replies(&effects), vec![(CallerId(2), Reply::Answered(State::Declined))]);
     let late = UnixMs::new(EXPIRES.get() + 5);
-    let again =
-        machine.step(Event::Answered { caller: CallerId(3), answer: answer(1, Decision::Decline) }, late);
+    let again = machine.step(
+        Event::Answered { caller: CallerId(3), answer: answer(1, Decision::Decline), wrong_number: false },
+        late,
+    );
     assert_eq!(replies(&again), vec![(CallerId(3), Reply::Answered(State::Declined))]);
     for other in [answer(1, Decision::Accept), answer(2, Decision::Decline)] {
-        let refused = machine.step(Event::Answered { caller: CallerId(4), answer: other }, CREATED);
+        let refused = machine
+            .step(Event::Answered { caller: CallerId(4), answer: other, wrong_number: false }, CREATED);
         assert_eq!(refusal(&refused), Some((ErrorCode::TransactionFinal, Some(State::Declined))));
     }
 }
@@ -217,7 +229,7 @@ fn a_cancel_says_whether_its_client_or_an_operator_made_it() {
             Effect::End(ended) => Some(Arc::clone(ended)),
             _ => None,
         });
-        assert_eq!(ended.map(|ended| ended.cancelled_by.clone()), Some(by));
+        assert_eq!(ended.map(|ended| ended.cancelled_by().cloned()), Some(by));
     }
 }
 
@@ -225,8 +237,10 @@ fn a_cancel_says_whether_its_client_or_an_operator_made_it() {
 fn calls_wait_for_the_write_in_flight_and_the_first_one_wins() {
     let mut machine = open_machine(2);
     machine.step(Event::Cancelled { caller: CallerId(2), by: None }, CREATED);
-    let waiting =
-        machine.step(Event::Answered { caller: CallerId(3), answer: answer(1, Decision::Accept) }, CREATED);
+    let waiting = machine.step(
+        Event::Answered { caller: CallerId(3), answer: answer(1, Decision::Accept), wrong_number: false },
+        CREATED,
+    );
     assert!(waiting.is_empty());
     let effects = machine.step(Event::Written(WriteOutcome::Stored), CREATED);
     assert_eq!(refusal(&effects), Some((ErrorCode::TransactionFinal, Some(State::Cancelled))));
@@ -257,8 +271,10 @@ fn a_competitor_that_was_stored_first_stands() {
 #[test]
 fn a_write_of_unknown_end_is_read_back() {
     let mut machine = open_machine(1);
-    let asked =
-        machine.step(Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Accept) }, CREATED);
+    let asked = machine.step(
+        Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Accept), wrong_number: false },
+        CREATED,
+    );
     let Some(Effect::End(written)) = asked.first() else { panic!("an end was expected: {asked:?}") };
     let written = Box::new(Transaction::clone(written));
     let effects = machine.step(Event::Written(WriteOutcome::Failed(StoreFailure::Unknown)), CREATED);
@@ -376,17 +392,23 @@ fn a_removed_phones_answer_on_the_way_is_refused() {
     let mut machine = open_machine(2);
     let effects = machine.step(gone(1), CREATED);
     assert!(matches!(effects.as_slice(), [Effect::Amend(_)]), "{effects:?}");
-    let waits =
-        machine.step(Event::Answered { caller: CallerId(9), answer: answer(1, Decision::Accept) }, CREATED);
+    let waits = machine.step(
+        Event::Answered { caller: CallerId(9), answer: answer(1, Decision::Accept), wrong_number: false },
+        CREATED,
+    );
     assert_eq!(waits, [], "it is judged when the phone has left for good");
     let refused = machine.step(Event::Written(WriteOutcome::Stored), CREATED);
     assert_eq!(refusal(&refused), Some((ErrorCode::DeviceRevoked, None)));
-    let late =
-        machine.step(Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Accept) }, CREATED);
+    let late = machine.step(
+        Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Accept), wrong_number: false },
+        CREATED,
+    );
     assert_eq!(refusal(&late), Some((ErrorCode::DeviceRevoked, None)));
     assert_eq!(ended_as(&late), None);
-    let other =
-        machine.step(Event::Answered { caller: CallerId(3), answer: answer(2, Decision::Accept) }, CREATED);
+    let other = machine.step(
+        Event::Answered { caller: CallerId(3), answer: answer(2, Decision::Accept), wrong_number: false },
+        CREATED,
+    );
     assert_eq!(ended_as(&other), Some(State::Accepted));
 }
 
@@ -417,7 +439,8 @@ fn row_057_ttl_covers_attempts() {
     machine.step(Event::TriedWrong { caller: CallerId(2) }, UnixMs::new(EXPIRES.get() - 1));
     machine.step(Event::Written(WriteOutcome::Stored), UnixMs::new(EXPIRES.get() - 1));
     assert_eq!((machine.transaction().expires_at, machine.transaction().attempts.used), (EXPIRES, 1));
-    let late = Event::Answered { caller: CallerId(3), answer: answer(1, Decision::Accept) };
+    let late =
+        Event::Answered { caller: CallerId(3), answer: answer(1, Decision::Accept), wrong_number: false };
     assert_eq!(ended_as(&machine.step(late, EXPIRES)), Some(State::Timeout));
 }
 
@@ -454,8 +477,10 @@ fn a_phone_whose_leaving_was_refused_leaves_by_the_timer_and_answers_nothing_mea
     machine.step(gone(1), CREATED);
     let effects = machine.step(Event::Written(WriteOutcome::Failed(StoreFailure::Refused)), CREATED);
     assert!(matches!(effects.as_slice(), [Effect::ArmTimer(_)]), "{effects:?}");
-    let late =
-        machine.step(Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Accept) }, CREATED);
+    let late = machine.step(
+        Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Accept), wrong_number: false },
+        CREATED,
+    );
     assert_eq!(refusal(&late), Some((ErrorCode::DeviceRevoked, None)));
     let effects = machine.step(Event::TimerFired, CREATED);
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Amend(_))), "{effects:?}");
@@ -492,11 +517,194 @@ fn gone(number: u8) -> Event {
     Event::DeviceGone { device_id: device(number), reason: FailureReason::DeviceRevoked }
 }
 
+/// A machine whose phones have all been reached.
+fn relayed_machine(devices: u8) -> Machine {
+    let mut machine = open_machine(devices);
+    for number in 1..=devices {
+        let outcome = DeliveryOutcome::Relayed;
+        machine.step(Event::PushEnded { device_id: device(number), outcome }, CREATED);
+    }
+    machine
+}
+
+fn resend(caller: u32) -> Event {
+    Event::Resent { caller: CallerId(caller), gap: GAP, idempotency: None }
+}
+
+#[test]
+fn a_wrong_number_is_final_and_the_same_answer_gets_the_same_reply() {
+    let mut machine = open_machine(1);
+    let wrong = |caller| Event::Answered {
+        caller: CallerId(caller),
+        answer: answer(1, Decision::Accept),
+        wrong_number: true,
+    };
+    let failed = State::Failed(FailureReason::WrongNumber);
+    assert_eq!(ended_as(&machine.step(wrong(2), CREATED)), Some(failed));
+    let effects = machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+    assert_eq!(replies(&effects), vec![(CallerId(2), Reply::Answered(failed))]);
+    let again =
+        Event::Answered { caller: CallerId(3), answer: answer(1, Decision::Accept), wrong_number: false };
+    let again = machine.step(again, CREATED);
+    assert_eq!(replies(&again), vec![(CallerId(3), Reply::Answered(failed))], "nothing un-fails");
+}
+
+#[test]
+fn tries_of_a_pin_are_told_on_the_transaction_and_end_it_only_with_its_last_phone() {
+    let mut machine = open_machine(2);
+    let tried =
+        |number, exhausted| Event::PinTried { caller: CallerId(2), device_id: device(number), exhausted };
+    for (number, exhausted, used, recipients) in [(1, false, 1, 2), (1, true, 2, 1)] {
+        let effects = machine.step(tried(number, exhausted), CREATED);
+        assert!(matches!(effects.as_slice(), [Effect::Attempt { .. }]), "{effects:?}");
+        machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+        let record = machine.transaction();
+        assert_eq!((record.attempts.used, record.recipients.len()), (used, recipients));
+        assert_eq!(record.state, State::Pending);
+    }
+    machine.step(tried(2, true), CREATED);
+    let effects = machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+    assert!(effects.contains(&Effect::Retire));
+    assert_eq!(machine.transaction().state, State::Failed(FailureReason::AttemptsExceeded));
+}
+
+#[test]
+fn a_right_pin_is_a_try_too() {
+    let mut machine = open_machine(1);
+    let tried = Event::PinTried { caller: CallerId(2), device_id: device(1), exhausted: false };
+    machine.step(tried, CREATED);
+    machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+    let right = Box::new(Answer { key_use: KeyUse::Pin, ..*answer(1, Decision::Accept) });
+    machine.step(Event::Answered { caller: CallerId(3), answer: right, wrong_number: false }, CREATED);
+    machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+    assert_eq!((machine.transaction().state, machine.transaction().attempts.used), (State::Accepted, 2));
+}
+
+#[test]
+fn a_right_pin_that_comes_after_the_last_try_is_refused_and_leaves_it_open() {
+    let mut machine = open_machine(2);
+    let right = Box::new(Answer { key_use: KeyUse::Pin, ..*answer(1, Decision::Accept) });
+    machine.step(Event::Answered { caller: CallerId(2), answer: right, wrong_number: false }, CREATED);
+    let effects = machine.step(Event::Written(WriteOutcome::DeviceRevoked), CREATED);
+    assert_eq!(refusal(&effects), Some((ErrorCode::DeviceRevoked, None)));
+    let other =
+        Event::Answered { caller: CallerId(3), answer: answer(2, Decision::Accept), wrong_number: false };
+    assert_eq!(ended_as(&machine.step(other, CREATED)), Some(State::Accepted));
+}
+
+#[test]
+fn a_repeated_push_leaves_once_it_is_counted() {
+    let mut machine = relayed_machine(2);
+    let later = UnixMs::new(CREATED.get() + 1_000);
+    let effects = machine.step(resend(2), later);
+    let [Effect::Resend { resent, used_before: 0, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((resent.resends.used, resent.last_push_at(), resent.expires_at), (1, later, EXPIRES));
+    let effects = machine.step(Event::Written(WriteOutcome::Stored), later);
+    assert!(
+        matches!(replies(&effects).as_slice(), [(CallerId(2), Reply::View(view))] if view.resends.used == 1)
+    );
+    for number in [1, 2] {
+        assert!(effects.contains(&Effect::Push(device(number))));
+    }
+}
+
+#[test]
+fn resends_and_wrong_pins_are_judged_when_a_phone_has_left() {
+    let later = UnixMs::new(CREATED.get() + 1_000);
+    let mut machine = relayed_machine(2);
+    machine.step(gone(1), later);
+    assert_eq!(machine.step(resend(2), later), []);
+    let effects = machine.step(Event::Written(WriteOutcome::Stored), later);
+    let asked = effects.iter().find_map(|effect| match effect {
+        Effect::Resend { resent, .. } => Some(resent.recipients.len()),
+        _ => None,
+    });
+    assert_eq!(asked, Some(1), "{effects:?}");
+
+    let mut machine = open_machine(2);
+    machine.step(gone(1), CREATED);
+    let last = Event::PinTried { caller: CallerId(2), device_id: device(2), exhausted: true };
+    assert_eq!(machine.step(last, CREATED), []);
+    let effects = machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+    let state = effects.iter().find_map(|effect| match effect {
+        Effect::Attempt { tried, .. } => Some(tried.state),
+        _ => None,
+    });
+    assert_eq!(state, Some(State::Failed(FailureReason::AttemptsExceeded)), "{effects:?}");
+}
+
+#[test]
+fn resends_have_a_limit_and_a_gap_and_need_a_push() {
+    let mut machine = relayed_machine(1);
+    let mut now = CREATED;
+    for (wait_ms, told) in [
+        (999, Some(ErrorCode::RateLimited)),
+        (1, None),
+        (999, Some(ErrorCode::RateLimited)),
+        (1, None),
+        (5_000, Some(ErrorCode::ResendLimit)),
+    ] {
+        now = UnixMs::new(now.get() + wait_ms);
+        let effects = machine.step(resend(2), now);
+        assert_eq!(refusal(&effects).map(|(code, _)| code), told, "{effects:?}");
+        if told.is_none() {
+            machine.step(Event::Written(WriteOutcome::Stored), now);
+        }
+    }
+    let mut unsent = transaction(1);
+    unsent.recipients[0].delivery = None;
+    let mut machine = Machine::new(unsent);
+    machine.step(Event::Revived, now);
+    assert_eq!(refusal(&machine.step(resend(2), now)), Some((ErrorCode::InvalidField, None)));
+    let mut on_its_way = open_machine(1);
+    assert_eq!(refusal(&on_its_way.step(resend(2), now)), Some((ErrorCode::RateLimited, None)));
+    assert_eq!(
+        refusal(&machine.step(Event::Cancelled { caller: CallerId(3), by: None }, EXPIRES)),
+        None,
+        "it ends by its deadline"
+    );
+    machine.step(Event::Written(WriteOutcome::Stored), EXPIRES);
+    assert_eq!(
+        refusal(&machine.step(resend(4), EXPIRES)),
+        Some((ErrorCode::TransactionFinal, Some(State::Timeout)))
+    );
+}
+
+#[test]
+fn a_resend_that_cannot_be_sent_does_not_undo_the_push_that_was() {
+    let mut machine = relayed_machine(1);
+    let later = UnixMs::new(CREATED.get() + 1_000);
+    machine.step(resend(2), later);
+    machine.step(Event::Written(WriteOutcome::Stored), later);
+    let failed = DeliveryOutcome::Failed(DeliveryReason::Unavailable);
+    let effects = machine.step(Event::PushEnded { device_id: device(1), outcome: failed }, later);
+    assert_eq!(ended_as(&effects), None);
+    assert_eq!(machine.transaction().state, State::Pending);
+}
+
+#[test]
+fn a_resend_that_was_promised_before_shows_the_view_and_pushes_nothing() {
+    for (outcome, told) in
+        [(WriteOutcome::SeenBefore, None), (WriteOutcome::Mismatch, Some(ErrorCode::IdempotencyMismatch))]
+    {
+        let mut machine = relayed_machine(1);
+        let later = UnixMs::new(CREATED.get() + 1_000);
+        machine.step(resend(2), later);
+        let effects = machine.step(Event::Written(outcome), later);
+        assert_eq!(refusal(&effects).map(|(code, _)| code), told);
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Push(_))));
+        assert_eq!(machine.transaction().resends.used, 0);
+    }
+}
+
 /// What a random run does next.
 #[derive(Clone, Debug)]
 enum Move {
     Answer(u8, bool),
+    AnswerByPin(u8, bool),
     TryWrong,
+    TryPin(u8, bool),
+    Resend(Option<u8>),
     Cancel,
     View,
     SeeOverdue,
@@ -515,7 +723,10 @@ enum Move {
 fn any_move() -> impl Strategy<Value = Move> {
     prop_oneof![
         (1..=2_u8, any::<bool>()).prop_map(|(number, accept)| Move::Answer(number, accept)),
+        (1..=2_u8, any::<bool>()).prop_map(|(number, wrong)| Move::AnswerByPin(number, wrong)),
         Just(Move::TryWrong),
+        (1..=2_u8, any::<bool>()).prop_map(|(number, exhausted)| Move::TryPin(number, exhausted)),
+        proptest::option::of(0..2_u8).prop_map(Move::Resend),
         Just(Move::Cancel),
         Just(Move::View),
         Just(Move::SeeOverdue),
@@ -543,6 +754,11 @@ struct World {
     finals_stored: Vec<State>,
     owed: u32,
     attempts_seen: u32,
+    resends_seen: u32,
+    /// Phones whose PIN was tried too often, as the storage knows them.
+    revoked: Vec<DeviceId>,
+    revoked_before_the_end: Vec<DeviceId>,
+    promise: Option<Fingerprint>,
 }
 
 fn calling() -> Transaction {
@@ -562,6 +778,10 @@ impl World {
             finals_stored: Vec::new(),
             owed: 0,
             attempts_seen: 0,
+            resends_seen: 0,
+            revoked: Vec::new(),
+            revoked_before_the_end: Vec::new(),
+            promise: None,
         };
         let caller = world.caller();
         world.step(Event::Started { caller });
@@ -591,6 +811,7 @@ impl World {
                 | Effect::End(_)
                 | Effect::Attempt { .. }
                 | Effect::Amend(_)
+                | Effect::Resend { .. }
                 | Effect::ReadBack => {
                     self.in_flight.push_back(effect.clone());
                     assert_eq!(self.in_flight.len(), 1, "one write at a time");
@@ -610,6 +831,10 @@ impl World {
         if let Some(stored) = &self.stored {
             assert!(stored.attempts.used >= self.attempts_seen, "a try was given back");
             self.attempts_seen = stored.attempts.used;
+            assert!(stored.resends.used >= self.resends_seen, "a resend was given back");
+            assert!(stored.resends.used <= stored.resends.max, "resent too often");
+            self.resends_seen = stored.resends.used;
+            assert_eq!(stored.expires_at, EXPIRES, "its life was changed");
         }
     }
 
@@ -645,10 +870,15 @@ impl World {
             Effect::End(record) | Effect::Attempt { tried: record, .. } => {
                 let Some(stored) = &self.stored else { return WriteOutcome::Absent };
                 let counter_moved = matches!(effect, Effect::Attempt { used_before, .. } if stored.attempts.used != *used_before);
+                let by_pin = record.answer.as_ref().filter(|answer| answer.key_use == KeyUse::Pin);
+                if by_pin.is_some_and(|answer| self.revoked.contains(&answer.device_id)) {
+                    return WriteOutcome::DeviceRevoked;
+                }
                 if stored.state.is_final() || counter_moved {
                     return WriteOutcome::Lost(Box::new(stored.clone()));
                 }
                 if record.state.is_final() {
+                    self.revoked_before_the_end.clone_from(&self.revoked);
                     self.finals_stored.push(record.state);
                 }
                 self.stored = Some(Transaction::clone(record));
@@ -660,6 +890,21 @@ impl World {
                     return WriteOutcome::Lost(Box::new(stored.clone()));
                 }
                 self.stored = Some(Transaction::clone(record));
+            }
+            Effect::Resend { resent, used_before, idempotency } => {
+                let Some(stored) = &self.stored else { return WriteOutcome::Absent };
+                match idempotency.as_ref().map(|promise| promise.fingerprint) {
+                    Some(fingerprint) if self.promise.is_some_and(|kept| kept == fingerprint) => {
+                        return WriteOutcome::SeenBefore;
+                    }
+                    Some(_) if self.promise.is_some() => return WriteOutcome::Mismatch,
+                    _ => {}
+                }
+                if stored.state.is_final() || stored.resends.used != *used_before {
+                    return WriteOutcome::Lost(Box::new(stored.clone()));
+                }
+                self.promise = idempotency.as_ref().map(|promise| promise.fingerprint).or(self.promise);
+                self.stored = Some(Transaction::clone(resent));
             }
             other => panic!("not a write: {other:?}"),
         }
@@ -689,11 +934,31 @@ impl World {
             Move::Answer(number, accept) => {
                 let decision = if accept { Decision::Accept } else { Decision::Decline };
                 let caller = self.caller();
-                self.step(Event::Answered { caller, answer: answer(number, decision) });
+                self.step(Event::Answered { caller, answer: answer(number, decision), wrong_number: false });
             }
             Move::TryWrong => {
                 let caller = self.caller();
                 self.step(Event::TriedWrong { caller });
+            }
+            Move::AnswerByPin(number, wrong_number) => {
+                let caller = self.caller();
+                let answer = Box::new(Answer { key_use: KeyUse::Pin, ..*answer(number, Decision::Accept) });
+                self.step(Event::Answered { caller, answer, wrong_number });
+            }
+            Move::TryPin(number, exhausted) => {
+                if exhausted {
+                    self.revoked.push(device(number));
+                }
+                let caller = self.caller();
+                self.step(Event::PinTried { caller, device_id: device(number), exhausted });
+            }
+            Move::Resend(promised) => {
+                let caller = self.caller();
+                let idempotency = promised.map(|number| {
+                    let key = IdempotencyKey::new("key").expect("valid");
+                    Box::new(Idempotency { key, fingerprint: Fingerprint::from_bytes([number; 32]) })
+                });
+                self.step(Event::Resent { caller, gap: GAP, idempotency });
             }
             Move::Cancel => {
                 let caller = self.caller();
@@ -771,6 +1036,10 @@ proptest! {
         if let Some(stored) = accepted {
             let by_answer = stored.answer.as_ref().is_some_and(|answer| answer.decision == Decision::Accept);
             prop_assert!(by_answer, "accepted without an accepting answer");
+            let by_lost_pin = stored.answer.as_ref().is_some_and(|answer| {
+                answer.key_use == KeyUse::Pin && world.revoked_before_the_end.contains(&answer.device_id)
+            });
+            prop_assert!(!by_lost_pin, "accepted by the PIN of a phone that was removed before");
             prop_assert!(stored.ended_at.is_some_and(|ended_at| ended_at < stored.expires_at), "accepted too late");
         }
     }

@@ -268,6 +268,7 @@ pub fn request(user_id: &str, type_name: &str) -> StartRequest {
         callback_url: None,
         call_context: None,
         is_held: false,
+        number_match: None,
         idempotency: None,
     }
 }

@@ -18,6 +18,8 @@ pub struct Expectation<'a> {
     pub device_id: &'a str,
     /// The transaction, when it was asked for by id.
     pub transaction_id: Option<&'a str>,
+    /// What the phone's keys are for.
+    pub uses: &'a [&'a str],
     /// The phone's clock with its offset, in seconds since 1970.
     pub now_s: f64,
 }
@@ -31,6 +33,21 @@ pub struct Challenge {
     pub nonce: String,
     /// What its user sees.
     pub screen: Screen,
+    /// The keys that may approve.
+    pub methods: Vec<String>,
+    /// How an approval is matched with the portal's screen.
+    pub matching: Matching,
+}
+
+/// How an approval is matched with the portal's screen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Matching {
+    /// Not at all.
+    Off,
+    /// The user chooses one of these.
+    Choose(Vec<String>),
+    /// The user types two digits.
+    Type,
 }
 
 /// What stands on the screen, and the hidden details. The digest is taken of this and of nothing else.
@@ -109,8 +126,8 @@ impl Challenge {
         if claims.seconds("exp")? <= expected.now_s {
             return Err(Refusal::Expired);
         }
-        claims.check_methods()?;
-        Ok(Self { transaction_id, nonce: claims.nonce()?, screen: claims.screen()? })
+        let (methods, matching) = (claims.methods(expected.uses)?, claims.matching()?);
+        Ok(Self { transaction_id, nonce: claims.nonce()?, screen: claims.screen()?, methods, matching })
     }
 }
 
@@ -131,11 +148,39 @@ impl Claims {
         if sixteen_bytes { Ok(nonce) } else { Err(Refusal::BadClaim("nonce")) }
     }
 
-    /// This phone has the `device` key only and offers no number matching.
-    fn check_methods(&self) -> Result<(), Refusal> {
+    /// One of them must be a key that this phone has.
+    fn methods(&self, uses: &[&str]) -> Result<Vec<String>, Refusal> {
         let methods = self.0.get("methods").and_then(Value::as_array).ok_or(Refusal::BadClaim("methods"))?;
-        let has_ours = methods.iter().any(|method| method == "device");
-        if has_ours && self.text("number_match")? == "off" { Ok(()) } else { Err(Refusal::UnknownMethod) }
+        let words: Option<Vec<String>> =
+            methods.iter().map(|word| word.as_str().map(str::to_owned)).collect();
+        let words = words.ok_or(Refusal::BadClaim("methods"))?;
+        if words.iter().any(|word| uses.contains(&word.as_str())) {
+            Ok(words)
+        } else {
+            Err(Refusal::UnknownMethod)
+        }
+    }
+
+    fn matching(&self) -> Result<Matching, Refusal> {
+        match self.text("number_match")?.as_str() {
+            "off" => Ok(Matching::Off),
+            "type" => Ok(Matching::Type),
+            "choose" => self.numbers().map(Matching::Choose),
+            _ => Err(Refusal::UnknownMethod),
+        }
+    }
+
+    /// Three different numbers of two digits.
+    fn numbers(&self) -> Result<Vec<String>, Refusal> {
+        let numbers = self.0.get("numbers").and_then(Value::as_array).ok_or(Refusal::BadClaim("numbers"))?;
+        let mut read: Vec<String> = Vec::new();
+        for number in numbers {
+            let number = number.as_str().filter(|text| text.len() == 2);
+            let number = number.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let number = number.filter(|text| !read.iter().any(|known| known == text));
+            read.push(number.ok_or(Refusal::BadClaim("numbers"))?.to_owned());
+        }
+        if read.len() == 3 { Ok(read) } else { Err(Refusal::BadClaim("numbers")) }
     }
 
     fn shown(&self, name: &'static str) -> Result<String, Refusal> {

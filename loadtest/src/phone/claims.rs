@@ -40,4 +40,7 @@ pub struct AnswerClaims {
     pub dh: String,
     /// `accept`, `decline` or `report`.
     pub decision: String,
+    /// What the portal shows, where it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
 }

@@ -77,6 +77,18 @@ impl PhoneKey {
         Some(shared.to_affine().x().into())
     }
 
+    /// The RFC 7638 thumbprint in base64url.
+    pub fn thumbprint(&self) -> String {
+        base64url(&self.thumbprint_bytes())
+    }
+
+    /// The RFC 7638 thumbprint.
+    pub(super) fn thumbprint_bytes(&self) -> Vec<u8> {
+        let jwk = self.jwk();
+        let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":{},"y":{}}}"#, jwk["x"], jwk["y"]);
+        digest(&SHA256, canonical.as_bytes()).as_ref().to_vec()
+    }
+
     /// The signature over `message`, `r ‖ s`.
     pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
         let signature: Signature = self.0.sign(message);

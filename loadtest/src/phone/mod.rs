@@ -14,7 +14,9 @@ mod jose;
 mod json;
 mod key;
 mod key_set;
+mod keys;
 mod network;
+mod pin;
 mod seal;
 mod session;
 
@@ -23,10 +25,12 @@ mod session_tests;
 #[cfg(test)]
 mod tests;
 
-pub use challenge::{Challenge, Expectation, Screen};
+pub use challenge::{Challenge, Expectation, Matching, Screen};
 pub use claims::{AnswerClaims, ProofClaims};
 pub use error::{PhoneError, Refusal};
 pub use key::{PhoneKey, ServerKeySet};
+pub use keys::{Approval, Entitlement};
 pub use network::{PhoneNetwork, PhoneReply, PhoneRequest};
+pub use pin::PinKeystore;
 pub use seal::{Message, Sealed};
 pub use session::{Phone, PhoneProfile};

@@ -11,7 +11,9 @@ use super::error::{PhoneError, Refusal};
 use super::jose;
 use super::key::{PhoneKey, ServerKeySet, hash, random_text};
 use super::key_set;
+use super::keys::FurtherKey;
 use super::network::{PhoneNetwork, PhoneReply, PhoneRequest};
+use super::pin::PinKeystore;
 use super::seal::{Message, Sealed, parse_request_message};
 
 const TRANSACTIONS: &str = "/device/v1/transactions";
@@ -36,10 +38,12 @@ pub struct PhoneProfile {
 pub struct Phone {
     network: PhoneNetwork,
     profile: PhoneProfile,
-    issuer: String,
-    key: PhoneKey,
     /// Its challenges come sealed to this key.
     encryption_key: Option<PhoneKey>,
+    pub(super) issuer: String,
+    pub(super) key: PhoneKey,
+    pub(super) further: Vec<FurtherKey>,
+    pub(super) keystore: PinKeystore,
     enrolled: Option<Enrolled>,
     /// Server's clock minus this machine's, in seconds.
     clock_offset_s: f64,
@@ -58,7 +62,17 @@ impl Phone {
     /// A phone with a fresh key for the server whose issuer is `issuer`.
     pub fn new(network: PhoneNetwork, issuer: &str, profile: PhoneProfile) -> Self {
         let (issuer, key) = (issuer.to_owned(), PhoneKey::generate());
-        Self { network, profile, issuer, key, encryption_key: None, enrolled: None, clock_offset_s: 0.0 }
+        Self {
+            network,
+            profile,
+            issuer,
+            key,
+            encryption_key: None,
+            further: Vec::new(),
+            keystore: PinKeystore::generate(),
+            enrolled: None,
+            clock_offset_s: 0.0,
+        }
     }
 
     /// The same phone with a fresh key that its challenges are to be sealed to.
@@ -91,6 +105,7 @@ impl Phone {
         }
         let kid = reply.get("kids").and_then(|kids| kids.get("device")).and_then(Value::as_str);
         let kid = kid.ok_or(PhoneError::BadReply("the reply has no kid for the device key"))?.to_owned();
+        self.learn_kids(reply.get("kids").unwrap_or(&Value::Null));
         let server_keys = reply.get("server_keys").and_then(ServerKeySet::parse);
         let server_keys = server_keys.ok_or(PhoneError::BadReply("the reply has no usable server_keys"))?;
         let device_id = take_text(&mut reply, "device_id")?;
@@ -103,7 +118,7 @@ impl Phone {
         let PhoneProfile { name, platform, app, push } = &self.profile;
         let mut body = json!({"activation_code": activation_code, "name": name, "platform": platform, "app": app,
             "app_version": "1.0", "os_version": "1", "model": "simulated", "locale": "en", "capabilities": [],
-            "push": push, "keys": [{"use": "device", "jwk": self.key.jwk()}]});
+            "push": push, "keys": self.enrolment_keys(activation_code)});
         if let Some(key) = &self.encryption_key {
             body["encryption_jwk"] = key.jwk();
         }
@@ -165,7 +180,9 @@ impl Phone {
         transaction_id: Option<&str>,
     ) -> Result<Challenge, PhoneError> {
         let Enrolled { device_id, server_keys, .. } = self.enrolled()?;
-        let expected = Expectation { issuer: &self.issuer, device_id, transaction_id, now_s: self.now_s() };
+        let uses = self.uses();
+        let expected =
+            Expectation { issuer: &self.issuer, device_id, transaction_id, uses: &uses, now_s: self.now_s() };
         Ok(Challenge::verify(compact, server_keys, expected)?)
     }
 
@@ -212,6 +229,7 @@ impl Phone {
             nonce: challenge.nonce.clone(),
             dh: challenge.screen.digest(),
             decision: decision.as_str().to_owned(),
+            number: None,
         })
     }
 
@@ -266,7 +284,7 @@ impl Phone {
         self.enrolled.as_ref().ok_or(PhoneError::NotEnrolled)
     }
 
-    fn now_s(&self) -> f64 {
+    pub(super) fn now_s(&self) -> f64 {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         since_1970.as_secs_f64() + self.clock_offset_s
     }

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 use tocsin_model::Decision;
 
-use super::challenge::{Challenge, Expectation};
+use super::challenge::{Challenge, Expectation, Matching};
 use super::error::Refusal;
 use super::jose;
 use super::key::{PhoneKey, ServerKeySet, base64url, from_base64url, hash};
+use super::pin::PinKeystore;
 use super::seal::{Message, Sealed, parse_request_message};
 
 const ISSUER: &str = "http://127.0.0.1:8441";
@@ -48,8 +49,13 @@ fn claims() -> Value {
 }
 
 fn verify(compact: &str, keys: &ServerKeySet) -> Result<Challenge, Refusal> {
-    let expected =
-        Expectation { issuer: ISSUER, device_id: DEVICE, transaction_id: Some(TRANSACTION), now_s: NOW_S };
+    let expected = Expectation {
+        issuer: ISSUER,
+        device_id: DEVICE,
+        transaction_id: Some(TRANSACTION),
+        uses: &["device"],
+        now_s: NOW_S,
+    };
     Challenge::verify(compact, keys, expected)
 }
 
@@ -158,7 +164,8 @@ fn claims_that_the_phone_must_not_follow_are_refused() {
         ("hidden_details", json!({"a": 1}), Refusal::BadClaim("hidden_details")),
         ("methods", json!(["pin"]), Refusal::UnknownMethod),
         ("methods", json!("device"), Refusal::BadClaim("methods")),
-        ("number_match", json!("choose"), Refusal::UnknownMethod),
+        ("number_match", json!("always"), Refusal::UnknownMethod),
+        ("number_match", json!("choose"), Refusal::BadClaim("numbers")),
     ] {
         let mut claims = claims();
         claims[name] = value.clone();
@@ -216,6 +223,7 @@ fn the_vectors_are_read_as_told() {
         issuer: text(&vectors, "issuer"),
         device_id: text(&vectors, "device_id"),
         transaction_id: Some(text(&vectors, "transaction_id")),
+        uses: &["device"],
         now_s: vectors["now"].as_f64().expect("a number"),
     };
     let good = &vectors["challenge"];
@@ -251,4 +259,37 @@ fn a_key_is_never_printed_and_each_is_another() {
     let (one, other) = (PhoneKey::generate(), PhoneKey::generate());
     assert_ne!(one.jwk(), other.jwk());
     assert_eq!(format!("{one:?}"), "PhoneKey([redacted])");
+}
+
+#[test]
+fn numbers_to_choose_from_are_three_different_ones_of_two_digits() {
+    let (server, keys) = Server::new();
+    let verify_with = |numbers: Value| {
+        let mut claims = claims();
+        (claims["number_match"], claims["numbers"]) = (json!("choose"), numbers);
+        verify(&server.sign(&claims), &keys)
+    };
+    let shown = verify_with(json!(["07", "42", "99"])).expect("shown");
+    assert_eq!(shown.matching, Matching::Choose(["07", "42", "99"].map(str::to_owned).to_vec()));
+    for bad in [
+        json!(null),
+        json!(["07", "42"]),
+        json!(["07", "07", "42"]),
+        json!(["7", "42", "99"]),
+        json!([7, 42, 99]),
+    ] {
+        assert_eq!(verify_with(bad.clone()), Err(Refusal::BadClaim("numbers")), "{bad}");
+    }
+}
+
+#[test]
+fn pin_keys_are_those_of_the_vectors() {
+    let vectors = vectors();
+    for pin_key in vectors["pin_keys"].as_array().expect("an array") {
+        let bytes = |name: &str| from_base64url(text(pin_key, name)).expect("base64url");
+        let keystore = <[u8; 32]>::try_from(bytes("keystore_key")).expect("32 bytes");
+        let derived =
+            PinKeystore::from_bytes(keystore).pin_key(text(pin_key, "pin"), &bytes("device_key_thumbprint"));
+        assert_eq!(derived.jwk(), pin_key["jwk"]);
+    }
 }

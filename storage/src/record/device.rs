@@ -3,8 +3,8 @@
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use tocsin_model::{
-    AppVersion, Device, DeviceId, DeviceKey, DeviceProfile, EnrollmentId, KeyId, PublicKey, PushTarget,
-    PushToken, Thumbprint, UnixMs, User, UserId,
+    AppVersion, Device, DeviceGuards, DeviceId, DeviceKey, DeviceProfile, EnrollmentId, KeyId, KeyUse,
+    PublicKey, PushTarget, PushToken, Thumbprint, UnixMs, User, UserId,
 };
 
 use super::{Malformed, ServerKeyRecord, code, is_unset, key_use, name};
@@ -48,6 +48,11 @@ pub(crate) struct DeviceRecord<'a> {
     unconfirmed_until_ms: Option<u64>,
     #[n(24)]
     server_key: Option<ServerKeyRecord>,
+    /// Written exactly for a phone that has a PIN: where it is missing the row must be unreadable, not give tries back.
+    #[n(12)]
+    pin_tries_used: Option<u32>,
+    #[n(14)]
+    last_authorization_ms: Option<u64>,
 }
 
 #[derive(Encode, Decode)]
@@ -119,10 +124,18 @@ impl<'a> DeviceRecord<'a> {
             last_signed_at_ms: device.last_signed_at.map(UnixMs::get),
             unconfirmed_until_ms: device.unconfirmed_until.map(UnixMs::get),
             server_key: device.server_key.as_deref().map(ServerKeyRecord::new),
+            pin_tries_used: device.key(&KeyUse::Pin).map(|_| device.guards.pin_tries_used),
+            last_authorization_ms: unless_zero(device.guards.last_authorization),
         }
     }
 
     pub(crate) fn into_model(self, id: DeviceId) -> Result<Device, Malformed> {
+        let keys: Vec<DeviceKey> =
+            self.keys.into_iter().map(KeyRecord::into_model).collect::<Result<_, _>>()?;
+        let has_pin = keys.iter().any(|key| key.key_use == KeyUse::Pin);
+        if has_pin != self.pin_tries_used.is_some() {
+            return Err(Malformed("its count of PIN tries does not fit its keys"));
+        }
         Ok(Device {
             id,
             revision: self.revision,
@@ -136,8 +149,12 @@ impl<'a> DeviceRecord<'a> {
             push_is_dead: self.push_is_dead,
             last_signed_at: self.last_signed_at_ms.map(UnixMs::new),
             unconfirmed_until: self.unconfirmed_until_ms.map(UnixMs::new),
-            keys: self.keys.into_iter().map(KeyRecord::into_model).collect::<Result<_, _>>()?,
+            keys,
             encryption_key: self.encryption_key.map(to_public_key),
+            guards: DeviceGuards {
+                pin_tries_used: self.pin_tries_used.unwrap_or(0),
+                last_authorization: UnixMs::new(self.last_authorization_ms.unwrap_or(0)),
+            },
             created_at: UnixMs::new(self.created_at_ms),
             last_used_at: UnixMs::new(self.last_used_at_ms),
             server_key: self.server_key.map(ServerKeyRecord::into_model),
@@ -157,6 +174,10 @@ fn to_public_key(bytes: ByteArray<64>) -> PublicKey {
     key.x.copy_from_slice(&bytes[..32]);
     key.y.copy_from_slice(&bytes[32..]);
     key
+}
+
+fn unless_zero(time: UnixMs) -> Option<u64> {
+    Some(time.get()).filter(|milliseconds| *milliseconds > 0)
 }
 
 impl<'a> ProfileRecord<'a> {

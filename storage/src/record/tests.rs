@@ -2,11 +2,11 @@
 
 use tocsin_model::{
     ActivationCodeHash, Answer, AppVersion, CallContext, Callback, CallbackFault, CallbackPhase, CallbackUrl,
-    Content, Counter, Decision, Delivery, DeliveryReason, DeliveryStatus, Detail, Device, DeviceId,
-    DeviceKey, DeviceProfile, DeviceStatus, Enrollment, EnrollmentId, EnrollmentState, FailureReason,
-    KeptChallenge, KeyId, KeyUse, Method, Nonce, Platform, PublicKey, PushEnvironment, PushKind, PushTarget,
-    PushToken, Recipient, RequestMessage, SealedChallenge, State, Thumbprint, Transaction, TransactionId,
-    UnixMs, User, UserId,
+    Content, Counter, Decision, Delivery, DeliveryReason, DeliveryStatus, Detail, Device, DeviceGuards,
+    DeviceId, DeviceKey, DeviceProfile, DeviceStatus, Enrollment, EnrollmentId, EnrollmentState,
+    FailureReason, KeptChallenge, KeyId, KeyUse, Method, Nonce, NumberMatch, Platform, PublicKey,
+    PushEnvironment, PushKind, PushTarget, PushToken, Recipient, RequestMessage, SealedChallenge, Seldom,
+    State, Thumbprint, Transaction, TransactionId, TwoDigits, UnixMs, User, UserId,
 };
 
 use super::*;
@@ -93,8 +93,8 @@ fn transaction() -> Transaction {
         keep_for_polling: true,
         request_message: RequestMessage::AskedFor,
         callback_url: None,
-        cancelled_by: Some("o".parse().expect("valid")),
         call_context: None,
+        seldom: Seldom { cancelled_by: Some("o".parse().expect("valid")), ..Seldom::default() }.kept(),
     }
 }
 
@@ -133,6 +133,7 @@ fn device() -> Device {
             registered_at: UnixMs::new(11),
         }],
         encryption_key: Some(PublicKey { x: [14; 32], y: [15; 32] }),
+        guards: DeviceGuards::default(),
         created_at: UnixMs::new(12),
         last_used_at: UnixMs::new(13),
         server_key: None,
@@ -171,6 +172,28 @@ fn a_transaction_has_these_bytes() {
 }
 
 #[test]
+fn what_is_rare_about_a_transaction_has_these_bytes() {
+    let two_digits = |number| TwoDigits::new(number).expect("below 100");
+    let choices = [two_digits(7), two_digits(42), two_digits(99)];
+    let common = Transaction { request_message: RequestMessage::NotAsked, seldom: None, ..transaction() };
+    let chosen = NumberMatch { right: two_digits(42), choices: Some(choices) };
+    let seldom = Seldom { number: Some(chosen), resent_at: Some(UnixMs::new(4)), ..Seldom::default() };
+    let rare = Transaction { seldom: seldom.kept(), ..common.clone() };
+    let written = payload(&TransactionRecord::new(&rare));
+    let plain = hex(&payload(&TransactionRecord::new(&common)));
+    assert_eq!(hex(&written), format!("b7{}14182a1543072a631604", &plain[2..]));
+    assert_eq!(transaction_of(&written), Ok(rare.clone()));
+    let typed = NumberMatch { right: two_digits(7), choices: None };
+    let typed = Transaction { seldom: Seldom { number: Some(typed), ..Seldom::default() }.kept(), ..rare };
+    assert_eq!(transaction_of(&payload(&TransactionRecord::new(&typed))), Ok(typed));
+    let mut spoiled = written;
+    let right = spoiled.len() - 8;
+    assert_eq!(spoiled[right - 2..=right], [0x14, 0x18, 42]);
+    spoiled[right] = 100;
+    assert!(transaction_of(&spoiled).is_err(), "no number of two digits");
+}
+
+#[test]
 fn a_bare_transaction_has_these_bytes() {
     let mut bare = transaction();
     bare.state = State::Pending;
@@ -181,7 +204,7 @@ fn a_bare_transaction_has_these_bytes() {
     bare.recipients.iter_mut().for_each(|recipient| recipient.delivery = None);
     bare.answer = None;
     bare.request_message = RequestMessage::NotAsked;
-    bare.cancelled_by = None;
+    bare.seldom = None;
     let written = payload(&TransactionRecord::new(&bare));
     assert_eq!(hex(&written), BARE_BYTES);
     assert_eq!(transaction_of(&written), Ok(bare));
@@ -197,7 +220,7 @@ fn typical() -> Transaction {
     login.created_at = UnixMs::new(1_800_000_000_000);
     login.expires_at = UnixMs::new(1_800_000_120_000);
     login.ended_at = None;
-    login.cancelled_by = None;
+    login.seldom = None;
     login.content = Content {
         title: "Please confirm".into(),
         message: "Open the app to approve or refuse.".into(),
@@ -239,6 +262,23 @@ fn a_device_has_these_bytes() {
     assert_eq!(hex(&written), DEVICE_BYTES);
     let read = from_payload::<DeviceRecord<'_>>(&written).expect("well-formed").into_model(device.id);
     assert_eq!(read, Ok(device));
+}
+
+#[test]
+fn what_guards_a_device_has_these_bytes_and_a_count_that_is_missing_makes_it_unreadable() {
+    let mut guarded = Device { encryption_key: None, ..device() };
+    let pin = DeviceKey { key_use: KeyUse::Pin, kid: KeyId::from_bytes([14; 16]), ..guarded.keys[0].clone() };
+    guarded.keys.push(pin);
+    let bare = payload(&DeviceRecord::new(&guarded));
+    assert_eq!(hex(&bare[bare.len() - 2..]), "0c00", "no try is written as none");
+    guarded.guards = DeviceGuards { pin_tries_used: 2, last_authorization: UnixMs::new(4) };
+    let written = payload(&DeviceRecord::new(&guarded));
+    assert_eq!(hex(&written[written.len() - 4..]), "0c020e04");
+    let read = |payload: &[u8]| from_payload::<DeviceRecord<'_>>(payload)?.into_model(guarded.id);
+    assert_eq!(read(&written), Ok(guarded.clone()));
+    let mut cut = bare[..bare.len() - 2].to_vec();
+    cut[0] -= 1;
+    assert_eq!(read(&cut), Err(Malformed("its count of PIN tries does not fit its keys")));
 }
 
 #[test]
@@ -396,10 +436,10 @@ fn the_head_is_what_the_record_says() {
     assert_eq!(head.expires_at(), UnixMs::new(4));
 }
 
-/// Appends a field with the number 23 to a map of fewer than 23.
+/// Appends a field with the number 200 to a map of fewer than 23.
 fn with_a_field_of_the_future(mut written: Vec<u8>) -> Vec<u8> {
     written[0] += 1;
-    written.extend_from_slice(&[23, 0x82, 0x01, 0x61, b'x']);
+    written.extend_from_slice(&[0x18, 200, 0x82, 0x01, 0x61, b'x']);
     written
 }
 
@@ -468,7 +508,7 @@ fn where_the_user_calls_from_is_one_more_field() {
         user_agent: Some("u".into()),
         session_id: Some("s".into()),
     };
-    let without = Transaction { cancelled_by: None, ..transaction() };
+    let without = Transaction { seldom: None, ..transaction() };
     let plain = payload(&TransactionRecord::new(&without));
     let with = Transaction { call_context: Some(Box::new(called_from)), ..without };
     let written = payload(&TransactionRecord::new(&with));
@@ -478,7 +518,7 @@ fn where_the_user_calls_from_is_one_more_field() {
 
 #[test]
 fn a_url_to_call_back_is_one_more_field() {
-    let uncalled = Transaction { cancelled_by: None, ..transaction() };
+    let uncalled = Transaction { seldom: None, ..transaction() };
     let plain = payload(&TransactionRecord::new(&uncalled));
     let url = CallbackUrl::parse("https://a").expect("valid");
     let calling = Transaction { callback_url: Some(url), ..uncalled };

@@ -3,7 +3,8 @@
 use minicbor::{Decode, Encode};
 use tocsin_model::{
     Answer, CallContext, CallbackUrl, Content, Counter, Delivery, Detail, DeviceId, KeyUse, Nonce,
-    OperatorName, Recipient, RequestMessage, State, Transaction, TransactionId, UnixMs, User, UserId,
+    NumberMatch, OperatorName, Recipient, RequestMessage, Seldom, State, Transaction, TransactionId,
+    TwoDigits, UnixMs, User, UserId,
 };
 
 use super::callback::callback_url;
@@ -69,6 +70,12 @@ pub(crate) struct TransactionRecord<'a> {
     call_context: Option<CallContextRecord<'a>>,
     #[b(37)]
     cancelled_by: Option<&'a str>,
+    #[n(20)]
+    number: Option<u8>,
+    #[cbor(n(21), with = "minicbor::bytes")]
+    number_choices: Option<[u8; 3]>,
+    #[n(22)]
+    resent_at_ms: Option<u64>,
 }
 
 /// The fields that a compare-and-set compares, read without the texts.
@@ -197,8 +204,14 @@ impl<'a> TransactionRecord<'a> {
             keep_for_polling: transaction.keep_for_polling,
             request_message_asked: transaction.request_message.is_asked_for(),
             callback_url: transaction.callback_url.as_ref().map(CallbackUrl::as_str),
-            cancelled_by: transaction.cancelled_by.as_ref().map(OperatorName::as_str),
+            cancelled_by: transaction.cancelled_by().map(OperatorName::as_str),
             call_context: transaction.call_context.as_deref().map(CallContextRecord::new),
+            number: transaction.number().map(|number| number.right.get()),
+            number_choices: transaction
+                .number()
+                .and_then(|number| number.choices)
+                .map(|choices| choices.map(TwoDigits::get)),
+            resent_at_ms: transaction.seldom.as_ref().and_then(|seldom| seldom.resent_at).map(UnixMs::get),
         }
     }
 
@@ -230,8 +243,13 @@ impl<'a> TransactionRecord<'a> {
                 false => RequestMessage::NotAsked,
             },
             callback_url: self.callback_url.map(callback_url).transpose()?,
-            cancelled_by: self.cancelled_by.map(name).transpose()?,
             call_context: self.call_context.map(|context| Box::new(context.into_model())),
+            seldom: Seldom {
+                number: number(self.number, self.number_choices)?,
+                resent_at: self.resent_at_ms.map(UnixMs::new),
+                cancelled_by: self.cancelled_by.map(name).transpose()?,
+            }
+            .kept(),
         })
     }
 }
@@ -247,6 +265,17 @@ impl TransactionHead {
     pub(crate) const fn expires_at(&self) -> UnixMs {
         UnixMs::new(self.expires_at_ms)
     }
+}
+
+fn number(right: Option<u8>, choices: Option<[u8; 3]>) -> Result<Option<NumberMatch>, Malformed> {
+    let two_digits =
+        |number| TwoDigits::new(number).ok_or(Malformed("it holds a number of more than two digits"));
+    let Some(right) = right else { return Ok(None) };
+    let choices = match choices {
+        Some([first, second, third]) => Some([two_digits(first)?, two_digits(second)?, two_digits(third)?]),
+        None => None,
+    };
+    Ok(Some(NumberMatch { right: two_digits(right)?, choices }))
 }
 
 pub(super) const fn from_state(state: State) -> (u8, Option<u8>) {

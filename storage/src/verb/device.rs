@@ -4,7 +4,9 @@
 //! registered for ever; only the address that a device holds now leads to it; a change that a phone signed is
 //! above the last one.
 
-use tocsin_model::{AuditActor, AuditEvent, AuditKind, Device, DeviceId, DeviceStatus, PushTarget, UnixMs};
+use tocsin_model::{
+    AuditActor, AuditEvent, AuditKind, Device, DeviceId, DeviceStatus, KeyId, PushTarget, UnixMs,
+};
 
 use super::batch::Batch;
 use super::rows::RowResult;
@@ -37,6 +39,16 @@ pub(crate) fn put(batch: &mut Batch, device: &Device) {
     batch.put(Key::device(&device.id), expiry(device), &DeviceRecord::new(device));
 }
 
+/// Lets a new key lead to its device.
+pub(super) fn put_kid(batch: &mut Batch, device: &Device, kid: &KeyId) {
+    batch.put(Key::device_by_kid(kid), expiry(device), &LinkRecord { id: *device.id.as_bytes() });
+}
+
+/// A key that was removed leads nowhere.
+pub(super) fn forget_kid(batch: &mut Batch, kid: &KeyId) {
+    batch.delete(Key::device_by_kid(kid));
+}
+
 /// A device that waits for its confirmation goes by itself; every other one stays.
 pub(crate) fn expiry(device: &Device) -> Expiry {
     device.unconfirmed_until.map_or(Expiry::Never, Expiry::At)
@@ -67,6 +79,17 @@ pub(crate) fn revoke_found(
 ) -> RowResult<()> {
     let revoked = AuditEvent::new(AuditKind::DeviceRevoked, by.clone());
     batch.audit(revoked.user(&device.user).device(device.id));
+    put_revoked(table, device, by, now, batch)
+}
+
+/// Stores a device as `revoked`, whatever else was changed of it; that it was is the caller's to note in the trail.
+pub(super) fn put_revoked(
+    table: &Table<'_>,
+    device: &Device,
+    by: AuditActor,
+    now: UnixMs,
+    batch: &mut Batch,
+) -> RowResult<()> {
     if device.status == DeviceStatus::Unconfirmed
         && let Some(waiting) = table.enrollment(&device.enrollment_id)?
     {

@@ -10,6 +10,7 @@ pub(crate) mod authorization;
 pub(crate) mod batch;
 pub(crate) mod callback;
 pub(crate) mod device;
+mod device_key;
 pub(crate) mod enrol;
 pub(crate) mod enrollment;
 pub(crate) mod group;

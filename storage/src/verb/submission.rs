@@ -2,19 +2,20 @@
 
 use tocsin_model::{
     ActivationCodeHash, AuditActor, AuditEvent, Device, DeviceId, EnrollmentId, EnrolmentRules,
-    KeptChallenge, PushKind, PushToken, Transaction, TransactionId, UnixMs,
+    KeptChallenge, KeyUse, PushKind, PushToken, Transaction, TransactionId, UnixMs,
 };
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
 use super::rows::RowResult;
 use super::table::Table;
-use super::{audit, callback, device, enrol, enrollment, meta, push_target, transaction};
+use super::{audit, callback, device, device_key, enrol, enrollment, meta, push_target, transaction};
 use crate::StoreError;
 use crate::store::{
-    Amended, Attempted, AuditCut, CallbackSettled, CallbackVerdict, Created, DeviceChange, DeviceChanged,
-    Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, MetaKey, NewEnrollment,
-    NewTransaction, PushTargetVerdict, Redelivered, Revoked,
+    Amended, Attempted, AuditCut, CallbackSettled, CallbackVerdict, ChangeNoted, Created, DeviceChange,
+    DeviceChanged, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, KeyChange,
+    KeyDeleted, KeyPut, MetaKey, NewEnrollment, NewTransaction, PinTried, PushTargetVerdict, Redelivered,
+    Resend, Resent, Revoked,
 };
 
 /// The way to the one who waits.
@@ -52,6 +53,16 @@ pub(crate) enum Verb {
     ChangeDevice(Box<(DeviceId, DeviceChange, AuditActor)>, UnixMs, Answer<DeviceChanged>),
     CancelEnrollment(EnrollmentId, Answer<EnrollmentCancelled>),
     RevokeDevice(DeviceId, AuditActor, UnixMs, Answer<Revoked>),
+    CountPinTry {
+        id: DeviceId,
+        tries_max: u32,
+        now: UnixMs,
+        answer: Answer<PinTried>,
+    },
+    NoteChange(DeviceId, UnixMs, Answer<ChangeNoted>),
+    PutKey(Box<KeyChange>, Answer<KeyPut>),
+    DeleteKey(DeviceId, KeyUse, Answer<KeyDeleted>),
+    Resend(Box<Resend>, Answer<Resent>),
     JudgePushTarget(Box<(PushKind, PushToken, PushTargetVerdict)>, Answer<Vec<DeviceId>>),
     KeepMeta(MetaKey, Vec<u8>, Answer<Vec<u8>>),
     Note(Box<AuditEvent>, Answer<()>),
@@ -88,6 +99,11 @@ impl Verb {
             | Self::ChangeDevice(..)
             | Self::CancelEnrollment(..)
             | Self::RevokeDevice(..)
+            | Self::CountPinTry { .. }
+            | Self::NoteChange(..)
+            | Self::PutKey(..)
+            | Self::DeleteKey(..)
+            | Self::Resend(..)
             | Self::JudgePushTarget(..)
             | Self::KeepMeta(..)
             | Self::Note(..)
@@ -109,6 +125,11 @@ impl Verb {
             | Self::Enrol { .. }
             | Self::CancelEnrollment(..)
             | Self::RevokeDevice(..)
+            | Self::CountPinTry { .. }
+            | Self::NoteChange(..)
+            | Self::PutKey(..)
+            | Self::DeleteKey(..)
+            | Self::Resend(..)
             | Self::JudgePushTarget(..)
             | Self::KeepMeta(..)
             | Self::Note(..)
@@ -136,6 +157,11 @@ impl Verb {
             Self::ChangeDevice(_, _, answer) => drop(answer.send(Err(error))),
             Self::CancelEnrollment(_, answer) => drop(answer.send(Err(error))),
             Self::RevokeDevice(_, _, _, answer) => drop(answer.send(Err(error))),
+            Self::CountPinTry { answer, .. } => drop(answer.send(Err(error))),
+            Self::NoteChange(_, _, answer) => drop(answer.send(Err(error))),
+            Self::PutKey(_, answer) => drop(answer.send(Err(error))),
+            Self::DeleteKey(_, _, answer) => drop(answer.send(Err(error))),
+            Self::Resend(_, answer) => drop(answer.send(Err(error))),
             Self::JudgePushTarget(_, answer) => drop(answer.send(Err(error))),
             Self::KeepMeta(_, _, answer) => drop(answer.send(Err(error))),
             Self::Note(_, answer) => drop(answer.send(Err(error))),
@@ -182,6 +208,17 @@ impl Verb {
             Self::RevokeDevice(id, by, now, answer) => {
                 settle(device::revoke(table, &id, by, now, batch), batch, answer)
             }
+            Self::CountPinTry { id, tries_max, now, answer } => {
+                settle(device_key::count_pin_try(table, &id, tries_max, now, batch), batch, answer)
+            }
+            Self::NoteChange(id, issued_at, answer) => {
+                settle(device_key::note_change(table, &id, issued_at, batch), batch, answer)
+            }
+            Self::PutKey(change, answer) => settle(device_key::put(table, &change, batch), batch, answer),
+            Self::DeleteKey(id, key_use, answer) => {
+                settle(device_key::delete(table, &id, &key_use, batch), batch, answer)
+            }
+            Self::Resend(resend, answer) => settle(transaction::resend(table, &resend, batch), batch, answer),
             Self::JudgePushTarget(judged, answer) => {
                 let (kind, token, verdict) = &*judged;
                 settle(push_target::judge_push_target(table, *kind, token, verdict, batch), batch, answer)

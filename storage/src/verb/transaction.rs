@@ -1,20 +1,20 @@
 //! Verbs of transactions. The first final state that is stored stands; counters never fall.
 
 use tocsin_model::{
-    AuditActor, AuditEvent, AuditKind, DeviceId, KeptChallenge, Transaction, TransactionId, UnixMs,
+    AuditActor, AuditEvent, AuditKind, DeviceId, KeptChallenge, KeyUse, Transaction, TransactionId, UnixMs,
 };
 
 use super::batch::Batch;
-use super::callback;
 use super::idempotency::{self, Seen};
 use super::rows::RowResult;
 use super::table::{Retention, Table};
+use super::{callback, device_key};
 use crate::envelope::Expiry;
 use crate::key::{IdempotencySpace, Key};
 use crate::record::{
     EmptyRecord, KeptChallengeRecord, MarksRecord, TransactionHead, TransactionRecord, UsedRecord, owed_by,
 };
-use crate::store::{Amended, Attempted, Created, Ended, NewTransaction};
+use crate::store::{Amended, Attempted, Created, Ended, NewTransaction, Resend, Resent};
 
 /// Stores a new transaction. An id that is taken is never overwritten: it counts as the same call again.
 pub(crate) fn create(table: &Table<'_>, new: &NewTransaction, batch: &mut Batch) -> RowResult<Created> {
@@ -50,8 +50,45 @@ pub(crate) fn end(table: &Table<'_>, ended: &Transaction, batch: &mut Batch) -> 
             None => Ended::Absent,
         });
     }
+    if let Some(device_id) = approved_by_pin(ended)
+        && !device_key::forget_pin_tries(table, device_id, batch)?
+    {
+        return Ok(Ended::DeviceRevoked);
+    }
     put_final(batch, &stored, ended, table);
     Ok(Ended::Stored)
+}
+
+/// The device whose PIN was right.
+fn approved_by_pin(ended: &Transaction) -> Option<&DeviceId> {
+    ended.answer.as_ref().filter(|answer| answer.key_use == KeyUse::Pin).map(|answer| &answer.device_id)
+}
+
+/// Counts a repeated push, if the counter still stands where the caller saw it, and keeps its promise.
+pub(crate) fn resend(table: &Table<'_>, resend: &Resend, batch: &mut Batch) -> RowResult<Resent> {
+    let Resend { resent, used_before, idempotency } = resend;
+    let space = IdempotencySpace::Transaction;
+    match idempotency::look(table, space, &resent.client, idempotency.as_ref())? {
+        Seen::Before(_) => return Ok(Resent::Existing),
+        Seen::Other => return Ok(Resent::Mismatch),
+        Seen::Never => {}
+    }
+    let Some(stored) = table.transaction_head(&resent.id)? else { return Ok(Resent::Absent) };
+    let rises = stored.resends_used == *used_before && resent.resends.used > *used_before;
+    let fits = rises && !stored.is_final() && !resent.state.is_final();
+    if !fits || resent.attempts.used < stored.attempts_used {
+        return Ok(match table.transaction(&resent.id)? {
+            Some(standing) => Resent::Lost(Box::new(standing)),
+            None => Resent::Absent,
+        });
+    }
+    let by = AuditActor::Client(resent.client.clone());
+    let event = AuditEvent::new(AuditKind::PushResent, by).transaction(resent);
+    batch.audit(event.detail(&resent.resends.used.to_string()));
+    put(batch, resent, table.retention);
+    let (id, deadline) = (*resent.id.as_bytes(), resent.expires_at);
+    idempotency::keep(batch, space, &resent.client, idempotency.as_ref(), id, deadline);
+    Ok(Resent::Stored)
 }
 
 /// Stores how far the pushes came, if the record is still pending and all that is stored is older. The marks are

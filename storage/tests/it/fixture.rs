@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin_model::{
     ActivationCodeHash, Answer, AppVersion, CallbackUrl, Content, Counter, Decision, Delivery,
-    DeliveryStatus, Detail, Device, DeviceId, DeviceKey, DeviceProfile, DeviceStatus, DurationMs, Enrollment,
-    EnrollmentId, EnrollmentState, EnrolmentMode, EnrolmentRules, Fingerprint, Idempotency, IdempotencyKey,
-    KeyId, KeyUse, Method, Nonce, Partition, Platform, PublicKey, PushEnvironment, PushKind, PushTarget,
-    PushToken, Recipient, RequestMessage, State, Thumbprint, Transaction, TransactionId, UnixMs, User,
-    UserId, UserIdRule,
+    DeliveryStatus, Detail, Device, DeviceGuards, DeviceId, DeviceKey, DeviceProfile, DeviceStatus,
+    DurationMs, Enrollment, EnrollmentId, EnrollmentState, EnrolmentMode, EnrolmentRules, Fingerprint,
+    Idempotency, IdempotencyKey, KeyId, KeyUse, Method, Nonce, Partition, Platform, PublicKey,
+    PushEnvironment, PushKind, PushTarget, PushToken, Recipient, RequestMessage, State, Thumbprint,
+    Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
 };
 use tocsin_storage::{Clock, Enrolled, NewEnrollment, NewTransaction, Retention};
 
@@ -97,10 +97,10 @@ pub fn transaction(salt: u64) -> Transaction {
         resends: Counter::new(2),
         answer: None,
         keep_for_polling: true,
-        cancelled_by: None,
         request_message: RequestMessage::NotAsked,
         callback_url: None,
         call_context: None,
+        seldom: None,
     }
 }
 
@@ -282,6 +282,7 @@ pub fn device(salt: u64) -> Device {
         unconfirmed_until: None,
         keys: vec![key(KeyUse::Device, salt), key(KeyUse::Biometric, salt + 0x1000_0000)],
         encryption_key: None,
+        guards: DeviceGuards::default(),
         created_at: START,
         last_used_at: START,
         server_key: None,

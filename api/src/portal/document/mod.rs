@@ -14,8 +14,8 @@ use crate::openapi::{About, Operation, Schemas};
 pub(super) use devices::{change_device, list_devices, remove_device, remove_devices};
 pub(super) use enrollments::{cancel_enrollment, confirm_enrollment, open_enrollment, read_enrollment};
 pub(super) use transactions::{
-    cancel_transaction, list_methods, list_transactions, qr_picture, read_transaction, start_transaction,
-    transaction_events,
+    cancel_transaction, list_methods, list_transactions, qr_picture, read_transaction, resend_push,
+    start_transaction, transaction_events,
 };
 
 const BASIC: &str = "client_secret";

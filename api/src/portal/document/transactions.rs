@@ -1,7 +1,7 @@
 //! Calls about transactions.
 
 use serde_json::{Value, json};
-use tocsin_model::{ContentLimits, ErrorCode, StateWord};
+use tocsin_model::{ContentLimits, ErrorCode, NumberMatchRule, StateWord};
 
 use super::{call, in_pages, keyed, of_user, user, wait_s, with_credentials};
 use crate::openapi::{Operation, Schemas, fixed, id, one_line, text_lines};
@@ -123,6 +123,10 @@ fn start_form() -> Value {
                 "description": "When to reply: as soon as it is on disk, or after the first word of a provider.",
             },
             "wait_s": wait_s(),
+            "number_match": {
+                "enum": NumberMatchRule::ALL.map(NumberMatchRule::as_str),
+                "description": "A stricter matching than the type's; each word is stricter than the one before.",
+            },
         },
     })
 }
@@ -157,6 +161,17 @@ pub(in crate::portal) fn cancel_transaction(schemas: &mut Schemas) -> Operation 
     of_transaction("cancelTransaction", "Cancel a transaction")
         .replies(200, "The transaction, cancelled.", schemas.of::<TransactionView<'_>>())
         .refused_with(&[ErrorCode::TransactionFinal])
+}
+
+/// `POST /v1/transactions/{id}/resend`
+pub(in crate::portal) fn resend_push(schemas: &mut Schemas) -> Operation {
+    let nothing = json!({"type": "object", "additionalProperties": false, "properties": {}});
+    keyed(of_transaction("resendPush", "Push once more to the same phones"))
+        .telling("The challenge stays the same, and so does its end. The body may be left out.")
+        .optional_json(nothing.clone())
+        .form(with_credentials(nothing))
+        .replies(200, "The transaction.", schemas.of::<TransactionView<'_>>())
+        .refused_with(&[ErrorCode::ResendLimit, ErrorCode::TransactionFinal, ErrorCode::Draining])
 }
 
 /// `GET /v1/transactions/{id}/events`

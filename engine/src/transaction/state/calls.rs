@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use tocsin_model::{
-    Answer, DeliveryStatus, ErrorCode, FailureReason, OperatorName, Problem, State, Transaction, UnixMs,
+    Answer, DeliveryStatus, DeviceId, DeviceStatus, DurationMs, ErrorCode, FailureReason, Idempotency,
+    KeyUse, OperatorName, Problem, State, Transaction, UnixMs,
 };
 
-use super::{Cause, Machine, Phase, WAITING_MAX};
+use super::{Cause, Machine, Phase, WAITING_MAX, is_unfinished};
 use crate::transaction::{CallerId, Effect, Event, Reply};
 
 impl Machine {
@@ -24,8 +25,16 @@ impl Machine {
 
     pub(super) fn judge(&mut self, event: Event, now: UnixMs, effects: &mut Vec<Effect>) {
         match event {
-            Event::Answered { caller, answer } => self.judge_answer(caller, *answer, now, effects),
+            Event::Answered { caller, answer, wrong_number } => {
+                self.judge_answer(caller, *answer, wrong_number, now, effects);
+            }
             Event::TriedWrong { caller } => self.judge_wrong_try(caller, now, effects),
+            Event::PinTried { caller, device_id, exhausted } => {
+                self.judge_pin_try(caller, device_id, exhausted, now, effects);
+            }
+            Event::Resent { caller, gap, idempotency } => {
+                self.judge_resend(caller, gap, idempotency, now, effects);
+            }
             Event::Cancelled { caller, by } => self.judge_cancel(caller, by, now, effects),
             Event::SeenOverdue { caller } => self.judge_overdue(caller, now, effects),
             other => debug_assert!(false, "not a call: {other:?}"),
@@ -36,13 +45,13 @@ impl Machine {
         &mut self,
         caller: CallerId,
         answer: Answer,
+        wrong_number: bool,
         now: UnixMs,
         effects: &mut Vec<Effect>,
     ) {
         if self.is_open_at(now) && !self.may_answer(&answer.device_id) {
             // It was removed while its answer was on the way here.
-            let problem = Problem::new(ErrorCode::DeviceRevoked, "the device was removed; enrol it again");
-            return effects.push(Effect::Reply(caller, Reply::Refused(problem)));
+            return effects.push(Effect::Reply(caller, Reply::Refused(device_removed())));
         }
         if !self.is_open_at(now) {
             let repeated =
@@ -52,7 +61,8 @@ impl Machine {
             }
             return self.refuse_late(caller, now, effects);
         }
-        let outcome = answer.decision.outcome();
+        let outcome =
+            if wrong_number { State::Failed(FailureReason::WrongNumber) } else { answer.decision.outcome() };
         let ended = self.changed(now, |transaction| {
             if let Some(delivery) =
                 transaction.recipient_mut(&answer.device_id).and_then(|recipient| recipient.delivery.as_mut())
@@ -60,6 +70,8 @@ impl Machine {
                 delivery.status = DeliveryStatus::Fetched;
                 delivery.reason = None;
             }
+            // A right PIN is a try too; only a wrong one takes one away, and that is counted on the phone.
+            transaction.attempts.used += u32::from(answer.key_use == KeyUse::Pin);
             transaction.answer = Some(Box::new(answer));
             transaction.state = outcome;
         });
@@ -100,7 +112,86 @@ impl Machine {
             }
         });
         effects.push(Effect::Attempt { tried: Arc::clone(&tried), used_before });
-        self.phase = Phase::Counting { tried, caller };
+        self.phase = Phase::Counting { counted: tried, call: Box::new(Event::TriedWrong { caller }) };
+    }
+
+    /// Notes a wrong PIN on this transaction. A phone that was removed by it can answer no more.
+    fn judge_pin_try(
+        &mut self,
+        caller: CallerId,
+        device_id: DeviceId,
+        exhausted: bool,
+        now: UnixMs,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.is_open_at(now) {
+            return self.refuse_late(caller, now, effects);
+        }
+        let used_before = self.transaction.attempts.used;
+        let tried = self.changed(now, |transaction| {
+            transaction.attempts.used += 1;
+            if exhausted {
+                transaction.recipients.retain(|recipient| recipient.device_id != device_id);
+                if transaction.recipients.is_empty() {
+                    transaction.recipients.clone_from(&self.transaction.recipients);
+                    transaction.state = State::Failed(FailureReason::AttemptsExceeded);
+                }
+            }
+        });
+        effects.push(Effect::Attempt { tried: Arc::clone(&tried), used_before });
+        let call = Box::new(Event::PinTried { caller, device_id, exhausted });
+        self.phase = Phase::Counting { counted: tried, call };
+    }
+
+    /// Counts a repeated push; it leaves once that is stored.
+    fn judge_resend(
+        &mut self,
+        caller: CallerId,
+        gap: DurationMs,
+        idempotency: Option<Box<Idempotency>>,
+        now: UnixMs,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.is_open_at(now) {
+            return self.refuse_late(caller, now, effects);
+        }
+        if let Err(problem) = self.check_resend(gap, now) {
+            return effects.push(Effect::Reply(caller, Reply::Refused(problem)));
+        }
+        let used_before = self.transaction.resends.used;
+        let resent = self.changed(now, |transaction| {
+            transaction.resends.used += 1;
+            transaction.seldom_mut().resent_at = Some(now);
+            let deliveries = transaction.recipients.iter_mut().filter_map(|found| found.delivery.as_mut());
+            for delivery in deliveries.filter(|delivery| delivery.status == DeliveryStatus::Failed) {
+                delivery.status = DeliveryStatus::Queued;
+                delivery.reason = None;
+            }
+        });
+        let call = Box::new(Event::Resent { caller, gap, idempotency: idempotency.clone() });
+        effects.push(Effect::Resend { resent: Arc::clone(&resent), used_before, idempotency });
+        self.phase = Phase::Counting { counted: resent, call };
+    }
+
+    fn check_resend(&self, gap: DurationMs, now: UnixMs) -> Result<(), Problem> {
+        if self.transaction.recipients.iter().all(|recipient| recipient.delivery.is_none()) {
+            let detail = "nothing was sent for this transaction, so nothing can be sent again";
+            return Err(Problem::new(ErrorCode::InvalidField, detail).with_field("id"));
+        }
+        if self.transaction.resends.left() == 0 {
+            let detail = "the push was repeated as often as the type allows";
+            return Err(Problem::new(ErrorCode::ResendLimit, detail));
+        }
+        let wait = self.transaction.last_push_at().plus(gap).since(now);
+        if wait.get() > 0 {
+            let detail = "the last push left a moment ago";
+            return Err(Problem::new(ErrorCode::RateLimited, detail).with_retry_after(wait));
+        }
+        if self.devices_whose_push(|status| !is_unfinished(status)).next().is_none() {
+            let detail = "the last push is still on its way to the network";
+            return Err(Problem::new(ErrorCode::RateLimited, detail));
+        }
+        Ok(())
     }
 
     pub(super) fn judge_cancel(
@@ -115,7 +206,9 @@ impl Machine {
         }
         let ended = self.changed(now, |transaction| {
             transaction.state = State::Cancelled;
-            transaction.cancelled_by = by;
+            if by.is_some() {
+                transaction.seldom_mut().cancelled_by = by;
+            }
         });
         self.end(ended, Cause::Cancel(caller), effects);
     }
@@ -146,12 +239,15 @@ impl Machine {
         effects: &mut Vec<Effect>,
     ) {
         match (cause, &lost.answer) {
-            (Cause::Answer(caller), Some(answer)) => self.judge_answer(caller, *answer.clone(), now, effects),
+            (Cause::Answer(caller), Some(answer)) => {
+                let wrong_number = lost.state == State::Failed(FailureReason::WrongNumber);
+                self.judge_answer(caller, *answer.clone(), wrong_number, now, effects);
+            }
             (Cause::Answer(caller), None) => {
                 effects.push(Effect::Reply(caller, Reply::Refused(Problem::internal())));
             }
             (Cause::Cancel(caller), _) => {
-                self.judge_cancel(caller, lost.cancelled_by.clone(), now, effects);
+                self.judge_cancel(caller, lost.cancelled_by().cloned(), now, effects);
             }
             (Cause::Late(caller), _) => self.tell_final(caller, effects),
             (Cause::Engine, _) => {}
@@ -165,13 +261,15 @@ fn is_same_answer(winner: &Answer, answer: &Answer) -> bool {
     winner.device_id == answer.device_id && winner.decision == answer.decision
 }
 
-const fn caller_of(event: &Event) -> Option<CallerId> {
+pub(super) const fn caller_of(event: &Event) -> Option<CallerId> {
     match event {
         Event::Started { caller }
         | Event::Viewed { caller }
         | Event::SeenOverdue { caller }
         | Event::Answered { caller, .. }
         | Event::TriedWrong { caller }
+        | Event::PinTried { caller, .. }
+        | Event::Resent { caller, .. }
         | Event::Cancelled { caller, .. } => Some(*caller),
         Event::SeenBefore { .. }
         | Event::Revived
@@ -185,6 +283,11 @@ const fn caller_of(event: &Event) -> Option<CallerId> {
         | Event::DeviceGone { .. }
         | Event::TimerFired => None,
     }
+}
+
+pub(super) fn device_removed() -> Problem {
+    Problem::new(ErrorCode::DeviceRevoked, "the device was removed; enrol it again")
+        .with_device_status(DeviceStatus::Revoked)
 }
 
 fn too_many_waiting() -> Problem {

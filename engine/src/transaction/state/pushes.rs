@@ -71,7 +71,8 @@ impl Machine {
             true
         };
         let noted = advance(Arc::make_mut(&mut self.transaction));
-        if let Phase::Counting { tried: written, .. } | Phase::Amending { amended: written } = &mut self.phase
+        if let Phase::Counting { counted: written, .. } | Phase::Amending { amended: written } =
+            &mut self.phase
         {
             advance(Arc::make_mut(written));
         }
@@ -198,6 +199,11 @@ impl Machine {
 fn is_news(known: DeliveryStatus, status: DeliveryStatus, reason: Option<DeliveryReason>) -> bool {
     match (known, status) {
         (DeliveryStatus::Fetched, _) => false,
+        // What the network has taken is with it, even if a repetition could not be sent.
+        (
+            DeliveryStatus::Relayed,
+            DeliveryStatus::Failed | DeliveryStatus::Unknown | DeliveryStatus::Sent,
+        ) => false,
         (DeliveryStatus::Unknown, DeliveryStatus::Sent) => false,
         (DeliveryStatus::Unknown, DeliveryStatus::Failed) => {
             !reason.is_some_and(DeliveryReason::is_unavailable)

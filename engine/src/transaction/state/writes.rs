@@ -4,16 +4,17 @@
 
 use std::sync::Arc;
 
-use tocsin_model::{ErrorCode, Problem, Transaction, UnixMs};
+use tocsin_model::{DeviceId, ErrorCode, Problem, Transaction, UnixMs};
 
-use super::{Cause, Machine, Phase, WRITE_RETRY};
+use super::calls::{caller_of, device_removed};
+use super::{Cause, Machine, Phase, WRITE_RETRY, idempotency_mismatch, is_unfinished};
 use crate::transaction::{CallerId, Effect, Event, Reply, StoreFailure, WriteOutcome};
 
 impl Machine {
     pub(super) fn on_written(&mut self, outcome: WriteOutcome, now: UnixMs, effects: &mut Vec<Effect>) {
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Creating { caller } => self.on_created(caller, outcome, now, effects),
-            Phase::Counting { tried, caller } => self.on_counted(tried, caller, outcome, now, effects),
+            Phase::Counting { counted, call } => self.on_counted(counted, call, outcome, now, effects),
             Phase::Amending { amended } => self.on_amended(amended, outcome, now, effects),
             Phase::Ending { ended, cause } => self.on_ended(ended, cause, outcome, now, effects),
             // An answer to a write that was given up is no news.
@@ -37,7 +38,11 @@ impl Machine {
                 self.phase = Phase::Creating { caller };
                 effects.push(Effect::ReadBack);
             }
-            WriteOutcome::Lost(_) | WriteOutcome::Absent => {
+            WriteOutcome::Lost(_)
+            | WriteOutcome::Absent
+            | WriteOutcome::DeviceRevoked
+            | WriteOutcome::SeenBefore
+            | WriteOutcome::Mismatch => {
                 self.phase = Phase::Creating { caller };
                 self.give_up(Reply::Refused(Problem::internal()), effects);
             }
@@ -50,29 +55,60 @@ impl Machine {
 
     pub(super) fn on_counted(
         &mut self,
-        tried: Arc<Transaction>,
-        caller: CallerId,
+        counted: Arc<Transaction>,
+        call: Box<Event>,
         outcome: WriteOutcome,
         now: UnixMs,
         effects: &mut Vec<Effect>,
     ) {
         match outcome {
-            WriteOutcome::Stored => {
-                effects.push(Effect::Reply(caller, Reply::TriesLeft(tried.attempts.left())));
-                self.adopt(tried, effects);
-            }
+            WriteOutcome::Stored => self.adopt_counted(counted, &call, now, effects),
             WriteOutcome::Lost(stands) => {
                 self.adopt(Arc::from(stands), effects);
-                self.on_call(Event::TriedWrong { caller }, now, effects);
+                self.on_call(*call, now, effects);
             }
-            WriteOutcome::Absent => self.vanish(Some(caller), effects),
+            WriteOutcome::SeenBefore => self.tell(&call, Reply::View(Arc::clone(&self.transaction)), effects),
+            WriteOutcome::Mismatch => self.tell(&call, Reply::Refused(idempotency_mismatch()), effects),
+            WriteOutcome::Absent => self.vanish(caller_of(&call), effects),
             WriteOutcome::Failed(StoreFailure::Unknown) => {
-                self.phase = Phase::Counting { tried, caller };
+                self.phase = Phase::Counting { counted, call };
                 effects.push(Effect::ReadBack);
             }
             WriteOutcome::Failed(failure) => {
-                effects.push(Effect::Reply(caller, Reply::Refused(store_problem(failure))));
+                self.tell(&call, Reply::Refused(store_problem(failure)), effects);
             }
+            WriteOutcome::DeviceRevoked => self.tell(&call, Reply::Refused(Problem::internal()), effects),
+        }
+    }
+
+    /// What was counted is durable: its caller is told, and a push that is to be repeated leaves.
+    fn adopt_counted(
+        &mut self,
+        counted: Arc<Transaction>,
+        call: &Event,
+        now: UnixMs,
+        effects: &mut Vec<Effect>,
+    ) {
+        let reply = match call {
+            Event::Resent { .. } => Reply::View(Arc::clone(&counted)),
+            _ => Reply::TriesLeft(counted.attempts.left()),
+        };
+        let again: Vec<DeviceId> = match call {
+            Event::Resent { .. } => self.devices_whose_push(|status| !is_unfinished(status)).collect(),
+            _ => Vec::new(),
+        };
+        self.tell(call, reply, effects);
+        self.adopt(counted, effects);
+        if !again.is_empty() && self.is_open_at(now) {
+            return effects.extend(again.into_iter().map(Effect::Push));
+        }
+        // A push may have failed meanwhile, or its phone may have been removed by its last try.
+        self.end_if_no_push_is_left(now, effects);
+    }
+
+    fn tell(&self, call: &Event, reply: Reply, effects: &mut Vec<Effect>) {
+        if let Some(caller) = caller_of(call) {
+            effects.push(Effect::Reply(caller, reply));
         }
     }
 
@@ -92,6 +128,15 @@ impl Machine {
             WriteOutcome::Lost(stands) => {
                 self.adopt(Arc::from(stands), effects);
                 self.judge_loser(cause, &ended, now, effects);
+            }
+            // The word that the phone is gone comes by itself, and ends it where no other phone is left.
+            WriteOutcome::DeviceRevoked => {
+                if let Some(caller) = cause.caller() {
+                    effects.push(Effect::Reply(caller, Reply::Refused(device_removed())));
+                }
+            }
+            WriteOutcome::SeenBefore | WriteOutcome::Mismatch => {
+                self.on_end_refused(cause, StoreFailure::Unavailable, now, effects);
             }
             WriteOutcome::Absent => self.vanish(cause.caller(), effects),
             WriteOutcome::Failed(StoreFailure::Unknown) => {
@@ -132,9 +177,9 @@ impl Machine {
         let outcome = match (&self.phase, record) {
             (Phase::Creating { .. }, Some(_)) => WriteOutcome::Stored,
             (Phase::Creating { .. }, None) => WriteOutcome::Failed(StoreFailure::Refused),
-            (Phase::Counting { tried, .. }, Some(stands)) => found(tried, stands),
-            (Phase::Amending { amended }, Some(stands)) => found(amended, stands),
-            (Phase::Ending { ended, .. }, Some(stands)) => found(ended, stands),
+            (Phase::Counting { counted, .. }, Some(stands)) => found(&self.transaction, counted, stands),
+            (Phase::Amending { amended }, Some(stands)) => found(&self.transaction, amended, stands),
+            (Phase::Ending { ended, .. }, Some(stands)) => found(&self.transaction, ended, stands),
             (Phase::Counting { .. } | Phase::Amending { .. } | Phase::Ending { .. }, None) => {
                 WriteOutcome::Absent
             }
@@ -171,13 +216,15 @@ impl Machine {
 
 /// What a read-back says of a write: stored if the record has come at least as far, lost if it went elsewhere,
 /// refused if nothing happened.
-fn found(written: &Transaction, stands: Box<Transaction>) -> WriteOutcome {
+fn found(before: &Transaction, written: &Transaction, stands: Box<Transaction>) -> WriteOutcome {
+    let rose = stands.attempts.used > before.attempts.used || stands.resends.used > before.resends.used;
     if stands.revision >= written.revision
         && stands.state == written.state
         && stands.attempts == written.attempts
+        && stands.resends == written.resends
     {
         WriteOutcome::Stored
-    } else if stands.state.is_final() || stands.attempts.used >= written.attempts.used.max(1) {
+    } else if stands.state.is_final() || rose {
         WriteOutcome::Lost(stands)
     } else {
         WriteOutcome::Failed(StoreFailure::Refused)

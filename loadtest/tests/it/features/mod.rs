@@ -3,10 +3,12 @@
 //! A test is called `row_<number>_<name>` after its row, and does what the row's last column says, in the words of
 //! our own interface. [`Scene`] is what they stand on.
 
+mod approval;
 mod callbacks;
 mod content;
 mod delivery;
 mod doors;
+mod keys;
 mod modes;
 mod operations;
 mod portal;

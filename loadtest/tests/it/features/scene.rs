@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::Request;
 use serde_json::Value;
 use tempfile::TempDir;
-use tocsin_loadtest::phone::PhoneNetwork;
+use tocsin_loadtest::phone::{Phone, PhoneNetwork, PhoneProfile};
 use tocsin_loadtest::{
     Handset, HttpClient, Installation, PhoneKind, Portal, Reply, Server, ServerOptions, StartFields,
 };
@@ -179,6 +179,30 @@ impl Scene {
         Handset::enrol_app(PhoneKind::Iphone, user, app, &self.world, &self.portal, issuer, &self.phones)
             .await
             .unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
+    }
+
+    /// The same for a phone that is made ready first, such as with a PIN.
+    pub async fn enrol_with(
+        &self,
+        kind: PhoneKind,
+        user: &str,
+        make_ready: impl FnOnce(Phone) -> Phone,
+    ) -> Handset {
+        let (issuer, portal) = (self.installation.device_url(), &self.portal);
+        Handset::enrol_with(kind, user, &self.world, portal, issuer, &self.phones, make_ready)
+            .await
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
+    }
+
+    /// A phone that has no push address and is not enrolled yet.
+    pub fn phone_of(&self, user: &str) -> Phone {
+        let profile = PhoneProfile {
+            name: format!("{user}'s phone"),
+            platform: "other",
+            app: "bank".to_owned(),
+            push: serde_json::json!({"kind": "none"}),
+        };
+        Phone::new(self.phones(), self.installation.device_url(), profile)
     }
 
     /// What phones call through.

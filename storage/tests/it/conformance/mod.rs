@@ -7,6 +7,7 @@ mod change;
 mod device;
 mod enrollment;
 mod expiry;
+mod key;
 mod mode;
 mod promise;
 mod transaction;
@@ -101,6 +102,8 @@ conformance! {
         a_wrong_try_is_stored_once,
         the_last_wrong_try_ends_the_transaction,
         neither_an_end_nor_a_mark_gives_a_try_back,
+        a_repeated_push_is_counted_once,
+        a_repeated_push_keeps_its_promise,
         open_transactions_come_in_the_order_of_their_deadlines,
         a_final_transaction_is_not_open,
         a_record_that_a_phone_has_left_is_kept,
@@ -184,6 +187,18 @@ conformance! {
         cancelling_and_removing_end_what_waits_for_its_number,
         an_accepted_transaction_authorises_once_and_for_ten_minutes,
         only_an_accepted_transaction_of_the_same_user_and_client_authorises;
+    key:
+        wrong_pins_in_a_row_revoke_the_device_at_the_limit,
+        wrong_pins_at_the_same_moment_are_all_counted,
+        a_limit_of_zero_is_none,
+        a_right_pin_forgets_the_wrong_ones_unless_it_comes_too_late,
+        changes_come_in_the_order_of_their_times,
+        the_present_pin_entitles_to_a_change_and_is_forgiven,
+        an_authorization_that_is_sent_once_more_gives_no_try_back,
+        an_accepted_transaction_entitles_once_and_only_without_a_pin,
+        an_authorization_stands_for_ten_minutes_and_for_its_own,
+        a_key_can_be_removed_but_not_device_and_pin,
+        a_revoked_device_changes_nothing_any_more;
     expiry:
         a_final_transaction_is_readable_until_its_retention_ends,
         a_pending_transaction_outlives_any_time,

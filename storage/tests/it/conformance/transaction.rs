@@ -3,7 +3,7 @@
 use tocsin_model::{
     DeliveryStatus, FailureReason, Partition, Recipient, State, StateWord, Transaction, TransactionId, UnixMs,
 };
-use tocsin_storage::{Amended, Attempted, Created, Ended, NewTransaction, TransactionQuery};
+use tocsin_storage::{Amended, Attempted, Created, Ended, NewTransaction, Resend, Resent, TransactionQuery};
 
 use super::Bench;
 use crate::fixture::*;
@@ -307,4 +307,41 @@ pub async fn a_list_that_fits_little_is_looked_through_in_bounded_steps(bench: B
     let second =
         bench.store.transactions(TransactionQuery { before: first.next, ..query }).await.expect("read");
     assert_eq!((second.transactions.len(), second.next), (1, None));
+}
+
+fn resent(mut transaction: Transaction) -> Transaction {
+    transaction.resends.used += 1;
+    transaction.revision += 1;
+    transaction
+}
+
+pub async fn a_repeated_push_is_counted_once(bench: Bench) {
+    let _ = bench.store.create(new_transaction(1)).await.expect("stored");
+    let once = resent(transaction(1));
+    let resend = || Resend { resent: once.clone(), used_before: 0, idempotency: None };
+    let (first, second) = (bench.store.resend(resend()), bench.store.resend(resend()));
+    assert_eq!(first.await.expect("answered"), Resent::Stored);
+    assert_eq!(second.await.expect("answered"), Resent::Lost(Box::new(once.clone())));
+    assert_eq!(bench.store.transaction(once.id).await.expect("read"), Some(once.clone()));
+    let cancelled = ended(once.clone(), State::Cancelled);
+    assert_eq!(bench.store.end(cancelled.clone()).await.expect("answered"), Ended::Stored);
+    let late = Resend { resent: resent(once), used_before: 1, idempotency: None };
+    assert_eq!(bench.store.resend(late).await.expect("answered"), Resent::Lost(Box::new(cancelled)));
+    let unknown = Resend { resent: resent(transaction(2)), used_before: 0, idempotency: None };
+    assert_eq!(bench.store.resend(unknown).await.expect("answered"), Resent::Absent);
+}
+
+pub async fn a_repeated_push_keeps_its_promise(bench: Bench) {
+    let _ = bench.store.create(new_transaction(1)).await.expect("stored");
+    let once = resent(transaction(1));
+    let resend = |resent: &Transaction, fingerprint: u64| Resend {
+        resent: resent.clone(),
+        used_before: resent.resends.used - 1,
+        idempotency: Some(promise("a", fingerprint)),
+    };
+    assert_eq!(bench.store.resend(resend(&once, 1)).await.expect("answered"), Resent::Stored);
+    let twice = resent(once.clone());
+    assert_eq!(bench.store.resend(resend(&twice, 1)).await.expect("answered"), Resent::Existing);
+    assert_eq!(bench.store.resend(resend(&twice, 2)).await.expect("answered"), Resent::Mismatch);
+    assert_eq!(bench.store.transaction(once.id).await.expect("read"), Some(once));
 }

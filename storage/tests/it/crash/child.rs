@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tocsin_config::Durability;
-use tocsin_model::{FailureReason, Partition, State, Transaction, TransactionId};
+use tocsin_model::{
+    DeviceId, EnrollmentId, FailureReason, KeyUse, Partition, State, Transaction, TransactionId,
+};
 use tocsin_storage::rocks::{RocksStore, Statistics};
 use tocsin_storage::{
-    Attempted, CallbackSettled, CallbackVerdict, Created, Ended, NewTransaction, NoObserver, Store,
-    StoreError, StoreErrorKind,
+    Attempted, CallbackSettled, CallbackVerdict, Created, Ended, EnrollmentOpened, NewTransaction,
+    NoObserver, PinTried, Store, StoreError, StoreErrorKind,
 };
 
 use super::line::{Line, Verdict};
-use super::promise::owes;
+use super::promise::{PIN_TRIES_MAX, owes};
 use super::random::Random;
 use crate::fixture::*;
 
@@ -70,7 +72,12 @@ async fn work(store: &Arc<RocksStore>) {
             let store = Arc::clone(store);
             tokio::spawn(async move {
                 let mut random = Random::new(seed ^ (worker << 32));
-                for _ in 0..rounds {
+                for round in 0..rounds {
+                    if round.is_multiple_of(4)
+                        && let Err(error) = one_phone(&*store, &mut random).await
+                    {
+                        return fail(&*store, &error);
+                    }
                     if let Err(error) = one_life(&*store, &mut random).await {
                         return fail(&*store, &error);
                     }
@@ -135,6 +142,24 @@ async fn deliver(store: &impl Store, ended: &Transaction, random: &mut Random) -
     let settled = store.settle_callback(ended.id, 0, CallbackVerdict::Delivered).await?;
     assert_eq!(settled, CallbackSettled::Stored);
     say(&Line::Settled(ended.id));
+    Ok(())
+}
+
+/// One phone, and wrong PINs up to its last.
+async fn one_phone(store: &impl Store, random: &mut Random) -> Result<(), StoreError> {
+    let salt = random.next() >> 1;
+    let (mut new, mut phone) = (new_enrollment(salt), device(salt));
+    let id = random.bytes16();
+    (new.enrollment.id, phone.id) = (EnrollmentId::from_bytes(id), DeviceId::from_bytes(id));
+    phone.keys.push(key(KeyUse::Pin, salt ^ 1));
+    assert_eq!(store.open_enrollment(new).await?, EnrollmentOpened::New);
+    assert!(is_stored(&store.enrol(code_hash(salt), phone.clone(), RULES, START).await?));
+    for used in 1..=PIN_TRIES_MAX.min(1 + u32::try_from(random.below(4)).expect("small")) {
+        let tried = store.count_pin_try(phone.id, PIN_TRIES_MAX, START).await?;
+        let last = used == PIN_TRIES_MAX;
+        assert_eq!(tried, if last { PinTried::Exhausted } else { PinTried::Counted { used } });
+        say(&Line::Acknowledged(TransactionId::from_bytes(id), Verdict::PinTried(used)));
+    }
     Ok(())
 }
 

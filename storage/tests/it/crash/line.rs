@@ -31,6 +31,8 @@ pub enum Verdict {
     Created,
     /// A wrong try, and how many tries are left.
     Tried(u32),
+    /// A wrong PIN of a device, whose id stands in the place of a transaction's, and how many there were in a row.
+    PinTried(u32),
     /// A final state, and how many tries are left.
     Ended(String, u32),
 }
@@ -42,6 +44,7 @@ impl fmt::Display for Line {
             Self::Opened(syncs) => write!(formatter, "opened {syncs}"),
             Self::Acknowledged(id, Verdict::Created) => write!(formatter, "created {id}"),
             Self::Acknowledged(id, Verdict::Tried(left)) => write!(formatter, "tried {id} {left}"),
+            Self::Acknowledged(id, Verdict::PinTried(used)) => write!(formatter, "pin {id} {used}"),
             Self::Acknowledged(id, Verdict::Ended(state, left)) => {
                 write!(formatter, "ended {id} {state} {left}")
             }
@@ -66,6 +69,7 @@ impl FromStr for Line {
             ["opened", syncs] => Self::Opened(syncs.parse().map_err(drop)?),
             ["created", word] => Self::Acknowledged(id(word)?, Verdict::Created),
             ["tried", word, left] => Self::Acknowledged(id(word)?, Verdict::Tried(number(left)?)),
+            ["pin", word, used] => Self::Acknowledged(id(word)?, Verdict::PinTried(number(used)?)),
             ["ended", word, state, left] => {
                 Self::Acknowledged(id(word)?, Verdict::Ended((*state).to_owned(), number(left)?))
             }

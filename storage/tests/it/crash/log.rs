@@ -14,6 +14,8 @@ const HEADER_BYTES: usize = 7;
 
 /// How the key of a transaction's record begins; its id follows.
 const RECORD_KEY: [u8; 2] = [0x01, 0x01];
+/// The same of a device.
+const DEVICE_KEY: [u8; 2] = [0x04, 0x01];
 
 /// Where in the shim's log something stands.
 type Moment = usize;
@@ -96,7 +98,8 @@ impl Log {
         let mut records: HashMap<TransactionId, Vec<&Record>> = HashMap::new();
         for record in &self.records {
             for window in record.payload.windows(RECORD_KEY.len() + 16) {
-                if let Some(id) = window.strip_prefix(&RECORD_KEY).and_then(|id| id.try_into().ok()) {
+                let id = window.strip_prefix(&RECORD_KEY).or_else(|| window.strip_prefix(&DEVICE_KEY));
+                if let Some(id) = id.and_then(|id| id.try_into().ok()) {
                     records.entry(TransactionId::from_bytes(id)).or_default().push(record);
                 }
             }

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tocsin_model::TransactionId;
+use tocsin_model::{DeviceId, DeviceStatus, TransactionId};
 use tocsin_storage::{CallbackList, Store};
 
 use super::line::{Line, Verdict};
+
+/// The wrong PIN that revokes a device.
+pub const PIN_TRIES_MAX: u32 = 3;
 
 /// What was promised about a transaction, beyond that it is there.
 #[derive(Debug, Default)]
@@ -31,23 +34,36 @@ pub fn owes(id: &TransactionId) -> bool {
 
 /// Everything that was acknowledged.
 #[derive(Debug, Default)]
-pub struct Promises(BTreeMap<TransactionId, Promise>);
+pub struct Promises {
+    transactions: BTreeMap<TransactionId, Promise>,
+    /// Wrong PINs in a row, by device.
+    pins: BTreeMap<TransactionId, u32>,
+}
 
 impl Promises {
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.transactions.is_empty()
     }
 
     /// Takes an acknowledgement; other lines promise nothing.
     pub fn note(&mut self, line: Line) {
         let (id, verdict) = match line {
             Line::Acknowledged(id, verdict) => (id, verdict),
-            Line::Settling(id) => return self.0.entry(id).or_default().callback = Delivery::Unknown,
-            Line::Settled(id) => return self.0.entry(id).or_default().callback = Delivery::Acknowledged,
+            Line::Settling(id) => {
+                return self.transactions.entry(id).or_default().callback = Delivery::Unknown;
+            }
+            Line::Settled(id) => {
+                return self.transactions.entry(id).or_default().callback = Delivery::Acknowledged;
+            }
             Line::Opening | Line::Opened(_) | Line::Failed(_) | Line::Done(_) => return,
         };
-        let promise = self.0.entry(id).or_default();
+        if let Verdict::PinTried(used) = verdict {
+            self.pins.insert(id, used);
+            return;
+        }
+        let promise = self.transactions.entry(id).or_default();
         match verdict {
+            Verdict::PinTried(_) => {}
             Verdict::Created => {}
             Verdict::Tried(left) => promise.left_max = Some(left),
             Verdict::Ended(outcome, left) => {
@@ -60,7 +76,14 @@ impl Promises {
     /// Looks for everything in `store`; `when` stands in the message of a loss.
     pub async fn check(&self, store: &impl Store, when: &str) {
         let open = open_ids(store).await;
-        for (id, promise) in &self.0 {
+        for (id, used) in &self.pins {
+            let device = store.device(DeviceId::from_bytes(*id.as_bytes())).await.expect("read");
+            let device = device.unwrap_or_else(|| panic!("{when}: the device {id} is lost"));
+            assert!(device.guards.pin_tries_used >= *used, "{when}: {id} got a try of its PIN back");
+            let exhausted = device.guards.pin_tries_used >= PIN_TRIES_MAX;
+            assert_eq!(device.status == DeviceStatus::Revoked, exhausted, "{when}: {id}");
+        }
+        for (id, promise) in &self.transactions {
             let stored = store.transaction(*id).await.expect("read");
             let stored = stored.unwrap_or_else(|| panic!("{when}: {id} was acknowledged and is lost"));
             if let Some(left_max) = promise.left_max {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_model::{
     Callback, CallbackPhase, Device, DeviceStatus, Enrollment, EnrollmentState, EnrolmentMode,
-    EnrolmentRules, PushTarget, Recipient, Transaction, User,
+    EnrolmentRules, KeyUse, PushTarget, Recipient, Transaction, User,
 };
 use tocsin_storage::{
     Amended, Attempted, CallbackList, CallbackSettled, CallbackVerdict, Created, DeviceChanged, Ended,
-    Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, PushTargetVerdict, Redelivered,
-    Registered, Revoked, Store, TransactionQuery, callback_host,
+    Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, PinTried, PushTargetVerdict,
+    Redelivered, Registered, Revoked, Store, TransactionQuery, callback_host,
 };
 
 use super::NAMES;
@@ -82,6 +82,7 @@ impl Model {
             }
             Verb::CancelEnrollment { name } => Reply::Cancelled(self.cancel(first + *name)),
             Verb::Revoke { device } => Reply::Revoked(self.revoke(first + *device)),
+            Verb::TryPin { device, tries_max } => Reply::PinTried(self.try_pin(first + *device, *tries_max)),
             Verb::Judge { token: name, verdict } => Reply::Judged(self.judge(first + *name, verdict)),
             Verb::Settle { name, tries_before, verdict } => {
                 Reply::Settled(self.settle(first + *name, *tries_before, *verdict))
@@ -115,6 +116,14 @@ impl Model {
         let Some(seen) = self.seen(name) else { return Ended::Absent };
         if seen.state.is_final() || !ended.state.is_final() {
             return Ended::Lost(Box::new(seen));
+        }
+        let by_pin = ended.answer.as_ref().filter(|answer| answer.key_use == KeyUse::Pin);
+        if let Some(answer) = by_pin {
+            let mut devices = self.devices.values_mut();
+            match devices.find(|device| device.id == answer.device_id) {
+                Some(device) if device.status != DeviceStatus::Revoked => device.guards.pin_tries_used = 0,
+                Some(_) | None => return Ended::DeviceRevoked,
+            }
         }
         ended.attempts.used = ended.attempts.used.max(seen.attempts.used);
         self.mark_used(&ended);
@@ -476,6 +485,20 @@ impl Model {
             device.revision += 1;
         }
         Revoked::Stored
+    }
+
+    fn try_pin(&mut self, name: u64, tries_max: u32) -> PinTried {
+        let Some(device) = self.devices.get_mut(&name) else { return PinTried::Absent };
+        if device.status == DeviceStatus::Revoked {
+            return PinTried::Revoked;
+        }
+        device.guards.pin_tries_used += 1;
+        let used = device.guards.pin_tries_used;
+        if tries_max > 0 && used >= tries_max {
+            self.revoke(name);
+            return PinTried::Exhausted;
+        }
+        PinTried::Counted { used }
     }
 
     fn judge(&mut self, address: u64, verdict: &PushTargetVerdict) -> Vec<tocsin_model::DeviceId> {

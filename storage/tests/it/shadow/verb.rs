@@ -11,7 +11,7 @@ use tocsin_model::{
 use tocsin_storage::{
     Amended, Attempted, CallbackSettled, CallbackVerdict, Created, DeviceChange, DeviceChanged, Ended,
     Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, NewEnrollment, NewTransaction,
-    Pending, PushTargetVerdict, Redelivered, Revoked, Store,
+    Pending, PinTried, PushTargetVerdict, Redelivered, Revoked, Store,
 };
 
 use super::NAMES;
@@ -79,6 +79,11 @@ pub enum Verb {
     Revoke {
         device: u64,
     },
+    /// A wrong PIN, of which this many are allowed.
+    TryPin {
+        device: u64,
+        tries_max: u32,
+    },
     Judge {
         token: u64,
         verdict: PushTargetVerdict,
@@ -116,6 +121,7 @@ pub enum Reply {
     Enrolled(Enrolled),
     Cancelled(EnrollmentCancelled),
     Revoked(Revoked),
+    PinTried(PinTried),
     Judged(Vec<DeviceId>),
     Settled(CallbackSettled),
     Redelivered(Redelivered),
@@ -175,6 +181,7 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
         2 => (name(), change).prop_map(|(device, change)| Verb::Change { device, change }),
         1 => name().prop_map(|name| Verb::CancelEnrollment { name }),
         2 => name().prop_map(|device| Verb::Revoke { device }),
+        3 => (name(), 0..4_u32).prop_map(|(device, tries_max)| Verb::TryPin { device, tries_max }),
         2 => (0..2_u64, verdict).prop_map(|(token, verdict)| Verb::Judge { token, verdict }),
         4 => (name(), 0..3_u32, settled)
             .prop_map(|(name, tries_before, verdict)| Verb::Settle { name, tries_before, verdict }),
@@ -196,7 +203,11 @@ pub mod thing {
         pending.attempts.used = used;
         match by {
             Some(device) if outcome.is_final() => {
-                Transaction { state: outcome, ..answered(pending, device_id(device), START.plus(MINUTE)) }
+                let mut ended = answered(pending, device_id(device), START.plus(MINUTE));
+                // Half of the phones answer by their PIN.
+                let by_pin = device.is_multiple_of(2);
+                ended.answer.iter_mut().filter(|_| by_pin).for_each(|answer| answer.key_use = KeyUse::Pin);
+                Transaction { state: outcome, ..ended }
             }
             _ => ended(pending, outcome),
         }
@@ -239,7 +250,11 @@ pub mod thing {
 
     pub fn phone(device: u64, key_name: u64, token_name: u64) -> Device {
         let mut phone = super::device(device);
-        phone.keys = vec![key(KeyUse::Device, key_name), key(KeyUse::Biometric, device + 0x1000_0000)];
+        phone.keys = vec![
+            key(KeyUse::Device, key_name),
+            key(KeyUse::Biometric, device + 0x1000_0000),
+            key(KeyUse::Pin, device + 0x2000_0000),
+        ];
         phone.push.token = Some(token(token_name));
         phone
     }
@@ -315,6 +330,9 @@ impl Verb {
                 store.revoke_device(device_id(first + device), AuditActor::Server, START),
                 Reply::Revoked,
             ),
+            Self::TryPin { device, tries_max } => {
+                answer(store.count_pin_try(device_id(first + device), tries_max, START), Reply::PinTried)
+            }
             Self::Judge { token: name, verdict } => {
                 answer(store.judge_push_target(PushKind::Apns, token(first + name), verdict), Reply::Judged)
             }

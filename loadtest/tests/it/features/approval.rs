@@ -1,0 +1,464 @@
+//! How a phone approves: with which key, under which number, and how often a wrong PIN may be tried.
+
+use serde_json::{Value, json};
+use tocsin_loadtest::phone::{Approval, Challenge, Matching, PhoneReply};
+use tocsin_loadtest::{Handset, PhoneKind};
+use tocsin_mock::{ApnsReason, Fault};
+use tocsin_model::{Decision, TransactionId};
+
+use super::Scene;
+use super::scene::SOON;
+
+/// Types by the keys that they take, and two apps: one with every kind of key, one with none but the usual.
+pub const KEYS: &str = r#"
+[realms.retail]
+[types.plain]
+resend_gap_s = 0
+[types.pin]
+keys = ["pin"]
+[types.finger]
+keys = ["biometric", "pin"]
+[types.face]
+keys = ["custom:face", "pin"]
+[types.entry]
+purpose = "login"
+[types.choose]
+number_match = "choose"
+[types.slow]
+resend_gap_s = 3600
+[apps.bank]
+biometric = true
+custom = ["face"]
+pin_attempts_max = 3
+[apps.bank.ios]
+bundle_id = "com.example.bank"
+[apps.bank.android]
+package = "com.example.bank"
+[apps.desk.ios]
+bundle_id = "com.example.bank"
+"#;
+
+fn view_path(id: TransactionId) -> String {
+    format!("/v1/transactions/{id}")
+}
+
+impl Scene {
+    async fn view(&self, id: TransactionId) -> Value {
+        self.portal("GET", &view_path(id), None).await.expect(200)
+    }
+
+    /// The view once the transaction is final.
+    async fn outcome(&self, id: TransactionId) -> Value {
+        self.portal("GET", &format!("{}?wait_s=20", view_path(id)), None).await.expect(200)
+    }
+
+    /// The one phone that the portal sees of a user.
+    async fn only_device(&self, user: &str) -> Value {
+        let listed = self.portal("GET", &format!("/v1/users/{user}/devices"), None).await.expect(200);
+        listed["items"][0].clone()
+    }
+
+    /// A phone with every kind of key.
+    pub async fn enrol_with_all_keys(&self, user: &str) -> Handset {
+        let ready = |phone: tocsin_loadtest::phone::Phone| {
+            phone.with_pin("1234").with_key("biometric").with_key("custom:face")
+        };
+        self.enrol_with(PhoneKind::Iphone, user, ready).await
+    }
+}
+
+pub async fn fetch(phone: &Handset, id: TransactionId) -> Challenge {
+    phone.phone.fetch(&id.to_string()).await.expect("a challenge")
+}
+
+pub async fn approve(phone: &Handset, challenge: &Challenge, approval: Approval<'_>) -> PhoneReply {
+    phone.phone.answer_by(challenge, Decision::Accept, approval, None).await.expect("a reply")
+}
+
+#[track_caller]
+pub fn assert_reply(reply: &PhoneReply, status: u16, name: &str, expected: &Value) {
+    let told = reply.body.get(name).cloned().unwrap_or(Value::Null);
+    assert_eq!((reply.status, &told), (status, expected), "{:?}", reply.body);
+}
+
+/// A user without a phone, and one whose phone has not the key: no transaction comes to be; no phone, no answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_004_key_enrol_required() {
+    let scene = Scene::of(KEYS).await;
+    let start = |type_name: &'static str| json!({"type": type_name, "user": "alice"});
+    let refused = scene.portal("POST", "/v1/transactions", Some(&start("plain"))).await;
+    refused.expect_problem(422, "no_device");
+    let phone = scene.enrol(PhoneKind::Iphone, "alice").await;
+    scene.portal("POST", "/v1/transactions", Some(&start("pin"))).await.expect_problem(422, "no_device");
+    let id = scene.begin("plain", "alice").await;
+    let challenge = fetch(&phone, id).await;
+    let stranger = phone.phone.impostor();
+    let reply =
+        stranger.answer_by(&challenge, Decision::Accept, Approval::Device, None).await.expect("a reply");
+    assert_reply(&reply, 401, "code", &json!("bad_proof"));
+    assert_eq!(scene.view(id).await["state"], "pending");
+}
+
+/// A dead address fails the transaction and marks the phone, so that the next start is refused; a network that is
+/// busy for a moment is asked again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_045_push_fails() {
+    let scene = Scene::of(KEYS).await;
+    let mut phone = scene.enrol(PhoneKind::Iphone, "alice").await;
+    let busy = Fault::Refuse(ApnsReason::ServiceUnavailable.into());
+    scene.world.apns.faults().for_next(1, busy).expect("scripted");
+    let retried = scene.begin("plain", "alice").await;
+    assert_eq!(phone.next_push(SOON).await.expect("the push is tried again"), retried);
+    scene.portal("DELETE", &view_path(retried), None).await.expect(200);
+
+    let target = scene.world.apns.pushes().records()[0].target().to_owned();
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let since_ms = u64::try_from(since_1970.as_millis()).expect("a time");
+    scene.world.apns.devices().unregister(&target, since_ms).expect("known");
+    let lost = scene.begin("plain", "alice").await;
+    let view = scene.outcome(lost).await;
+    assert_eq!((&view["state"], &view["reason"]), (&json!("failed"), &json!("provider_rejected")), "{view}");
+    assert_eq!(view["delivery"][0]["reason"], "token_dead", "{view}");
+    // The verdict on the address is stored apart from the outcome that it brought.
+    let marked = async {
+        while scene.only_device("alice").await["status"] != "unreachable" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, marked).await.expect("the phone is marked");
+    let again = json!({"type": "plain", "user": "alice"});
+    scene.portal("POST", "/v1/transactions", Some(&again)).await.expect_problem(422, "no_device");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_063_push_plain() {
+    let scene = Scene::of(KEYS).await;
+    let phone = scene.enrol(PhoneKind::Android, "alice").await;
+    let id = scene.begin("plain", "alice").await;
+    let reply = approve(&phone, &fetch(&phone, id).await, Approval::Device).await;
+    assert_reply(&reply, 200, "state", &json!("accepted"));
+    let view = scene.outcome(id).await;
+    assert_eq!((&view["state"], &view["answer"]["method"]), (&json!("accepted"), &json!("device")));
+    assert!(view["answer"].get("proof_jws").is_none(), "its answer is its own proof");
+}
+
+/// Three wrong PINs, over two transactions and a crash: both fail, the phone is revoked, the next start finds none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_064_push_pin() {
+    let mut scene = Scene::of(KEYS).await;
+    let phone = scene.enrol_with_all_keys("alice").await;
+    let (one, other) = (scene.begin("pin", "alice").await, scene.begin("finger", "alice").await);
+    let (first, second) = (fetch(&phone, one).await, fetch(&phone, other).await);
+    let reply = approve(&phone, &first, Approval::Pin("0000")).await;
+    assert_reply(&reply, 403, "code", &json!("wrong_pin"));
+    assert_reply(&reply, 403, "attempts_left", &json!(2));
+    assert_eq!(scene.view(one).await["attempts"], json!({"used": 1, "max": 3}));
+
+    scene.kill().await;
+    scene.start().await;
+    let reply = approve(&phone, &second, Approval::Pin("0001")).await;
+    assert_reply(&reply, 403, "attempts_left", &json!(1));
+    assert_eq!(scene.view(other).await["attempts"]["used"], 1, "those made on this transaction");
+    let reply = approve(&phone, &first, Approval::Pin("0002")).await;
+    assert_reply(&reply, 403, "attempts_left", &json!(0));
+    for id in [one, other] {
+        let view = scene.outcome(id).await;
+        let told = (&view["state"], &view["reason"]);
+        assert_eq!(told, (&json!("failed"), &json!("attempts_exceeded")), "{view}");
+    }
+    assert_eq!(scene.only_device("alice").await["status"], "revoked");
+    let reply = approve(&phone, &first, Approval::Pin("1234")).await;
+    assert_reply(&reply, 403, "code", &json!("device_revoked"));
+    let next = json!({"type": "pin", "user": "alice"});
+    scene.portal("POST", "/v1/transactions", Some(&next)).await.expect_problem(422, "no_device");
+}
+
+/// The limits 0, 1 and one below the last: without a limit nothing is told, with one the first is the last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_064_push_pin_at_its_limits() {
+    let unlimited = Scene::of(&KEYS.replace("pin_attempts_max = 3", "pin_attempts_max = 0")).await;
+    let phone = unlimited.enrol_with_all_keys("alice").await;
+    let id = unlimited.begin("pin", "alice").await;
+    let challenge = fetch(&phone, id).await;
+    for _ in 0..5 {
+        let reply = approve(&phone, &challenge, Approval::Pin("0000")).await;
+        assert_reply(&reply, 403, "code", &json!("wrong_pin"));
+        assert!(!reply.body.contains_key("attempts_left"), "{:?}", reply.body);
+    }
+    assert_eq!(unlimited.view(id).await["attempts"], json!({"used": 5}));
+    assert_reply(&approve(&phone, &challenge, Approval::Pin("1234")).await, 200, "state", &json!("accepted"));
+    assert!(unlimited.log().contains("PINs without end"), "a warning at the start");
+
+    let strict = Scene::of(&KEYS.replace("pin_attempts_max = 3", "pin_attempts_max = 1")).await;
+    let phone = strict.enrol_with_all_keys("alice").await;
+    let id = strict.begin("pin", "alice").await;
+    let reply = approve(&phone, &fetch(&phone, id).await, Approval::Pin("0000")).await;
+    assert_reply(&reply, 403, "attempts_left", &json!(0));
+    assert_eq!(strict.outcome(id).await["reason"], "attempts_exceeded");
+}
+
+/// A right PIN forgets the wrong ones before it, and the winning answer sent once more does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_064_push_pin_counts_in_a_row() {
+    let scene = Scene::of(KEYS).await;
+    let phone = scene.enrol_with_all_keys("alice").await;
+    let first = fetch(&phone, scene.begin("pin", "alice").await).await;
+    for (pin, left) in [("0000", 2), ("0001", 1)] {
+        assert_reply(&approve(&phone, &first, Approval::Pin(pin)).await, 403, "attempts_left", &json!(left));
+    }
+    assert_reply(&approve(&phone, &first, Approval::Pin("1234")).await, 200, "state", &json!("accepted"));
+    let second = fetch(&phone, scene.begin("pin", "alice").await).await;
+    assert_reply(&approve(&phone, &second, Approval::Pin("0000")).await, 403, "attempts_left", &json!(2));
+    let again = approve(&phone, &first, Approval::Pin("1234")).await;
+    assert_reply(&again, 200, "state", &json!("accepted"));
+    let guessed = approve(&phone, &first, Approval::Pin("0001")).await;
+    assert_reply(&guessed, 403, "attempts_left", &json!(1));
+    let guessed = approve(&phone, &second, Approval::Pin("0002")).await;
+    assert_reply(&guessed, 403, "attempts_left", &json!(0));
+}
+
+/// Fingerprint or PIN approves, and the result says which; without the app's flag neither phone nor start is taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_065_push_fingerprint() {
+    let scene = Scene::of(KEYS).await;
+    let phone = scene.enrol_with_all_keys("alice").await;
+    for (approval, method) in [(Approval::Pin("1234"), "pin"), (Approval::Key("biometric"), "biometric")] {
+        let id = scene.begin("finger", "alice").await;
+        let challenge = fetch(&phone, id).await;
+        assert_eq!(challenge.methods, ["biometric", "pin"]);
+        assert_reply(&approve(&phone, &challenge, approval).await, 200, "state", &json!("accepted"));
+        let answer = &scene.outcome(id).await["answer"];
+        assert_eq!(answer["method"], method);
+        assert!(answer["proof_jws"].as_str().is_some_and(|jws| jws.split('.').count() == 3), "{answer}");
+    }
+    let off = Scene::of(&KEYS.replace("biometric = true", "biometric = false")).await;
+    let code = off.portal("POST", "/v1/enrollments", Some(&json!({"user": "bob", "app": "bank"}))).await;
+    let code = code.expect(201)["activation_code"].as_str().expect("a code").to_owned();
+    let mut refused = off.phone_of("bob").with_key("biometric");
+    let error = refused.enrol(&code).await.expect_err("the app takes no fingerprints");
+    assert_eq!(error.code(), Some("invalid_field"), "{error}");
+    let _plain = off.enrol(PhoneKind::Iphone, "carol").await;
+    let start = json!({"type": "finger", "user": "carol"});
+    off.portal("POST", "/v1/transactions", Some(&start)).await.expect_problem(422, "no_device");
+}
+
+/// The app's own way approves; an id that the app does not have is refused when a phone brings it and when the
+/// configuration names it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_066_push_custom() {
+    let scene = Scene::of(KEYS).await;
+    let phone = scene.enrol_with_all_keys("alice").await;
+    for (approval, method) in [(Approval::Key("custom:face"), "custom:face"), (Approval::Pin("1234"), "pin")]
+    {
+        let id = scene.begin("face", "alice").await;
+        let reply = approve(&phone, &fetch(&phone, id).await, approval).await;
+        assert_reply(&reply, 200, "state", &json!("accepted"));
+        assert_eq!(scene.outcome(id).await["answer"]["method"], method);
+    }
+    let code = scene.portal("POST", "/v1/enrollments", Some(&json!({"user": "bob", "app": "bank"}))).await;
+    let code = code.expect(201)["activation_code"].as_str().expect("a code").to_owned();
+    let mut unknown = scene.phone_of("bob").with_key("custom:voice");
+    let error = unknown.enrol(&code).await.expect_err("the app has no such way");
+    assert_eq!(error.code(), Some("invalid_field"), "{error}");
+}
+
+/// The caller chooses by naming a type: the phone's other keys do not do, nothing is counted, and it stays pending.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_067_protection_choice() {
+    let scene = Scene::of(KEYS).await;
+    let phone = scene.enrol_with_all_keys("alice").await;
+    for (type_name, right) in
+        [("plain", Approval::Device), ("pin", Approval::Pin("1234")), ("finger", Approval::Key("biometric"))]
+    {
+        let id = scene.begin(type_name, "alice").await;
+        let challenge = fetch(&phone, id).await;
+        let wrong = if type_name == "plain" { Approval::Pin("0000") } else { Approval::Device };
+        let refused = approve(&phone, &challenge, wrong).await;
+        assert_reply(&refused, 403, "code", &json!("method_not_allowed"));
+        let view = scene.view(id).await;
+        assert_eq!((&view["state"], &view["attempts"]["used"]), (&json!("pending"), &json!(0)), "{view}");
+        assert_reply(&approve(&phone, &challenge, right).await, 200, "state", &json!("accepted"));
+    }
+}
+
+/// Two wrong PINs and a right one are three tries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_098_used_attempts() {
+    let scene = Scene::of(KEYS).await;
+    let phone = scene.enrol_with_all_keys("alice").await;
+    let id = scene.begin("pin", "alice").await;
+    let challenge = fetch(&phone, id).await;
+    for pin in ["0000", "9999", "1234"] {
+        approve(&phone, &challenge, Approval::Pin(pin)).await;
+    }
+    let view = scene.outcome(id).await;
+    assert_eq!((&view["state"], &view["answer"]["method"]), (&json!("accepted"), &json!("pin")), "{view}");
+    assert_eq!(view["attempts"], json!({"used": 3, "max": 3}));
+}
+
+/// Refusing is always by the phone alone, also where approving takes a PIN.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_100_deny() {
+    let scene = Scene::of(KEYS).await;
+    let phone = scene.enrol_with_all_keys("alice").await;
+    for (type_name, decision, state) in [
+        ("plain", Decision::Decline, "declined"),
+        ("pin", Decision::Decline, "declined"),
+        ("entry", Decision::Report, "reported"),
+    ] {
+        let id = scene.begin(type_name, "alice").await;
+        let challenge = fetch(&phone, id).await;
+        let by_pin = phone.phone.answer_by(&challenge, decision, Approval::Pin("1234"), None).await;
+        assert_reply(&by_pin.expect("a reply"), 403, "code", &json!("method_not_allowed"));
+        let reply =
+            phone.phone.answer_by(&challenge, decision, Approval::Device, None).await.expect("a reply");
+        assert_reply(&reply, 200, "state", &json!(state));
+        assert_eq!(scene.outcome(id).await["state"], state);
+    }
+}
+
+/// The right key over the right claims is taken; another key, an old nonce, a changed text are not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_102_signed_answer() {
+    let scene = Scene::of(KEYS).await;
+    let phone = scene.enrol_with_all_keys("alice").await;
+    let (old, id) = (scene.begin("plain", "alice").await, scene.begin("plain", "alice").await);
+    let (stale, challenge) = (fetch(&phone, old).await, fetch(&phone, id).await);
+    let path_id = id.to_string();
+    let forged = phone.phone.impostor().answer_by(&challenge, Decision::Accept, Approval::Device, None).await;
+    assert_reply(&forged.expect("a reply"), 401, "code", &json!("bad_proof"));
+    let good = phone.phone.answer_claims(&challenge, Decision::Accept).expect("claims");
+    let mut nonce = good.clone();
+    nonce.nonce = stale.nonce.clone();
+    let mut text = challenge.clone();
+    text.screen.message = "Pay somebody else".to_owned();
+    let changed = phone.phone.answer_claims(&text, Decision::Accept).expect("claims");
+    for claims in [nonce, changed] {
+        let answer = phone.phone.sign_answer(&claims).expect("signed");
+        let reply = phone.phone.send_answer(&path_id, &answer).await.expect("a reply");
+        assert_reply(&reply, 422, "code", &json!("wrong_challenge"));
+    }
+    assert_eq!(scene.view(id).await["state"], "pending");
+    let without = phone.phone.send_answer_without_proof(&challenge, "biometric").await.expect("a reply");
+    assert_reply(&without, 401, "code", &json!("bad_proof"));
+    let answer = phone.phone.sign_answer(&good).expect("signed");
+    let reply = phone.phone.send_answer(&path_id, &answer).await.expect("a reply");
+    assert_reply(&reply, 200, "state", &json!("accepted"));
+}
+
+/// The doors take each its own credentials only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_106_command_endpoint() {
+    let scene = Scene::of(KEYS).await;
+    let phone = scene.enrol(PhoneKind::Iphone, "alice").await;
+    let id = scene.begin("plain", "alice").await;
+    let credentials = scene.installation.credentials();
+    let pair = format!("{}:{}", credentials.client_id, credentials.secret);
+    let basic = format!("Basic {}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair));
+    let request = |url: &str, path: &str, authorization: String| {
+        let request = http::Request::get(format!("{url}{path}")).header("authorization", authorization);
+        request.body(bytes::Bytes::new()).expect("a request")
+    };
+    let path = "/device/v1/transactions";
+    let at_device = scene.call(request(scene.installation.device_url(), path, basic)).await;
+    at_device.expect_problem(401, "bad_proof");
+    let path = view_path(id);
+    let proof = phone.phone.sign_proof(&phone.phone.proof_claims("GET", &path, &[]));
+    let at_portal = scene.call(request(scene.installation.portal_url(), &path, proof)).await;
+    at_portal.expect_problem(401, "invalid_client");
+}
+
+/// The number stands on the portal's screen only, or among three on the phone; it may be asked for and not be let go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_is_matched_and_a_wrong_one_is_final() {
+    let scene = Scene::of(KEYS).await;
+    let phone = scene.enrol(PhoneKind::Iphone, "alice").await;
+    let number = async |phone: &Handset, challenge: &Challenge, number: Option<&str>| {
+        phone.phone.answer_by(challenge, Decision::Accept, Approval::Device, number).await.expect("a reply")
+    };
+    let id = scene.begin("entry", "alice").await;
+    let shown = scene.view(id).await["number"].as_str().expect("a number").to_owned();
+    assert!(shown.len() == 2 && shown.bytes().all(|byte| byte.is_ascii_digit()), "{shown}");
+    let challenge = fetch(&phone, id).await;
+    assert_eq!(challenge.matching, Matching::Type);
+    assert_reply(&number(&phone, &challenge, None).await, 422, "code", &json!("field_required"));
+    assert_eq!(scene.view(id).await["attempts"]["used"], 0);
+    assert_reply(&number(&phone, &challenge, Some(&shown)).await, 200, "state", &json!("accepted"));
+
+    let id = scene.begin("choose", "alice").await;
+    let right = scene.view(id).await["number"].as_str().expect("a number").to_owned();
+    let challenge = fetch(&phone, id).await;
+    let Matching::Choose(numbers) = &challenge.matching else { panic!("{challenge:?}") };
+    assert!(numbers.contains(&right));
+    let wrong = numbers.iter().find(|number| **number != right).expect("another one");
+    let reply = number(&phone, &challenge, Some(wrong)).await;
+    assert_reply(&reply, 200, "reason", &json!("wrong_number"));
+    let again = number(&phone, &challenge, Some(&right)).await;
+    assert_reply(&again, 200, "reason", &json!("wrong_number"));
+    assert_eq!(scene.outcome(id).await["reason"], "wrong_number");
+
+    let start =
+        |type_name: &str, rule: &str| json!({"type": type_name, "user": "alice", "number_match": rule});
+    for (type_name, rule) in [("entry", "choose"), ("entry", "off"), ("choose", "off"), ("plain", "loud")] {
+        let refused = scene.portal("POST", "/v1/transactions", Some(&start(type_name, rule))).await;
+        assert_eq!(refused.expect_problem(422, "invalid_field")["field"], "number_match");
+    }
+    let tightened = scene.portal("POST", "/v1/transactions", Some(&start("plain", "type"))).await.expect(201);
+    assert!(tightened["number"].is_string(), "{tightened}");
+}
+
+/// The push again: the same nonce and collapse id under a new push id, counted across a crash, with its limits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_is_repeated_on_request() {
+    let mut scene = Scene::of(KEYS).await;
+    let mut phone = scene.enrol(PhoneKind::Iphone, "alice").await;
+    let id = scene.begin("plain", "alice").await;
+    assert_eq!(phone.next_push(SOON).await.expect("a push"), id);
+    let nonce = fetch(&phone, id).await.nonce;
+    let before = scene.view(id).await;
+    let path = format!("{}/resend", view_path(id));
+    let credentials = scene.installation.credentials();
+    let pair = format!("{}:{}", credentials.client_id, credentials.secret);
+    let basic = format!("Basic {}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair));
+    let keyed = |path: &str| {
+        let request = http::Request::post(format!("{}{path}", scene.installation.portal_url()))
+            .header("authorization", &basic)
+            .header("idempotency-key", "once");
+        request.body(bytes::Bytes::new()).expect("a request")
+    };
+    let view = scene.call(keyed(&path)).await.expect(200);
+    assert_eq!(view["resends"], json!({"used": 1, "max": 2}));
+    let repeated = scene.call(keyed(&path)).await.expect(200);
+    assert_eq!(repeated["resends"]["used"], 1, "the same call again pushes nothing");
+    assert_eq!(phone.next_push(SOON).await.expect("the push again"), id);
+    let other = scene.begin("slow", "alice").await;
+    assert_eq!(phone.next_push(SOON).await.expect("the other's push"), other);
+    let elsewhere = scene.call(keyed(&format!("{}/resend", view_path(other)))).await;
+    elsewhere.expect_problem(422, "idempotency_mismatch");
+    scene.portal("DELETE", &view_path(other), None).await.expect(200);
+    assert_eq!(view["expires_at"], before["expires_at"], "its life is not extended");
+    let records: Vec<_> = scene.world.apns.pushes().records();
+    let of_this = |record: &&std::sync::Arc<tocsin_mock::PushRecord>| {
+        record.header("apns-collapse-id").is_some_and(|found| found == id.to_string())
+    };
+    let records: Vec<_> = records.iter().filter(of_this).collect();
+    let header = |name: &str| {
+        records.iter().map(|record| record.header(name).expect(name).to_owned()).collect::<Vec<_>>()
+    };
+    let (ids, collapse_ids) = (header("apns-id"), header("apns-collapse-id"));
+    assert_eq!(records.len(), 2);
+    assert!(ids[0] != ids[1] && collapse_ids[0] == collapse_ids[1], "{ids:?} {collapse_ids:?}");
+    assert_eq!(fetch(&phone, id).await.nonce, nonce);
+
+    scene.kill().await;
+    scene.start().await;
+    scene.portal("POST", &path, None).await.expect(200);
+    scene.portal("POST", &path, None).await.expect_problem(403, "resend_limit");
+    scene.portal("DELETE", &view_path(id), None).await.expect(200);
+    let late = scene.portal("POST", &path, None).await.expect_problem(409, "transaction_final");
+    assert_eq!(late["state"], "cancelled");
+    let slow = scene.begin("slow", "alice").await;
+    let refused = scene.portal("POST", &format!("{}/resend", view_path(slow)), None).await;
+    assert!(refused.reply.headers.contains_key("retry-after"));
+    refused.expect_problem(429, "rate_limited");
+}
