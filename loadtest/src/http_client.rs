@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -96,6 +97,21 @@ impl HttpClient {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(Failure::NotConnected(why))) => Err(CallError::NotConnected { method, path, why }),
             Ok(Err(Failure::Cut(why))) => Err(CallError::Cut { method, path, why }),
+            Err(_) => Err(CallError::Deadline { method, path, after: deadline }),
+        }
+    }
+
+    /// Sends a request and reads the head of the reply within `deadline`; its body may go on for long.
+    pub async fn open(
+        &self,
+        request: Request<Bytes>,
+        deadline: Duration,
+    ) -> Result<Response<Incoming>, CallError> {
+        let method = request.method().clone();
+        let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+        match tokio::time::timeout(deadline, self.pool.request(request.map(Full::new))).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(CallError::Cut { method, path, why: innermost(&error) }),
             Err(_) => Err(CallError::Deadline { method, path, after: deadline }),
         }
     }

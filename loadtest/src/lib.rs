@@ -20,8 +20,8 @@ pub use error::LoadtestError;
 pub use handset::{Handset, PhoneKind};
 pub use http_client::{CallError, HttpClient, Reply};
 pub use portal::{
-    AnswerView, DeliveryView, DeviceList, DeviceView, EnrollmentView, Portal, PortalCredentials,
-    ProblemDocument, StartFields, Started, TransactionView,
+    AnswerView, DeliveryView, DeviceList, DeviceView, EnrollmentView, EventStream, Portal, PortalCredentials,
+    ProblemDocument, StartFields, Started, TransactionEvent, TransactionView,
 };
 pub use server::{
     APP, BUNDLE_ID, Installation, OTHER_APP, Server, ServerOptions, TYPE_BRIEF, TYPE_LOGIN, find_server,

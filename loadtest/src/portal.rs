@@ -3,6 +3,7 @@
 //! It knows the interface by its documents only; it shares no wire type with the server, so that a slip
 //! in a name shows here.
 
+mod events;
 mod view;
 
 use std::fmt;
@@ -18,8 +19,10 @@ use serde_json::{Value, json};
 use tocsin_model::{DeviceId, EnrollmentId, TransactionId};
 
 use crate::LoadtestError;
+use crate::error::ensure;
 use crate::http_client::{CallError, HttpClient, Reply, json_type};
 
+pub use events::{EventStream, TransactionEvent};
 pub(crate) use view::state_of;
 pub use view::{
     AnswerView, DeliveryView, DeviceList, DeviceView, EnrollmentView, ProblemDocument, TransactionView,
@@ -79,6 +82,9 @@ pub struct StartFields {
     /// A shorter life than the type's, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_s: Option<u64>,
+    /// Where the outcome is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
 }
 
 impl StartFields {
@@ -128,6 +134,33 @@ impl Portal {
         Ok(Started { seen_before, view: read(&reply)? })
     }
 
+    /// `POST /v1/transactions` with `Prefer: wait`: the reply is held until the outcome, or for `wait_s`.
+    pub async fn start_and_wait(
+        &self,
+        fields: &StartFields,
+        wait_s: u64,
+    ) -> Result<TransactionView, LoadtestError> {
+        let body = serde_json::to_vec(fields).map_err(unwritable)?;
+        let mut request = self.request(Method::POST, "/v1/transactions", body.into())?;
+        let preference = HeaderValue::try_from(format!("wait={wait_s}")).map_err(unwritable)?;
+        request.headers_mut().insert("prefer", preference);
+        let reply = self.http.call(request, Duration::from_secs(wait_s) + REPLY_DEADLINE).await?;
+        match reply.status {
+            StatusCode::OK | StatusCode::CREATED => read(&reply),
+            _ => Err(refused(&reply)),
+        }
+    }
+
+    /// `GET /v1/transactions/{id}/events`
+    pub async fn events(&self, id: TransactionId) -> Result<EventStream, LoadtestError> {
+        let request = self.request(Method::GET, &format!("/v1/transactions/{id}/events"), Bytes::new())?;
+        let response = self.http.open(request, REPLY_DEADLINE).await?;
+        let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_stream = response.status() == StatusCode::OK && media_type == Some("text/event-stream");
+        ensure(is_stream, || format!("a stream was asked for, but there came {}", response.status()))?;
+        Ok(EventStream::new(response.into_body()))
+    }
+
     /// `GET /v1/transactions/{id}`
     pub async fn transaction(&self, id: TransactionId) -> Result<TransactionView, LoadtestError> {
         self.get(&format!("/v1/transactions/{id}"), REPLY_DEADLINE).await
@@ -166,6 +199,19 @@ impl Portal {
     /// `GET /v1/users/{user}/devices`
     pub async fn devices(&self, user: &str) -> Result<DeviceList, LoadtestError> {
         self.get(&format!("/v1/users/{user}/devices"), REPLY_DEADLINE).await
+    }
+
+    /// `PATCH /v1/users/{user}/devices/{device_id}`: `active` or `suspended`.
+    pub async fn set_device_status(
+        &self,
+        user: &str,
+        device_id: DeviceId,
+        status: &str,
+    ) -> Result<DeviceView, LoadtestError> {
+        let path = format!("/v1/users/{user}/devices/{device_id}");
+        let body = json!({"status": status}).to_string();
+        let request = self.request(Method::PATCH, &path, body.into())?;
+        self.expect(request, StatusCode::OK, REPLY_DEADLINE).await
     }
 
     /// `DELETE /v1/users/{user}/devices/{device_id}`

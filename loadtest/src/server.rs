@@ -19,6 +19,7 @@ use crate::LoadtestError;
 use crate::error::ensure;
 use crate::http_client::HttpClient;
 
+pub(crate) use installation::new_secret;
 pub use installation::{
     APP, BUNDLE_ID, Installation, OTHER_APP, ServerOptions, TYPE_BRIEF, TYPE_LOGIN, find_server,
 };

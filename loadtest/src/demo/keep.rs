@@ -57,6 +57,9 @@ after a second. In another terminal:
        -d '{{"type":"{TYPE_LOGIN}","user":"{iphone_user}"}}' | sed 's/.*"id":"\([^"]*\)","revision.*/\1/'); echo $ID
   curl -su $C "$P/v1/transactions/$ID?wait_s=60"; echo
 
+  # Follow it as it goes
+  curl -Nsu $C $P/v1/transactions/$ID/events
+
   # Withdraw one
   curl -su $C -X DELETE $P/v1/transactions/$ID; echo
 

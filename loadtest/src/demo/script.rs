@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::keep;
 use super::stage::Stage;
-use super::steps;
+use super::steps::{self, approval, callback, crash, logins, operator, safety, waiting};
 use super::teller::Teller;
 use crate::{Handset, LoadtestError};
 
@@ -14,12 +14,12 @@ const STEP_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Runs the demo and says whether every step went as told.
 pub async fn run(keep_up: bool) -> bool {
-    let mut teller = Teller::new();
+    let teller = Teller::new();
     teller.line(
         "Tocsin end to end: the real server with its database on disk, doubles of Apple and Google that",
     );
-    teller.line("refuse what the real ones refuse, and two simulated phones.");
-    match play(&mut teller, keep_up).await {
+    teller.line("refuse what the real ones refuse, a portal that is called back, and simulated phones.");
+    match play_all(&teller, keep_up).await {
         Ok(()) => true,
         Err(error) => {
             teller.failed(&error);
@@ -28,10 +28,8 @@ pub async fn run(keep_up: bool) -> bool {
     }
 }
 
-async fn play(teller: &mut Teller, keep_up: bool) -> Result<(), LoadtestError> {
-    teller.step("Start the server");
-    let mut stage = in_time(Stage::set(teller)).await?;
-    teller.step_done();
+async fn play_all(teller: &Teller, keep_up: bool) -> Result<(), LoadtestError> {
+    let mut stage = play(teller, "Start the server", Stage::set(teller)).await?;
     let played = play_on(&mut stage, teller, keep_up).await;
     if played.is_err() {
         // A server that has ended by itself is the better explanation.
@@ -40,18 +38,15 @@ async fn play(teller: &mut Teller, keep_up: bool) -> Result<(), LoadtestError> {
     played
 }
 
-async fn play_on(stage: &mut Stage, teller: &mut Teller, keep_up: bool) -> Result<(), LoadtestError> {
-    teller.step("Enrol an iPhone and an Android phone");
-    let mut phones = in_time(steps::enrol(stage, teller)).await?;
-    teller.step_done();
-    play_logins(stage, teller, &mut phones).await?;
+async fn play_on(stage: &mut Stage, teller: &Teller, keep_up: bool) -> Result<(), LoadtestError> {
+    let mut phones =
+        play(teller, "Enrol an iPhone and an Android phone", steps::enrol(stage, teller)).await?;
+    play_steps(stage, teller, &mut phones).await?;
     if keep_up {
         teller.all_done();
         keep::keep_up(stage, phones).await?;
     }
-    teller.step("Stop the server");
-    in_time(steps::stop(stage, teller)).await?;
-    teller.step_done();
+    play(teller, "Stop the server", steps::stop(stage, teller)).await?;
     if !keep_up {
         teller.all_done();
     }
@@ -64,34 +59,44 @@ pub(super) struct Phones {
     pub(super) android: Handset,
 }
 
-async fn play_logins(
-    stage: &mut Stage,
-    teller: &mut Teller,
-    phones: &mut Phones,
-) -> Result<(), LoadtestError> {
+async fn play_steps(stage: &mut Stage, teller: &Teller, phones: &mut Phones) -> Result<(), LoadtestError> {
     let Phones { iphone, android } = phones;
-    teller.step("Approve a login on the iPhone");
-    in_time(steps::approve(stage, teller, iphone)).await?;
-    teller.step_done();
-    teller.step("Refuse a login on the Android phone");
-    in_time(steps::refuse(stage, teller, android)).await?;
-    teller.step_done();
-    teller.step("Let a login time out");
-    in_time(steps::time_out(stage, teller, android)).await?;
-    teller.step_done();
-    teller.step("Start one login twice with the same idempotency key");
-    in_time(steps::start_twice(stage, teller, iphone)).await?;
-    teller.step_done();
-    teller.step("Forge answers");
-    in_time(steps::forge(stage, teller, iphone)).await?;
-    teller.step_done();
-    teller.step("Kill the server in mid-transaction");
-    in_time(steps::kill_and_approve(stage, teller, iphone)).await?;
-    teller.step_done();
+    play(teller, "Approve a login on the iPhone", logins::approve(stage, teller, iphone)).await?;
+    play(teller, "Refuse a login on the Android phone", logins::refuse(stage, teller, android)).await?;
+    play(teller, "Let a login time out", logins::time_out(stage, teller, android)).await?;
+    play(teller, "Log in by one held call", waiting::hold(stage, teller, android)).await?;
+    play(teller, "Follow a login by its event stream", waiting::follow(stage, teller, iphone)).await?;
+    play(teller, "Match a number", approval::match_number(stage, teller, iphone)).await?;
+    play(teller, "Approve by PIN, with a wrong try", approval::enter_pin(stage, teller)).await?;
+    play(
+        teller,
+        "Start one login twice with the same idempotency key",
+        safety::start_twice(stage, teller, iphone),
+    )
+    .await?;
+    play(teller, "Forge answers", safety::forge(stage, teller, iphone)).await?;
+    play(teller, "Suspend a phone", operator::suspend(stage, teller, android)).await?;
+    play(teller, "Add a provider while the server runs", operator::reload(stage, teller, iphone)).await?;
+    play(teller, "Kill the server in mid-transaction", crash::kill_and_approve(stage, teller, iphone))
+        .await?;
+    play(
+        teller,
+        "Kill the server while it owes a callback",
+        callback::owe_over_a_crash(stage, teller, android),
+    )
+    .await?;
     Ok(())
 }
 
-async fn in_time<T>(step: impl Future<Output = Result<T, LoadtestError>>) -> Result<T, LoadtestError> {
+/// One step: its heading, what happens within its deadline, its mark.
+async fn play<T>(
+    teller: &Teller,
+    title: &str,
+    step: impl Future<Output = Result<T, LoadtestError>>,
+) -> Result<T, LoadtestError> {
+    teller.step(title);
     let late = || LoadtestError::Deadline { what: "the step".to_owned(), after: STEP_DEADLINE };
-    tokio::time::timeout(STEP_DEADLINE, step).await.unwrap_or_else(|_| Err(late()))
+    let played = tokio::time::timeout(STEP_DEADLINE, step).await.unwrap_or_else(|_| Err(late()))?;
+    teller.step_done();
+    Ok(played)
 }

@@ -28,6 +28,8 @@ pub struct TransactionView {
     pub delivery: Vec<DeliveryView>,
     /// The phone's decision.
     pub answer: Option<AnswerView>,
+    /// What the portal shows for the phone's user to enter.
+    pub number: Option<String>,
 }
 
 /// How the push to one phone stands.
@@ -144,6 +146,7 @@ struct RawTransaction {
     ended_at: Option<UnixMs>,
     delivery: Vec<DeliveryView>,
     answer: Option<AnswerView>,
+    number: Option<String>,
 }
 
 impl TryFrom<RawTransaction> for TransactionView {
@@ -160,6 +163,7 @@ impl TryFrom<RawTransaction> for TransactionView {
             ended_at: raw.ended_at,
             delivery: raw.delivery,
             answer: raw.answer,
+            number: raw.number,
         })
     }
 }

@@ -181,7 +181,7 @@ pub fn find_server() -> Result<PathBuf, LoadtestError> {
 }
 
 /// 256 random bits.
-fn new_secret() -> Result<String, LoadtestError> {
+pub(crate) fn new_secret() -> Result<String, LoadtestError> {
     let mut bytes = [0; 32];
     aws_lc_rs::rand::fill(&mut bytes)
         .map_err(|_| LoadtestError::Unexpected("the system gave no random numbers".to_owned()))?;
