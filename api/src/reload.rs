@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use tocsin_config::{Config, process_environment};
 use tocsin_engine::Handle;
-use tocsin_engine::provider::{DriverSources, Drivers, rebuild_drivers};
+use tocsin_engine::provider::{DriverSources, Drivers, TokenShelf, rebuild_drivers};
 use tocsin_model::{AuditActor, AuditEvent, AuditKind};
 
 use crate::control::{ReloadOutcome, Reloaded};
@@ -20,6 +20,8 @@ pub(crate) struct Reloader {
     pub(crate) sources: DriverSources,
     /// The log.
     pub(crate) log: LogControl,
+    /// Where tokens of providers outlive their drivers.
+    pub(crate) shelf: TokenShelf,
 }
 
 /// A configuration in which no fault was found, with its drivers.
@@ -71,7 +73,8 @@ impl Reloader {
         let mut faults = handle.config().effective.needs_restart(&config.effective);
         faults.extend(log::check(&config.log).err().map(|error| error.to_string()));
         let mut sources = self.sources.clone();
-        match rebuild_drivers(&handle.drivers(), &mut sources, &config, handle.clock()) {
+        let rebuilt = rebuild_drivers(&handle.drivers(), &mut sources, &config, handle.clock(), &self.shelf);
+        match rebuilt {
             Ok(drivers) if faults.is_empty() => Ok(Candidate { config, warnings, drivers, sources }),
             Ok(_) => Err(faults),
             Err(refused) => {

@@ -12,7 +12,7 @@ use tocsin_config::{Config, Loaded};
 use tocsin_engine::clock::Clock;
 use tocsin_engine::device::{KeyLives, ServerKeyError, ServerKeys, Start};
 use tocsin_engine::metrics::Metrics;
-use tocsin_engine::provider::{DriverSources, ProviderSetupError, build_drivers};
+use tocsin_engine::provider::{DriverSources, ProviderSetupError, TokenShelf, build_drivers};
 use tocsin_engine::{Drained, Engine, EngineParts, EngineStartError, Handle};
 use tocsin_model::AuditActor;
 use tocsin_storage::rocks::RocksStore;
@@ -94,7 +94,7 @@ pub(crate) fn run(loaded: Loaded, file: Option<PathBuf>, ready_file: Option<&Pat
         tracing::warn!("{warning}");
     }
     let config = Arc::new(loaded.config);
-    let reloader = Reloader { file, sources: DriverSources::of(&config), log };
+    let reloader = Reloader { file, sources: DriverSources::of(&config), log, shelf: TokenShelf::none() };
     match actix_rt::System::new().block_on(live(config, reloader, ready_file)) {
         Ok(()) => Exit::Done,
         Err(error) => {
@@ -105,7 +105,11 @@ pub(crate) fn run(loaded: Loaded, file: Option<PathBuf>, ready_file: Option<&Pat
 }
 
 /// The life of a server.
-async fn live(config: Arc<Config>, reloader: Reloader, ready_file: Option<&Path>) -> Result<(), ServeError> {
+async fn live(
+    config: Arc<Config>,
+    mut reloader: Reloader,
+    ready_file: Option<&Path>,
+) -> Result<(), ServeError> {
     let mut signals = Signals::listen()?;
     let doors = BoundDoors::bind(&config)?;
     let issuer = doors.issuer(&config);
@@ -113,9 +117,12 @@ async fn live(config: Arc<Config>, reloader: Reloader, ready_file: Option<&Path>
     backup::refuse_unconfirmed(&config.storage.path).map_err(ServeError::Unconfirmed)?;
     let sealer = master_key::sealer(&config)?;
     let store = open_store(&config, sealer.clone(), &clock, &metrics)?;
+    if sealer.is_some() {
+        reloader.shelf = TokenShelf::sealed_in(Arc::clone(&store) as Arc<dyn Store>);
+    }
     let engine = Engine::start(EngineParts {
         server_keys: server_keys(&config, sealer, start_of(&*store).await?, &clock)?,
-        drivers: build_drivers(&config, &clock).map_err(ServeError::Providers)?,
+        drivers: build_drivers(&config, &clock, &reloader.shelf).map_err(ServeError::Providers)?,
         store: Arc::clone(&store) as Arc<dyn Store>,
         issuer: issuer.clone(),
         render_view: render_view(config.portal.public_url.as_deref().unwrap_or_default()),
@@ -251,7 +258,7 @@ async fn start_of(store: &dyn Store) -> Result<Start, StoreError> {
 
 /// What is wrong with the providers' credential files.
 pub(crate) fn check_providers(config: &Config) -> Vec<ProviderSetupError> {
-    build_drivers(config, &Clock::system()).err().unwrap_or_default()
+    build_drivers(config, &Clock::system(), &TokenShelf::none()).err().unwrap_or_default()
 }
 
 /// First the doors, so that nothing new comes; then the engine; last the ops door, which could be asked so far.

@@ -7,7 +7,7 @@ use futures_util::stream::FuturesUnordered;
 use tocsin_config::ProviderLimits;
 use tocsin_engine::clock::Clock;
 use tocsin_engine::protocol::{DeliveryOutcome, Push, PushContent};
-use tocsin_engine::provider::{ApnsDriver, Driver};
+use tocsin_engine::provider::{ApnsDriver, Driver, TokenShelf};
 use tocsin_model::{
     DeviceId, DurationMs, Partition, PushEnvironment, PushId, PushKind, PushTarget, PushToken, TransactionId,
     UnixMs,
@@ -35,8 +35,9 @@ impl DriverPushes {
     pub fn to(outside: &Outside) -> Self {
         let clock = Clock::system();
         let name = "apns-main".parse().expect("a valid name");
-        let driver = ApnsDriver::new(&name, &outside.provider(), &limits(), clock.clone())
-            .expect("the double's credentials are in order");
+        let driver =
+            ApnsDriver::new(&name, &outside.provider(), &limits(), clock.clone(), &TokenShelf::none())
+                .expect("the double's credentials are in order");
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
         Self { driver, clock, sent: 0, runtime }
     }

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use tocsin_model::{
     ActivationCodeHash, AuditActor, AuditEvent, Callback, CallbackHost, ClientId, Device, DeviceId,
-    Enrollment, EnrollmentId, EnrolmentRules, Idempotency, KeptChallenge, KeyId, KeyUse, PushKind, PushToken,
-    Transaction, TransactionId, UnixMs, User,
+    Enrollment, EnrollmentId, EnrolmentRules, Idempotency, KeptChallenge, KeyId, KeyUse, ProviderName,
+    PushKind, PushToken, Transaction, TransactionId, UnixMs, User,
 };
 use tokio::sync::watch;
 
 use crate::store::{
     Amended, Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditPage, AuditQuery, CallbackList,
     CallbackPage, CallbackSettled, CallbackVerdict, ChangeNoted, Created, DeviceChange, DeviceChanged,
-    DueCallbacks, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, KeyChange,
-    KeyDeleted, KeyPut, MetaKey, NewEnrollment, NewTransaction, OpenPage, Pending, PinTried,
-    PushTargetVerdict, Read, Redelivered, Resend, Resent, Revoked, Store, TransactionPage, TransactionQuery,
+    DueCallbacks, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened,
+    KeptProviderToken, KeyChange, KeyDeleted, KeyPut, MetaKey, NewEnrollment, NewTransaction, OpenPage,
+    Pending, PinTried, PushTargetVerdict, Read, Redelivered, Resend, Resent, Revoked, Store, TransactionPage,
+    TransactionQuery,
 };
 use crate::verb::{Enrolment, RowResult, Table, Verb, audit, callback, look, meta};
 
@@ -185,6 +186,16 @@ impl<B: BackEnd> Store for B {
 
     fn meta(&self, key: MetaKey) -> Read<'_, Option<Vec<u8>>> {
         self.look(move |table| meta::kept(table, key))
+    }
+
+    fn keep_provider_token(&self, provider: ProviderName, token: KeptProviderToken) -> Pending<()> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::KeepProviderToken(Box::new((provider, token)), answer));
+        pending
+    }
+
+    fn provider_token(&self, provider: ProviderName) -> Read<'_, Option<KeptProviderToken>> {
+        self.look(move |table| meta::provider_token(table, &provider))
     }
 
     fn note(&self, event: AuditEvent) -> Pending<()> {

@@ -10,7 +10,7 @@ use std::fmt;
 use aws_lc_rs::digest;
 use tocsin_model::{
     ActivationCodeHash, AppName, CallbackHost, ClientId, DeviceId, EnrollmentId, IdempotencyKey, KeyId,
-    PushKind, PushToken, Thumbprint, TransactionId, UnixMs, User,
+    ProviderName, PushKind, PushToken, Thumbprint, TransactionId, UnixMs, User,
 };
 
 use crate::MetaKey;
@@ -108,6 +108,7 @@ enum Kind {
     Meta = 0x0902,
     #[cfg_attr(not(feature = "rocks"), allow(dead_code, reason = "only a disk is sealed"))]
     SealedBy = 0x0903,
+    ProviderToken = 0x0904,
     TransactionOfUser = 0x0a01,
     CallbackOwed = 0x0b01,
     CallbackDead = 0x0b02,
@@ -128,7 +129,7 @@ impl Kind {
             Self::PushTarget => Family::PushTarget,
             Self::LiveDeviceOfUser | Self::RevokedDeviceOfUser => Family::UserDevice,
             Self::Enrollment | Self::EnrollmentByCode | Self::UsedAuthorization => Family::Enrollment,
-            Self::Format | Self::Meta | Self::SealedBy => Family::Meta,
+            Self::Format | Self::Meta | Self::SealedBy | Self::ProviderToken => Family::Meta,
             Self::Audit | Self::AuditHead | Self::AuditAnchor => Family::Audit,
             Self::CallbackOwed | Self::CallbackDead | Self::CallbackDue => Family::Outbox,
             Self::TransactionOfUser => Family::ByUser,
@@ -403,6 +404,11 @@ impl Key {
             MetaKey::DerivationKey => 2,
         };
         Self::new(Kind::Meta, &[&[number]])
+    }
+
+    /// The last token of a provider.
+    pub(crate) fn provider_token(provider: &ProviderName) -> Self {
+        Self::new(Kind::ProviderToken, &[provider.as_str().as_bytes(), &[0]])
     }
 
     /// A row of the audit trail.

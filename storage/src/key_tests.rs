@@ -60,6 +60,7 @@ fn keys_have_these_bytes() {
         ),
         (Key::meta(MetaKey::Issuer), "meta/090201".to_owned()),
         (Key::meta(MetaKey::DerivationKey), "meta/090202".to_owned()),
+        (Key::provider_token(&"a-p".parse().expect("a name")), "meta/0904612d7000".to_owned()),
         (Key::push_target(PushKind::Apns, &token, &device()), format!("push-target/0601{target}{id}")),
         (
             Key::idempotency(IdempotencySpace::Transaction, &client, &promise),

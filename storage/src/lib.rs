@@ -25,8 +25,8 @@ pub use store::{
     Amended, Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditFault, AuditPage, AuditQuery,
     AuditSummary, CallbackList, CallbackPage, CallbackSettled, CallbackVerdict, ChangeNoted, CommitReport,
     Created, DeviceChange, DeviceChanged, DueCallbacks, Ended, Enrolled, EnrollmentCancelled,
-    EnrollmentConfirmed, EnrollmentOpened, KeyApproval, KeyChange, KeyDeleted, KeyPut, MetaKey,
-    NewEnrollment, NewTransaction, NoObserver, OpenPage, Pending, PinTried, PushTargetVerdict, Read,
+    EnrollmentConfirmed, EnrollmentOpened, KeptProviderToken, KeyApproval, KeyChange, KeyDeleted, KeyPut,
+    MetaKey, NewEnrollment, NewTransaction, NoObserver, OpenPage, Pending, PinTried, PushTargetVerdict, Read,
     Redelivered, Registered, Resend, Resent, Revoked, Store, StoreObserver, TransactionPage,
     TransactionQuery,
 };

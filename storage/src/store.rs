@@ -4,6 +4,7 @@
 //! Each is a compare-and-set; a competitor that lost is told the current state. Reads see every
 //! acknowledged write.
 
+use std::fmt;
 use std::future::Future;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -13,8 +14,8 @@ use std::time::Duration;
 use tocsin_model::{
     ActivationCodeHash, AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, Callback, CallbackFault,
     CallbackHost, ClientId, Device, DeviceId, DeviceKey, DeviceStatus, Enrollment, EnrollmentId,
-    EnrolmentMode, EnrolmentRules, Idempotency, KeptChallenge, KeyId, KeyUse, ProfileChange, PushKind,
-    PushTarget, PushToken, StateWord, Transaction, TransactionId, TypeName, UnixMs, User,
+    EnrolmentMode, EnrolmentRules, Idempotency, KeptChallenge, KeyId, KeyUse, ProfileChange, ProviderName,
+    PushKind, PushTarget, PushToken, Secret, StateWord, Transaction, TransactionId, TypeName, UnixMs, User,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -601,6 +602,30 @@ pub enum MetaKey {
     DerivationKey,
 }
 
+/// A token that a push network knows us by, as it outlives the process.
+#[derive(Clone)]
+pub struct KeptProviderToken {
+    /// A hash over the credential that it was made with.
+    pub credential: [u8; 32],
+    /// The value of `authorization`.
+    pub authorization: Secret<String>,
+    /// When it was made.
+    pub minted_at: UnixMs,
+    /// From when on it is to be replaced.
+    pub refresh_at: UnixMs,
+    /// From when on it is worthless.
+    pub expires_at: UnixMs,
+}
+
+impl fmt::Debug for KeptProviderToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("KeptProviderToken")
+            .field("minted_at", &self.minted_at)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What one group commit did.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CommitReport {
@@ -734,6 +759,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// The value under `key`.
     fn meta(&self, key: MetaKey) -> Read<'_, Option<Vec<u8>>>;
+
+    /// Keeps the last token of a provider in place of the one before, until it expires. Whether tokens may be on the
+    /// disk is for the caller to know.
+    fn keep_provider_token(&self, provider: ProviderName, token: KeptProviderToken) -> Pending<()>;
+
+    /// The last token of a provider that was kept and has not expired.
+    fn provider_token(&self, provider: ProviderName) -> Read<'_, Option<KeptProviderToken>>;
 
     /// Adds a row of its own to the audit trail, for what changes nothing in the storage.
     fn note(&self, event: AuditEvent) -> Pending<()>;

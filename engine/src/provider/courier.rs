@@ -11,11 +11,12 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use tocsin_config::ProviderLimits;
-use tocsin_model::{DeliveryReason, PushToken, UnixMs};
+use tocsin_model::{DeliveryReason, ProviderName, PushToken, UnixMs};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::backoff::TargetHolds;
 use super::progress::{ANSWER_TIME_MIN, Again, Progress, Step, Treatment};
+use super::shelf::TokenShelf;
 use super::token::{Mint, MintError, Token, TokenCache};
 use super::{DriverReport, DriverSnapshot};
 use crate::clock::Clock;
@@ -86,13 +87,16 @@ struct Journey<'a> {
 
 impl<N: Network> Courier<N> {
     pub(super) fn new<C: Connect>(
-        name: &str,
+        name: &ProviderName,
         network: N,
         mint: N::Mint,
         connector: C,
         limits: &ProviderLimits,
         clock: Clock,
+        shelf: &TokenShelf,
     ) -> Self {
+        let place = shelf.place(name, mint.credential());
+        let name = name.as_str();
         let pool_limits = PoolLimits {
             connections_max: limits.connections_max,
             queue_max: limits.queue_max,
@@ -104,7 +108,7 @@ impl<N: Network> Courier<N> {
             name: name.into(),
             network,
             pool: Pool::new(name, connector, pool_limits, clock.clone()),
-            tokens: TokenCache::new(mint, clock.clone()),
+            tokens: TokenCache::new(mint, clock.clone(), place),
             holds: Mutex::default(),
             answers: N::REASONS.iter().map(|_| AtomicU64::new(0)).collect(),
             credential_faults: AtomicU64::new(0),

@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use tocsin_config::{Config, Provider, ProviderNetwork};
 use tocsin_model::ProviderName;
 
-use super::{ApnsDriver, Driver, FcmDriver, ProviderSetupError};
+use super::{ApnsDriver, Driver, FcmDriver, ProviderSetupError, TokenShelf};
 use crate::clock::Clock;
 
 /// The driver of each configured provider.
@@ -15,11 +15,15 @@ pub type Drivers = HashMap<ProviderName, Arc<dyn Driver>>;
 
 /// Reads every provider's credential and sets its driver up; connects to nothing yet. Answers with all faults
 /// at once.
-pub fn build_drivers(config: &Config, clock: &Clock) -> Result<Drivers, Vec<ProviderSetupError>> {
+pub fn build_drivers(
+    config: &Config,
+    clock: &Clock,
+    shelf: &TokenShelf,
+) -> Result<Drivers, Vec<ProviderSetupError>> {
     let mut drivers = Drivers::new();
     let mut faults = Vec::new();
     for (name, provider) in &config.providers {
-        match build_driver(name, provider, clock) {
+        match build_driver(name, provider, clock, shelf) {
             Ok(driver) => {
                 drivers.insert(name.clone(), driver);
             }
@@ -37,13 +41,15 @@ pub fn rebuild_drivers(
     sources: &mut DriverSources,
     config: &Config,
     clock: &Clock,
+    shelf: &TokenShelf,
 ) -> Result<Drivers, Vec<ProviderSetupError>> {
     let mut drivers = Drivers::new();
     let mut faults = Vec::new();
     let fresh = DriverSources::of(config);
     for (name, provider) in &config.providers {
         let kept = present.get(name).filter(|_| fresh.agrees(sources, name));
-        match kept.map_or_else(|| build_driver(name, provider, clock), |driver| Ok(Arc::clone(driver))) {
+        match kept.map_or_else(|| build_driver(name, provider, clock, shelf), |driver| Ok(Arc::clone(driver)))
+        {
             Ok(driver) => {
                 drivers.insert(name.clone(), driver);
             }
@@ -100,10 +106,11 @@ fn build_driver(
     name: &ProviderName,
     provider: &Provider,
     clock: &Clock,
+    shelf: &TokenShelf,
 ) -> Result<Arc<dyn Driver>, ProviderSetupError> {
     let (limits, clock) = (&provider.limits, clock.clone());
     Ok(match &provider.network {
-        ProviderNetwork::Apns(apns) => Arc::new(ApnsDriver::new(name, apns, limits, clock)?),
+        ProviderNetwork::Apns(apns) => Arc::new(ApnsDriver::new(name, apns, limits, clock, shelf)?),
         ProviderNetwork::Fcm(fcm) => Arc::new(FcmDriver::new(name, fcm, limits, clock)?),
     })
 }

@@ -2,20 +2,23 @@
 //!
 //! Everyone reads the same token from a snapshot, without waiting. One task at a time makes a new one: in the
 //! background while the present one is still good, else with everybody waiting for it. While making fails
-//! the present one stays, and tries are spaced. Invariant: at no time do two makings run, and a token is not
-//! replaced before its least age, however often the network refuses it.
+//! the present one stays, and tries are spaced. Where tokens outlive the process, the first one wanted is the last one
+//! of before, and a new one is on the disk before anybody uses it. Invariant: at no time do two makings run, and a
+//! token is not replaced before its least age, however often the network refuses it.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
-use tocsin_model::{DurationMs, UnixMs};
+use tocsin_model::{DurationMs, Secret, UnixMs};
+use tocsin_storage::KeptProviderToken;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::sleep;
 
+use super::shelf::TokenPlace;
 use crate::clock::Clock;
 use crate::transport::{Backoff, random_unit};
 
@@ -54,6 +57,9 @@ pub(super) trait Mint: Send + Sync + 'static {
 
     /// A token younger than this is not replaced, even when the network refuses it.
     const REPLACED_AGE_MIN: DurationMs;
+
+    /// A hash over what the tokens are made with, where one should outlive the process.
+    fn credential(&self) -> Option<[u8; 32]>;
 }
 
 /// A token in use.
@@ -75,6 +81,10 @@ struct Inner<M> {
     clock: Clock,
     current: ArcSwapOption<Token>,
     flight: Arc<Mutex<Flight>>,
+    place: Option<TokenPlace>,
+    /// Whether the place was looked at.
+    has_looked: AtomicBool,
+    serials: AtomicU64,
     minted: AtomicU64,
     faults: AtomicU64,
 }
@@ -87,11 +97,21 @@ struct Flight {
 }
 
 impl<M: Mint> TokenCache<M> {
-    /// A cache without a token yet.
-    pub(super) fn new(mint: M, clock: Clock) -> Self {
-        let (current, flight) = (ArcSwapOption::empty(), Arc::default());
-        let (minted, faults) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { inner: Arc::new(Inner { mint, clock, current, flight, minted, faults }) }
+    /// A cache without a token yet; `place` is where one may be from before, and where new ones are kept.
+    pub(super) fn new(mint: M, clock: Clock, place: Option<TokenPlace>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                mint,
+                clock,
+                current: ArcSwapOption::empty(),
+                flight: Arc::default(),
+                place,
+                has_looked: AtomicBool::new(false),
+                serials: AtomicU64::new(0),
+                minted: AtomicU64::new(0),
+                faults: AtomicU64::new(0),
+            }),
+        }
     }
 
     /// The present token. Waits only when there is none, or an expired one.
@@ -168,18 +188,14 @@ impl<M: Mint> TokenCache<M> {
 
 impl<M: Mint> Inner<M> {
     async fn make(self: Arc<Self>, mut flight: OwnedMutexGuard<Flight>) {
-        let minted_at = self.clock.now();
-        match self.mint.mint(minted_at).await {
-            Ok(minted) => {
+        let made = match self.kept_before().await {
+            Some(token) => Ok(token),
+            None => self.minted().await,
+        };
+        match made {
+            Ok(token) => {
                 *flight = Flight::default();
-                let serial = self.minted.fetch_add(1, Ordering::Relaxed) + 1;
-                self.current.store(Some(Arc::new(Token {
-                    authorization: minted.authorization,
-                    serial,
-                    minted_at,
-                    refresh_at: minted_at.plus(minted.refresh_age.min(minted.expiry_age)),
-                    expires_at: minted_at.plus(minted.expiry_age),
-                })));
+                self.current.store(Some(Arc::new(token)));
             }
             Err(error) => {
                 self.faults.fetch_add(1, Ordering::Relaxed);
@@ -187,6 +203,50 @@ impl<M: Mint> Inner<M> {
                 let wait = MINT_BACKOFF.delay(flight.faults, random_unit());
                 flight.blocked = Some((self.clock.now().plus(wait.into()), error));
             }
+        }
+    }
+
+    /// The token of before this process, the first time that one is wanted.
+    async fn kept_before(&self) -> Option<Token> {
+        let place = self.place.as_ref().filter(|_| !self.has_looked.swap(true, Ordering::Relaxed))?;
+        let kept = place.take(self.clock.now()).await?;
+        let mut authorization = HeaderValue::try_from(kept.authorization.expose()).ok()?;
+        authorization.set_sensitive(true);
+        let (minted_at, refresh_at, expires_at) = (kept.minted_at, kept.refresh_at, kept.expires_at);
+        Some(Token { authorization, serial: self.next_serial(), minted_at, refresh_at, expires_at })
+    }
+
+    /// A new one, kept before it is used.
+    async fn minted(&self) -> Result<Token, MintError> {
+        let minted_at = self.clock.now();
+        let minted = self.mint.mint(minted_at).await?;
+        self.minted.fetch_add(1, Ordering::Relaxed);
+        let token = Token {
+            authorization: minted.authorization,
+            serial: self.next_serial(),
+            minted_at,
+            refresh_at: minted_at.plus(minted.refresh_age.min(minted.expiry_age)),
+            expires_at: minted_at.plus(minted.expiry_age),
+        };
+        if let (Some(place), Ok(authorization)) = (&self.place, token.authorization.to_str()) {
+            place.put(token.kept(place.credential, authorization)).await;
+        }
+        Ok(token)
+    }
+
+    fn next_serial(&self) -> u64 {
+        self.serials.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+impl Token {
+    fn kept(&self, credential: [u8; 32], authorization: &str) -> KeptProviderToken {
+        KeptProviderToken {
+            credential,
+            authorization: Secret::new(authorization.to_owned()),
+            minted_at: self.minted_at,
+            refresh_at: self.refresh_at,
+            expires_at: self.expires_at,
         }
     }
 }

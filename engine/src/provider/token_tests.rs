@@ -1,6 +1,10 @@
 use super::*;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
+
+use tocsin_storage::memory::{MemoryOptions, MemoryStore};
+
+use crate::provider::TokenShelf;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -18,6 +22,10 @@ struct PressState {
 
 impl Mint for Press {
     const REPLACED_AGE_MIN: DurationMs = DurationMs::from_seconds(20 * 60);
+
+    fn credential(&self) -> Option<[u8; 32]> {
+        Some([1; 32])
+    }
 
     async fn mint(&self, _now: UnixMs) -> Result<Minted, MintError> {
         self.0.asked.fetch_add(1, Ordering::Relaxed);
@@ -39,7 +47,7 @@ impl Mint for Press {
 fn cache() -> (Press, Arc<TokenCache<Press>>) {
     let press = Press::default();
     let clock = Clock::starting_at(UnixMs::new(1_000_000));
-    (press.clone(), Arc::new(TokenCache::new(press, clock)))
+    (press.clone(), Arc::new(TokenCache::new(press, clock, None)))
 }
 
 fn text(token: &Result<Arc<Token>, MintError>) -> &str {
@@ -147,4 +155,31 @@ async fn a_token_is_kept_fresh_without_traffic() {
     sleep(100 * MINUTE).await;
     assert_eq!(cache.counts(), (3, 0));
     keeping.abort();
+}
+
+/// A process that starts at this moment of a machine's life, with a disk that outlives it.
+fn process(disk: &Arc<MemoryStore>, press: &Press, now: UnixMs) -> TokenCache<Press> {
+    let shelf = TokenShelf::sealed_in(Arc::clone(disk) as _);
+    let provider = "apns-main".parse().expect("a name");
+    TokenCache::new(press.clone(), Clock::starting_at(now), shelf.place(&provider, press.credential()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_takes_the_last_token_up_until_it_is_to_be_replaced() {
+    let start = UnixMs::new(1_000_000);
+    let minutes = |count: u64| start.plus(DurationMs::from_seconds(60 * count));
+    let disk = Arc::new(MemoryStore::new(MemoryOptions::new(Arc::new(move || start))));
+    let press = Press::default();
+    let first = process(&disk, &press, start);
+    assert_eq!(text(&first.get().await), "bearer 1");
+    let second = process(&disk, &press, minutes(10));
+    let token = second.get().await.expect("kept");
+    assert!(token.authorization.is_sensitive());
+    assert_eq!((token.authorization.as_bytes(), second.counts()), (&b"bearer 1"[..], (0, 0)));
+    assert_eq!(text(&second.renew(&token).await), "bearer 1", "too young, also when it is refused");
+    let third = process(&disk, &press, minutes(30));
+    let refused = third.get().await.expect("kept");
+    assert_eq!(text(&third.renew(&refused).await), "bearer 2");
+    assert_eq!(text(&process(&disk, &press, minutes(40)).get().await), "bearer 2", "kept in its place");
+    assert_eq!(text(&process(&disk, &press, minutes(80)).get().await), "bearer 3");
 }

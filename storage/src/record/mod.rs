@@ -29,7 +29,9 @@ pub(crate) use kept::KeptChallengeRecord;
 pub(crate) use marks::MarksRecord;
 #[cfg(feature = "rocks")]
 pub(crate) use small::FormatRecord;
-pub(crate) use small::{EmptyRecord, IdempotencyRecord, LinkRecord, MetaRecord, ServerKeyRecord, UsedRecord};
+pub(crate) use small::{
+    EmptyRecord, IdempotencyRecord, LinkRecord, MetaRecord, ProviderTokenRecord, ServerKeyRecord, UsedRecord,
+};
 pub(crate) use transaction::{TransactionHead, TransactionRecord};
 
 /// What is wrong with a payload.

@@ -1,7 +1,9 @@
 //! The short records: links between rows, promises, marks and the deployment's values.
 
 use minicbor::{Decode, Encode};
-use tocsin_model::{KeyId, PublicKey, ServerKeyPair, ServerSecret};
+use tocsin_model::{KeyId, PublicKey, Secret, ServerKeyPair, ServerSecret, UnixMs};
+
+use crate::store::KeptProviderToken;
 
 /// A row whose key says everything.
 #[derive(Debug, PartialEq, Eq, Encode, Decode)]
@@ -40,6 +42,44 @@ pub(crate) struct UsedRecord {
 pub(crate) struct MetaRecord {
     #[cbor(n(0), with = "minicbor::bytes")]
     pub(crate) value: Vec<u8>,
+}
+
+/// The last token of a provider, which whoever has it could push with, so it has no debug print.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct ProviderTokenRecord {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    credential: [u8; 32],
+    #[n(1)]
+    authorization: String,
+    #[n(2)]
+    minted_at_ms: u64,
+    #[n(3)]
+    refresh_at_ms: u64,
+    #[n(4)]
+    expires_at_ms: u64,
+}
+
+impl ProviderTokenRecord {
+    pub(crate) fn new(token: &KeptProviderToken) -> Self {
+        Self {
+            credential: token.credential,
+            authorization: token.authorization.expose().clone(),
+            minted_at_ms: token.minted_at.get(),
+            refresh_at_ms: token.refresh_at.get(),
+            expires_at_ms: token.expires_at.get(),
+        }
+    }
+
+    pub(crate) fn into_model(self) -> KeptProviderToken {
+        KeptProviderToken {
+            credential: self.credential,
+            authorization: Secret::new(self.authorization),
+            minted_at: UnixMs::new(self.minted_at_ms),
+            refresh_at: UnixMs::new(self.refresh_at_ms),
+            expires_at: UnixMs::new(self.expires_at_ms),
+        }
+    }
 }
 
 /// A server key of one device. Holds its private half, so it has no debug print.

@@ -5,11 +5,12 @@ use tocsin_model::{
     Content, Counter, Decision, Delivery, DeliveryReason, DeliveryStatus, Detail, Device, DeviceGuards,
     DeviceId, DeviceKey, DeviceProfile, DeviceStatus, Enrollment, EnrollmentId, EnrollmentState,
     FailureReason, KeptChallenge, KeyId, KeyUse, Method, Nonce, NumberMatch, Platform, PublicKey,
-    PushEnvironment, PushKind, PushTarget, PushToken, Recipient, RequestMessage, SealedChallenge, Seldom,
-    State, Thumbprint, Transaction, TransactionId, TwoDigits, UnixMs, User, UserId,
+    PushEnvironment, PushKind, PushTarget, PushToken, Recipient, RequestMessage, SealedChallenge, Secret,
+    Seldom, State, Thumbprint, Transaction, TransactionId, TwoDigits, UnixMs, User, UserId,
 };
 
 use super::*;
+use crate::store::KeptProviderToken;
 
 const BARE_BYTES: &str = "\
     b10002010003080409050a060b070308040a61630b61720c61750d61740e000fa200615401614d108263706\
@@ -401,6 +402,21 @@ fn the_short_records_have_these_bytes() {
     assert_eq!(hex(&payload(&promise)), format!("a20050{id}015820{}", "22".repeat(32)));
     assert_eq!(hex(&payload(&UsedRecord { at_ms: 256 })), "a100190100");
     assert_eq!(hex(&payload(&MetaRecord { value: vec![0xff] })), "a10041ff");
+    let token = KeptProviderToken {
+        credential: [0x33; 32],
+        authorization: Secret::new("bearer".to_owned()),
+        minted_at: UnixMs::new(1),
+        refresh_at: UnixMs::new(2),
+        expires_at: UnixMs::new(3),
+    };
+    let written = payload(&ProviderTokenRecord::new(&token));
+    assert_eq!(hex(&written), format!("a5005820{}0166626561726572020103020403", "33".repeat(32)));
+    let read = from_payload::<ProviderTokenRecord>(&written).expect("well-formed").into_model();
+    assert_eq!((read.credential, read.authorization.expose().as_str()), (token.credential, "bearer"));
+    assert_eq!(
+        (read.minted_at, read.refresh_at, read.expires_at),
+        (token.minted_at, token.refresh_at, token.expires_at)
+    );
 }
 
 #[cfg(feature = "rocks")]

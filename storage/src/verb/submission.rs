@@ -2,7 +2,7 @@
 
 use tocsin_model::{
     ActivationCodeHash, AuditActor, AuditEvent, Device, DeviceId, EnrollmentId, EnrolmentRules,
-    KeptChallenge, KeyUse, PushKind, PushToken, Transaction, TransactionId, UnixMs,
+    KeptChallenge, KeyUse, ProviderName, PushKind, PushToken, Transaction, TransactionId, UnixMs,
 };
 use tokio::sync::oneshot;
 
@@ -13,9 +13,9 @@ use super::{audit, callback, device, device_key, enrol, enrollment, meta, push_t
 use crate::StoreError;
 use crate::store::{
     Amended, Attempted, AuditCut, CallbackSettled, CallbackVerdict, ChangeNoted, Created, DeviceChange,
-    DeviceChanged, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, KeyChange,
-    KeyDeleted, KeyPut, MetaKey, NewEnrollment, NewTransaction, PinTried, PushTargetVerdict, Redelivered,
-    Resend, Resent, Revoked,
+    DeviceChanged, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened,
+    KeptProviderToken, KeyChange, KeyDeleted, KeyPut, MetaKey, NewEnrollment, NewTransaction, PinTried,
+    PushTargetVerdict, Redelivered, Resend, Resent, Revoked,
 };
 
 /// The way to the one who waits.
@@ -65,6 +65,7 @@ pub(crate) enum Verb {
     Resend(Box<Resend>, Answer<Resent>),
     JudgePushTarget(Box<(PushKind, PushToken, PushTargetVerdict)>, Answer<Vec<DeviceId>>),
     KeepMeta(MetaKey, Vec<u8>, Answer<Vec<u8>>),
+    KeepProviderToken(Box<(ProviderName, KeptProviderToken)>, Answer<()>),
     Note(Box<AuditEvent>, Answer<()>),
     CutAudit(UnixMs, Answer<AuditCut>),
     SettleCallback {
@@ -106,6 +107,7 @@ impl Verb {
             | Self::Resend(..)
             | Self::JudgePushTarget(..)
             | Self::KeepMeta(..)
+            | Self::KeepProviderToken(..)
             | Self::Note(..)
             | Self::CutAudit(..)
             | Self::SettleCallback { .. }
@@ -132,6 +134,7 @@ impl Verb {
             | Self::Resend(..)
             | Self::JudgePushTarget(..)
             | Self::KeepMeta(..)
+            | Self::KeepProviderToken(..)
             | Self::Note(..)
             | Self::CutAudit(..)
             | Self::KeepChallenge { .. }
@@ -164,6 +167,7 @@ impl Verb {
             Self::Resend(_, answer) => drop(answer.send(Err(error))),
             Self::JudgePushTarget(_, answer) => drop(answer.send(Err(error))),
             Self::KeepMeta(_, _, answer) => drop(answer.send(Err(error))),
+            Self::KeepProviderToken(_, answer) => drop(answer.send(Err(error))),
             Self::Note(_, answer) => drop(answer.send(Err(error))),
             Self::CutAudit(_, answer) => drop(answer.send(Err(error))),
             Self::SettleCallback { answer, .. } => drop(answer.send(Err(error))),
@@ -225,6 +229,11 @@ impl Verb {
             }
             Self::KeepMeta(key, value, answer) => {
                 settle(meta::keep(table, key, &value, batch), batch, answer)
+            }
+            Self::KeepProviderToken(asked, answer) => {
+                let (provider, token) = &*asked;
+                meta::keep_provider_token(provider, token, batch);
+                settle(Ok(()), batch, answer)
             }
             Self::Note(event, answer) => {
                 batch.audit(*event);

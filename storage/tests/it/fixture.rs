@@ -8,10 +8,10 @@ use tocsin_model::{
     DeliveryStatus, Detail, Device, DeviceGuards, DeviceId, DeviceKey, DeviceProfile, DeviceStatus,
     DurationMs, Enrollment, EnrollmentId, EnrollmentState, EnrolmentMode, EnrolmentRules, Fingerprint,
     Idempotency, IdempotencyKey, KeyId, KeyUse, Method, Nonce, Partition, Platform, PublicKey,
-    PushEnvironment, PushKind, PushTarget, PushToken, Recipient, RequestMessage, State, Thumbprint,
+    PushEnvironment, PushKind, PushTarget, PushToken, Recipient, RequestMessage, Secret, State, Thumbprint,
     Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
 };
-use tocsin_storage::{Clock, Enrolled, NewEnrollment, NewTransaction, Retention};
+use tocsin_storage::{Clock, Enrolled, KeptProviderToken, NewEnrollment, NewTransaction, Retention};
 
 /// When the tests begin.
 pub const START: UnixMs = UnixMs::new(1_800_000_000_000);
@@ -253,6 +253,17 @@ pub fn token(salt: u64) -> PushToken {
 }
 
 /// A device with a `device` key and a `biometric` one and an APNs address of its own.
+/// A token of a push network that ends in a minute.
+pub fn provider_token(authorization: &str) -> KeptProviderToken {
+    KeptProviderToken {
+        credential: bytes32(1),
+        authorization: Secret::new(authorization.to_owned()),
+        minted_at: START,
+        refresh_at: START.plus(DurationMs::from_seconds(30)),
+        expires_at: START.plus(MINUTE),
+    }
+}
+
 pub fn device(salt: u64) -> Device {
     Device {
         id: device_id(salt),

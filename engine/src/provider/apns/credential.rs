@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use http::HeaderValue;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::Serialize;
@@ -27,6 +28,7 @@ pub(in crate::provider) struct ApnsSigner {
     team_id: Box<str>,
     header: Header,
     key: EncodingKey,
+    credential: [u8; 32],
 }
 
 #[derive(Serialize)]
@@ -50,7 +52,8 @@ impl ApnsSigner {
         let key = EncodingKey::from_ec_pem(&pem).map_err(|_| not_a_key())?;
         let mut header = Header::new(Algorithm::ES256);
         (header.typ, header.kid) = (None, Some(key_id.to_owned()));
-        let signer = Self { team_id: team_id.into(), header, key };
+        let credential = credential_hash(team_id, key_id, &pem);
+        let signer = Self { team_id: team_id.into(), header, key, credential };
         signer.sign(UnixMs::default()).map_err(|_| not_a_key())?;
         Ok(signer)
     }
@@ -72,6 +75,22 @@ impl Mint for ApnsSigner {
         let refresh_age = DurationMs::from(REFRESH_AGE_MIN.to_std() + jitter);
         Ok(Minted { authorization: self.sign(now)?, refresh_age, expiry_age: EXPIRY_AGE })
     }
+
+    fn credential(&self) -> Option<[u8; 32]> {
+        Some(self.credential)
+    }
+}
+
+/// A hash over all that a token is made with.
+fn credential_hash(team_id: &str, key_id: &str, pem: &[u8]) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    for part in [team_id.as_bytes(), key_id.as_bytes(), pem] {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
 }
 
 fn check_id(key: &'static str, id: &str) -> Result<(), ProviderFault> {
@@ -146,6 +165,20 @@ mod tests {
             let line = pem.lines().nth(1).unwrap_or(pem);
             assert!(!text.contains(line), "{text}");
         }
+    }
+
+    #[test]
+    fn another_key_or_name_is_another_credential() {
+        let pem = || rcgen::KeyPair::generate().expect("a key").serialize_pem();
+        let ((_first, first), (_second, second)) = (key_file(&pem()), key_file(&pem()));
+        let credential = |key_id: &str, path: &Path| {
+            ApnsSigner::read("TEAM000001", key_id, path).expect("set up").credential()
+        };
+        let present = credential("KEY0000001", &first);
+        assert!(present.is_some());
+        assert_eq!(credential("KEY0000001", &first), present);
+        assert_ne!(credential("KEY0000001", &second), present);
+        assert_ne!(credential("KEY0000002", &first), present);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::courier::{Courier, Network, Prepared, Ruling};
 use super::error::{ProviderFault, ProviderSetupError};
-use super::{Driver, DriverReport, DriverSnapshot};
+use super::{Driver, DriverReport, DriverSnapshot, TokenShelf};
 use crate::clock::Clock;
 use crate::protocol::Push;
 use crate::transport::{Answer, Application, Connector, Endpoint};
@@ -31,14 +31,15 @@ struct Apns {
 }
 
 impl ApnsDriver {
-    /// Reads the key and the file of authorities once. Connects to nothing yet.
+    /// Reads the key and the file of authorities once. Connects to nothing yet. Its token outlives it on `shelf`.
     pub fn new(
         name: &ProviderName,
         provider: &ApnsProvider,
         limits: &ProviderLimits,
         clock: Clock,
+        shelf: &TokenShelf,
     ) -> Result<Self, ProviderSetupError> {
-        Self::set_up(name, provider, limits, clock)
+        Self::set_up(name, provider, limits, clock, shelf)
             .map_err(|fault| ProviderSetupError { provider: name.clone(), fault })
     }
 
@@ -47,6 +48,7 @@ impl ApnsDriver {
         provider: &ApnsProvider,
         limits: &ProviderLimits,
         clock: Clock,
+        shelf: &TokenShelf,
     ) -> Result<Self, ProviderFault> {
         let endpoint = Endpoint::parse(&provider.endpoint).map_err(|reason| ProviderFault::Endpoint {
             key: "endpoint",
@@ -57,7 +59,7 @@ impl ApnsDriver {
         let signer = ApnsSigner::read(&provider.team_id, &provider.key_id, &provider.key_file)?;
         let connector = Connector::new(endpoint.clone(), provider.ca_file.as_deref(), Application::Http2)?;
         let network = Apns { template: RequestTemplate::new(endpoint) };
-        Ok(Self(Courier::new(name.as_str(), network, signer, connector, limits, clock)))
+        Ok(Self(Courier::new(name, network, signer, connector, limits, clock, shelf)))
     }
 }
 

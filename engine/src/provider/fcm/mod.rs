@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::bucket::Bucket;
 use super::courier::{Courier, Network, Prepared, Ruling};
 use super::error::{ProviderFault, ProviderSetupError};
-use super::{Driver, DriverReport, DriverSnapshot};
+use super::{Driver, DriverReport, DriverSnapshot, TokenShelf};
 use crate::clock::Clock;
 use crate::protocol::Push;
 use crate::transport::{Answer, Application, Connector, Endpoint};
@@ -67,7 +67,7 @@ impl FcmDriver {
         };
         let time_limit = limits.connect_timeout.to_std() + limits.request_timeout.to_std();
         let mint = OAuthMint::new(account, token_connector, time_limit);
-        Ok(Self(Courier::new(name.as_str(), network, mint, connector, limits, clock)))
+        Ok(Self(Courier::new(name, network, mint, connector, limits, clock, &TokenShelf::none())))
     }
 }
 

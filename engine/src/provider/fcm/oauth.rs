@@ -102,6 +102,11 @@ impl Mint for OAuthMint {
     /// A second refusal so soon after a new token is not the token's fault, and Google is not to be hammered.
     const REPLACED_AGE_MIN: DurationMs = DurationMs::from_seconds(10);
 
+    /// Google gives as many as are asked for.
+    fn credential(&self) -> Option<[u8; 32]> {
+        None
+    }
+
     async fn mint(&self, now: UnixMs) -> Result<Minted, MintError> {
         timeout(self.time_limit, self.exchange(now)).await.unwrap_or_else(|_elapsed| {
             tracing::warn!(project = self.account.project_id(), "no access token: no answer in time");

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tocsin_config::{ApnsProvider, FcmProvider, ProviderLimits};
 use tocsin_engine::clock::Clock;
 use tocsin_engine::protocol::{DeliveryOutcome, Push, PushContent};
-use tocsin_engine::provider::{ApnsDriver, Driver, DriverReport, FcmDriver};
+use tocsin_engine::provider::{ApnsDriver, Driver, DriverReport, FcmDriver, TokenShelf};
 use tocsin_mock::{
     ApnsCredential, ApnsOptions, ApnsReason, ApnsRefusal, ApnsServer, Authority, ConnectionReport, Fault,
     FaultScript, FcmCredential, FcmOptions, FcmRefusal, FcmServer, MockClock, PushLog, PushRecord, Repeat,
@@ -309,7 +309,8 @@ impl Parts<'_> {
             key_file,
         };
         let name = "apns-main".parse().expect("a name");
-        let driver = ApnsDriver::new(&name, &provider, limits, clock.clone()).expect("set up");
+        let driver =
+            ApnsDriver::new(&name, &provider, limits, clock.clone(), &TokenShelf::none()).expect("set up");
         (Arc::new(driver), Server::Apns(server))
     }
 

@@ -1,7 +1,9 @@
 //! What operators see and change while a server runs: configuration, providers, types, audit trail.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -9,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tocsin_loadtest::PhoneKind;
 use tocsin_mock::{ApnsCredential, PushRecord, Topics};
+use tocsin_model::TransactionId;
 
 use super::Scene;
 use super::scene::{SOON, SceneOptions};
@@ -28,11 +31,18 @@ pub(super) async fn operated_of(catalogue: &str) -> Scene {
 
 /// As [`operated`], with all of these options.
 pub(super) async fn operated_as(options: SceneOptions) -> Scene {
+    let mut scene = prepared(options).await;
+    scene.start().await;
+    scene
+}
+
+/// As [`operated_as`], before its start.
+async fn prepared(options: SceneOptions) -> Scene {
     let hash = digest(&SHA256, TOKEN.as_bytes());
     let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let more = options.more;
     let more = format!("{more}\n[ops.tokens.console]\nsha256 = \"{hash}\"\nrole = \"operate\"\n");
-    Scene::with(SceneOptions { more, ..options }).await
+    Scene::prepared(SceneOptions { more, ..options }).await
 }
 
 pub(super) async fn shown(scene: &Scene, path: &str) -> Value {
@@ -95,10 +105,15 @@ pub(super) fn token_of(push: &PushRecord) -> (Value, Value) {
 pub(super) async fn key_of_next_push(scene: &Scene, phone: &mut tocsin_loadtest::Handset) -> String {
     let id = scene.begin("login", phone.user()).await;
     assert_eq!(phone.next_push(SOON).await.expect("a push"), id);
+    let push = pushed(scene, id).await;
+    token_of(&push).0["kid"].as_str().expect("a key id").to_owned()
+}
+
+/// The record of the push of this transaction.
+async fn pushed(scene: &Scene, id: TransactionId) -> Arc<PushRecord> {
     let collapse = id.to_string();
     let found = |push: &PushRecord| push.header("apns-collapse-id") == Some(&collapse);
-    let push = scene.world.apns.pushes().wait_for_push(found, SOON).await.expect("its record");
-    token_of(&push).0["kid"].as_str().expect("a key id").to_owned()
+    scene.world.apns.pushes().wait_for_push(found, SOON).await.expect("its record")
 }
 
 /// The same key in file and environment: the environment wins, and the dump says where each value is from.
@@ -208,6 +223,41 @@ async fn row_035_apns_token_auth() {
     assert!(issued_at <= now && now - issued_at < 3_000, "{issued_at} at {now}");
     let first = records[0].header("authorization");
     assert!(records.iter().all(|push| push.header("authorization") == first), "one token for all");
+}
+
+/// The tokens that the double of Apple was shown, each once, after a push, a kill and another push.
+async fn tokens_around_a_kill(scene: &mut Scene) -> Vec<String> {
+    let _phone = scene.enrol(PhoneKind::Iphone, "alice").await;
+    pushed(scene, scene.begin("login", "alice").await).await;
+    scene.kill().await;
+    scene.start().await;
+    pushed(scene, scene.begin("login", "alice").await).await;
+    // A driver that a reload makes anew is another process to Apple, too.
+    edit(scene, "[providers.apns-main]", "[providers.apns-main]\nqueue_max = 9000");
+    reload(scene).await;
+    pushed(scene, scene.begin("login", "alice").await).await;
+    let mut tokens = Vec::new();
+    for push in scene.world.apns.pushes().records() {
+        let token = push.header("authorization").expect("a token").to_owned();
+        if !tokens.contains(&token) {
+            tokens.push(token);
+        }
+    }
+    tokens
+}
+
+/// Apple refuses a second token within twenty minutes: the last one is kept where a master key seals it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_shows_apple_the_same_token_where_a_master_key_seals_it() {
+    let more = "[master_keys.first]\nfile = \"master.key\"\n".to_owned();
+    let mut sealed = prepared(SceneOptions { more, ..SceneOptions::default() }).await;
+    let file = sealed.folder().join("master.key");
+    fs::write(&file, "5a".repeat(32)).expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("our own file");
+    sealed.start().await;
+    assert_eq!(tokens_around_a_kill(&mut sealed).await.len(), 1);
+    let mut clear = operated().await;
+    assert_eq!(tokens_around_a_kill(&mut clear).await.len(), 3, "nothing in clear is kept");
 }
 
 /// What is no P-256 key is refused with its place; the running configuration stays.

@@ -1,6 +1,6 @@
 //! Devices, their addresses, and the deployment's values.
 
-use tocsin_model::{AuditActor, Device, DeviceStatus, DurationMs, PushKind, PushTarget};
+use tocsin_model::{AuditActor, Device, DeviceStatus, DurationMs, ProviderName, PushKind, PushTarget};
 use tocsin_storage::{Enrolled, EnrollmentOpened, MetaKey, PushTargetVerdict, Revoked};
 
 use super::Bench;
@@ -146,6 +146,25 @@ pub async fn suspicion_is_counted_and_forgotten(bench: Bench) {
         assert_eq!(bench.judge(1, suspect).await, [device_id(1)]);
         assert_eq!(bench.device(1).await.status, status, "the third in a row gives it up");
     }
+}
+
+pub async fn the_last_token_of_a_provider_is_kept_until_it_expires(bench: Bench) {
+    let provider = |name: &str| name.parse::<ProviderName>().expect("a name");
+    let kept = async |name: &str| bench.store.provider_token(provider(name)).await.expect("read");
+    assert!(kept("apns-main").await.is_none());
+    for (name, text) in [("apns-main", "bearer 1"), ("apns-main", "bearer 2"), ("apns-second", "bearer 3")] {
+        let token = provider_token(text);
+        bench.store.keep_provider_token(provider(name), token).await.expect("stored");
+    }
+    let found = kept("apns-main").await.expect("there");
+    let token = provider_token("bearer 2");
+    assert_eq!(found.authorization.expose(), token.authorization.expose());
+    assert_eq!(
+        (found.credential, found.minted_at, found.refresh_at, found.expires_at),
+        (token.credential, token.minted_at, token.refresh_at, token.expires_at)
+    );
+    bench.clock.advance(MINUTE);
+    assert!(kept("apns-main").await.is_none(), "it has expired");
 }
 
 pub async fn the_first_meta_value_stands(bench: Bench) {

@@ -154,7 +154,8 @@ conformance! {
         an_address_registered_after_its_death_is_left_alone,
         a_suspension_outlives_a_dead_address,
         suspicion_is_counted_and_forgotten,
-        the_first_meta_value_stands;
+        the_first_meta_value_stands,
+        the_last_token_of_a_provider_is_kept_until_it_expires;
     audit:
         every_change_leaves_its_row,
         what_loses_or_is_refused_leaves_none,

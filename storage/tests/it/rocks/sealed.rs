@@ -22,11 +22,13 @@ fn open(folder: &Path, sealer: Option<Arc<Sealer>>) -> Result<RocksStore, StoreE
     RocksStore::open_sealed(&storage(folder), sealer, TestClock::new().as_clock(), Arc::new(NoObserver))
 }
 
-/// Texts that only people and phones should read.
+const PROVIDER_TOKEN: &str = "bearer of-a-provider";
+
+/// Texts that only people and phones should read, and what pushes are sent with.
 fn secrets() -> Vec<Vec<u8>> {
     let device = device(1);
     let keys = device.keys.iter().map(|key| key.public_key.y.to_vec());
-    ["user-1", "Log in", "Firefox on Linux", "Anna's phone", token(1).expose(), "the issuer"]
+    ["user-1", "Log in", "Firefox on Linux", "Anna's phone", token(1).expose(), "the issuer", PROVIDER_TOKEN]
         .into_iter()
         .map(|text| text.as_bytes().to_vec())
         .chain(keys)
@@ -39,6 +41,8 @@ async fn fill(store: &RocksStore) {
     let _ = store.create(new_transaction(1)).await.expect("stored");
     let _ = store.create(new_transaction(2)).await.expect("stored");
     store.keep_meta(MetaKey::Issuer, b"the issuer".to_vec()).await.expect("stored");
+    let provider = "apns-main".parse().expect("a name");
+    store.keep_provider_token(provider, provider_token(PROVIDER_TOKEN)).await.expect("stored");
 }
 
 async fn assert_whole(store: &RocksStore) {
