@@ -16,6 +16,7 @@ use tocsin_config::{Config, Loaded, process_environment};
 use tocsin_model::{ClientId, OperatorName};
 
 use self::remote::OpsDoor;
+use crate::door::DoorName;
 use crate::{Exit, openapi, serve};
 
 /// A push-authentication dispatcher: portals start transactions, phones answer them with signatures.
@@ -89,7 +90,7 @@ enum Command {
     /// Print what a door says of itself: its document in OpenAPI 3.1.
     Openapi {
         /// Which door.
-        door: DocumentedDoor,
+        door: DoorWord,
     },
     /// Commands about tokens of the ops door.
     Token {
@@ -142,10 +143,22 @@ enum KeysCommand {
     },
 }
 
-/// A door with a document.
+/// A door.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum DocumentedDoor {
+enum DoorWord {
     Portal,
+    Device,
+    Ops,
+}
+
+impl DoorWord {
+    const fn name(self) -> DoorName {
+        match self {
+            Self::Portal => DoorName::Portal,
+            Self::Device => DoorName::Device,
+            Self::Ops => DoorName::Ops,
+        }
+    }
 }
 
 impl Arguments {
@@ -185,8 +198,8 @@ impl Arguments {
                 };
                 with_config(config, |loaded| keys::rotate(&loaded, &compromised))
             }
-            Command::Openapi { door: DocumentedDoor::Portal } => {
-                print!("{}", openapi::portal());
+            Command::Openapi { door } => {
+                print!("{}", openapi::text(door.name()));
                 Exit::Done
             }
             Command::Check => with_config(config, |loaded| check::check(&loaded)),

@@ -4,6 +4,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tocsin_engine::device::{ServerJwk, base64url, key_id_text};
@@ -13,6 +14,7 @@ use tocsin_model::{Device, FailureReason, Problem, State, TransactionId};
 use crate::door::{
     DoorError, DoorState, MediaType, Reply, read_body, read_json_body, rfc3339, segment, to_the_end,
 };
+use crate::openapi;
 use crate::view::UserView;
 
 /// What a proof covers, kept as it was sent.
@@ -72,13 +74,22 @@ pub(super) fn private_json(status: StatusCode, body: &impl Serialize) -> HttpRes
     HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }
 
-#[derive(Serialize)]
-struct EnrolledView<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Enrolled")]
+pub(super) struct EnrolledView<'a> {
+    #[schemars(schema_with = "openapi::id")]
     device_id: String,
+    /// The server's name of each key, by its use.
     kids: BTreeMap<String, String>,
+    /// The keys that challenges are signed by; the phone pins them.
+    #[schemars(schema_with = "openapi::server_jwks")]
     server_keys: &'a [ServerJwk],
+    /// The base of every later call.
+    #[schemars(extend("format" = "uri"))]
     issuer: &'a str,
+    /// To be shown while the enrolment waits for it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[0-9]{6}$"))]
     confirmation_number: Option<&'a str>,
 }
 
@@ -101,21 +112,27 @@ pub(super) async fn enrol(state: Data<DoorState>, request: HttpRequest, payload:
     Ok(private_json(StatusCode::CREATED, &view))
 }
 
-#[derive(Serialize)]
-struct ChallengeView<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Challenge")]
+pub(super) struct ChallengeView<'a> {
+    #[schemars(schema_with = "openapi::id")]
     id: String,
+    #[schemars(schema_with = "openapi::time")]
     expires_at: String,
     #[serde(flatten)]
     form: ChallengeFormView<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ChallengeForm")]
 enum ChallengeFormView<'a> {
     #[serde(rename = "challenge")]
     Signed(&'a str),
     Sealed {
+        #[schemars(schema_with = "openapi::base64url")]
         enc: String,
+        #[schemars(schema_with = "openapi::base64url")]
         ct: String,
     },
 }
@@ -141,8 +158,9 @@ impl<'a> ChallengeView<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct ChallengeList<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ChallengeList")]
+pub(super) struct ChallengeList<'a> {
     items: Vec<ChallengeView<'a>>,
 }
 
@@ -163,10 +181,13 @@ pub(super) async fn fetch(state: Data<DoorState>, request: HttpRequest, payload:
     Ok(private_json(StatusCode::OK, &ChallengeView::of(&challenge)))
 }
 
-#[derive(Serialize)]
-struct AnsweredView {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Answered")]
+pub(super) struct AnsweredView {
+    #[schemars(schema_with = "openapi::state")]
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::failure_reason")]
     reason: Option<&'static str>,
 }
 
@@ -180,18 +201,25 @@ pub(super) async fn answer(state: Data<DoorState>, request: HttpRequest, payload
     Ok(private_json(StatusCode::OK, &AnsweredView { state: State::as_str(answered), reason }))
 }
 
-#[derive(Serialize)]
-struct DeviceView<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Device")]
+pub(super) struct DeviceView<'a> {
+    #[schemars(schema_with = "openapi::id")]
     device_id: String,
+    #[schemars(schema_with = "openapi::device_status")]
     device_status: &'static str,
     user: UserView<'a>,
+    #[schemars(schema_with = "openapi::name")]
     app: &'a str,
     keys: Vec<KeyView>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Key")]
 struct KeyView {
+    #[schemars(schema_with = "openapi::key_use")]
     r#use: String,
+    #[schemars(schema_with = "openapi::kid")]
     kid: String,
 }
 

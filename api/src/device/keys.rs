@@ -3,15 +3,20 @@
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_engine::device::key_id_text;
 use tocsin_model::{KeyUse, Problem};
 
 use super::calls::RawCall;
 use crate::door::{DoorState, Reply, private_json, segment, to_the_end};
+use crate::openapi;
 
-#[derive(Serialize)]
-struct NewKeyView {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "NewKey")]
+pub(super) struct NewKeyView {
+    /// The server's name of the key, always a new one.
+    #[schemars(schema_with = "openapi::kid")]
     kid: String,
 }
 

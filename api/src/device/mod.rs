@@ -4,31 +4,35 @@
 //! body) and writes the answers down. Unknown members of bodies are ignored: apps are older or newer than servers.
 
 mod calls;
+mod document;
 mod keys;
 
-use actix_web::web::{self, ServiceConfig};
+use actix_web::HttpRequest;
+use actix_web::web;
 
-use crate::door::only;
+use crate::door::{DoorName, Query, Reply};
+use crate::openapi::{self, Call, Verb};
 
-/// The routes of this door.
-pub(crate) fn routes(config: &mut ServiceConfig) {
-    let resource = |path: &str, allow: &'static str| web::resource(path).default_service(only(allow));
-    config
-        .service(resource("/device/v1/enrollments", "POST").route(web::post().to(calls::enrol)))
-        .service(resource("/device/v1/transactions", "GET").route(web::get().to(calls::list)))
-        .service(resource("/device/v1/transactions/{id}", "GET").route(web::get().to(calls::fetch)))
-        .service(resource("/device/v1/transactions/{id}/answer", "POST").route(web::post().to(calls::answer)))
-        .service(resource("/device/v1/server-keys", "GET").route(web::get().to(calls::server_keys)))
-        .service(
-            resource("/device/v1/keys/{use}", "PUT, DELETE")
-                .route(web::put().to(keys::put))
-                .route(web::delete().to(keys::delete)),
-        )
-        .service(
-            resource("/device/v1/device", "GET, PATCH, DELETE")
-                .route(web::get().to(calls::device))
-                .route(web::patch().to(calls::change))
-                .route(web::delete().to(calls::leave)),
-        )
-        .service(resource("/device/v1/push", "PUT").route(web::put().to(calls::move_push)));
+pub(crate) use document::about;
+
+/// The calls of this door, for its routes and its document.
+pub(crate) const CALLS: &[Call] = &[
+    Call::new(Verb::Post, "/device/v1/enrollments", || web::to(calls::enrol), document::enrol),
+    Call::new(Verb::Get, "/device/v1/transactions", || web::to(calls::list), document::list),
+    Call::new(Verb::Get, "/device/v1/transactions/{id}", || web::to(calls::fetch), document::fetch),
+    Call::new(Verb::Post, "/device/v1/transactions/{id}/answer", || web::to(calls::answer), document::answer),
+    Call::new(Verb::Get, "/device/v1/server-keys", || web::to(calls::server_keys), document::server_keys),
+    Call::new(Verb::Put, "/device/v1/keys/{use}", || web::to(keys::put), document::put_key),
+    Call::new(Verb::Delete, "/device/v1/keys/{use}", || web::to(keys::delete), document::delete_key),
+    Call::new(Verb::Get, "/device/v1/device", || web::to(calls::device), document::device),
+    Call::new(Verb::Patch, "/device/v1/device", || web::to(calls::change), document::change),
+    Call::new(Verb::Delete, "/device/v1/device", || web::to(calls::leave), document::leave),
+    Call::new(Verb::Put, "/device/v1/push", || web::to(calls::move_push), document::move_push),
+    Call::new(Verb::Get, "/device/v1/openapi.json", || web::to(describe), document::describe),
+];
+
+/// `GET /device/v1/openapi.json`, open to everybody: who writes an app has no phone that is enrolled yet.
+async fn describe(request: HttpRequest) -> Reply {
+    Query::parse(request.query_string(), &[])?;
+    Ok(openapi::served(DoorName::Device))
 }

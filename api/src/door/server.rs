@@ -14,7 +14,7 @@ use actix_service::{ServiceFactory as _, fn_factory, fn_service, map_config};
 use actix_web::App;
 use actix_web::dev::AppConfig;
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web;
 use tocsin_config::{Config, Door};
 use tocsin_engine::Handle;
 use tocsin_model::Problem;
@@ -32,7 +32,7 @@ use super::renewal::{Certificates, keep};
 use super::surround::surround;
 use super::{CertificateError, DoorMetrics, DoorState, Reply};
 use crate::control::Control;
-use crate::openapi::mount;
+use crate::openapi::{Call, mount};
 
 /// Connections that may wait to be accepted at one door.
 const BACKLOG: u32 = 1_024;
@@ -55,6 +55,9 @@ pub enum DoorName {
 }
 
 impl DoorName {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Portal, Self::Device, Self::Ops];
+
     /// The word of the configuration, of logs and of metric labels.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -80,11 +83,12 @@ impl DoorName {
         }
     }
 
-    fn routes(self, config: &mut ServiceConfig) {
+    /// All that it may be asked.
+    pub(crate) const fn calls(self) -> &'static [Call] {
         match self {
-            Self::Portal => mount(config, crate::portal::CALLS),
-            Self::Device => crate::device::routes(config),
-            Self::Ops => crate::ops::routes(config),
+            Self::Portal => crate::portal::CALLS,
+            Self::Device => crate::device::CALLS,
+            Self::Ops => crate::ops::CALLS,
         }
     }
 }
@@ -252,7 +256,7 @@ impl Opening {
             let app = App::new()
                 .app_data(state.clone())
                 .wrap(from_fn(surround))
-                .configure(|config| name.routes(config))
+                .configure(|config| mount(config, name.calls()))
                 .default_service(web::to(no_such_path));
             map_config(app, |()| AppConfig::default())
         };

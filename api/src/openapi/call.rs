@@ -1,6 +1,7 @@
 //! The calls of a door: one table for its routes and for its document.
 
 use actix_web::Route;
+use actix_web::guard::{Any, Get, Head};
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 
@@ -12,8 +13,12 @@ use crate::door::only;
 pub(crate) enum Verb {
     /// GET.
     Get,
+    /// GET, and HEAD as well: load balancers like to ask with it.
+    GetOrHead,
     /// POST.
     Post,
+    /// PUT.
+    Put,
     /// PATCH.
     Patch,
     /// DELETE.
@@ -25,7 +30,9 @@ impl Verb {
     pub(super) const fn methods(self) -> &'static [&'static str] {
         match self {
             Self::Get => &["GET"],
+            Self::GetOrHead => &["GET", "HEAD"],
             Self::Post => &["POST"],
+            Self::Put => &["PUT"],
             Self::Patch => &["PATCH"],
             Self::Delete => &["DELETE"],
         }
@@ -34,7 +41,9 @@ impl Verb {
     fn guard(self, route: Route) -> Route {
         match self {
             Self::Get => route.method(Method::GET),
+            Self::GetOrHead => route.guard(Any(Get()).or(Head())),
             Self::Post => route.method(Method::POST),
+            Self::Put => route.method(Method::PUT),
             Self::Patch => route.method(Method::PATCH),
             Self::Delete => route.method(Method::DELETE),
         }

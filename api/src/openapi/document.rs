@@ -7,29 +7,41 @@ use serde_json::{Map, Value, json};
 
 use super::operation::Refusals;
 use super::{Call, Schemas};
-use crate::door::ProblemDocument;
-use crate::portal;
+use crate::door::{DoorName, ProblemDocument};
+use crate::{device, ops, portal};
 
 /// The version of the interface that the documents tell.
 const INTERFACE_VERSION: &str = "1.0.0";
 
-/// The document of the portal door as text, as it is checked in and served.
-pub fn portal() -> String {
-    format!("{:#}\n", document(portal::CALLS, &portal::about()))
+/// The document of a door as text, as it is checked in and served.
+pub fn text(door: DoorName) -> String {
+    format!("{:#}\n", document(door))
 }
 
-/// The document as a reply.
-pub(crate) fn served_portal() -> HttpResponse {
-    static TEXT: OnceLock<String> = OnceLock::new();
-    HttpResponse::Ok().content_type("application/json").body(TEXT.get_or_init(portal).as_str())
+/// The document of a door as a reply; made at the first call, then kept.
+pub(crate) fn served(door: DoorName) -> HttpResponse {
+    static PORTAL: OnceLock<String> = OnceLock::new();
+    static DEVICE: OnceLock<String> = OnceLock::new();
+    static OPS: OnceLock<String> = OnceLock::new();
+    let kept = match door {
+        DoorName::Portal => &PORTAL,
+        DoorName::Device => &DEVICE,
+        DoorName::Ops => &OPS,
+    };
+    HttpResponse::Ok().content_type("application/json").body(kept.get_or_init(|| text(door)).as_str())
 }
 
 /// The document of a door.
-pub(crate) fn document(calls: &[Call], about: &About) -> Value {
+pub(crate) fn document(door: DoorName) -> Value {
+    let about = match door {
+        DoorName::Portal => portal::about(),
+        DoorName::Device => device::about(),
+        DoorName::Ops => ops::about(),
+    };
     let mut schemas = Schemas::new();
     schemas.of::<ProblemDocument<'_>>();
     let mut refusals = Refusals::default();
-    let paths = paths(calls, &mut schemas, &mut refusals);
+    let paths = paths(door.calls(), &mut schemas, &mut refusals);
     json!({
         "openapi": "3.1.1",
         "info": {

@@ -11,12 +11,12 @@ mod operation;
 mod schema;
 mod words;
 
-pub use document::portal;
+pub use document::text;
 
 pub(crate) use call::{Call, Verb, mount};
 #[cfg(test)]
 pub(crate) use document::document;
-pub(crate) use document::{About, served_portal};
+pub(crate) use document::{About, served};
 pub(crate) use operation::Operation;
 pub(crate) use schema::{Schemas, fixed, one_line, text_lines};
 pub(crate) use words::*;

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use tocsin_model::ErrorCode;
 
+/// The media type of problems.
+const PROBLEM: &str = "application/problem+json";
+
 /// A reply of a call that worked.
 struct Reply {
     description: &'static str,
@@ -64,6 +67,11 @@ impl Operation {
     /// A parameter of the query that may be left out.
     pub(crate) fn query(self, name: &str, schema: Value, description: &str) -> Self {
         self.parameter("query", name, false, schema, description)
+    }
+
+    /// A parameter of the query that must be there.
+    pub(crate) fn required_query(self, name: &str, schema: Value, description: &str) -> Self {
+        self.parameter("query", name, true, schema, description)
     }
 
     /// A header of the request that may be left out.
@@ -179,9 +187,21 @@ impl Operation {
         for code in ErrorCode::ALL.iter().filter(|code| self.codes.contains(code)) {
             by_status.entry(code.status()).or_default().push(*code);
         }
-        let done = self.replies.iter().map(|(status, reply)| (*status, reply.render(is_head)));
-        let refused = by_status.iter().map(|(status, codes)| (*status, refusals.of(*status, codes, is_head)));
-        done.chain(refused).map(|(status, reply)| (status.to_string(), reply)).collect()
+        let mut all: Map<String, Value> =
+            self.replies.iter().map(|(status, reply)| (status.to_string(), reply.render(is_head))).collect();
+        for (status, codes) in by_status {
+            match all.get_mut(&status.to_string()) {
+                // A probe that fails: its own report, or a problem.
+                Some(reply) if !is_head => {
+                    reply["content"][PROBLEM] = refusal(status, &codes, is_head)["content"][PROBLEM].take();
+                }
+                Some(_) => {}
+                None => {
+                    all.insert(status.to_string(), refusals.of(status, &codes, is_head));
+                }
+            }
+        }
+        all
     }
 }
 
@@ -254,7 +274,7 @@ fn refusal(status: u16, codes: &[ErrorCode], is_head: bool) -> Value {
     if !is_head {
         let narrowed = json!({"properties": {"status": {"const": status}, "code": {"enum": words}}});
         let schema = json!({"allOf": [{"$ref": "#/components/schemas/Problem"}, narrowed]});
-        refusal["content"] = json!({"application/problem+json": {"schema": schema}});
+        refusal["content"] = json!({PROBLEM: {"schema": schema}});
     }
     refusal
 }

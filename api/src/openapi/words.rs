@@ -2,8 +2,8 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use tocsin_model::{
-    ContentLimits, DeliveryReason, DeliveryStatus, DeviceStatus, EnrollmentStanding, ErrorCode,
-    FailureReason, Method, Platform, PushKind, StateWord,
+    AuditKind, CallbackFault, ContentLimits, DeliveryReason, DeliveryStatus, DeviceStatus,
+    EnrollmentStanding, ErrorCode, FailureReason, Method, Platform, PushEnvironment, PushKind, StateWord,
 };
 
 fn one_of(words: impl IntoIterator<Item = &'static str>) -> Schema {
@@ -24,6 +24,11 @@ pub(crate) fn time(_: &mut SchemaGenerator) -> Schema {
 /// A name that the operator gave in the configuration.
 pub(crate) fn name(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$"})
+}
+
+/// SHA-256 in hex.
+pub(crate) fn hex_sha256(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "pattern": "^[0-9a-f]{64}$"})
 }
 
 /// The server's name of a key: 128 bits.
@@ -49,6 +54,32 @@ pub(crate) fn ids(generator: &mut SchemaGenerator) -> Schema {
 /// A JWS in its compact form (RFC 7515, section 7.1).
 pub(crate) fn compact_jws(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "pattern": r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$"})
+}
+
+/// Bytes in base64url without padding.
+pub(crate) fn base64url(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"})
+}
+
+/// The server's public keys.
+pub(crate) fn server_jwks(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "items": {
+            "type": "object",
+            "required": ["kty", "crv", "x", "y", "kid", "use", "alg"],
+            "properties": {
+                "kty": {"const": "EC"},
+                "crv": {"const": "P-256"},
+                "x": coordinate(generator),
+                "y": coordinate(generator),
+                "kid": kid(generator),
+                "use": {"const": "sig"},
+                "alg": {"const": "ES256"},
+            },
+        },
+    })
 }
 
 /// A public P-256 key (RFC 7517).
@@ -119,6 +150,36 @@ pub(crate) fn delivery_reason(_: &mut SchemaGenerator) -> Schema {
 /// What an enrolment is.
 pub(crate) fn enrollment_state(_: &mut SchemaGenerator) -> Schema {
     one_of(EnrollmentStanding::ALL.map(EnrollmentStanding::as_str))
+}
+
+/// What the audit trail tells.
+pub(crate) fn audit_event(_: &mut SchemaGenerator) -> Schema {
+    one_of(AuditKind::ALL.iter().map(|kind| kind.as_str()))
+}
+
+/// Who did it.
+pub(crate) fn audit_actor(_: &mut SchemaGenerator) -> Schema {
+    one_of(["server", "client", "device", "operator", "console"])
+}
+
+/// What a callback is.
+pub(crate) fn callback_state(_: &mut SchemaGenerator) -> Schema {
+    one_of(["owed", "dead"])
+}
+
+/// Why a try to deliver a callback failed.
+pub(crate) fn callback_fault(_: &mut SchemaGenerator) -> Schema {
+    one_of(CallbackFault::ALL.iter().map(|fault| fault.as_str()))
+}
+
+/// A push network.
+pub(crate) fn provider_kind(_: &mut SchemaGenerator) -> Schema {
+    one_of(["apns", "fcm"])
+}
+
+/// Which of APNs' two networks.
+pub(crate) fn push_environment(_: &mut SchemaGenerator) -> Schema {
+    one_of(PushEnvironment::ALL.map(PushEnvironment::as_str))
 }
 
 /// An error code.

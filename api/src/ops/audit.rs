@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
 use tocsin_model::{AuditActor, AuditEvent, AuditKind, AuditRow, ErrorCode, Problem};
@@ -11,40 +12,56 @@ use tocsin_storage::AuditQuery;
 use super::operator::require;
 use super::query::{limit, parsed, time, user};
 use crate::door::{DoorState, Query, Reply, private_json, rfc3339};
+use crate::openapi;
 use crate::view::UserView;
 
-#[derive(Serialize)]
-struct AuditList<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "AuditList")]
+pub(super) struct AuditList<'a> {
     items: Vec<RowView<'a>>,
+    /// Where the next page begins; left out at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
 /// A row; members without a value are left out.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "AuditRow")]
 struct RowView<'a> {
+    /// Counts all rows, from 1.
     number: u64,
+    #[schemars(schema_with = "openapi::time")]
     at: String,
+    #[schemars(schema_with = "openapi::audit_event")]
     event: &'static str,
     actor: ActorView,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<UserView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::id")]
     transaction: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::name")]
     r#type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::id")]
     device_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::id")]
     enrollment: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
+    /// Chains the row to all before it.
+    #[schemars(schema_with = "openapi::hex_sha256")]
     hash: String,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "AuditActor")]
 struct ActorView {
+    #[schemars(schema_with = "openapi::audit_actor")]
     kind: &'static str,
+    /// Of a client or an operator, or the id of a device.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
 }
@@ -81,7 +98,7 @@ impl ActorView {
 }
 
 /// What a list may be narrowed by.
-const PARAMETERS: &[&str] =
+pub(super) const PARAMETERS: &[&str] =
     &["user", "realm", "transaction", "type", "event", "from", "to", "limit", "cursor"];
 
 /// `GET /v1/admin/audit`: newest first. A page looks at a bounded number of rows, so that one with few items, or
@@ -114,20 +131,23 @@ fn kind(word: &str) -> Result<AuditKind, Problem> {
 
 /// What a check found. `hash` chains the last row to all before it: noted elsewhere, it shows later that nothing
 /// before was changed.
-#[derive(Serialize)]
-struct CheckView {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "AuditCheck")]
+pub(super) struct AuditCheck {
     sound: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     first: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::hex_sha256")]
     hash: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<FaultView>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "AuditFault")]
 struct FaultView {
     number: u64,
     what: String,
@@ -138,7 +158,7 @@ pub(super) async fn verify(state: Data<DoorState>, request: HttpRequest) -> Repl
     require(&state, &request, Role::Read)?;
     Query::parse(request.query_string(), &[])?;
     let view = match state.handle.check_audit().await? {
-        Ok(summary) => CheckView {
+        Ok(summary) => AuditCheck {
             sound: true,
             first: Some(summary.first),
             last: Some(summary.last),
@@ -152,7 +172,7 @@ pub(super) async fn verify(state: Data<DoorState>, request: HttpRequest) -> Repl
                 "the audit trail is not what was stored"
             );
             let fault = Some(FaultView { number: fault.number, what: fault.what });
-            CheckView { sound: false, first: None, last: None, hash: None, fault }
+            AuditCheck { sound: false, first: None, last: None, hash: None, fault }
         }
     };
     Ok(private_json(StatusCode::OK, &view))

@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
 use tocsin_model::{AuditActor, AuditEvent, AuditKind, ErrorCode, Problem};
@@ -11,8 +12,10 @@ use super::operator::require;
 use super::process::control;
 use crate::door::{DoorState, Query, Reply, private_json, to_the_end};
 
-#[derive(Serialize)]
-struct BackupView {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Backup")]
+pub(super) struct BackupView {
+    /// On the machine of the server.
     folder: String,
     files: usize,
     bytes: u64,

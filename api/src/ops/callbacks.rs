@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
 use tocsin_model::{Callback, CallbackPhase, ErrorCode, Problem, TransactionId};
@@ -11,30 +12,43 @@ use tocsin_storage::CallbackList;
 use super::operator::require;
 use super::query::limit;
 use crate::door::{DoorState, Query, Reply, private_json, rfc3339, segment, to_the_end};
+use crate::openapi;
 
-#[derive(Serialize)]
-struct CallbackItemsView<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "CallbackList")]
+pub(super) struct CallbackItemsView<'a> {
     items: Vec<CallbackView<'a>>,
+    /// Where the next page begins; left out at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
 /// A callback; members without a value are left out. `id` is the transaction's and the `webhook-id`. Of the URL only
 /// the origin is shown: paths and queries may hold a secret of the portal.
-#[derive(Serialize)]
-struct CallbackView<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Callback")]
+pub(super) struct CallbackView<'a> {
+    #[schemars(schema_with = "openapi::id")]
     id: String,
+    #[schemars(schema_with = "openapi::name")]
     client: &'a str,
+    #[schemars(extend("format" = "uri"))]
     origin: &'a str,
+    #[schemars(schema_with = "openapi::state")]
     transaction_state: &'static str,
+    #[schemars(schema_with = "openapi::callback_state")]
     state: &'static str,
+    #[schemars(schema_with = "openapi::time")]
     owed_at: String,
     tries: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::callback_fault")]
     last_fault: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::time")]
     next_try_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::time")]
     dead_since: Option<String>,
 }
 

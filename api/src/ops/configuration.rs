@@ -3,27 +3,34 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::{EffectiveKey, EffectiveValue, Role};
 
 use super::operator::require;
 use crate::door::{DoorState, Query, Reply, private_json};
 
-#[derive(Serialize)]
-struct ConfigView<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Configuration")]
+pub(super) struct ConfigView<'a> {
     items: Vec<KeyView<'a>>,
 }
 
 /// One key that has a value.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ConfigurationKey")]
 struct KeyView<'a> {
+    /// Its dotted path.
     key: &'a str,
+    /// Secrets are masked.
     value: ValueView<'a>,
+    /// Where the value comes from.
     source: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(untagged)]
+#[schemars(rename = "ConfigurationValue")]
 enum ValueView<'a> {
     Text(&'a str),
     Number(u64),

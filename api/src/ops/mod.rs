@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod callbacks;
 mod configuration;
+mod document;
 mod operator;
 mod probe;
 mod process;
@@ -16,40 +17,55 @@ mod transactions;
 mod users;
 mod view;
 
-use actix_web::Route;
-use actix_web::guard::{Any, Get, Head};
-use actix_web::web::{self, ServiceConfig};
+use actix_web::HttpRequest;
+use actix_web::web::{self, Data};
+use tocsin_config::Role;
 
-use crate::door::only;
+use self::operator::require;
+use crate::door::{DoorName, DoorState, Query, Reply};
+use crate::openapi::{self, Call, Verb};
 
-/// The routes of this door.
-pub(crate) fn routes(config: &mut ServiceConfig) {
-    let seen = |path: &str| web::resource(path).default_service(only("GET, HEAD"));
-    let posted = |path: &str| web::resource(path).default_service(only("POST"));
-    config
-        .service(seen("/healthz").route(get_or_head().to(probe::healthz)))
-        .service(seen("/readyz").route(get_or_head().to(probe::readyz)))
-        .service(seen("/metrics").route(get_or_head().to(probe::metrics)))
-        .service(seen("/v1/admin/config").route(get_or_head().to(configuration::show)))
-        .service(seen("/v1/admin/providers").route(get_or_head().to(providers::list)))
-        .service(seen("/v1/admin/audit").route(get_or_head().to(audit::list)))
-        .service(seen("/v1/admin/audit/verify").route(get_or_head().to(audit::verify)))
-        .service(seen("/v1/admin/callbacks").route(get_or_head().to(callbacks::list)))
-        .service(posted("/v1/admin/callbacks/{id}/redeliver").route(web::post().to(callbacks::redeliver)))
-        .service(seen("/v1/admin/users/{user}").route(get_or_head().to(users::show)))
-        .service(seen("/v1/admin/transactions").route(get_or_head().to(transactions::list)))
-        .service(posted("/v1/admin/transactions/{id}/cancel").route(web::post().to(transactions::cancel)))
-        .service(posted("/v1/admin/reload").route(web::post().to(process::reload)))
-        .service(posted("/v1/admin/backup").route(web::post().to(backup::make)))
-        .service(posted("/v1/admin/drain").route(web::post().to(process::drain)))
-        .service(
-            web::resource("/v1/admin/log-level")
-                .default_service(only("PUT"))
-                .route(web::put().to(process::log_level)),
-        );
-}
+pub(crate) use document::about;
 
-/// Load balancers like to ask with HEAD.
-fn get_or_head() -> Route {
-    web::route().guard(Any(Get()).or(Head()))
+/// The calls of this door, for its routes and its document.
+pub(crate) const CALLS: &[Call] = &[
+    Call::new(Verb::GetOrHead, "/healthz", || web::to(probe::healthz), document::healthz),
+    Call::new(Verb::GetOrHead, "/readyz", || web::to(probe::readyz), document::readyz),
+    Call::new(Verb::GetOrHead, "/metrics", || web::to(probe::metrics), document::metrics),
+    Call::new(Verb::GetOrHead, "/v1/admin/config", || web::to(configuration::show), document::configuration),
+    Call::new(Verb::GetOrHead, "/v1/admin/providers", || web::to(providers::list), document::providers),
+    Call::new(Verb::GetOrHead, "/v1/admin/audit", || web::to(audit::list), document::list_audit),
+    Call::new(Verb::GetOrHead, "/v1/admin/audit/verify", || web::to(audit::verify), document::verify_audit),
+    Call::new(Verb::GetOrHead, "/v1/admin/callbacks", || web::to(callbacks::list), document::list_callbacks),
+    Call::new(
+        Verb::Post,
+        "/v1/admin/callbacks/{id}/redeliver",
+        || web::to(callbacks::redeliver),
+        document::redeliver,
+    ),
+    Call::new(Verb::GetOrHead, "/v1/admin/users/{user}", || web::to(users::show), document::user),
+    Call::new(
+        Verb::GetOrHead,
+        "/v1/admin/transactions",
+        || web::to(transactions::list),
+        document::list_transactions,
+    ),
+    Call::new(
+        Verb::Post,
+        "/v1/admin/transactions/{id}/cancel",
+        || web::to(transactions::cancel),
+        document::cancel_transaction,
+    ),
+    Call::new(Verb::Post, "/v1/admin/reload", || web::to(process::reload), document::reload),
+    Call::new(Verb::Post, "/v1/admin/backup", || web::to(backup::make), document::backup),
+    Call::new(Verb::Post, "/v1/admin/drain", || web::to(process::drain), document::drain),
+    Call::new(Verb::Put, "/v1/admin/log-level", || web::to(process::log_level), document::log_level),
+    Call::new(Verb::GetOrHead, "/v1/admin/openapi.json", || web::to(describe), document::describe),
+];
+
+/// `GET /v1/admin/openapi.json`
+async fn describe(state: Data<DoorState>, request: HttpRequest) -> Reply {
+    require(&state, &request, Role::Read)?;
+    Query::parse(request.query_string(), &[])?;
+    Ok(openapi::served(DoorName::Ops))
 }

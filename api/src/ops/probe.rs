@@ -3,12 +3,14 @@
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
 use tocsin_engine::ProviderState;
 
 use super::operator::require;
 use crate::door::{DoorState, Reply};
+use crate::openapi;
 
 /// The media type of Prometheus' text format.
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -22,8 +24,9 @@ fn report(is_good: bool, body: &impl Serialize) -> HttpResponse {
     reply.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }
 
-#[derive(Serialize)]
-struct HealthView {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Health")]
+pub(super) struct HealthView {
     healthy: bool,
     writer: bool,
     arbiters: bool,
@@ -36,8 +39,9 @@ pub(super) async fn healthz(state: Data<DoorState>) -> HttpResponse {
     report(healthy, &HealthView { healthy, writer: health.writer, arbiters: health.arbiters })
 }
 
-#[derive(Serialize)]
-struct ReadinessView {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Readiness")]
+pub(super) struct ReadinessView {
     ready: bool,
     recovered: bool,
     storage: bool,
@@ -45,8 +49,10 @@ struct ReadinessView {
     providers: Vec<ProviderView>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ProviderReadiness")]
 struct ProviderView {
+    #[schemars(schema_with = "openapi::name")]
     name: String,
     available: bool,
 }

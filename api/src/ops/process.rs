@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
 use tocsin_model::{AuditActor, AuditEvent, AuditKind, ErrorCode, Problem};
@@ -14,10 +15,11 @@ use crate::door::{
 };
 
 /// Longest log filter in characters, as in the configuration.
-const FILTER_CHARACTERS_MAX: usize = 500;
+pub(super) const FILTER_CHARACTERS_MAX: usize = 500;
 
-#[derive(Serialize)]
-struct ReloadView {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Reload")]
+pub(super) struct ReloadView {
     reloaded: bool,
     warnings: Vec<String>,
 }
@@ -41,8 +43,9 @@ pub(super) async fn reload(state: Data<DoorState>, request: HttpRequest) -> Repl
     }
 }
 
-#[derive(Serialize)]
-struct DrainView {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Drain")]
+pub(super) struct DrainView {
     draining: bool,
 }
 
@@ -57,8 +60,9 @@ pub(super) async fn drain(state: Data<DoorState>, request: HttpRequest) -> Reply
     Ok(private_json(StatusCode::ACCEPTED, &DrainView { draining: true }))
 }
 
-#[derive(Serialize)]
-struct LogLevelView<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "LogLevel")]
+pub(super) struct LogLevelView<'a> {
     filter: &'a str,
 }
 

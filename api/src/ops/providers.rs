@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::{Provider, ProviderNetwork, Role};
 use tocsin_engine::provider::DriverSnapshot;
@@ -10,19 +11,26 @@ use tocsin_model::ProviderName;
 
 use super::operator::require;
 use crate::door::{DoorState, Query, Reply, private_json};
+use crate::openapi;
 
-#[derive(Serialize)]
-struct ProviderList {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ProviderList")]
+pub(super) struct ProviderList {
     items: Vec<ProviderView>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Provider")]
 struct ProviderView {
+    #[schemars(schema_with = "openapi::name")]
     name: String,
+    #[schemars(schema_with = "openapi::provider_kind")]
     kind: &'static str,
     default: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::push_environment")]
     environment: Option<&'static str>,
+    #[schemars(extend("format" = "uri"))]
     endpoint: String,
     /// Whether its breaker lets pushes through.
     available: bool,

@@ -9,9 +9,9 @@ use tocsin_model::{ErrorCode, Problem, RealmName, UnixMs, User, UserId};
 use crate::door::Query;
 
 /// Items of a list when the caller does not say.
-const LIMIT_DEFAULT: u32 = 100;
+pub(super) const LIMIT_DEFAULT: u32 = 100;
 /// Most items of a list.
-const LIMIT_MAX: u32 = 1_000;
+pub(super) const LIMIT_MAX: u32 = 1_000;
 
 /// `limit`.
 pub(super) fn limit(query: &Query) -> Result<usize, Problem> {

@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
 use tocsin_model::{ErrorCode, Problem, StateWord, TransactionId};
@@ -13,15 +14,17 @@ use super::query::{limit, parsed, time, user};
 use super::view::TransactionView;
 use crate::door::{DoorState, Query, Reply, private_json, segment, to_the_end};
 
-#[derive(Serialize)]
-struct TransactionList<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "TransactionList")]
+pub(super) struct TransactionList<'a> {
     items: Vec<TransactionView<'a>>,
+    /// Where the next page begins; left out at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
 /// What a list may be narrowed by.
-const PARAMETERS: &[&str] = &["user", "realm", "state", "client", "from", "to", "limit", "cursor"];
+pub(super) const PARAMETERS: &[&str] = &["user", "realm", "state", "client", "from", "to", "limit", "cursor"];
 
 /// `GET /v1/admin/transactions`: newest first. A page looks at a bounded number of rows, so that one with few items, or
 /// none, may have a cursor all the same.

@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
 use tocsin_model::{Device, User};
@@ -12,34 +13,46 @@ use super::operator::require;
 use super::query::user_of;
 use super::view::TransactionView;
 use crate::door::{DoorState, Query, Reply, private_json, rfc3339, segment};
+use crate::openapi;
 use crate::view::UserView;
 
 /// Transactions that the page shows; `GET /v1/admin/transactions?user=` has all.
 const LAST_TRANSACTIONS_MAX: usize = 20;
 
-#[derive(Serialize)]
-struct PageView<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "UserPage")]
+pub(super) struct PageView<'a> {
     user: UserView<'a>,
     devices: Vec<DeviceView<'a>>,
     /// Nothing locks a user yet.
     locks: [(); 0],
+    /// The last ones.
     transactions: Vec<TransactionView<'a>>,
 }
 
 /// A device. Its keys and its push address are no business of a help desk.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Device")]
 struct DeviceView<'a> {
+    #[schemars(schema_with = "openapi::id")]
     device_id: String,
     name: &'a str,
+    #[schemars(schema_with = "openapi::name")]
     app: &'a str,
+    #[schemars(schema_with = "openapi::platform")]
     platform: &'static str,
     app_version: &'a str,
     os_version: &'a str,
     model: &'a str,
+    #[schemars(schema_with = "openapi::device_status")]
     status: &'static str,
+    #[schemars(schema_with = "openapi::push_kind")]
     push: &'static str,
+    #[schemars(schema_with = "openapi::key_uses")]
     methods: Vec<String>,
+    #[schemars(schema_with = "openapi::time")]
     created_at: String,
+    #[schemars(schema_with = "openapi::time")]
     last_used_at: String,
 }
 

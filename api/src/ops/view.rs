@@ -1,38 +1,57 @@
 //! What operators see of transactions: how they fare, never what their users were shown or signed.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_model::{FailureReason, OperatorName, Transaction};
 
 use crate::door::rfc3339;
+use crate::openapi;
 use crate::view::{CounterView, DeliveryView, UserView};
 
 /// A transaction; members without a value are left out.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Transaction")]
 pub(super) struct TransactionView<'a> {
+    #[schemars(schema_with = "openapi::id")]
     id: String,
+    #[schemars(schema_with = "openapi::name")]
     client: &'a str,
     user: UserView<'a>,
+    #[schemars(schema_with = "openapi::name")]
     r#type: &'a str,
+    #[schemars(schema_with = "openapi::method")]
     method: &'a str,
+    #[schemars(schema_with = "openapi::state")]
     state: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::failure_reason")]
     reason: Option<&'a str>,
+    #[schemars(schema_with = "openapi::time")]
     created_at: String,
+    #[schemars(schema_with = "openapi::time")]
     expires_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::time")]
     ended_at: Option<String>,
     delivery: Vec<DeliveryView<'a>>,
     attempts: CounterView,
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<AnswerView>,
+    /// The operator who cancelled it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::name")]
     cancelled_by: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Answer")]
 struct AnswerView {
+    #[schemars(schema_with = "openapi::id")]
     device_id: String,
+    /// What the key that signed is for.
+    #[schemars(schema_with = "openapi::key_use")]
     method: String,
+    #[schemars(schema_with = "openapi::time")]
     decided_at: String,
 }
 

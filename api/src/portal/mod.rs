@@ -26,7 +26,7 @@ use tocsin_engine::callback::RenderView;
 use tocsin_model::Transaction;
 
 use self::caller::Caller;
-use crate::door::{DoorState, Query, Reply};
+use crate::door::{DoorName, DoorState, Query, Reply};
 use crate::openapi::{self, Call, Verb};
 
 pub(crate) use document::about;
@@ -110,5 +110,5 @@ pub(crate) const CALLS: &[Call] = &[
 async fn describe(state: Data<DoorState>, request: HttpRequest) -> Reply {
     Caller::of(&state, &request)?;
     Query::parse(request.query_string(), &[])?;
-    Ok(openapi::served_portal())
+    Ok(openapi::served(DoorName::Portal))
 }

@@ -241,6 +241,7 @@ fn a_version_that_is_switched_off_is_told_to_upgrade_until_it_says_that_it_has()
         bank.start(&json!({"type": "login", "user": "alice"})).await.expect_problem(422, "no_device", None);
         phone.get("/device/v1/transactions").await.expect_problem(426, "upgrade_required", None);
         phone.get("/device/v1/device").await.expect(200);
+        phone.get("/device/v1/server-keys").await.expect(200);
         let upgraded = json!({"app_version": "2.0"});
         phone.change_at(&bank, "PATCH", "/device/v1/device", Some(&upgraded), now()).await.expect(200);
         phone.get("/device/v1/transactions").await.expect(200);

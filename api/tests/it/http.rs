@@ -14,6 +14,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use crate::conformance;
+
 /// Longest wait for anything that must happen.
 pub const SOON: Duration = Duration::from_secs(20);
 
@@ -24,6 +26,7 @@ pub struct Call {
     url: String,
     headers: HeaderMap,
     body: Bytes,
+    is_elsewhere: bool,
 }
 
 /// A reply.
@@ -38,7 +41,8 @@ pub struct Answer {
 impl Call {
     pub fn new(method: &str, address: SocketAddr, path: &str) -> Self {
         let method = method.parse().expect("a method");
-        Self { method, url: format!("http://{address}{path}"), headers: HeaderMap::new(), body: Bytes::new() }
+        let url = format!("http://{address}{path}");
+        Self { method, url, headers: HeaderMap::new(), body: Bytes::new(), is_elsewhere: false }
     }
 
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
@@ -66,12 +70,18 @@ impl Call {
         self
     }
 
+    /// At a door that does not have this path, so that no document tells the reply.
+    pub fn elsewhere(self) -> Self {
+        Self { is_elsewhere: true, ..self }
+    }
+
     pub async fn send(self) -> Answer {
         let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
         self.send_by(&client).await
     }
 
     async fn send_by(self, client: &Client<HttpConnector, Full<Bytes>>) -> Answer {
+        let (method, url, is_elsewhere) = (self.method.clone(), self.url.clone(), self.is_elsewhere);
         let mut request = Request::new(Full::new(self.body));
         *request.method_mut() = self.method;
         *request.uri_mut() = self.url.parse().expect("a URL");
@@ -80,6 +90,10 @@ impl Call {
         let (head, body) = sent.expect("a reply").into_parts();
         let body = body.collect().await.expect("a whole reply").to_bytes();
         let text = String::from_utf8_lossy(&body).into_owned();
+        let path = url.splitn(4, '/').nth(3).map(|path| format!("/{path}")).expect("a path");
+        if !is_elsewhere {
+            conformance::hold(method.as_str(), &path, head.status.as_u16(), &head.headers, &text);
+        }
         Answer { status: head.status.as_u16(), headers: head.headers, text, bytes: body }
     }
 }

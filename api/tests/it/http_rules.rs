@@ -99,7 +99,8 @@ fn a_credential_of_one_door_is_nothing_at_another() {
             (bank.addresses().portal, "/device/v1/device"),
             (bank.addresses().portal, "/metrics"),
         ] {
-            let reply = Call::new("GET", address, path).basic("portal", &secret_of("portal")).send().await;
+            let call = Call::new("GET", address, path).basic("portal", &secret_of("portal"));
+            let reply = call.elsewhere().send().await;
             reply.expect_problem(404, "not_found", None);
         }
     });

@@ -5,14 +5,15 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
+use tocsin_api::door::DoorName;
 use tocsin_api::openapi;
 
 use crate::bank::{Bank, with_bank};
 use crate::http::Call;
 
-/// Each door's name, and its document as it is generated.
-fn documents() -> [(&'static str, String); 1] {
-    [("portal", openapi::portal())]
+/// Each door with its document as it is generated.
+fn documents() -> [(DoorName, String); 3] {
+    DoorName::ALL.map(|door| (door, openapi::text(door)))
 }
 
 #[test]
@@ -36,28 +37,32 @@ fn calls(document: &Value) -> Vec<(String, BTreeSet<String>)> {
     paths.iter().map(|(path, item)| (path.clone(), methods(item))).collect()
 }
 
-fn at(bank: &Bank, door: &str, method: &str, path: &str) -> Call {
+fn at(bank: &Bank, door: DoorName, method: &str, path: &str) -> Call {
     let addresses = bank.addresses();
     let address = match door {
-        "portal" => addresses.portal,
-        "device" => addresses.device,
-        _ => addresses.ops,
+        DoorName::Portal => addresses.portal,
+        DoorName::Device => addresses.device,
+        DoorName::Ops => addresses.ops,
     };
     Call::new(method, address, path)
 }
 
 #[test]
-fn a_door_serves_its_document_to_those_who_may_call() {
+fn each_door_serves_its_document_to_those_who_may_call() {
     with_bank(|bank| async move {
-        bank.portal_as("reader", "GET", "/v1/openapi.json").send().await.expect(200);
-        bank.portal("GET", "/v1/openapi.json").basic("reader", "wrong").send().await.expect_problem(
-            401,
-            "invalid_client",
-            None,
-        );
-        let served = bank.portal("GET", "/v1/openapi.json").send().await;
-        assert_eq!(served.header("content-type"), Some("application/json"));
-        assert_eq!(served.text, openapi::portal());
+        let served = [
+            (DoorName::Portal, bank.portal_as("reader", "GET", "/v1/openapi.json").send().await),
+            (DoorName::Device, bank.device("GET", "/device/v1/openapi.json").send().await),
+            (DoorName::Ops, bank.admin("watcher", "GET", "/v1/admin/openapi.json").send().await),
+        ];
+        for (door, reply) in served {
+            reply.expect(200);
+            assert_eq!(reply.header("content-type"), Some("application/json"), "{door}");
+            assert_eq!(reply.text, openapi::text(door), "{door}");
+        }
+        let nobody = bank.portal("GET", "/v1/openapi.json").basic("reader", "wrong").send().await;
+        nobody.expect_problem(401, "invalid_client", None);
+        bank.ops("/v1/admin/openapi.json").send().await.expect_problem(401, "invalid_token", None);
     });
 }
 

@@ -60,9 +60,11 @@ impl Handle {
         Err(Problem::new(ErrorCode::UpgradeRequired, "update the app, then tell its new version"))
     }
 
-    /// The server keys that this phone is to know, as a JWS in general JSON serialization.
+    /// The server keys that this phone is to know, as a JWS in general JSON serialization. An app that is too old to
+    /// answer follows them all the same, or its next version would have to enrol anew.
     pub async fn server_keys(&self, call: DeviceCall<'_>) -> Result<String, Problem> {
-        let device = self.authenticate(call).await?;
+        let (device, _) = self.proven(call).await?;
+        check_may_call(&device)?;
         let (core, now) = (Arc::clone(&self.0), self.clock().now());
         let sign = move || core.server_keys.signed_set(device.server_key.as_deref(), &core.issuer, now);
         self.run_signature(sign).await?.map_err(|error| {

@@ -123,11 +123,9 @@ fn user() -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     /// The names that a call's body may have, by the document.
     fn documented(path: &str, method: &str, media_type: &str) -> Vec<String> {
-        let document = crate::openapi::document(crate::portal::CALLS, &about());
+        let document = crate::openapi::document(crate::door::DoorName::Portal);
         let schema = &document["paths"][path][method]["requestBody"]["content"][media_type]["schema"];
         assert_eq!(schema["additionalProperties"], false, "{method} {path}");
         schema["properties"].as_object().expect("properties").keys().cloned().collect()
