@@ -64,7 +64,7 @@ pub mod names {
     pub const PROVIDER_CREDENTIAL_FAULTS: &str = "tocsin_provider_credential_faults_total";
     /// Callbacks that are owed.
     pub const CALLBACKS_OWED: &str = "tocsin_callbacks_owed";
-    /// Callbacks whose window ended without a delivery.
+    /// Callbacks that are tried no more without a delivery.
     pub const CALLBACKS_DEAD: &str = "tocsin_callbacks_dead";
     /// Callbacks that have died since the start of the process.
     pub const CALLBACKS_DIED: &str = "tocsin_callbacks_died_total";
@@ -276,7 +276,7 @@ impl Metrics {
             actor_faults: registrar.counters(names::ACTOR_FAULTS, "Handlers that panicked.", &["actor"]),
             callbacks_owed: registrar.gauge(names::CALLBACKS_OWED, "Callbacks that are owed."),
             callbacks_dead: registrar
-                .gauge(names::CALLBACKS_DEAD, "Callbacks whose window ended without a delivery."),
+                .gauge(names::CALLBACKS_DEAD, "Callbacks that are tried no more without a delivery."),
             callbacks_died: registrar
                 .counter(names::CALLBACKS_DIED, "Callbacks that have died since the start of the process."),
             callback_oldest: registrar
@@ -509,7 +509,7 @@ impl Metrics {
         self.callback_tries.with_label_values(&[result]).inc();
     }
 
-    /// Counts a callback whose window is over.
+    /// Counts a callback that is tried no more.
     pub(crate) fn callback_died(&self) {
         self.callbacks_died.inc();
     }

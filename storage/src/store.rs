@@ -495,7 +495,7 @@ pub struct AuditCut {
 pub enum CallbackList {
     /// Those that are still tried.
     Owed,
-    /// Those whose window ended without a 2xx.
+    /// Those that are tried no more, and were not taken.
     Dead,
 }
 
@@ -511,7 +511,7 @@ pub enum CallbackVerdict {
         /// How it failed.
         fault: CallbackFault,
     },
-    /// It failed, and its window is over.
+    /// It failed, and is tried no more.
     Dead {
         /// Since now.
         since: UnixMs,

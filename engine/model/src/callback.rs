@@ -248,7 +248,7 @@ faults! {
     Timeout = "timeout",
     /// The name has no address.
     LookUp = "look_up",
-    /// Every address is private and not listed for the client.
+    /// One of its addresses is private and not listed for the client.
     AddressRefused = "address_refused",
     /// No address took the connection.
     Connect = "connect",
@@ -264,6 +264,8 @@ faults! {
     ServerError = "server_error",
     /// The client is configured no more, or has no webhook secret.
     Configuration = "configuration",
+    /// The client's allow list has the URL no more.
+    NotAllowed = "not_allowed",
 }
 
 impl CallbackFault {
@@ -273,8 +275,17 @@ impl CallbackFault {
             Self::Timeout | Self::LookUp | Self::AddressRefused | Self::Connect | Self::Tls | Self::Http => {
                 true
             }
-            Self::Redirect | Self::ClientError | Self::ServerError | Self::Configuration => false,
+            Self::Redirect
+            | Self::ClientError
+            | Self::ServerError
+            | Self::Configuration
+            | Self::NotAllowed => false,
         }
+    }
+
+    /// Whether no other try is made, since the operators have said that none may be.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::NotAllowed)
     }
 }
 
@@ -286,7 +297,7 @@ pub enum CallbackPhase {
         /// When it is tried next.
         next_try_at: UnixMs,
     },
-    /// Its window ended without a 2xx; only an operator brings it back.
+    /// Its window ended without a 2xx, or it may not be tried any more; only an operator brings it back.
     Dead {
         /// When.
         since: UnixMs,

@@ -22,6 +22,7 @@ use tocsin_storage::{
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::allow::{NotAllowed, judge_start};
 use super::body::{RenderView, body};
 use super::census::{Census, Count};
 use super::outbox::{Bounds, Look, Outbox};
@@ -294,10 +295,8 @@ impl Shared {
 
     async fn post(&self, callback: &Callback, config: &Config) -> Result<(), CallbackFault> {
         let client = config.clients.get(&callback.client).ok_or(CallbackFault::Configuration)?;
+        judge_start(&callback.url, &client.callbacks).map_err(fault_of)?;
         let secrets = &client.callbacks.webhook_secrets;
-        if secrets.is_empty() {
-            return Err(CallbackFault::Configuration);
-        }
         let entry = client.callbacks.entry(&callback.url);
         let kind = entry.map(|entry| entry.body).unwrap_or_default();
         let body = body(callback, kind, &*self.parts.store, &self.parts.render).await;
@@ -326,6 +325,9 @@ impl Shared {
         let settings = &config.callbacks;
         let backoff = Backoff::new(settings.backoff_first.to_std(), settings.backoff_longest.to_std());
         let now = self.parts.clock.now();
+        if fault.is_final() {
+            return CallbackVerdict::Dead { since: now, fault };
+        }
         let at = now.plus(backoff.delay(callback.tries.saturating_add(1), random_unit()).into());
         if at < callback.owed_at.plus(settings.window) {
             return CallbackVerdict::TryAgain { at, fault };
@@ -359,10 +361,19 @@ impl Shared {
             }
             CallbackVerdict::Dead { fault, .. } => {
                 self.parts.metrics.callback_died();
-                tracing::error!(transaction = %id, client = %callback.client, origin, fault = fault.as_str(), "a callback is dead: its window is over; an operator can redeliver it");
+                tracing::error!(transaction = %id, client = %callback.client, origin, fault = fault.as_str(), "a callback is dead and tried no more; an operator can redeliver it");
                 None
             }
         }
+    }
+}
+
+/// The configuration may have changed since the start was judged.
+const fn fault_of(why: NotAllowed) -> CallbackFault {
+    match why {
+        NotAllowed::NoSecret => CallbackFault::Configuration,
+        NotAllowed::Unlisted => CallbackFault::NotAllowed,
+        NotAllowed::Address => CallbackFault::AddressRefused,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where callbacks may go. Pure: nothing is looked up here.
 //!
-//! The start is judged by the URL's text; each connection again by the address that it is about to be made to, so
-//! that a name that changes its address gains nothing.
+//! The start is judged by the URL's text, and so is each try by the configuration of its moment; each connection again
+//! by the addresses of its look-up, so that a name that changes its address gains nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use tocsin_config::ClientCallbacks;
 use tocsin_model::{CallbackUrl, ErrorCode, Problem};
 
-/// Why a start may not name this URL.
+/// Why a start may not name this URL, or may not be called back at it any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAllowed {
     /// The client has no secret to sign with.
@@ -33,7 +33,7 @@ impl From<NotAllowed> for Problem {
     }
 }
 
-/// Whether a client may name this URL in a start, as far as the URL alone tells.
+/// Whether a client may name this URL in a start and be called back at it, as far as the URL alone tells.
 pub fn judge_start(url: &CallbackUrl, client: &ClientCallbacks) -> Result<(), NotAllowed> {
     if client.webhook_secrets.is_empty() {
         return Err(NotAllowed::NoSecret);

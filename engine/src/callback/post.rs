@@ -1,15 +1,17 @@
 //! One try: look-up, judged address, TCP, TLS, one POST over HTTP/1.1, one status.
 //!
-//! The name is looked up anew for each try and the connection is made to the very address that was judged. Nothing of
+//! The name is looked up anew for each try and the connection is made to the very address that was judged. A name that
+//! has an address that may not be connected to is refused whole, whatever else it has. Nothing of
 //! a reply is used but its status; of its body only a little is read, so that the peer sees an orderly end. A
 //! connection serves one try.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -55,15 +57,21 @@ pub struct Post<'a> {
     pub body: Bytes,
 }
 
+/// Looks up the addresses of a host for a port.
+type LookUp = Box<dyn Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
+
 /// Makes tries.
 pub struct Poster {
     tls: TlsConnector,
+    look_up: LookUp,
 }
 
 impl Poster {
     /// Certificates must come from an authority of `ca_file`, or of the platform's where there is none.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, TlsSetupError> {
-        Ok(Self { tls: TlsConnector::from(client_config(ca_file, Application::Http1)?) })
+        let look_up: LookUp =
+            Box::new(|host, port| Box::pin(async move { Ok(lookup_host((host, port)).await?.collect()) }));
+        Ok(Self { tls: TlsConnector::from(client_config(ca_file, Application::Http1)?), look_up })
     }
 
     /// Posts once; the whole has a deadline.
@@ -73,7 +81,7 @@ impl Poster {
 
     async fn exchange(&self, post: &Post<'_>) -> Result<(), CallbackFault> {
         let request = request(post).map_err(|_| CallbackFault::Configuration)?;
-        let stream = connect(&addresses(post).await?).await.map_err(|_| CallbackFault::Connect)?;
+        let stream = connect(&self.addresses(post).await?).await.map_err(|_| CallbackFault::Connect)?;
         let status = if post.url.is_https() {
             let name = ServerName::try_from(post.url.host().to_owned()).map_err(|_| CallbackFault::Tls)?;
             let stream = self.tls.connect(name, stream).await.map_err(|_| CallbackFault::Tls)?;
@@ -83,24 +91,28 @@ impl Poster {
         };
         judge(status.map_err(|_| CallbackFault::Http)?)
     }
-}
 
-/// The addresses that may be connected to. In clear only loopback ones.
-async fn addresses(post: &Post<'_>) -> Result<Vec<SocketAddr>, CallbackFault> {
-    let (host, port) = (post.url.host(), post.url.port());
-    let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
-        Ok(literal) => vec![SocketAddr::new(literal, port)],
-        Err(_) => lookup_host((host, port)).await.map_err(|_| CallbackFault::LookUp)?.collect(),
-    };
-    if found.is_empty() {
-        return Err(CallbackFault::LookUp);
+    /// The addresses that are tried: all of the look-up may be connected to. In clear only loopback ones may.
+    async fn addresses(&self, post: &Post<'_>) -> Result<Vec<SocketAddr>, CallbackFault> {
+        let (host, port) = (post.url.host(), post.url.port());
+        let mut found = match post.url.literal_address() {
+            Some(literal) => vec![SocketAddr::new(literal, port)],
+            None => (self.look_up)(host.to_owned(), port).await.map_err(|_| CallbackFault::LookUp)?,
+        };
+        if found.is_empty() {
+            return Err(CallbackFault::LookUp);
+        }
+        let allowed = |address: &SocketAddr| {
+            let address = address.ip();
+            may_connect(address, post.networks)
+                && (post.url.is_https() || address.to_canonical().is_loopback())
+        };
+        if !found.iter().all(allowed) {
+            return Err(CallbackFault::AddressRefused);
+        }
+        found.truncate(ADDRESSES_TRIED_MAX);
+        Ok(found)
     }
-    let allowed = |address: &SocketAddr| {
-        let address = address.ip();
-        may_connect(address, post.networks) && (post.url.is_https() || address.to_canonical().is_loopback())
-    };
-    let allowed: Vec<SocketAddr> = found.into_iter().filter(allowed).take(ADDRESSES_TRIED_MAX).collect();
-    if allowed.is_empty() { Err(CallbackFault::AddressRefused) } else { Ok(allowed) }
 }
 
 async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
@@ -174,7 +186,65 @@ fn judge(status: StatusCode) -> Result<(), CallbackFault> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
+    use tocsin_mock::Authority;
+
     use super::*;
+
+    const PUBLIC: [u8; 4] = [8, 8, 8, 8];
+    const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
+
+    /// Posts to a name that has these addresses, where only loopback listens; answers with how that ended and whether
+    /// somebody connected.
+    async fn post_to(addresses: &[[u8; 4]], networks: &[&str]) -> (Result<(), CallbackFault>, bool) {
+        let listener = TcpListener::bind(SocketAddr::from((LOOPBACK, 0))).expect("a port");
+        listener.set_nonblocking(true).expect("set");
+        let port = listener.local_addr().expect("an address").port();
+        let found: Vec<_> = addresses.iter().map(|address| SocketAddr::from((*address, port))).collect();
+        let folder = tempfile::tempdir().expect("a folder");
+        let ca_file = folder.path().join("ca.pem");
+        Authority::new().expect("keys").write_ca_pem(&ca_file).expect("written");
+        let mut poster = Poster::new(Some(&ca_file)).expect("TLS");
+        poster.look_up = Box::new(move |host, of| {
+            assert_eq!((&*host, of), ("portal.example", port));
+            let found = found.clone();
+            Box::pin(async move { Ok(found) })
+        });
+        let networks: Vec<IpNet> = networks.iter().map(|text| text.parse().expect("a network")).collect();
+        let post = Post {
+            url: &CallbackUrl::parse(&format!("https://portal.example:{port}/")).expect("valid"),
+            networks: &networks,
+            webhook_id: "id",
+            timestamp_s: 1,
+            signatures: "v1,",
+            authorization: None,
+            body: Bytes::new(),
+        };
+        let ended = poster.post(&post, Duration::from_millis(300)).await;
+        (ended, listener.accept().is_ok())
+    }
+
+    #[tokio::test]
+    async fn a_name_with_a_private_address_is_refused() {
+        assert_eq!(post_to(&[LOOPBACK], &[]).await, (Err(CallbackFault::AddressRefused), false));
+        // The same is connected to where the client's networks list it; nobody answers there.
+        assert_eq!(post_to(&[LOOPBACK], &["127.0.0.0/8"]).await, (Err(CallbackFault::Timeout), true));
+    }
+
+    #[tokio::test]
+    async fn a_name_with_public_and_private_addresses_is_refused_whole() {
+        for mixed in [[PUBLIC, LOOPBACK], [LOOPBACK, PUBLIC]] {
+            assert_eq!(post_to(&mixed, &[]).await, (Err(CallbackFault::AddressRefused), false), "{mixed:?}");
+        }
+        let behind_the_tried = [[PUBLIC; ADDRESSES_TRIED_MAX].as_slice(), &[LOOPBACK]].concat();
+        assert_eq!(post_to(&behind_the_tried, &[]).await.0, Err(CallbackFault::AddressRefused));
+    }
+
+    #[tokio::test]
+    async fn a_name_without_addresses_cannot_be_called() {
+        assert_eq!(post_to(&[], &[]).await, (Err(CallbackFault::LookUp), false));
+    }
 
     #[test]
     fn only_a_2xx_is_a_delivery() {

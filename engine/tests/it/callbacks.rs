@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use serde_json::json;
 use tocsin_mock::{Authority, CallbackOptions, CallbackRecord, CallbackRefusal, CallbackServer, Fault};
-use tocsin_model::{CallbackUrl, ErrorCode, StartRequest, Transaction, TransactionId};
+use tocsin_model::{CallbackFault, CallbackUrl, ErrorCode, StartRequest, Transaction, TransactionId};
 use tocsin_storage::{CallbackList, Store};
 
 use crate::fixture::{Bank, SOON, login, run};
@@ -177,6 +177,57 @@ fn an_address_that_became_private_for_the_client_is_not_connected_to() {
         assert!(portal.callbacks().records().is_empty());
         let problem = bank.handle.start(calling(&portal.url())).await.expect_err("not listed any more");
         assert_eq!((problem.code, problem.field.as_deref()), (ErrorCode::InvalidField, Some("callback_url")));
+    });
+}
+
+#[test]
+fn a_url_that_left_the_allow_list_is_called_no_more_and_its_callbacks_are_dead() {
+    run(async {
+        let world = World::new();
+        let portal = world.portal().await;
+        let url = format!("{}/done", portal.url());
+        let entry = format!("[clients.portal.callbacks.done]\nurl = \"{url}\"");
+        let listed =
+            settings(&world.ca_file(), "", &entry).replace("allow_list = false", "allow_list = true");
+        let bank = open(&listed).await;
+        portal.faults().for_all(status(503)).expect("room");
+        let id = owe(&bank, &url).await;
+        portal.callbacks().wait_for(1, |_| true, SOON).await.expect("a try");
+        bank.reload_with(|text| text.replace("/done\"", "/other\"")).await;
+        until_metric(&bank, "tocsin_callbacks_dead 1").await;
+        until_metric(&bank, "tocsin_callback_tries_total{result=\"not_allowed\"} 1").await;
+        let dead = bank.handle.callbacks(CallbackList::Dead, None, 10).await.expect("a list").items;
+        assert_eq!(dead[0].last_fault, Some(CallbackFault::NotAllowed));
+        // A redelivery changes nothing.
+        let tries = portal.callbacks().records().len();
+        bank.handle.redeliver_callback("ops".parse().expect("valid"), id).await.expect("it is dead");
+        until_metric(&bank, "tocsin_callback_tries_total{result=\"not_allowed\"} 2").await;
+        assert_eq!(portal.callbacks().records().len(), tries);
+        // Listed again, it is delivered.
+        portal.faults().clear();
+        bank.reload_with(str::to_owned).await;
+        until_metric(&bank, "tocsin_callbacks_dead 1").await;
+        bank.handle.redeliver_callback("ops".parse().expect("valid"), id).await.expect("it is dead");
+        taken(&portal, 1).await;
+    });
+}
+
+#[test]
+fn a_client_without_a_secret_is_called_again_once_it_has_one() {
+    run(async {
+        let world = World::new();
+        let portal = world.portal().await;
+        let bank = bank(&world).await;
+        let started = bank.handle.start(calling(&portal.url())).await.expect("started").transaction;
+        let secrets = format!("webhook_secrets = [\"{SECRET}\"]");
+        bank.reload_with(|text| text.replace(&secrets, "")).await;
+        cancel(&bank, &started).await;
+        until("a try", async || {
+            bank.handle.metrics_text().contains("tocsin_callback_tries_total{result=\"configuration\"}")
+        })
+        .await;
+        bank.reload_with(str::to_owned).await;
+        taken(&portal, 1).await;
     });
 }
 

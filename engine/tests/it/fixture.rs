@@ -187,6 +187,13 @@ impl Bank {
         Self { settings, ..self }.restart().await
     }
 
+    /// Puts a changed configuration in place while everything goes on.
+    pub async fn reload_with(&self, change: impl Fn(&str) -> String) {
+        let settings = change(&self.settings);
+        let config = Config::load_str(&settings, self.folder.path()).expect("a valid configuration").config;
+        self.handle.reload(Arc::new(config), self.handle.drivers().as_ref().clone()).await;
+    }
+
     /// Enrols a phone for a user.
     pub async fn enrol(&self, user_id: &str) -> Phone {
         self.enrol_in("bank", user_id).await
