@@ -4,6 +4,7 @@ use std::panic::PanicHookInfo;
 use std::sync::Arc;
 
 use tocsin_config::{Log, LogFormat};
+use tocsin_model::Problem;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -33,6 +34,20 @@ impl LogControl {
     /// Logs from now on what `filter` lets through.
     pub(crate) fn set(&self, filter: &str) -> Result<(), LogError> {
         (self.0)(parse(filter)?)
+    }
+
+    /// The same once `note` is through. What cannot be read is not noted, and what cannot be noted is not set.
+    pub(crate) async fn set_noted(
+        &self,
+        filter: &str,
+        note: impl AsyncFnOnce() -> Result<(), Problem>,
+    ) -> Result<Result<(), LogError>, Problem> {
+        let filter = match parse(filter) {
+            Ok(filter) => filter,
+            Err(error) => return Ok(Err(error)),
+        };
+        note().await?;
+        Ok((self.0)(filter))
     }
 
     /// One that sets nothing.
@@ -71,4 +86,44 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let text = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("a text that is not told");
     let thread = std::thread::current();
     tracing::error!(place, thread = thread.name().unwrap_or("unnamed"), text, "panicked");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Whether a filter was noted, and whether it was set, where the note ends like this.
+    async fn noted_and_set(filter: &str, note: Result<(), Problem>) -> (bool, bool) {
+        let (is_noted, is_set) = (AtomicBool::new(false), Arc::new(AtomicBool::new(false)));
+        let set = Arc::clone(&is_set);
+        let log = LogControl(Arc::new(move |_| {
+            set.store(true, Ordering::SeqCst);
+            Ok(())
+        }));
+        let noting = async || {
+            is_noted.store(true, Ordering::SeqCst);
+            assert!(!is_set.load(Ordering::SeqCst), "set before it was noted");
+            note
+        };
+        let outcome = log.set_noted(filter, noting).await;
+        assert_eq!(matches!(outcome, Ok(Ok(()))), is_set.load(Ordering::SeqCst));
+        (is_noted.into_inner(), is_set.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test]
+    async fn a_filter_is_noted_before_it_is_set() {
+        assert_eq!(noted_and_set("info", Ok(())).await, (true, true));
+    }
+
+    #[tokio::test]
+    async fn a_filter_that_cannot_be_noted_is_not_set() {
+        assert_eq!(noted_and_set("info", Err(Problem::internal())).await, (true, false));
+    }
+
+    #[tokio::test]
+    async fn a_filter_that_cannot_be_read_is_not_noted() {
+        assert_eq!(noted_and_set("nonsense=loud", Ok(())).await, (false, false));
+    }
 }

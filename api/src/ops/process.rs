@@ -78,11 +78,11 @@ pub(super) async fn log_level(state: Data<DoorState>, request: HttpRequest, payl
     if filter.chars().count() > FILTER_CHARACTERS_MAX || filter.chars().any(char::is_control) {
         return Err(fields.not_allowed("filter", "this may have 500 characters, none of control").into());
     }
-    let log = control(&state)?.log();
-    log.set(filter)
-        .map_err(|_| fields.not_allowed("filter", "this is no filter, such as info,tocsin_engine=debug"))?;
     let event = AuditEvent::new(AuditKind::LogLevelSet, AuditActor::Operator(operator)).detail(filter);
-    state.handle.note(event).await?;
+    let (log, handle, text) = (control(&state)?.log().clone(), state.handle.clone(), filter.to_owned());
+    to_the_end(async move { log.set_noted(&text, async || handle.note(event).await).await })
+        .await?
+        .map_err(|_| fields.not_allowed("filter", "this is no filter, such as info,tocsin_engine=debug"))?;
     Ok(private_json(StatusCode::OK, &LogLevelView { filter }))
 }
 

@@ -129,7 +129,7 @@ impl Handle {
     async fn open_new_enrollment(&self, request: &EnrollmentRequest) -> Result<OpenedEnrollment, Problem> {
         let (config, now) = (self.config(), self.clock().now());
         refuse_unless(config.switches.enrollment, "enrolling is switched off")?;
-        let app = config.apps.get(&request.app).ok_or_else(Problem::internal)?;
+        let app = config.apps.get(&request.app).ok_or_else(unknown_app)?;
         let server_keys = self.enrollment_keys(app, now).await?;
         let enrollment = self.compose_enrollment(request, app, server_keys, now)?;
         let new = NewEnrollment {
@@ -256,7 +256,8 @@ impl Handle {
         let config = self.config();
         refuse_unless(config.switches.enrollment, "enrolling is switched off")?;
         let enrollment = self.enrollment(client, id).await?;
-        let app = config.apps.get(&enrollment.app).ok_or_else(Problem::internal)?;
+        // An app that comes back finds the enrolment as it was.
+        let app = config.apps.get(&enrollment.app).ok_or_else(app_gone)?;
         let expected = self.0.codes.confirmation_number(id);
         let is_right = verify_slices_are_equal(expected.as_bytes(), number.as_bytes()).is_ok();
         let rules = app.enrolment_rules();
@@ -338,6 +339,15 @@ pub(super) fn is_told_in_the_trail(code: ErrorCode) -> bool {
 }
 
 /// What nobody may begin while it is switched off.
+/// The app went by a reload after the door had found it.
+fn unknown_app() -> Problem {
+    Problem::new(ErrorCode::InvalidField, "no such app is configured").with_field("app")
+}
+
+fn app_gone() -> Problem {
+    Problem::new(ErrorCode::MethodDisabled, "the app of this enrolment is not configured any more")
+}
+
 pub(super) fn refuse_unless(switched_on: bool, what: &'static str) -> Result<(), Problem> {
     if switched_on { Ok(()) } else { Err(Problem::new(ErrorCode::MethodDisabled, what)) }
 }

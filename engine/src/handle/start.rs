@@ -368,7 +368,7 @@ fn time_to_live(
     kind: &AuthenticationType,
 ) -> Result<DurationMs, Problem> {
     let realm = config.realms.get(&request.user.realm).map(|realm| realm.time_to_live);
-    let longest = kind.time_to_live.or(realm).ok_or_else(Problem::internal)?;
+    let longest = kind.time_to_live.or(realm).ok_or_else(realm_gone)?;
     match request.time_to_live {
         None => Ok(longest),
         Some(shorter) if shorter.get() > 0 && shorter <= longest => Ok(shorter),
@@ -410,8 +410,18 @@ fn content(request: &StartRequest, kind: &AuthenticationType) -> Content {
 /// What the client may be called back at, by the configuration of this moment.
 fn check_callback(config: &Config, request: &StartRequest) -> Result<(), Problem> {
     let Some(url) = &request.callback_url else { return Ok(()) };
-    let client = config.clients.get(&request.client).ok_or_else(Problem::internal)?;
+    let client = config.clients.get(&request.client).ok_or_else(client_gone)?;
     Ok(judge_start(url, &client.callbacks)?)
+}
+
+/// The realm went by a reload after the door had found it.
+fn realm_gone() -> Problem {
+    Problem::new(ErrorCode::InvalidField, "the user's realm is not configured any more").with_field("user")
+}
+
+/// The client went by a reload after the door had let it in.
+fn client_gone() -> Problem {
+    Problem::new(ErrorCode::InvalidClient, "this client is not configured any more")
 }
 
 fn unknown_type() -> Problem {

@@ -251,7 +251,7 @@ pub fn user(id: &str) -> User {
     User { realm: "retail".parse().expect("valid"), id: UserId::new(id, UserIdRule::Exact).expect("valid") }
 }
 
-fn enrolment_of(user_id: &str, app: &str) -> EnrollmentRequest {
+pub fn enrolment_of(user_id: &str, app: &str) -> EnrollmentRequest {
     EnrollmentRequest {
         client: "portal".parse().expect("valid"),
         user: user(user_id),
@@ -313,7 +313,7 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 impl Phone {
-    async fn enrol(
+    pub async fn enrol(
         bank: &Bank,
         app: &str,
         code: &str,

@@ -5,6 +5,7 @@ mod bounds;
 mod callbacks;
 mod faults;
 mod fixture;
+mod gone;
 mod lifecycle;
 mod provider;
 mod sealed;
