@@ -280,6 +280,12 @@ async fn row_078_linotp_timeout_120() {
     let scene = Scene::of(&patient().replace("[types.login]", "[types.login]\nttl_s = 120")).await;
     let phone = scene.enrol(PhoneKind::Iphone, "alice").await;
     assert_eq!(start(&scene, login()).await["ttl_ms"], 120_000);
+    let asking = |seconds: u64| json!({"type": "login", "user": "alice", "ttl_s": seconds});
+    for beyond in [0, 121] {
+        let refused = scene.portal("POST", "/v1/transactions", Some(&asking(beyond))).await;
+        assert_eq!(refused.expect_problem(422, "invalid_field")["field"], "ttl_s");
+    }
+    assert_eq!(start(&scene, asking(120)).await["ttl_ms"], 120_000);
     let short = start(&scene, json!({"type": "login", "user": "alice", "ttl_s": 1})).await;
     let challenge = phone.phone.fetch(id_of(&short)).await.expect("a challenge");
     assert_eq!(outcome(&scene, id_of(&short)).await["state"], "timeout");
