@@ -10,6 +10,7 @@ mod documents;
 mod drain;
 mod enrolment;
 mod events;
+mod example;
 mod flow;
 mod held;
 mod help_desk;

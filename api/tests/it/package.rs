@@ -76,6 +76,8 @@ fn the_packaged_server_runs_with_the_packaged_configuration_and_tells_its_servic
         "changelog.gz",
         "errors/busy.md",
         "monitoring/alerts.yml",
+        "examples/trial.toml",
+        "examples/bank.toml",
     ] {
         assert!(root.join("usr/share/doc/tocsin").join(file).is_file(), "{file}");
     }

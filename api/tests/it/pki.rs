@@ -41,6 +41,13 @@ impl Pki {
         (parameters.signed_by(&key, &self.0).expect("signed").pem(), key.serialize_pem())
     }
 
+    /// Writes a certificate for this host and its key as `folder/tls/FILE.pem` and `.key`.
+    pub fn write_for(&self, folder: &Path, file: &str, host: &str) {
+        let (certificate, key) = self.issue(host);
+        fs::write(folder.join("tls").join(format!("{file}.pem")), certificate).expect("written");
+        write_key(&folder.join("tls").join(format!("{file}.key")), &key);
+    }
+
     /// Writes a door's certificate, its authority, and certificates of two clients into `folder/tls`.
     pub fn write(&self, folder: &Path) {
         let tls = folder.join("tls");
@@ -57,7 +64,7 @@ impl Pki {
 }
 
 /// A file that nobody else may read.
-fn write_key(path: &Path, pem: &str) {
+pub fn write_key(path: &Path, pem: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::write(path, pem).expect("written");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("our own file");
