@@ -196,6 +196,17 @@ impl Portal {
         self.get(&format!("/v1/enrollments/{id}"), REPLY_DEADLINE).await
     }
 
+    /// `POST /v1/enrollments/{id}/confirm`
+    pub async fn confirm_enrollment(
+        &self,
+        id: EnrollmentId,
+        number: &str,
+    ) -> Result<EnrollmentView, LoadtestError> {
+        let body = Value::to_string(&json!({ "number": number }));
+        let request = self.request(Method::POST, &format!("/v1/enrollments/{id}/confirm"), body.into())?;
+        self.expect(request, StatusCode::OK, REPLY_DEADLINE).await
+    }
+
     /// `GET /v1/users/{user}/devices`
     pub async fn devices(&self, user: &str) -> Result<DeviceList, LoadtestError> {
         self.get(&format!("/v1/users/{user}/devices"), REPLY_DEADLINE).await

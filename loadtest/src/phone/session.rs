@@ -56,6 +56,7 @@ struct Enrolled {
     server_keys: ServerKeySet,
     /// When the last published set that it took was made, in seconds.
     keys_iat_s: f64,
+    confirmation_number: Option<String>,
 }
 
 impl Phone {
@@ -86,6 +87,11 @@ impl Phone {
         self.enrolled.as_ref().map(|enrolled| enrolled.device_id.as_str())
     }
 
+    /// The number that it shows until its enrolment is confirmed, if it must be.
+    pub fn confirmation_number(&self) -> Option<&str> {
+        self.enrolled.as_ref()?.confirmation_number.as_deref()
+    }
+
     /// The same phone in every word, with another key: what it signs is forged.
     pub fn impostor(&self) -> Self {
         Self { key: PhoneKey::generate(), ..self.clone() }
@@ -109,7 +115,11 @@ impl Phone {
         let server_keys = reply.get("server_keys").and_then(ServerKeySet::parse);
         let server_keys = server_keys.ok_or(PhoneError::BadReply("the reply has no usable server_keys"))?;
         let device_id = take_text(&mut reply, "device_id")?;
-        self.enrolled = Some(Enrolled { device_id, kid, server_keys, keys_iat_s: 0.0 });
+        let confirmation_number = match reply.get("confirmation_number") {
+            None => None,
+            Some(_) => Some(take_text(&mut reply, "confirmation_number")?),
+        };
+        self.enrolled = Some(Enrolled { device_id, kid, server_keys, keys_iat_s: 0.0, confirmation_number });
         Ok(())
     }
 

@@ -124,6 +124,44 @@ async fn row_014_mode_override() {
     assert_eq!(view["state"], "failed");
 }
 
+/// Where a number confirms, a code in wrong hands neither puts out the true phone nor gets anything: the new one waits
+/// until the portal was told the number that it shows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_that_must_be_confirmed_waits_for_its_number() {
+    let scene = Scene::of(&with_app("mode = \"override\"\nconfirm = \"number\"")).await;
+    let follow = async || {
+        let opened = scene.portal.open_enrollment("alice", APP).await.expect("an enrolment");
+        let mut phone = other_phone(&scene);
+        phone.enrol(code(&opened)).await.expect("taken");
+        let number = phone.confirmation_number().expect("a number").to_owned();
+        assert!(number.len() == 6 && number.bytes().all(|digit| digit.is_ascii_digit()), "{number}");
+        (opened, phone, number)
+    };
+    let word =
+        |status: &str, phone: &Phone| (status.to_owned(), phone.device_id().expect("an id").to_owned());
+    let (opened, first, number) = follow().await;
+    let confirmed = scene.portal.confirm_enrollment(opened.id, &number).await.expect("the right number");
+    assert_eq!(confirmed.state, "completed");
+
+    let (opened, second, number) = follow().await;
+    assert_eq!(scene.portal.enrollment(opened.id).await.expect("known").state, "unconfirmed");
+    assert_eq!(statuses(&scene, "alice").await, [word("unconfirmed", &second), word("active", &first)]);
+    assert!(first.list().await.is_ok());
+    assert_eq!(second.list().await.expect_err("unconfirmed").code(), Some("device_inactive"));
+    assert_eq!(second.own_record().await.expect("its own record")["device_status"], "unconfirmed");
+    let wrong = json!({"number": if number == "000000" { "000001" } else { "000000" }});
+    let path = format!("/v1/enrollments/{}/confirm", opened.id);
+    let refused = scene.portal("POST", &path, Some(&wrong)).await.expect_problem(422, "wrong_number");
+    assert_eq!(refused["attempts_left"], 2);
+
+    scene.portal.confirm_enrollment(opened.id, &number).await.expect("the right number");
+    assert_eq!(statuses(&scene, "alice").await, [word("active", &second), word("revoked", &first)]);
+    assert!(second.list().await.is_ok());
+    assert_eq!(first.list().await.expect_err("replaced").code(), Some("device_revoked"));
+    second.leave().await.expect("left");
+    assert_eq!(second.list().await.expect_err("left").code(), Some("device_revoked"));
+}
+
 /// A transaction of this app's user, decided by the phone.
 async fn decided(scene: &Scene, phone: &Handset, decision: Decision) -> String {
     let id = scene.begin("login", phone.user()).await.to_string();

@@ -10,10 +10,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tocsin_loadtest::PhoneKind;
+use tocsin_loadtest::phone::Approval;
 use tocsin_mock::{ApnsCredential, PushRecord, Topics};
 use tocsin_model::TransactionId;
 
 use super::Scene;
+use super::approval::{KEYS, approve, fetch};
 use super::scene::{SOON, SceneOptions};
 
 /// The token of the operator `console`.
@@ -347,6 +349,29 @@ async fn row_149_audit_events() {
     assert_eq!(words("?from=2020-01-01T00:00:00Z").await.len(), 7, "and the configuration of the start");
     let check = shown(&scene, "/v1/admin/audit/verify").await;
     assert_eq!((&check["sound"], &check["last"]), (&json!(true), &json!(7)), "{check}");
+}
+
+/// Each wrong PIN, the end that it brought and the phone that it cost are in the trail; no PIN and no number is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_064_push_pin_leaves_its_events() {
+    let scene = operated_of(KEYS).await;
+    let phone = scene.enrol_with_all_keys("alice").await;
+    let id = scene.begin("pin", "alice").await;
+    let challenge = fetch(&phone, id).await;
+    for pin in ["0000", "0001", "0002"] {
+        approve(&phone, &challenge, Approval::Pin(pin)).await;
+    }
+    let told = async |event: &str| {
+        let rows = shown(&scene, &format!("/v1/admin/audit?user=alice&event={event}")).await;
+        rows["items"].as_array().expect("a list").clone()
+    };
+    let tries = told("wrong_try").await;
+    assert_eq!(tries.len(), 3, "{tries:?}");
+    assert!(tries.iter().all(|row| row["transaction"] == json!(id.to_string())), "{tries:?}");
+    let ends = told("transaction_ended").await;
+    assert_eq!((ends.len(), &ends[0]["detail"]), (1, &json!("failed attempts_exceeded")));
+    let revoked = told("device_revoked").await;
+    assert_eq!((revoked.len(), &revoked[0]["device_id"]), (1, &json!(phone.device_id().to_string())));
 }
 
 /// A push without a provider is refused before it can hang.
