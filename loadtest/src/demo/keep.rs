@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::prompt::Prompt;
 use super::script::Phones;
 use super::stage::Stage;
+use crate::phone::PhoneError;
 use crate::{APP, Handset, LoadtestError, TYPE_LOGIN};
 
 /// A phone waits this long for a push before it looks at the clock again.
@@ -83,8 +84,9 @@ async fn ask_user(mut phone: Handset, mut prompt: Prompt) {
         let Ok(id) = phone.next_push(PUSH_WAIT).await else { continue };
         match phone.phone.fetch(&id.to_string()).await {
             Ok(challenge) => {
-                let Some(decision) = prompt.decide(&name, &challenge.screen).await else { continue };
-                tell(&name, decision, phone.phone.answer(&challenge, decision).await);
+                let Some(choice) = prompt.decide(&name, &challenge).await else { continue };
+                let answered = choice.answer(&phone.phone, &challenge).await;
+                tell(&name, choice.decision, answered);
             }
             Err(error) => println!("  [{name}] cannot show {id}: {error}"),
         }
@@ -106,7 +108,7 @@ async fn decline_all(mut phone: Handset) {
     }
 }
 
-pub(super) fn tell(name: &str, decision: Decision, answered: Result<String, crate::phone::PhoneError>) {
+pub(super) fn tell(name: &str, decision: Decision, answered: Result<String, PhoneError>) {
     match answered {
         Ok(state) => println!("  [{name}] signed \"{}\": {state}", decision.as_str()),
         Err(error) => println!("  [{name}] signed \"{}\", but: {error}", decision.as_str()),

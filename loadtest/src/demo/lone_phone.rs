@@ -68,8 +68,8 @@ async fn live(options: LonePhone) -> Result<(), LoadtestError> {
                     if !shown.insert(challenge.transaction_id.clone()) {
                         continue;
                     }
-                    if let Some(decision) = prompt.decide("phone", &challenge.screen).await {
-                        tell("phone", decision, phone.answer(&challenge, decision).await);
+                    if let Some(choice) = prompt.decide("phone", &challenge).await {
+                        tell("phone", choice.decision, choice.answer(&phone, &challenge).await);
                     }
                 }
             }

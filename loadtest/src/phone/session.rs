@@ -220,7 +220,19 @@ impl Phone {
 
     /// Signs and sends the decision; answers with the state that it made.
     pub async fn answer(&self, challenge: &Challenge, decision: Decision) -> Result<String, PhoneError> {
-        let answer = self.sign_answer(&self.answer_claims(challenge, decision)?)?;
+        self.answer_with(challenge, decision, None).await
+    }
+
+    /// As [`Phone::answer`], with the number that its user has entered.
+    pub async fn answer_with(
+        &self,
+        challenge: &Challenge,
+        decision: Decision,
+        number: Option<&str>,
+    ) -> Result<String, PhoneError> {
+        let number = number.map(str::to_owned);
+        let claims = AnswerClaims { number, ..self.answer_claims(challenge, decision)? };
+        let answer = self.sign_answer(&claims)?;
         let mut reply = self.send_answer(&challenge.transaction_id, &answer).await?.expect(200)?;
         take_text(&mut reply, "state")
     }
