@@ -89,6 +89,7 @@ fn push(number: u64, expires_at: UnixMs) -> Push {
         sealed: None,
         content: PushContent::Ask,
         suspected: false,
+        open_requests: 1,
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Push {
     pub sealed: Option<Box<SealedChallenge>>,
     /// Whether the address was refused before, so that its first success is worth writing down.
     pub suspected: bool,
+    /// How many requests wait for the user, this one included: the badge of an iPhone's app.
+    pub open_requests: usize,
 }
 
 /// What a push says before the phone has fetched the challenge.

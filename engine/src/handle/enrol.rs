@@ -147,6 +147,7 @@ impl Handle {
             content: PushContent::DeviceAdded,
             sealed: None,
             suspected: device.push_suspect_count > 0,
+            open_requests: 0,
         };
         let table = self.0.surroundings.providers();
         let told = table

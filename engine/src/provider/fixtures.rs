@@ -23,6 +23,7 @@ pub(super) fn push_to(kind: PushKind, token: &str, content: PushContent) -> Push
         content,
         sealed: None,
         suspected: false,
+        open_requests: 1,
     }
 }
 

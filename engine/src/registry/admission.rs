@@ -94,6 +94,13 @@ impl Admission {
     }
 }
 
+impl Permit {
+    /// How many transactions of its user are open, this one included.
+    pub fn open_of_its_user(&self) -> usize {
+        self.books.by_user.get(&self.user).map_or(0, |ids| ids.len())
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let books = &self.books;
@@ -155,6 +162,18 @@ mod tests {
             drop(first);
             assert!(admission.admit(id(3), &client("portal"), &user("alice")).is_ok(), "{code}");
         }
+    }
+
+    #[test]
+    fn a_permit_counts_what_is_open_of_its_user_alone() {
+        let admission = admission(9, 9, 9);
+        let first = admission.admit(id(1), &client("portal"), &user("alice")).expect("room");
+        let _other = admission.admit(id(2), &client("portal"), &user("bob")).expect("room");
+        assert_eq!(first.open_of_its_user(), 1);
+        let second = admission.admit(id(3), &client("shop"), &user("alice")).expect("room");
+        assert_eq!((first.open_of_its_user(), second.open_of_its_user()), (2, 2));
+        drop(first);
+        assert_eq!(second.open_of_its_user(), 1);
     }
 
     #[test]

@@ -228,7 +228,8 @@ impl TransactionActor {
         let provider = recipient.delivery.as_ref().map(|delivery| &delivery.provider).ok_or(TokenDead)?;
         let target = target.ok_or(TokenDead)?;
         let surroundings = &self.surroundings;
-        let push = push::ask(transaction, recipient, target, &self.config, &surroundings.push_ids)
+        let open = self.permit.as_ref().map_or(1, Permit::open_of_its_user);
+        let push = push::ask(transaction, recipient, target, &self.config, &surroundings.push_ids, open)
             .ok_or(RequestRefused)?;
         let providers = surroundings.providers();
         let address = providers.supervisor(Some(provider)).ok_or(Unavailable)?;

@@ -92,6 +92,7 @@ pub(crate) fn ask(
     target: Target,
     config: &Config,
     push_ids: &PushIds,
+    open_requests: usize,
 ) -> Option<Push> {
     Some(Push {
         transaction_id: transaction.id,
@@ -103,6 +104,7 @@ pub(crate) fn ask(
         content: content(transaction, config),
         sealed: target.sealed,
         suspected: target.suspected,
+        open_requests,
     })
 }
 

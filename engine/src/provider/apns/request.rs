@@ -28,6 +28,8 @@ const PRIORITY_SAVING_POWER: HeaderValue = HeaderValue::from_static("5");
 
 /// A prompt by localisation keys of the app: the network learns nothing.
 const ASK: &str = r#"{"aps":{"alert":{"title-loc-key":"LOGIN_TITLE","loc-key":"LOGIN_REQ"}"#;
+/// The number on the app's icon: what waits for the user.
+const BADGE: &str = r#","badge":"#;
 /// What every prompt says: shown at once, with the app's actions, and open to its notification service.
 const PROMPT: &str = r#","sound":"default","category":"TOCSIN_AUTH","interruption-level":"time-sensitive","relevance-score":1,"mutable-content":1,"thread-id":"auth"},"v":"1","t":"#;
 /// What takes the place of a prompt that is over.
@@ -110,7 +112,13 @@ fn payload(push: &Push) -> bytes::Bytes {
 
 /// A prompt with this alert, and with the seal if it fits.
 fn prompt(alert: PayloadWriter, sealed: Option<&SealedText>, push: &Push) -> bytes::Bytes {
-    let open = alert.raw(PROMPT).plain(push.transaction_id).raw(r#","e":"#).plain(push.expires_at.seconds());
+    let open = alert
+        .raw(BADGE)
+        .raw(&push.open_requests.to_string())
+        .raw(PROMPT)
+        .plain(push.transaction_id)
+        .raw(r#","e":"#)
+        .plain(push.expires_at.seconds());
     if let Some(SealedText { enc, ct }) = sealed {
         let whole = open.clone().raw(r#","enc":"#).plain(enc).raw(r#","ct":"#).plain(ct).raw("}").finish();
         if fits(&whole) {
@@ -156,7 +164,7 @@ mod tests {
             json!({
                 "aps": {
                     "alert": {"title-loc-key": "LOGIN_TITLE", "loc-key": "LOGIN_REQ"},
-                    "sound": "default", "category": "TOCSIN_AUTH", "interruption-level": "time-sensitive",
+                    "badge": 1, "sound": "default", "category": "TOCSIN_AUTH", "interruption-level": "time-sensitive",
                     "relevance-score": 1, "mutable-content": 1, "thread-id": "auth",
                 },
                 "v": "1", "t": TRANSACTION, "e": "1000000",

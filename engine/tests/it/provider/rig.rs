@@ -127,6 +127,7 @@ impl Rig {
                 registered_at,
             },
             suspected: false,
+            open_requests: 1,
             app_id: APP_ID.into(),
             expires_at,
             content: PushContent::Ask,
