@@ -1,7 +1,7 @@
 //! How a phone approves: with which key, under which number, and how often a wrong PIN may be tried.
 
 use serde_json::{Value, json};
-use tocsin_loadtest::phone::{Approval, Challenge, Matching, PhoneReply};
+use tocsin_loadtest::phone::{Approval, Challenge, PhoneReply};
 use tocsin_loadtest::{Handset, PhoneKind};
 use tocsin_mock::{ApnsReason, Fault};
 use tocsin_model::{Decision, TransactionId};
@@ -38,18 +38,28 @@ package = "com.example.bank"
 bundle_id = "com.example.bank"
 "#;
 
-fn view_path(id: TransactionId) -> String {
+pub fn view_path(id: TransactionId) -> String {
     format!("/v1/transactions/{id}")
 }
 
 impl Scene {
-    async fn view(&self, id: TransactionId) -> Value {
+    pub async fn view(&self, id: TransactionId) -> Value {
         self.portal("GET", &view_path(id), None).await.expect(200)
     }
 
     /// The view once the transaction is final.
-    async fn outcome(&self, id: TransactionId) -> Value {
+    pub async fn outcome(&self, id: TransactionId) -> Value {
         self.portal("GET", &format!("{}?wait_s=20", view_path(id)), None).await.expect(200)
+    }
+
+    /// Waits until the network has taken its push.
+    pub async fn until_relayed(&self, id: TransactionId) {
+        let relayed = async {
+            while self.view(id).await["delivery"][0]["status"] != "relayed" {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(SOON, relayed).await.expect("the push is relayed");
     }
 
     /// The one phone that the portal sees of a user.
@@ -366,99 +376,4 @@ async fn row_106_command_endpoint() {
     let proof = phone.phone.sign_proof(&phone.phone.proof_claims("GET", &path, &[]));
     let at_portal = scene.call(request(scene.installation.portal_url(), &path, proof)).await;
     at_portal.expect_problem(401, "invalid_client");
-}
-
-/// The number stands on the portal's screen only, or among three on the phone; it may be asked for and not be let go.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_number_is_matched_and_a_wrong_one_is_final() {
-    let scene = Scene::of(KEYS).await;
-    let phone = scene.enrol(PhoneKind::Iphone, "alice").await;
-    let number = async |phone: &Handset, challenge: &Challenge, number: Option<&str>| {
-        phone.phone.answer_by(challenge, Decision::Accept, Approval::Device, number).await.expect("a reply")
-    };
-    let id = scene.begin("entry", "alice").await;
-    let shown = scene.view(id).await["number"].as_str().expect("a number").to_owned();
-    assert!(shown.len() == 2 && shown.bytes().all(|byte| byte.is_ascii_digit()), "{shown}");
-    let challenge = fetch(&phone, id).await;
-    assert_eq!(challenge.matching, Matching::Type);
-    assert_reply(&number(&phone, &challenge, None).await, 422, "code", &json!("field_required"));
-    assert_eq!(scene.view(id).await["attempts"]["used"], 0);
-    assert_reply(&number(&phone, &challenge, Some(&shown)).await, 200, "state", &json!("accepted"));
-
-    let id = scene.begin("choose", "alice").await;
-    let right = scene.view(id).await["number"].as_str().expect("a number").to_owned();
-    let challenge = fetch(&phone, id).await;
-    let Matching::Choose(numbers) = &challenge.matching else { panic!("{challenge:?}") };
-    assert!(numbers.contains(&right));
-    let wrong = numbers.iter().find(|number| **number != right).expect("another one");
-    let reply = number(&phone, &challenge, Some(wrong)).await;
-    assert_reply(&reply, 200, "reason", &json!("wrong_number"));
-    let again = number(&phone, &challenge, Some(&right)).await;
-    assert_reply(&again, 200, "reason", &json!("wrong_number"));
-    assert_eq!(scene.outcome(id).await["reason"], "wrong_number");
-
-    let start =
-        |type_name: &str, rule: &str| json!({"type": type_name, "user": "alice", "number_match": rule});
-    for (type_name, rule) in [("entry", "choose"), ("entry", "off"), ("choose", "off"), ("plain", "loud")] {
-        let refused = scene.portal("POST", "/v1/transactions", Some(&start(type_name, rule))).await;
-        assert_eq!(refused.expect_problem(422, "invalid_field")["field"], "number_match");
-    }
-    let tightened = scene.portal("POST", "/v1/transactions", Some(&start("plain", "type"))).await.expect(201);
-    assert!(tightened["number"].is_string(), "{tightened}");
-}
-
-/// The push again: the same nonce and collapse id under a new push id, counted across a crash, with its limits.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_push_is_repeated_on_request() {
-    let mut scene = Scene::of(KEYS).await;
-    let mut phone = scene.enrol(PhoneKind::Iphone, "alice").await;
-    let id = scene.begin("plain", "alice").await;
-    assert_eq!(phone.next_push(SOON).await.expect("a push"), id);
-    let nonce = fetch(&phone, id).await.nonce;
-    let before = scene.view(id).await;
-    let path = format!("{}/resend", view_path(id));
-    let credentials = scene.installation.credentials();
-    let pair = format!("{}:{}", credentials.client_id, credentials.secret);
-    let basic = format!("Basic {}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair));
-    let keyed = |path: &str| {
-        let request = http::Request::post(format!("{}{path}", scene.installation.portal_url()))
-            .header("authorization", &basic)
-            .header("idempotency-key", "once");
-        request.body(bytes::Bytes::new()).expect("a request")
-    };
-    let view = scene.call(keyed(&path)).await.expect(200);
-    assert_eq!(view["resends"], json!({"used": 1, "max": 2}));
-    let repeated = scene.call(keyed(&path)).await.expect(200);
-    assert_eq!(repeated["resends"]["used"], 1, "the same call again pushes nothing");
-    assert_eq!(phone.next_push(SOON).await.expect("the push again"), id);
-    let other = scene.begin("slow", "alice").await;
-    assert_eq!(phone.next_push(SOON).await.expect("the other's push"), other);
-    let elsewhere = scene.call(keyed(&format!("{}/resend", view_path(other)))).await;
-    elsewhere.expect_problem(422, "idempotency_mismatch");
-    scene.portal("DELETE", &view_path(other), None).await.expect(200);
-    assert_eq!(view["expires_at"], before["expires_at"], "its life is not extended");
-    let records: Vec<_> = scene.world.apns.pushes().records();
-    let of_this = |record: &&std::sync::Arc<tocsin_mock::PushRecord>| {
-        record.header("apns-collapse-id").is_some_and(|found| found == id.to_string())
-    };
-    let records: Vec<_> = records.iter().filter(of_this).collect();
-    let header = |name: &str| {
-        records.iter().map(|record| record.header(name).expect(name).to_owned()).collect::<Vec<_>>()
-    };
-    let (ids, collapse_ids) = (header("apns-id"), header("apns-collapse-id"));
-    assert_eq!(records.len(), 2);
-    assert!(ids[0] != ids[1] && collapse_ids[0] == collapse_ids[1], "{ids:?} {collapse_ids:?}");
-    assert_eq!(fetch(&phone, id).await.nonce, nonce);
-
-    scene.kill().await;
-    scene.start().await;
-    scene.portal("POST", &path, None).await.expect(200);
-    scene.portal("POST", &path, None).await.expect_problem(403, "resend_limit");
-    scene.portal("DELETE", &view_path(id), None).await.expect(200);
-    let late = scene.portal("POST", &path, None).await.expect_problem(409, "transaction_final");
-    assert_eq!(late["state"], "cancelled");
-    let slow = scene.begin("slow", "alice").await;
-    let refused = scene.portal("POST", &format!("{}/resend", view_path(slow)), None).await;
-    assert!(refused.reply.headers.contains_key("retry-after"));
-    refused.expect_problem(429, "rate_limited");
 }

@@ -4,15 +4,21 @@
 //! our own interface. [`Scene`] is what they stand on.
 
 mod approval;
+mod asking;
 mod callbacks;
 mod content;
 mod delivery;
+mod devices;
 mod doors;
+mod enrolment;
 mod keys;
 mod modes;
+mod networks;
+mod numbers;
 mod operations;
 mod portal;
 mod providers;
+mod resends;
 mod rows;
 #[allow(dead_code, reason = "one fixture for many tests, each of which uses its part")]
 pub mod scene;
