@@ -97,9 +97,13 @@ fn a_demo_that_is_kept_up_prints_lines_that_work() {
     let (_, lines) = said.split_once("In another terminal:").expect("lines to try");
     let (lines, _) = lines.split_once("# Withdraw one").expect("a login to push");
     let printed = bash(&format!("set -e\n{lines}"));
-    let (id, view) = printed.trim().split_once('\n').unwrap_or_else(|| panic!("{printed}\n{lines}"));
-    let view: Value = serde_json::from_str(view).unwrap_or_else(|error| panic!("{error}: {printed}"));
+    // The id, the view that the wait returned, and the event stream, which ends at once.
+    let mut printed_lines = printed.trim().splitn(3, '\n');
+    let mut next = || printed_lines.next().unwrap_or_else(|| panic!("{printed}\n{lines}"));
+    let (id, waited, stream) = (next(), next(), next());
+    let view: Value = serde_json::from_str(waited).unwrap_or_else(|error| panic!("{error}: {printed}"));
     assert_eq!((view["id"].as_str(), view["state"].as_str()), (Some(id), Some("accepted")), "{view}");
+    assert!(stream.starts_with("event: transaction\n") && stream.contains(waited), "{stream}");
     assert_eq!(demo.interrupt(), Some(0));
 }
 
