@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_model::{
     Callback, CallbackPhase, Device, DeviceStatus, Enrollment, EnrollmentState, EnrolmentMode,
-    EnrolmentRules, KeyUse, PushTarget, Recipient, Transaction, User,
+    EnrolmentRules, KeptChallenge, KeyUse, PushTarget, Recipient, Transaction, User,
 };
 use tocsin_storage::{
     Amended, Attempted, CallbackList, CallbackSettled, CallbackVerdict, Created, DeviceChanged, Ended,
@@ -27,6 +27,8 @@ pub struct Model {
     openings: BTreeMap<u64, (u64, u64)>,
     devices: BTreeMap<u64, Device>,
     callbacks: BTreeMap<u64, Callback>,
+    /// By transaction and phone.
+    challenges: BTreeMap<(u64, u64), KeptChallenge>,
     keys: BTreeSet<u64>,
 }
 
@@ -42,6 +44,7 @@ impl Model {
             openings: BTreeMap::new(),
             devices: BTreeMap::new(),
             callbacks: BTreeMap::new(),
+            challenges: BTreeMap::new(),
             keys: BTreeSet::new(),
         }
     }
@@ -51,7 +54,17 @@ impl Model {
         let first = self.first;
         let mut verb = verb.clone();
         let reply = match &mut verb {
-            Verb::Create { name, promise } => Reply::Created(self.create(first + *name, *promise)),
+            Verb::Create { name, promise, challenged } => {
+                let created = self.create(first + *name, *promise);
+                for device in (0..*challenged).filter(|_| created == Created::New) {
+                    self.challenges.insert((first + *name, first + device), thing::challenge(Some(0), 0));
+                }
+                Reply::Created(created)
+            }
+            Verb::KeepChallenge { name, device, key, text } => {
+                let challenge = thing::challenge(*key, *text);
+                Reply::Kept(self.keep_challenge(first + *name, first + *device, challenge))
+            }
             Verb::End { name, used, outcome, by } => {
                 let ended = thing::ended_by(first + *name, *used, *outcome, by.map(|device| first + device));
                 Reply::Ended(self.end(first + *name, ended))
@@ -132,6 +145,23 @@ impl Model {
         Ended::Stored
     }
 
+    fn keep_challenge(&mut self, name: u64, device: u64, challenge: KeptChallenge) -> KeptChallenge {
+        if self.transactions.get(&name).is_none_or(|known| known.state.is_final()) {
+            return challenge;
+        }
+        let key = |kept: &KeptChallenge| match kept {
+            KeptChallenge::Sealed(sealed) => Some(sealed.to),
+            KeptChallenge::Signed(_) => None,
+        };
+        match self.challenges.get(&(name, device)) {
+            Some(standing) if key(standing) == key(&challenge) => standing.clone(),
+            Some(_) | None => {
+                self.challenges.insert((name, device), challenge.clone());
+                challenge
+            }
+        }
+    }
+
     fn owe(&mut self, name: u64, ended: &Transaction) {
         let Some(url) = ended.callback_url.clone().filter(|_| ended.state.is_final()) else { return };
         let owed_at = ended.ended_at.expect("a final one has ended");
@@ -176,6 +206,14 @@ impl Model {
         }
         callback.phase = CallbackPhase::Owed { next_try_at: now };
         Redelivered::Owed(Box::new(callback.clone()))
+    }
+
+    async fn compare_challenges(&self, store: &impl Store) {
+        for (name, device) in (0..NAMES).flat_map(|name| (0..NAMES).map(move |device| (name, device))) {
+            let (name, device) = (self.first + name, self.first + device);
+            let kept = store.kept_challenge(transaction_id(name), device_id(device)).await.expect("read");
+            assert_eq!(kept.as_ref(), self.challenges.get(&(name, device)));
+        }
     }
 
     async fn compare_callbacks(&self, store: &impl Store) {
@@ -545,6 +583,7 @@ impl Model {
         }
         self.compare_open(store).await;
         self.compare_callbacks(store).await;
+        self.compare_challenges(store).await;
     }
 
     async fn compare_devices_of(&self, store: &impl Store, owner: &User) {

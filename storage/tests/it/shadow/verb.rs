@@ -6,7 +6,8 @@ use std::pin::Pin;
 use proptest::prelude::*;
 use tocsin_model::{
     AuditActor, CallbackFault, DeliveryStatus, Device, DeviceId, DurationMs, Enrollment, EnrolmentMode,
-    EnrolmentRules, FailureReason, KeyUse, PushKind, PushTarget, State, Transaction, UnixMs,
+    EnrolmentRules, FailureReason, KeptChallenge, KeyUse, PushKind, PushTarget, SealedChallenge, State,
+    Thumbprint, Transaction, UnixMs,
 };
 use tocsin_storage::{
     Amended, Attempted, CallbackSettled, CallbackVerdict, Created, DeviceChange, DeviceChanged, Ended,
@@ -27,6 +28,15 @@ pub enum Verb {
     Create {
         name: u64,
         promise: Option<(u64, u64)>,
+        /// The phones whose challenges are kept with it.
+        challenged: u64,
+    },
+    /// A challenge for this key of the phone, or signed only.
+    KeepChallenge {
+        name: u64,
+        device: u64,
+        key: Option<u64>,
+        text: u8,
     },
     End {
         name: u64,
@@ -111,6 +121,7 @@ pub enum Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     Created(Created),
+    Kept(KeptChallenge),
     Ended(Ended),
     Marked(()),
     Attempted(Attempted),
@@ -163,7 +174,10 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
         moment().prop_map(|since| CallbackVerdict::Dead { since, fault: CallbackFault::Redirect }),
     ];
     prop_oneof![
-        4 => (name(), promise()).prop_map(|(name, promise)| Verb::Create { name, promise }),
+        4 => (name(), promise(), 0..3_u64)
+            .prop_map(|(name, promise, challenged)| Verb::Create { name, promise, challenged }),
+        3 => (name(), 0..2_u64, proptest::option::of(0..2_u64), any::<u8>())
+            .prop_map(|(name, device, key, text)| Verb::KeepChallenge { name, device, key, text }),
         3 => (name(), 0..3_u32, outcome, proptest::option::of(name()))
             .prop_map(|(name, used, outcome, by)| Verb::End { name, used, outcome, by }),
         2 => (name(), 1..16_u32, proptest::option::of(proptest::sample::select(STATUSES)))
@@ -196,6 +210,18 @@ pub mod thing {
     /// Every other transaction calls back.
     pub fn start(name: u64) -> Transaction {
         if name.is_multiple_of(2) { calling(transaction(name)) } else { transaction(name) }
+    }
+
+    /// A challenge for a key of a phone, or signed only; the text tells two of them apart.
+    pub fn challenge(key: Option<u64>, text: u8) -> KeptChallenge {
+        match key {
+            Some(key) => KeptChallenge::Sealed(SealedChallenge {
+                to: Thumbprint::from_bytes(bytes32(key)),
+                encapsulated: [4; 65],
+                ciphertext: vec![text; 40].into(),
+            }),
+            None => KeptChallenge::Signed(format!("e30.e30.{text}").into()),
+        }
     }
 
     pub fn ended_by(name: u64, used: u32, outcome: State, by: Option<u64>) -> Transaction {
@@ -271,13 +297,18 @@ impl Verb {
     pub fn submit(&self, store: &impl Store, first: u64) -> Answer {
         let promised = |(key, fingerprint): (u64, u64)| promise(&format!("key-{}", first + key), fingerprint);
         match self.clone() {
-            Self::Create { name, promise } => {
+            Self::Create { name, promise, challenged } => {
+                let challenge = |device| (device_id(first + device), thing::challenge(Some(0), 0));
                 let new = NewTransaction {
                     transaction: thing::start(first + name),
                     idempotency: promise.map(promised),
-                    challenges: Vec::new(),
+                    challenges: (0..challenged).map(challenge).collect(),
                 };
                 answer(store.create(new), Reply::Created)
+            }
+            Self::KeepChallenge { name, device, key, text } => {
+                let (id, device_id) = (transaction_id(first + name), device_id(first + device));
+                answer(store.keep_challenge(id, device_id, thing::challenge(key, text)), Reply::Kept)
             }
             Self::End { name, used, outcome, by } => {
                 let ended = thing::ended_by(first + name, used, outcome, by.map(|device| first + device));
