@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use tocsin_engine::protocol::DeliveryOutcome;
 use tocsin_engine::{Drained, Until};
-use tocsin_model::{AuditActor, DeliveryReason, DeliveryStatus, DurationMs, ErrorCode, FailureReason, State};
+use tocsin_model::{
+    AuditActor, DeliveryReason, DeliveryStatus, DeviceId, DurationMs, ErrorCode, FailureReason, State,
+    TransactionId,
+};
+use tocsin_storage::Store as _;
 
 use crate::fixture::{Bank, SOON, Script, login, request, run, with_key};
 
@@ -216,6 +220,58 @@ fn a_removed_phone_ends_its_transactions_and_is_refused() {
         assert!(phone.fetch(&bank, id).await.is_err_and(|problem| problem.code == ErrorCode::DeviceRevoked));
         let refused = bank.handle.start(login("alice")).await.expect_err("no phone is left");
         assert_eq!(refused.code, ErrorCode::NoDevice);
+    });
+}
+
+/// A login of Alice with two phones, of which the second has gone from it.
+async fn login_that_one_phone_left(
+    go: impl AsyncFn(&Bank, DeviceId),
+) -> (Bank, TransactionId, [crate::fixture::Phone; 2]) {
+    let several = |text: &str| text.replace("[apps.bank]", "[apps.bank]\nmode = \"multiple\"");
+    let bank = Bank::open_with(several).await;
+    let phones = [bank.enrol("alice").await, bank.enrol("alice").await];
+    let id = bank.start_login("alice").await.id;
+    bank.until(id, |view| view.recipients.len() == 2).await;
+    go(&bank, phones[1].device_id.parse().expect("an id")).await;
+    bank.until(id, |view| view.recipients.len() == 1).await;
+    (bank, id, phones)
+}
+
+#[test]
+fn one_of_several_phones_that_was_removed_stays_gone_after_a_restart() {
+    run(async {
+        let (bank, id, [stays, gone]) = login_that_one_phone_left(async |bank, device_id| {
+            let user = crate::fixture::user("alice");
+            bank.handle.revoke_device(AuditActor::Server, &user, device_id).await.expect("revoked");
+        })
+        .await;
+        let stored = bank.store.transaction(id).await.expect("read").expect("there");
+        assert_eq!(stored.recipients.len(), 1, "it is stored, not only known");
+        let bank = bank.restart().await;
+        let view = bank.view(id).await;
+        assert_eq!((view.state, view.recipients.len()), (State::Pending, 1));
+        let refused = gone.answer(&bank, id, "accept").await.expect_err("it was removed");
+        assert_eq!(refused.code, ErrorCode::DeviceRevoked);
+        assert_eq!(stays.answer(&bank, id, "accept").await, Ok(State::Accepted));
+    });
+}
+
+#[test]
+fn a_phone_that_was_suspended_for_a_while_is_not_asked_again_after_a_restart() {
+    run(async {
+        let user = crate::fixture::user("alice");
+        let manage = async |bank: &Bank, device_id, suspended| {
+            let by = AuditActor::Server;
+            bank.handle.manage_device(by, &user, device_id, None, Some(suspended)).await.expect("changed");
+        };
+        let (bank, id, [stays, gone]) =
+            login_that_one_phone_left(async |bank, device_id| manage(bank, device_id, true).await).await;
+        manage(&bank, gone.device_id.parse().expect("an id"), false).await;
+        let bank = bank.restart().await;
+        assert_eq!(bank.view(id).await.recipients.len(), 1);
+        let refused = gone.fetch(&bank, id).await.expect_err("it has left");
+        assert_eq!(refused.code, ErrorCode::NotFound);
+        assert_eq!(stays.answer(&bank, id, "accept").await, Ok(State::Accepted));
     });
 }
 
