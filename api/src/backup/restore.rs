@@ -123,7 +123,7 @@ async fn end_transactions(store: &RocksStore, now: UnixMs) -> Result<usize, Back
         let page = store.open_transactions(after, TRANSACTIONS_PER_PAGE).await?;
         for mut transaction in page.transactions {
             transaction.state = State::Failed(FailureReason::Restored);
-            transaction.revision = transaction.revision.saturating_add(1);
+            transaction.revision = transaction.revision_after_a_gap(now);
             transaction.ended_at = Some(now);
             let _ = store.end(transaction).await?;
             ended += 1;

@@ -121,7 +121,7 @@ pub struct CallContext {
 pub struct Transaction {
     /// Its id.
     pub id: TransactionId,
-    /// Counts its stored changes, starting at 1.
+    /// Counts its changes, starting at 1; never falls, and rises by more than one where some may have been lost.
     pub revision: u32,
     /// The client that started it; only that one sees it.
     pub client: ClientId,
@@ -181,7 +181,22 @@ impl Seldom {
     }
 }
 
+/// Changes of a transaction that may have been told and then lost, all in all.
+const REVISIONS_LOST_MAX: u32 = 1_000;
+
 impl Transaction {
+    /// The revision to go on with from a record that was read anew: above all that anybody can have been told.
+    ///
+    /// How far a push came is told at once and stored without a sync of its own, so a power cut, a fallen actor or
+    /// an old backup may bring back an older record. What a caller has seen (`after`, `Last-Event-ID`) would then
+    /// hide what comes, the outcome included. A transaction changes less often than once a millisecond, so its age in
+    /// milliseconds is above what any life of it has told, however many came before this one.
+    pub fn revision_after_a_gap(&self, now: UnixMs) -> u32 {
+        // Half of the range is left to what follows.
+        let age_ms = u32::try_from(now.since(self.created_at).get()).unwrap_or(u32::MAX).min(u32::MAX / 2);
+        self.revision.max(age_ms).saturating_add(REVISIONS_LOST_MAX)
+    }
+
     /// The number that an approval must carry.
     pub fn number(&self) -> Option<NumberMatch> {
         self.seldom.as_ref().and_then(|seldom| seldom.number)

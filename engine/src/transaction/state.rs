@@ -204,6 +204,8 @@ impl Machine {
             effects.push(Effect::Retire);
             return;
         }
+        let revision = self.transaction.revision_after_a_gap(now);
+        Arc::make_mut(&mut self.transaction).revision = revision;
         self.open(now, effects);
         // Whether they had left before the fall, nobody knows: only `sent` in memory would have told.
         for device_id in self.devices_whose_push(is_unfinished).collect::<Vec<_>>() {

@@ -387,6 +387,48 @@ fn a_repetition_that_cannot_be_sent_does_not_undo_a_push_that_may_have_arrived()
     }
 }
 
+/// A login whose pushes have been told and then lost, as its record in the storage still says.
+fn told_and_lost() -> (u32, Transaction) {
+    let mut machine = open_machine(3);
+    let stored = Transaction::clone(machine.transaction());
+    for number in 1..=3 {
+        machine.step(Event::PushWritten { device_id: device(number) }, CREATED);
+        machine
+            .step(Event::PushEnded { device_id: device(number), outcome: DeliveryOutcome::Relayed }, CREATED);
+    }
+    assert!(machine.transaction().revision > stored.revision);
+    (machine.transaction().revision, stored)
+}
+
+#[test]
+fn a_revision_never_falls_however_often_what_was_told_is_lost() {
+    let (mut told, stored) = told_and_lost();
+    for life in 1..=5 {
+        let now = CREATED.plus(DurationMs::new(life * 100));
+        let mut machine = Machine::new(stored.clone());
+        machine.step(Event::Revived, now);
+        assert!(machine.transaction().revision > told, "life {life}");
+        for number in 1..=3 {
+            machine
+                .step(Event::PushEnded { device_id: device(number), outcome: DeliveryOutcome::Relayed }, now);
+        }
+        told = machine.transaction().revision;
+    }
+}
+
+#[test]
+fn an_outcome_after_a_power_cut_is_news_to_whoever_saw_what_was_lost() {
+    let (told, stored) = told_and_lost();
+    let mut machine = Machine::new(stored);
+    machine.step(Event::Revived, EXPIRES);
+    let effects = machine.step(Event::TimerFired, EXPIRES);
+    let ended = effects.iter().find_map(|effect| match effect {
+        Effect::End(ended) => Some(ended),
+        _ => None,
+    });
+    assert!(ended.is_some_and(|ended| ended.revision > told), "{effects:?}");
+}
+
 #[test]
 fn a_removed_phones_answer_on_the_way_is_refused() {
     let mut machine = open_machine(2);
