@@ -51,6 +51,9 @@ struct RowView<'a> {
     enrollment: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
+    /// The portal's name of the session in which it started the transaction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<&'a str>,
     /// Chains the row to all before it.
     #[schemars(schema_with = "openapi::hex_sha256")]
     hash: String,
@@ -68,7 +71,8 @@ struct ActorView {
 
 impl<'a> RowView<'a> {
     fn of(row: &'a AuditRow) -> Self {
-        let AuditEvent { kind, actor, user, transaction, type_name, device, enrollment, detail } = &row.event;
+        let AuditEvent { kind, actor, user, transaction, type_name, device, enrollment, detail, session } =
+            &row.event;
         Self {
             number: row.number,
             at: rfc3339(row.at),
@@ -80,6 +84,7 @@ impl<'a> RowView<'a> {
             device_id: device.map(|id| id.to_string()),
             enrollment: enrollment.map(|id| id.to_string()),
             detail: detail.as_deref(),
+            session_id: session.as_deref(),
             hash: row.hash.to_string(),
         }
     }

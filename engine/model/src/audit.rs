@@ -1,4 +1,5 @@
-//! The audit trail: who did what and when. Never a text, phone number, code, key or token.
+//! The audit trail: who did what and when. Never a text, phone number, code, key or token; of what callers wrote only
+//! names and ids, such as a portal's name of its session.
 //!
 //! A row is made where the change is decided and stored in the batch of that change; the storage numbers the rows
 //! and chains them by hashes.
@@ -37,7 +38,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A portal started a transaction.
+    /// A portal started a transaction; its session is told where it was named.
     TransactionStarted = 1 "transaction_started",
     /// A transaction became final; the detail is its state, with the reason of a failure.
     TransactionEnded = 2 "transaction_ended",
@@ -144,6 +145,8 @@ pub struct AuditEvent {
     pub enrollment: Option<EnrollmentId>,
     /// A word or number of ours, as its kind says; never what a caller wrote.
     pub detail: Option<Box<str>>,
+    /// The portal's own name of its session, with the start of a transaction.
+    pub session: Option<Box<str>>,
 }
 
 impl AuditEvent {
@@ -158,6 +161,7 @@ impl AuditEvent {
             device: None,
             enrollment: None,
             detail: None,
+            session: None,
         }
     }
 
@@ -203,8 +207,9 @@ impl AuditEvent {
 
     /// The start of a transaction.
     pub fn started(transaction: &Transaction) -> Self {
-        Self::new(AuditKind::TransactionStarted, AuditActor::Client(transaction.client.clone()))
-            .transaction(transaction)
+        let actor = AuditActor::Client(transaction.client.clone());
+        let session = transaction.call_context.as_ref().and_then(|context| context.session_id.clone());
+        Self { session, ..Self::new(AuditKind::TransactionStarted, actor) }.transaction(transaction)
     }
 
     /// The end of a transaction.

@@ -68,6 +68,8 @@ struct Body<'b> {
     enrollment: Option<[u8; 16]>,
     #[b(11)]
     detail: Option<&'b str>,
+    #[b(12)]
+    session: Option<&'b str>,
 }
 
 impl Default for AuditPlaceRecord {
@@ -146,6 +148,7 @@ impl<'b> Body<'b> {
             device: event.device.map(|id| *id.as_bytes()),
             enrollment: event.enrollment.map(|id| *id.as_bytes()),
             detail: event.detail.as_deref(),
+            session: event.session.as_deref(),
         }
     }
 
@@ -165,6 +168,7 @@ impl<'b> Body<'b> {
             device: self.device.map(DeviceId::from_bytes),
             enrollment: self.enrollment.map(EnrollmentId::from_bytes),
             detail: self.detail.map(Into::into),
+            session: self.session.map(Into::into),
         })
     }
 

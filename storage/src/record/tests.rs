@@ -517,6 +517,20 @@ fn the_audit_row_has_these_bytes_and_this_hash() {
 }
 
 #[test]
+fn the_session_of_a_start_is_one_more_field_of_its_audit_row() {
+    let body = |event: &tocsin_model::AuditEvent| {
+        AuditRecord::chained(&AuditPlaceRecord::START, 1, UnixMs::new(5), event).body
+    };
+    let context = CallContext { session_id: Some("s".into()), ..CallContext::default() };
+    let plain = tocsin_model::AuditEvent::started(&Transaction { call_context: None, ..transaction() });
+    let called = Transaction { call_context: Some(Box::new(context)), ..transaction() };
+    let named = tocsin_model::AuditEvent::started(&called);
+    assert_eq!(hex(&body(&named))[2..], format!("{}0c6173", &hex(&body(&plain))[2..]));
+    let row = AuditRecord::chained(&AuditPlaceRecord::START, 1, UnixMs::new(5), &named);
+    assert_eq!(row.into_model(1).map(|row| row.event), Ok(named));
+}
+
+#[test]
 fn where_the_user_calls_from_is_one_more_field() {
     let called_from = CallContext {
         language: Some("l".into()),

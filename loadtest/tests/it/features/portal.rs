@@ -12,6 +12,7 @@ use tocsin_loadtest::{Handset, PhoneKind};
 use tocsin_model::Decision;
 
 use super::Scene;
+use super::operations::{operated, shown};
 use super::scene::{Answer, CATALOGUE, SOON, SceneOptions};
 
 /// A realm without a type.
@@ -389,14 +390,16 @@ async fn row_099_one_time_answer() {
     assert_eq!(view(&scene, id).await, ended);
 }
 
-/// The portal's name of the session travels along and is told back; it is the key of nothing.
+/// The portal's name of the session travels along, is told back and stands in the audit trail; it is the key of nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_151_session_id_passthrough() {
-    let scene = Scene::open().await;
+    let scene = operated().await;
     let _phone = scene.enrol(PhoneKind::Iphone, "alice").await;
     let body = json!({"type": "login", "user": "alice", "context": {"session_id": "session-7"}});
     let (first, second) = (start(&scene, body.clone()).await, start(&scene, body).await);
     assert_ne!(id_of(&first), id_of(&second));
     assert_eq!(view(&scene, id_of(&first)).await["context"], json!({"session_id": "session-7"}));
     scene.portal("GET", "/v1/transactions/session-7", None).await.expect_problem(404, "not_found");
+    let told = shown(&scene, &format!("/v1/admin/audit?transaction={}", id_of(&first))).await;
+    assert_eq!(told["items"][0]["session_id"], "session-7", "{told}");
 }
