@@ -9,7 +9,7 @@ use tocsin_model::UnixMs;
 use tocsin_storage::rocks::RocksStore;
 
 use super::manifest::{MANIFEST, Manifest};
-use super::{BackupError, DATABASE, SERVER_KEYS};
+use super::{BackupError, DATABASE, SERVER_KEYS, UNRESTORED};
 use crate::door::rfc3339;
 
 /// Only the server's user may look into a backup, which has the signing keys.
@@ -51,6 +51,7 @@ pub(crate) fn make(store: &RocksStore, data: &Path, folder: &Path, now: UnixMs) 
 
 fn fill(store: &RocksStore, data: &Path, part: &Path, now: UnixMs) -> Result<Manifest, BackupError> {
     store.checkpoint(&part.join(DATABASE))?;
+    write_private(&part.join(UNRESTORED), b"Bring this database back by `tocsin restore`.\n")?;
     let keys = data.join(SERVER_KEYS);
     if keys.exists() {
         copy_private(&keys, &part.join(SERVER_KEYS))?;

@@ -18,6 +18,10 @@ const DATABASE: &str = "db";
 /// The file of the server's signing keys in the data folder and in a backup.
 const SERVER_KEYS: &str = "server-keys.json";
 
+/// Stands beside the tables in a backup and in no database that was restored: who copies a backup into its place is
+/// told so.
+const UNRESTORED: &str = "db/UNRESTORED";
+
 /// What went wrong with a backup.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BackupError {

@@ -19,7 +19,7 @@ use tocsin_storage::{Store, StoreError};
 
 use super::make::{copy_private, sync_folder, write_private};
 use super::manifest::verify;
-use super::{BackupError, DATABASE};
+use super::{BackupError, DATABASE, UNRESTORED};
 use crate::door::rfc3339;
 
 /// The mark of a restored database in the data folder.
@@ -84,7 +84,7 @@ pub(crate) async fn restore(
     make_folder(data)?;
     let mark = Mark { backup_made_at: manifest.made_at, restored_at: rfc3339(now), devices: None };
     write_mark(data, &mark)?;
-    for name in manifest.files.keys() {
+    for name in manifest.files.keys().filter(|name| *name != UNRESTORED) {
         let target = data.join(name);
         make_folder(target.parent().unwrap_or(data))?;
         copy_private(&backup.join(name), &target)?;
@@ -187,6 +187,14 @@ impl LiveDevice {
 
 /// Why a restored database may not be served yet, if so.
 pub(crate) fn refuse_unconfirmed(data: &Path) -> Result<(), String> {
+    let copied = data.join(UNRESTORED);
+    if copied.exists() {
+        return Err(format!(
+            "{}: this is the database of a backup, in which phones are live that may have been removed since; bring \
+             it back by `tocsin restore`",
+            copied.display()
+        ));
+    }
     let path = data.join(MARK);
     if !path.exists() {
         return Ok(());

@@ -77,6 +77,33 @@ fn a_restore_that_broke_off_is_neither_confirmed_nor_served() {
 }
 
 #[test]
+fn a_backup_that_was_copied_into_place_is_not_served() {
+    actix_rt::System::new().block_on(async {
+        let (folder, secret) = configured(None);
+        let folder = folder.path();
+        let server = Server::start(folder);
+        let _phone = Portal { server: &server, secret: &secret }.enrol("alice").await;
+        let backup = backed_up(folder, server);
+        fs::rename(&backup, folder.join("data")).expect("copied");
+        for arguments in [&["serve"][..], &["restore", "--confirm"]] {
+            let (code, said) = command(folder, arguments);
+            assert_ne!(code, Some(0), "{said}");
+        }
+        let (code, said) = command(folder, &["serve"]);
+        assert_eq!((code, said.contains("bring it back by `tocsin restore`")), (Some(74), true), "{said}");
+
+        // The same is restored as it should be.
+        fs::rename(folder.join("data"), &backup).expect("back");
+        assert_eq!(command(folder, &["restore", &backup]).0, Some(0));
+        assert_eq!(command(folder, &["restore", "--confirm"]).0, Some(0));
+        let server = Server::start(folder);
+        let portal = Portal { server: &server, secret: &secret };
+        let devices = portal.send("GET", "/v1/users/alice/devices", None).await.expect(200);
+        assert_eq!(devices["items"][0]["status"], "active");
+    });
+}
+
+#[test]
 fn an_id_of_no_phone_in_the_backup_is_refused_and_nothing_is_changed() {
     actix_rt::System::new().block_on(async {
         let (folder, device_id) = restored().await;
