@@ -28,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::DoorName;
 use super::bridge::{self, ReplyBody};
@@ -117,11 +118,7 @@ where
     let _open = rules.metrics.connection_opened(rules.door);
     // A reply is written in one piece; waiting for more would only delay it.
     let _ = stream.set_nodelay(true);
-    let end = match &rules.certificate {
-        None => plain(&rules, routes, stream, peer, &entered).await,
-        Some(certificate) => encrypted(&rules, certificate, routes, stream, peer, &entered).await,
-    };
-    if let Some(end) = end {
+    if let Some(end) = speak(&rules, routes, stream, peer, &entered).await {
         rules.metrics.connection_ended(rules.door, end);
         tracing::debug!(door = rules.door.as_str(), reason = end.as_str(), "connection cut");
     }
@@ -140,26 +137,9 @@ fn facts(
     Rc::new(Facts { peer, certificate, refusal: overfull.map(|overfull| overfull.problem()) })
 }
 
-async fn plain<S, I>(
+/// Speaks TLS where the door does, and HTTP.
+async fn speak<S, I>(
     rules: &ConnectionRules,
-    routes: Rc<S>,
-    stream: I,
-    peer: SocketAddr,
-    entered: &Entered,
-) -> Option<ConnectionEnd>
-where
-    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
-    I: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let facts = facts(rules, entered, peer, None);
-    let pace = Pace::new(rules.head_time_max, rules.write_time_max);
-    let stream = Paced::new(stream, Rc::clone(&pace));
-    http1(rules, stream, Calls { routes, facts, pace }).await
-}
-
-async fn encrypted<S, I>(
-    rules: &ConnectionRules,
-    certificate: &DoorCertificate,
     routes: Rc<S>,
     stream: I,
     peer: SocketAddr,
@@ -171,23 +151,39 @@ where
 {
     let pace = Pace::new(rules.head_time_max, rules.write_time_max);
     let stream = Paced::new(stream, Rc::clone(&pace));
-    let handshake = TlsAcceptor::from(certificate.current()).accept(stream);
-    let stream = match tokio::time::timeout(rules.head_time_max, handshake).await {
-        Err(_) => return Some(ConnectionEnd::HandshakeTimeout),
-        Ok(Err(error)) => {
-            tracing::debug!(door = rules.door.as_str(), %error, "TLS handshake failed");
-            return Some(ConnectionEnd::Handshake);
-        }
-        Ok(Ok(stream)) => stream,
+    let Some(certificate) = &rules.certificate else {
+        let facts = facts(rules, entered, peer, None);
+        return http1(rules, stream, Calls { routes, facts, pace }).await;
+    };
+    let stream = match shake_hands(rules, certificate, stream).await {
+        Ok(stream) => stream,
+        Err(end) => return Some(end),
     };
     let session = stream.get_ref().1;
-    let is_resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
-    rules.metrics.handshake(rules.door, is_resumed);
     let shown = session.peer_certificates().and_then(<[_]>::first);
     let facts = facts(rules, entered, peer, shown.map(|shown| shown.clone().into_owned()));
     let is_http2 = session.alpn_protocol() == Some(b"h2");
     let calls = Calls { routes, facts, pace };
     if is_http2 { http2(rules, stream, calls).await } else { http1(rules, stream, calls).await }
+}
+
+async fn shake_hands<I>(
+    rules: &ConnectionRules,
+    certificate: &DoorCertificate,
+    stream: I,
+) -> Result<TlsStream<I>, ConnectionEnd>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    let handshake = TlsAcceptor::from(certificate.current()).accept(stream);
+    let shaken = tokio::time::timeout(rules.head_time_max, handshake).await;
+    let stream = shaken.map_err(|_| ConnectionEnd::HandshakeTimeout)?.map_err(|error| {
+        tracing::debug!(door = rules.door.as_str(), %error, "TLS handshake failed");
+        ConnectionEnd::Handshake
+    })?;
+    let is_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+    rules.metrics.handshake(rules.door, is_resumed);
+    Ok(stream)
 }
 
 /// What answers the calls of one connection.

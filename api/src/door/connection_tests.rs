@@ -75,6 +75,17 @@ async fn routes(
 
 type Served = JoinHandle<Option<ConnectionEnd>>;
 
+/// A door at this end of a line.
+async fn spoken_to(certificate: Option<DoorCertificate>, size: usize, near: DuplexStream) -> Served {
+    let routes = routes(size).await;
+    spawn_local(async move {
+        let (rules, _stage) = rules();
+        let rules = ConnectionRules { certificate: certificate.map(Arc::new), ..rules };
+        let entered = rules.connections.enter(None).expect("room");
+        speak(&rules, routes, near, peer(), &entered).await
+    })
+}
+
 fn peer() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 4_711))
 }
@@ -211,12 +222,7 @@ async fn asked_by_tls(
     far: DuplexStream,
 ) -> (Served, TlsStream<DuplexStream>) {
     let (certificate, connector) = tls();
-    let routes = routes(size).await;
-    let served = spawn_local(async move {
-        let (rules, _stage) = rules();
-        let entered = rules.connections.enter(None).expect("room");
-        encrypted(&rules, &certificate, routes, near, peer(), &entered).await
-    });
+    let served = spoken_to(Some(certificate), size, near).await;
     let name = ServerName::try_from("localhost").expect("a name");
     let mut stream = connector.connect(name, far).await.expect("a handshake");
     stream.write_all(REQUEST).await.expect("sent");
@@ -266,12 +272,7 @@ async fn a_reply_by_tls_that_is_not_read_is_cut() {
 async fn a_reply_that_is_not_read_is_cut() {
     in_local_set(async {
         let (near, mut far) = tokio::io::duplex(SOCKET_BYTES);
-        let routes = routes(SOCKET_BYTES * PAUSES).await;
-        let served = spawn_local(async move {
-            let (rules, _stage) = rules();
-            let entered = rules.connections.enter(None).expect("room");
-            plain(&rules, routes, near, peer(), &entered).await
-        });
+        let served = spoken_to(None, SOCKET_BYTES * PAUSES, near).await;
         far.write_all(REQUEST).await.expect("sent");
         assert_eq!(end_of(served).await, Some(ConnectionEnd::SlowReader));
     })

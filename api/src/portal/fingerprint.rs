@@ -8,10 +8,8 @@ use aws_lc_rs::digest::{Context, SHA256};
 use serde_json::{Map, Value, json};
 use tocsin_model::{
     CallContext, ClientId, DeliveryChoice, Detail, DurationMs, ErrorCode, Fingerprint, Idempotency,
-    IdempotencyKey, Problem, User,
+    IdempotencyKey, Problem, StartRequest, User,
 };
-
-use super::start::StartBody;
 
 /// The header.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -61,8 +59,11 @@ pub(super) fn user_meaning(user: &User) -> Value {
 }
 
 /// What a start means; members that were not given are left out.
-pub(super) fn start_meaning(body: &StartBody) -> Value {
-    let StartBody {
+pub(super) fn start_meaning(start: &StartRequest) -> Value {
+    // Every field is named, so that no new one is forgotten.
+    let StartRequest {
+        // Part of every meaning.
+        client: _,
         type_name,
         user,
         content,
@@ -73,7 +74,10 @@ pub(super) fn start_meaning(body: &StartBody) -> Value {
         callback_url,
         call_context,
         number_match,
-    } = body;
+        // When the reply is wanted changes nothing of what is started.
+        is_held: _,
+        idempotency: _,
+    } = start;
     let given = |text: &str| (!text.is_empty()).then(|| Value::from(text));
     let members = [
         ("type", Some(Value::from(type_name.as_str()))),

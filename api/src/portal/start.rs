@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use tocsin_config::AuthenticationType;
 use tocsin_model::{
-    AppName, CallContext, CallbackUrl, Content, ContentLimits, DeliveryChoice, Detail, DeviceId, DurationMs,
-    ErrorCode, Idempotency, NumberMatchRule, Problem, StartRequest, TypeName, User,
+    CallContext, CallbackUrl, Content, ContentLimits, DeliveryChoice, Detail, DeviceId, DurationMs,
+    ErrorCode, NumberMatchRule, Problem, StartRequest,
 };
 
 use super::caller::Caller;
@@ -41,77 +41,26 @@ pub(super) const LANGUAGE_CHARACTERS_MAX: usize = 35;
 pub(super) const USER_AGENT_CHARACTERS_MAX: usize = 1_000;
 pub(super) const SESSION_ID_CHARACTERS_MAX: usize = 256;
 
-/// A start as its body says it, valid as far as body and client can tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct StartBody {
-    pub(super) type_name: TypeName,
-    pub(super) user: User,
-    pub(super) content: Content,
-    pub(super) device_id: Option<DeviceId>,
-    pub(super) app: Option<AppName>,
-    pub(super) time_to_live: Option<DurationMs>,
-    pub(super) delivery: DeliveryChoice,
-    pub(super) callback_url: Option<CallbackUrl>,
-    pub(super) call_context: Option<Box<CallContext>>,
-    pub(super) number_match: Option<NumberMatchRule>,
-}
-
-impl StartBody {
-    /// Reads the fields of a body.
-    pub(super) fn read(caller: &Caller, fields: &Fields<'_>) -> Result<Self, Problem> {
-        fields.only(FIELDS)?;
-        let type_name = caller.permitted_type(fields.required_text("type")?)?;
-        let configured = caller.config.types.get(&type_name);
-        Ok(Self {
-            user: user_of_body(caller, fields)?,
-            content: content(fields, configured)?,
-            device_id: device_id(fields)?,
-            app: fields.text("app")?.map(|name| caller.permitted_app(name)).transpose()?,
-            time_to_live: time_to_live(fields)?,
-            delivery: delivery(fields)?,
-            callback_url: callback_url(fields)?,
-            call_context: call_context(fields)?,
-            number_match: number_match(fields)?,
-            type_name,
-        })
-    }
-
-    /// The engine's request.
-    pub(super) fn into_request(
-        self,
-        caller: &Caller,
-        is_held: bool,
-        idempotency: Option<Idempotency>,
-    ) -> StartRequest {
-        let Self {
-            type_name,
-            user,
-            content,
-            device_id,
-            app,
-            time_to_live,
-            delivery,
-            callback_url,
-            call_context,
-            number_match,
-        } = self;
-        let client = caller.id.clone();
-        StartRequest {
-            client,
-            type_name,
-            user,
-            content,
-            device_id,
-            app,
-            time_to_live,
-            delivery,
-            callback_url,
-            call_context,
-            is_held,
-            number_match,
-            idempotency,
-        }
-    }
+/// A start as its body says it, valid as far as body and client can tell; what its headers say is still open.
+pub(super) fn start_of_body(caller: &Caller, fields: &Fields<'_>) -> Result<StartRequest, Problem> {
+    fields.only(FIELDS)?;
+    let type_name = caller.permitted_type(fields.required_text("type")?)?;
+    let configured = caller.config.types.get(&type_name);
+    Ok(StartRequest {
+        client: caller.id.clone(),
+        user: user_of_body(caller, fields)?,
+        content: content(fields, configured)?,
+        device_id: device_id(fields)?,
+        app: fields.text("app")?.map(|name| caller.permitted_app(name)).transpose()?,
+        time_to_live: time_to_live(fields)?,
+        delivery: delivery(fields)?,
+        callback_url: callback_url(fields)?,
+        call_context: call_context(fields)?,
+        number_match: number_match(fields)?,
+        type_name,
+        is_held: false,
+        idempotency: None,
+    })
 }
 
 /// Where the user is calling from; nothing where the portal says nothing.

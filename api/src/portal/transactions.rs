@@ -11,7 +11,7 @@ use tocsin_model::{ClientId, DurationMs, ErrorCode, Problem, StartRequest, Trans
 
 use super::caller::Caller;
 use super::fingerprint::{Meaning, idempotency, start_meaning};
-use super::start::StartBody;
+use super::start::start_of_body;
 use super::timing::{PREFERENCE_APPLIED, Timing, WAIT_S_MAX};
 use super::view::TransactionView;
 use crate::door::{
@@ -51,9 +51,7 @@ pub(super) async fn start(state: Data<DoorState>, request: HttpRequest, payload:
 async fn begin(state: &Data<DoorState>, request: &HttpRequest, payload: Payload) -> Result<Begun, DoorError> {
     let (caller, body) = Caller::with_body(state, request, payload, Right::Transactions).await?;
     Query::parse(request.query_string(), &[])?;
-    let fields = body.fields();
-    let start = StartBody::read(&caller, &fields)?;
-    let (timing, start) = start_request(&caller, request, &fields, start)?;
+    let (timing, start) = start_request(&caller, request, &body.fields())?;
     state.refuse_while_draining()?;
     let place = timing.wait().map(|_| state.handle.reserve_wait()).transpose()?;
     let state = state.clone();
@@ -70,13 +68,13 @@ fn start_request(
     caller: &Caller,
     request: &HttpRequest,
     fields: &Fields<'_>,
-    start: StartBody,
 ) -> Result<(Timing, StartRequest), Problem> {
+    let start = start_of_body(caller, fields)?;
     let timing = Timing::read(fields, request)?;
-    let meaning =
-        Meaning { client: &caller.id, method: "POST", path: "/v1/transactions", body: start_meaning(&start) };
+    let body = start_meaning(&start);
+    let meaning = Meaning { client: &caller.id, method: "POST", path: "/v1/transactions", body };
     let idempotency = idempotency(request, &meaning)?;
-    Ok((timing, start.into_request(caller, timing.is_held(), idempotency)))
+    Ok((timing, StartRequest { is_held: timing.is_held(), idempotency, ..start }))
 }
 
 /// The transaction when its portal wants to hear of it, at a shutdown sooner.
