@@ -86,6 +86,11 @@ impl Effective {
         faults
     }
 
+    /// Where the value of this key stands: `default`, `FILE:LINE:COLUMN` or `environment VARIABLE`.
+    pub fn source_of(&self, path: &str) -> Option<&str> {
+        self.keys().find(|key| key.path == path).map(|key| key.source.as_str())
+    }
+
     /// Every key that has a value, in the order in which they are shown.
     pub fn keys(&self) -> impl Iterator<Item = &EffectiveKey> {
         self.tables.iter().flat_map(|table| &table.keys)

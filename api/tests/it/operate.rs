@@ -1,6 +1,8 @@
 //! A running server and its operators: signals, calls that change the process, and commands from outside.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -8,9 +10,12 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tocsin_config::{NewToken, Role};
+use tocsin_mock::{ApnsCredential, FcmCredential};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
 
 use crate::http::{Answer, Call, SOON};
-use crate::pki::{Pki, TLS};
+use crate::pki::{Pki, TLS, TlsClient};
 use crate::process::{Server, run, text, tocsin};
 
 /// A server's folder, and the token of an operator who may do everything.
@@ -38,6 +43,39 @@ impl Installation {
         );
         fs::write(folder.path().join("tocsin.toml"), text).expect("written");
         Self { folder, token: made.token.expose().clone() }
+    }
+
+    /// With TLS and certificates of callers at the portal door, and both push networks, whose files are all good.
+    fn with_files() -> Self {
+        let installation = Self::new();
+        let folder = installation.folder.path();
+        Pki::new().write(folder);
+        fs::copy(folder.join("tls/ca.pem"), folder.join("network.pem")).expect("copied");
+        let key = ApnsCredential::generate("TEAM000001", "KEY0000001").expect("a key");
+        fs::write(folder.join("apns.p8"), key.private_key_pem).expect("written");
+        let account = FcmCredential::generate("a-project").expect("an account");
+        let account = account.service_account_json("https://127.0.0.1:1/token");
+        fs::write(folder.join("account.json"), account).expect("written");
+        let door =
+            format!("[portal]\n{TLS}client_ca_file = \"tls/ca.pem\"\nclient_certificate = \"optional\"\n");
+        installation.edit("[portal]\n", &door);
+        installation.edit(
+            "[realms.retail]\n",
+            "[realms.retail]\n[providers.apns-main]\nkind = \"apns\"\nteam_id = \"TEAM000001\"\n\
+             key_id = \"KEY0000001\"\nkey_file = \"apns.p8\"\nendpoint = \"https://127.0.0.1:1\"\n\
+             ca_file = \"network.pem\"\n[providers.fcm-main]\nkind = \"fcm\"\n\
+             service_account_file = \"account.json\"\nendpoint = \"https://127.0.0.1:1\"\n",
+        );
+        installation
+    }
+
+    /// The place of a value in the configuration: `tocsin.toml:LINE:COLUMN: KEY`.
+    fn place_of(&self, key: &str, value: &str) -> String {
+        let text = fs::read_to_string(self.folder.path().join("tocsin.toml")).expect("a configuration");
+        let leaf = key.rsplit('.').next().expect("a name");
+        let line_of = |line: &str| line.starts_with(&format!("{leaf} = ")) && line.contains(value);
+        let number = text.lines().position(line_of).expect("the key") + 1;
+        format!("tocsin.toml:{number}:{}: {key}: ", leaf.len() + 4)
     }
 
     fn start(&self) -> Server {
@@ -107,6 +145,98 @@ fn sighup_takes_a_new_configuration_over_or_leaves_all_as_it_was() {
         until_counted(&server, "tocsin_audit_rows_total 3").await;
         let refused = installation.admin(&server, "GET", "/v1/admin/audit?event=config_refused", None).await;
         assert_eq!(refused.expect(200)["items"][0]["actor"], json!({"kind": "console"}));
+    });
+}
+
+#[test]
+fn a_spoiled_file_is_refused_with_its_place_and_nothing_beside_it_is_taken_over() {
+    actix_rt::System::new().block_on(async {
+        let installation = Installation::with_files();
+        let server = installation.start();
+        let folder = installation.folder.path();
+        let caller = TlsClient::showing(folder, Some("shop"));
+        let shown = async || caller.get(server.portal, "/nowhere", "").await.expect("a reply").certificate;
+        let first = shown().await;
+        installation.edit("ttl_s = 40", "ttl_s = 50");
+        for (file, key) in [
+            ("tls/door.pem", "portal.certificate_file"),
+            ("tls/door.key", "portal.key_file"),
+            ("tls/ca.pem", "portal.client_ca_file"),
+            ("network.pem", "providers.apns-main.ca_file"),
+            ("apns.p8", "providers.apns-main.key_file"),
+            ("account.json", "providers.fcm-main.service_account_file"),
+        ] {
+            let path = folder.join(file);
+            let good = fs::read(&path).expect("a file");
+            for bad in ["", "spoiled-in-transit", "{\"spoiled-in-transit\": 1}"] {
+                fs::write(&path, bad).expect("written");
+                let reply = installation.admin(&server, "POST", "/v1/admin/reload", None).await;
+                let problem = reply.expect_problem(422, "invalid_field", Some("configuration"));
+                let told = problem["detail"].as_str().expect("a detail").to_owned();
+                let place = installation.place_of(key, file);
+                assert!(told.lines().count() == 2 && told.contains(&place), "{place} {told}");
+                assert!(!told.contains("spoiled-in-transit"), "{told}");
+                assert_eq!(installation.login_ttl_s(&server).await, 40);
+                assert_eq!(shown().await, first);
+            }
+            fs::write(&path, good).expect("written");
+        }
+        installation.admin(&server, "POST", "/v1/admin/reload", None).await.expect(200);
+        assert_eq!(installation.login_ttl_s(&server).await, 50);
+        assert_eq!(shown().await, first);
+    });
+}
+
+/// Says so much at the device door from this address of the machine, and reads to the end.
+async fn say_from(address: [u8; 4], server: &Server, words: &[u8]) -> String {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from((address, 0))).expect("an address of this machine");
+    let mut stream = socket.connect(server.device).await.expect("connected");
+    stream.write_all(words).await.expect("sent");
+    let mut said = Vec::new();
+    // How the server closes is no matter.
+    let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut said)).await.expect("an end in time");
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[test]
+fn a_phones_address_stands_in_no_log() {
+    actix_rt::System::new().block_on(async {
+        let installation = Installation::new();
+        installation.edit("filter = \"info\"", "filter = \"debug\"");
+        installation.edit(
+            "[device]\n",
+            "[device]\ntrusted_proxies = [\"127.0.0.1\"]\nhead_timeout_ms = 300\nheaders_max = 16\n\
+             calls_per_address_per_minute_max = 10\n",
+        );
+        let server = installation.start();
+        let path = "/device/v1/device";
+        let mut statuses = BTreeSet::new();
+        for _ in 0..12 {
+            let call = Call::new("GET", server.device, path).header("x-forwarded-for", "203.0.113.77");
+            statuses.insert(call.send().await.status);
+            let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            let said = say_from([127, 0, 0, 77], &server, head.as_bytes()).await;
+            statuses.insert(said[9..12].parse().expect("a status"));
+        }
+        assert_eq!(statuses, BTreeSet::from([401, 429]));
+        let body = json!({"activation_code": "wrong", "name": "x"});
+        let call = Call::new("POST", server.device, "/device/v1/enrollments").json(&body);
+        assert_eq!(call.header("forwarded", "for=203.0.113.78").send().await.status, 422);
+        let call = Call::new("GET", server.device, path).header("forwarded", "for=203.0.113.79");
+        call.header("x-forwarded-for", "203.0.113.80").send().await.expect_problem(401, "bad_proof", None);
+        assert_eq!(say_from([127, 0, 0, 78], &server, b"GET /device/v1/dev").await, "");
+        say_from([127, 0, 0, 79], &server, b"\x16\x03\x01 no HTTP\r\n\r\n").await;
+        until_counted(
+            &server,
+            "tocsin_http_connections_refused_total{door=\"device\",reason=\"slow_head\"} 1",
+        )
+        .await;
+        let log = server.log();
+        assert!(log.contains("slow_head"), "connections stand in this log: {log}");
+        for address in ["203.0.113.", "127.0.0.77", "127.0.0.78", "127.0.0.79"] {
+            assert!(!log.contains(address), "{address}: {log}");
+        }
     });
 }
 

@@ -120,6 +120,40 @@ fn a_new_certificate_is_shown_and_a_bad_one_refused_while_the_old_one_stays() {
 }
 
 #[test]
+fn each_spoiled_file_of_a_door_is_refused_by_its_name_and_the_door_stays_as_it_was() {
+    let change = |text: &str| portal_with_certificates(text, "", "");
+    with_configured_bank(change, |bank| async move {
+        let (folder, address) = (bank.folder.path(), bank.addresses().portal);
+        let client = TlsClient::showing(folder, Some("shop"));
+        let shown = async || {
+            let reply = client.get(address, "/v1/users/alice/devices", &basic_of("portal")).await;
+            let reply = reply.expect("the caller's certificate is trusted still");
+            assert_eq!(reply.status, 200, "{}", reply.text);
+            reply.certificate
+        };
+        let first = shown().await;
+        let key_of_another = fs::read_to_string(folder.join("tls/shop.key")).expect("a key");
+        for (file, bad) in [
+            ("door.pem", "no certificate"),
+            ("door.key", "half of a ke"),
+            ("door.key", &key_of_another),
+            ("ca.pem", "no authority"),
+        ] {
+            let path = folder.join("tls").join(file);
+            let good = fs::read(&path).expect("a file");
+            fs::write(&path, bad).expect("written");
+            let faults = bank.doors.certificates().reload().expect_err("spoiled");
+            assert_eq!((faults.len(), faults[0].0.as_str()), (1, "portal"));
+            let told = faults[0].1.to_string();
+            assert!(told.contains(file) && !told.contains("PRIVATE"), "{told}");
+            assert_eq!(shown().await, first);
+            fs::write(&path, good).expect("written");
+            assert!(bank.doors.certificates().reload().is_ok());
+        }
+    });
+}
+
+#[test]
 fn a_portal_without_a_certificate_is_not_heard_where_one_is_required() {
     let change = |text: &str| portal_with_certificates(text, "", "");
     with_configured_bank(change, |bank| async move {

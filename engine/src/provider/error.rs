@@ -1,30 +1,48 @@
-//! Why a provider cannot be set up: each text names the file or key and what to do, and never what is in it.
+//! Why a provider cannot be set up: each text names key and file and what to do, and never what is in it.
 
 use std::path::PathBuf;
 
+use tocsin_config::Effective;
 use tocsin_model::ProviderName;
 
 use crate::transport::{EndpointError, TlsSetupError};
 
-/// Why a provider cannot be set up.
+/// Why a provider cannot be set up, with the place of the key that is wrong.
 #[derive(Debug, thiserror::Error)]
-#[error("provider {provider}: {fault}")]
+#[error("{}providers.{provider}.{}: {fault}", place.as_deref().unwrap_or_default(), fault.key())]
 pub struct ProviderSetupError {
     /// Which provider.
     pub provider: ProviderName,
+    /// Where the configuration says so: `FILE:LINE:COLUMN: `, or nothing where it says nothing.
+    place: Option<Box<str>>,
     /// What is wrong.
     #[source]
     pub fault: ProviderFault,
 }
 
+impl ProviderSetupError {
+    pub(super) fn new(provider: &ProviderName, fault: ProviderFault) -> Self {
+        Self { provider: provider.clone(), place: None, fault }
+    }
+
+    /// The same with its place in this configuration.
+    pub(super) fn placed(self, effective: &Effective) -> Self {
+        let key = format!("providers.{}.{}", self.provider, self.fault.key());
+        let place = effective.source_of(&key).map(|source| format!("{source}: ").into());
+        Self { place, ..self }
+    }
+}
+
 /// What is wrong with a provider's configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderFault {
-    /// Its URL cannot be used.
-    #[error("{key} is {reason}; give an https URL such as {example}")]
+    /// A URL cannot be used.
+    #[error("{url} is {reason}; give an https URL such as {example}")]
     Endpoint {
-        /// The key of the configuration or of the credential file.
+        /// The key of the configuration.
         key: &'static str,
+        /// Which URL it is.
+        url: &'static str,
         /// What is wrong with it.
         #[source]
         reason: EndpointError,
@@ -37,6 +55,8 @@ pub enum ProviderFault {
     /// A credential file cannot be read.
     #[error("cannot read {}: {reason}; put the file there and let the server's user read it", path.display())]
     Unreadable {
+        /// The key of the configuration.
+        key: &'static str,
         /// Which file.
         path: PathBuf,
         /// What the system says.
@@ -46,6 +66,8 @@ pub enum ProviderFault {
     /// A credential file holds something else.
     #[error("{} is not {expected}; {remedy}", path.display())]
     NotACredential {
+        /// The key of the configuration.
+        key: &'static str,
         /// Which file.
         path: PathBuf,
         /// What it should be.
@@ -54,11 +76,24 @@ pub enum ProviderFault {
         remedy: &'static str,
     },
     /// An id cannot stand in a token.
-    #[error("{key} is not {expected}")]
+    #[error("is not {expected}")]
     Id {
         /// The key of the configuration.
         key: &'static str,
         /// What it should be.
         expected: &'static str,
     },
+}
+
+impl ProviderFault {
+    /// The key of the provider's table that is wrong, or names what is.
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::Endpoint { key, .. }
+            | Self::Unreadable { key, .. }
+            | Self::NotACredential { key, .. }
+            | Self::Id { key, .. } => key,
+            Self::Tls(_) => "ca_file",
+        }
+    }
 }

@@ -27,7 +27,7 @@ pub fn build_drivers(
             Ok(driver) => {
                 drivers.insert(name.clone(), driver);
             }
-            Err(fault) => faults.push(fault),
+            Err(fault) => faults.push(fault.placed(&config.effective)),
         }
     }
     if faults.is_empty() { Ok(drivers) } else { Err(faults) }
@@ -53,7 +53,7 @@ pub fn rebuild_drivers(
             Ok(driver) => {
                 drivers.insert(name.clone(), driver);
             }
-            Err(fault) => faults.push(fault),
+            Err(fault) => faults.push(fault.placed(&config.effective)),
         }
     }
     if !faults.is_empty() {

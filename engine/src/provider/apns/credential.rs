@@ -16,6 +16,9 @@ use crate::provider::error::ProviderFault;
 use crate::provider::token::{Mint, MintError, Minted};
 use crate::transport::random_unit;
 
+/// The configuration's name of the file.
+const KEY_FILE: &str = "key_file";
+
 /// Length of a team id and of a key id.
 const ID_CHARACTERS: usize = 10;
 const REFRESH_AGE_MIN: DurationMs = DurationMs::from_seconds(40 * 60);
@@ -42,9 +45,11 @@ impl ApnsSigner {
     pub(super) fn read(team_id: &str, key_id: &str, key_file: &Path) -> Result<Self, ProviderFault> {
         check_id("team_id", team_id)?;
         check_id("key_id", key_id)?;
-        let unreadable = |reason| ProviderFault::Unreadable { path: key_file.to_owned(), reason };
+        let unreadable =
+            |reason| ProviderFault::Unreadable { key: KEY_FILE, path: key_file.to_owned(), reason };
         let pem = Zeroizing::new(std::fs::read(key_file).map_err(unreadable)?);
         let not_a_key = || ProviderFault::NotACredential {
+            key: KEY_FILE,
             path: key_file.to_owned(),
             expected: "a P-256 private key in PKCS #8 PEM",
             remedy: "take the .p8 file of the key from Apple's developer site unchanged",
@@ -184,7 +189,9 @@ mod tests {
     #[test]
     fn ids_are_ten_letters_and_digits() {
         let path = Path::new("/nowhere/key.p8");
-        assert!(fault("TEAM", "KEY0000001", path).contains("team_id"));
-        assert!(fault("TEAM000001", "KEY 000001", path).contains("key_id"));
+        let key = |team_id, key_id| ApnsSigner::read(team_id, key_id, path).err().expect("refused").key();
+        assert_eq!(key("TEAM", "KEY0000001"), "team_id");
+        assert_eq!(key("TEAM000001", "KEY 000001"), "key_id");
+        assert_eq!(key("TEAM000001", "KEY0000001"), "key_file");
     }
 }

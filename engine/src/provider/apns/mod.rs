@@ -40,7 +40,7 @@ impl ApnsDriver {
         shelf: &TokenShelf,
     ) -> Result<Self, ProviderSetupError> {
         Self::set_up(name, provider, limits, clock, shelf)
-            .map_err(|fault| ProviderSetupError { provider: name.clone(), fault })
+            .map_err(|fault| ProviderSetupError::new(name, fault))
     }
 
     fn set_up(
@@ -52,6 +52,7 @@ impl ApnsDriver {
     ) -> Result<Self, ProviderFault> {
         let endpoint = Endpoint::parse(&provider.endpoint).map_err(|reason| ProviderFault::Endpoint {
             key: "endpoint",
+            url: "the URL",
             reason,
             example: "https://api.push.apple.com",
         })?;

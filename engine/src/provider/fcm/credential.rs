@@ -12,6 +12,9 @@ use crate::provider::error::ProviderFault;
 use crate::provider::token::MintError;
 use crate::transport::Endpoint;
 
+/// The configuration's name of the file.
+const ACCOUNT_FILE: &str = "service_account_file";
+
 /// The right to send messages, and no other.
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 /// The longest life that Google allows an assertion.
@@ -51,7 +54,8 @@ struct Claims<'a> {
 impl ServiceAccount {
     /// Reads the file and signs once on trial, so that a wrong key is found at the start.
     pub(super) fn read(path: &Path) -> Result<Self, ProviderFault> {
-        let unreadable = |reason| ProviderFault::Unreadable { path: path.to_owned(), reason };
+        let unreadable =
+            |reason| ProviderFault::Unreadable { key: ACCOUNT_FILE, path: path.to_owned(), reason };
         let text = Zeroizing::new(std::fs::read(path).map_err(unreadable)?);
         let file: AccountFile = serde_json::from_slice(&text).map_err(|_| not_an_account(path))?;
         let is_project = !file.project_id.is_empty()
@@ -60,7 +64,8 @@ impl ServiceAccount {
             return Err(not_an_account(path));
         }
         let token_endpoint = Endpoint::parse(&file.token_uri).map_err(|reason| ProviderFault::Endpoint {
-            key: "token_uri in the service account's file",
+            key: ACCOUNT_FILE,
+            url: "its token_uri",
             reason,
             example: "https://oauth2.googleapis.com/token",
         })?;
@@ -99,6 +104,7 @@ impl ServiceAccount {
 
 fn not_an_account(path: &Path) -> ProviderFault {
     ProviderFault::NotACredential {
+        key: ACCOUNT_FILE,
         path: PathBuf::from(path),
         expected: "the JSON file of a Google service account",
         remedy: "make a key for the account in the Google Cloud console and take its file unchanged",
@@ -107,6 +113,7 @@ fn not_an_account(path: &Path) -> ProviderFault {
 
 fn not_a_key(path: &Path) -> ProviderFault {
     ProviderFault::NotACredential {
+        key: ACCOUNT_FILE,
         path: PathBuf::from(path),
         expected: "a service account's file with an RSA private_key in PKCS #8 PEM",
         remedy: "make a new key for the account in the Google Cloud console and take its file unchanged",

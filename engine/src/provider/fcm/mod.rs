@@ -42,8 +42,7 @@ impl FcmDriver {
         limits: &ProviderLimits,
         clock: Clock,
     ) -> Result<Self, ProviderSetupError> {
-        Self::set_up(name, provider, limits, clock)
-            .map_err(|fault| ProviderSetupError { provider: name.clone(), fault })
+        Self::set_up(name, provider, limits, clock).map_err(|fault| ProviderSetupError::new(name, fault))
     }
 
     fn set_up(
@@ -54,6 +53,7 @@ impl FcmDriver {
     ) -> Result<Self, ProviderFault> {
         let endpoint = Endpoint::parse(&provider.endpoint).map_err(|reason| ProviderFault::Endpoint {
             key: "endpoint",
+            url: "the URL",
             reason,
             example: "https://fcm.googleapis.com",
         })?;

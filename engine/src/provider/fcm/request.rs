@@ -32,6 +32,7 @@ impl RequestTemplate {
         let uri = format!("https://{authority}{path}/v1/projects/{project_id}/messages:send");
         let not_a_url = |_| ProviderFault::Endpoint {
             key: "endpoint",
+            url: "the URL",
             reason: EndpointError::NotAUrl,
             example: "https://fcm.googleapis.com",
         };
