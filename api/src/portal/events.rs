@@ -66,11 +66,16 @@ impl EventStream {
             heard = self.observation.next(COMMENT_INTERVAL) => heard,
             () = self.state.drain_begun() => Heard::End,
         };
-        match heard {
-            Heard::State(transaction) => event(&transaction, &self.state.public_url).ok(),
-            Heard::Nothing => Some(Bytes::from_static(b":\n\n")),
-            Heard::End => None,
-        }
+        said(&heard, &self.state.public_url)
+    }
+}
+
+/// What the caller is told; nothing ends the stream.
+fn said(heard: &Heard, public_url: &str) -> Option<Bytes> {
+    match heard {
+        Heard::State(transaction) => event(transaction, public_url).ok(),
+        Heard::Nothing => Some(Bytes::from_static(b":\n\n")),
+        Heard::End => None,
     }
 }
 
@@ -79,4 +84,16 @@ fn event(transaction: &Transaction, public_url: &str) -> Result<Bytes, Problem> 
     let view = TransactionView::of(transaction, public_url);
     let data = serde_json::to_string(&view).map_err(|_| Problem::internal())?;
     Ok(Bytes::from(format!("event: transaction\nid: {}\ndata: {data}\n\n", transaction.revision)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_a_comment_each_fifteen_seconds() {
+        assert_eq!(said(&Heard::Nothing, ""), Some(Bytes::from_static(b":\n\n")));
+        assert_eq!(said(&Heard::End, ""), None);
+        assert_eq!(COMMENT_INTERVAL, Duration::from_secs(15));
+    }
 }

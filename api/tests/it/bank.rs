@@ -155,6 +155,7 @@ pub struct Bank {
     pub network: Arc<QuietNetwork>,
     pub issuer: String,
     pub folder: TempDir,
+    text: String,
 }
 
 /// Runs a test against a fresh server.
@@ -210,7 +211,16 @@ impl Bank {
         .await
         .expect("an engine");
         let doors = doors.open(&engine.handle()).expect("open doors");
-        Self { doors, engine, store, network, issuer, folder }
+        Self { doors, engine, store, network, issuer, folder, text }
+    }
+
+    /// Takes the configuration with one more table over, as a reload does.
+    pub async fn reload_with(&self, table: &str) {
+        let text = format!("{}\n{table}", self.text);
+        let loaded = Config::load_str(&text, self.folder.path());
+        let config = loaded.unwrap_or_else(|faults| panic!("{faults}")).config;
+        let handle = self.engine.handle();
+        handle.reload(Arc::new(config), handle.drivers().as_ref().clone()).await;
     }
 
     pub fn addresses(&self) -> Addresses {

@@ -271,6 +271,48 @@ fn wrong_codes_are_limited_by_address() {
 }
 
 #[test]
+fn a_phone_joins_by_an_accepted_transaction_and_its_number() {
+    let keys = "mode = \"multiple\"\nrequires = \"accepted_transaction\"\nconfirm = \"number\"";
+    with_app_keys(keys, async |bank| {
+        let post = |path: &str, body: Value| bank.portal_as("other", "POST", path).json(&body).send();
+        // An app that asks for nothing lets the user in, whose phone then vouches for the other app.
+        let opened = post("/v1/enrollments", json!({"user": "alice", "app": "desk"})).await.expect(201);
+        let (key, address) = (PhoneKey::generate(), bank.addresses().device);
+        let code = opened["activation_code"].as_str().expect("a code");
+        let body = json_with(enrolment_body(code, &key), "app", json!("desk"));
+        let enrolled = send_enrolment(address, &bank.issuer, &key, &body).await.expect(201);
+        let desk = Phone::of(address, &bank.issuer, key, enrolled);
+        let start = json!({"type": "login", "user": "alice"});
+        let id = id_of(&post("/v1/transactions", start).await.expect(201));
+        let open = || {
+            let body = json!({"user": "alice", "app": "bank", "authorized_by": id});
+            post("/v1/enrollments", body)
+        };
+        open().await.expect_problem(403, "authorization_required", Some("authorized_by"));
+        desk.decide(&id, "accept").await.expect(200);
+
+        let opened = open().await.expect(201);
+        open().await.expect_problem(403, "authorization_required", Some("authorized_by"));
+        let phone = bank.follow(&opened).await;
+        let number = phone.enrolled["confirmation_number"].as_str().expect("a number");
+        let path = format!("/v1/enrollments/{}", id_of(&opened));
+        let confirmed = post(&format!("{path}/confirm"), json!({"number": number})).await.expect(200);
+        assert_eq!(
+            (&confirmed["state"], &confirmed["device_id"]),
+            (&json!("completed"), &json!(phone.device_id))
+        );
+        let view = bank.portal_as("other", "GET", &path).send().await.expect(200);
+        assert_eq!(view["state"], "completed");
+        assert_eq!(phone.get("/device/v1/device").await.expect(200)["device_status"], "active");
+    });
+}
+
+fn json_with(mut body: Value, name: &str, value: Value) -> Value {
+    body[name] = value;
+    body
+}
+
+#[test]
 fn switches_close_what_they_name_and_nothing_else() {
     let off = |name: &'static str| move |text: &str| format!("{text}\n[switches]\n{name} = false\n");
     with_configured_bank(off("enrollment"), |bank| async move {
@@ -282,6 +324,53 @@ fn switches_close_what_they_name_and_nothing_else() {
         bank.enrol("alice").await;
         let refused = bank.start(&json!({"type": "login", "user": "alice"})).await;
         refused.expect_problem(422, "method_disabled", None);
+    });
+}
+
+#[test]
+fn a_phone_that_comes_while_enrolling_is_switched_off_may_come_again() {
+    with_bank(|bank| async move {
+        let code = bank.activation_code("alice").await;
+        bank.reload_with("[switches]\nenrollment = false\n").await;
+        let key = PhoneKey::generate();
+        let body = enrolment_body(&code, &key);
+        let come = || send_enrolment(bank.addresses().device, &bank.issuer, &key, &body);
+        come().await.expect_problem(422, "method_disabled", None);
+        bank.reload_with("").await;
+        come().await.expect(201);
+    });
+}
+
+#[test]
+fn a_service_that_is_switched_off_refuses_portals_and_phones_and_loses_nothing() {
+    with_bank(|bank| async move {
+        let phone = bank.enrol("alice").await;
+        let id = id_of(&bank.start_login("alice").await);
+        let challenge = phone.challenge(&id).await;
+        let answer = phone.sign_answer(&phone.answer_claims(&challenge, "accept"));
+        bank.reload_with("[switches]\nservice = false\n").await;
+        for (method, path) in [
+            ("GET", format!("/v1/transactions/{id}")),
+            ("DELETE", format!("/v1/transactions/{id}")),
+            ("GET", "/v1/users/alice/devices".to_owned()),
+        ] {
+            let refused = bank.portal(method, &path).send().await;
+            refused.expect_problem(422, "method_disabled", None);
+        }
+        bank.start(&json!({"type": "login", "user": "alice"})).await.expect_problem(
+            422,
+            "method_disabled",
+            None,
+        );
+        let stranger = Call::new("GET", bank.addresses().portal, "/v1/users/alice/devices");
+        stranger.basic("portal", "wrong").send().await.expect_problem(401, "invalid_client", None);
+        phone.get("/device/v1/transactions").await.expect_problem(422, "method_disabled", None);
+        phone.send_answer(&id, &answer).await.expect_problem(422, "method_disabled", None);
+        bank.ops("/readyz").send().await.expect(200);
+        bank.admin("watcher", "GET", "/v1/admin/providers").send().await.expect(200);
+        bank.reload_with("").await;
+        phone.send_answer(&id, &answer).await.expect(200);
+        assert_eq!(bank.view(&id).await["state"], "accepted");
     });
 }
 

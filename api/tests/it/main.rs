@@ -3,6 +3,7 @@
 mod admin;
 mod bank;
 mod boundaries;
+mod callbacks;
 mod commands;
 mod conformance;
 mod device_input;

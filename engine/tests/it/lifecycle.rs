@@ -1,9 +1,9 @@
 //! A transaction from its start to its end, through restarts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tocsin_engine::protocol::DeliveryOutcome;
-use tocsin_engine::{Drained, Until};
+use tocsin_engine::{Drained, Heard, Until};
 use tocsin_model::{
     AuditActor, DeliveryReason, DeliveryStatus, DeviceId, DurationMs, ErrorCode, FailureReason, State,
     TransactionId,
@@ -53,6 +53,29 @@ fn the_winning_answer_again_is_answered_alike_and_another_one_is_refused() {
         let accept = phone.answer_to(&bank, &challenge, "accept");
         let refused = phone.send(&bank, id, &accept).await.expect_err("too late");
         assert_eq!((refused.code, refused.state), (ErrorCode::TransactionFinal, Some(State::Declined)));
+    });
+}
+
+#[test]
+fn who_observes_a_transaction_is_told_of_silence_once_each_interval() {
+    run(async {
+        const INTERVAL: Duration = Duration::from_millis(50);
+        let bank = Bank::open("").await;
+        let phone = bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        bank.until(id, is_relayed).await;
+        let mut observation = bank.handle.observe(&portal(), id, None).await.expect("its own");
+        assert!(
+            matches!(observation.next(INTERVAL).await, Heard::State(view) if view.state == State::Pending)
+        );
+        for _ in 0..3 {
+            let begun = Instant::now();
+            assert!(matches!(observation.next(INTERVAL).await, Heard::Nothing));
+            assert!(begun.elapsed() >= INTERVAL);
+        }
+        assert_eq!(phone.answer(&bank, id, "accept").await, Ok(State::Accepted));
+        assert!(matches!(observation.next(SOON).await, Heard::State(view) if view.state == State::Accepted));
+        assert!(matches!(observation.next(SOON).await, Heard::End));
     });
 }
 
