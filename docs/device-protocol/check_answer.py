@@ -11,8 +11,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-from phone import digest, strict_json
 from sealed import Refused, unb64
+from signed import digest, strict_json
 
 
 def public_key(devices, device_id, kid):

@@ -1,12 +1,13 @@
 """Holds phone.py against vectors.json."""
-import hashlib
+import hashlib, json
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from jwcrypto import jwk
 
-from phone import (
-    Refused, answer_claims, b64, canonical, check_header, digest, read_challenge, shown_of, strict_json, verify,
-)
-from sealed import open_raw, open_sealed, read_message
+from keys import enrolling_claims, pin_key, pin_steps, replacing_claims
+from phone import answer_claims, read_challenge, shown_of
+from sealed import Refused, b64, open_raw, open_sealed, read_message, unb64
+from signed import canonical, check_header, digest, sha256, strict_json, verify
 
 
 def check_vectors(path, rfc9180="rfc9180.json"):
@@ -19,7 +20,7 @@ def check_vectors(path, rfc9180="rfc9180.json"):
         point = ec.derive_private_key(int.from_bytes(scalar, "big"), ec.SECP256R1()).public_key().public_numbers()
         assert b64(scalar) == key["test_scalar"] and b64(point.x.to_bytes(32, "big")) == key["jwk"]["x"]
         public = canonical({name: key["jwk"][name] for name in ("kty", "crv", "x", "y")})
-        assert b64(hashlib.sha256(public.encode()).digest()) == key["thumbprint"]
+        assert sha256(public.encode()) == key["thumbprint"]
     for form in v["canonical"]:
         assert canonical(form["value"]) == form["canonical"] and digest(form["value"]) == form["sha256"]
     for proof in v["proofs"]:
@@ -27,7 +28,7 @@ def check_vectors(path, rfc9180="rfc9180.json"):
         kid = check_header(compact, "tocsin-proof+jwt").get("kid")
         assert verify(compact, "tocsin-proof+jwt", [dict(keys["device"], kid=kid)]) == proof["claims"]
         body = proof["body"].encode()
-        assert proof["claims"].get("body_sha256") == (b64(hashlib.sha256(body).digest()) if body else None)
+        assert proof["claims"].get("body_sha256") == (sha256(body) if body else None)
     known = (v["issuer"], v["device_id"], [keys["server"]], v["now"], v["transaction_id"])
     read = lambda compact: read_challenge(compact, *known)
     claims, challenge = read(v["challenge"]["jws"]), v["challenge"]
@@ -44,7 +45,27 @@ def check_vectors(path, rfc9180="rfc9180.json"):
         for form in ("jws", "same_with_other_s"):
             assert verify(answer[form], "tocsin-answer+jwt", [keys["device"]]) == answer["claims"]
     check_seals(v)
+    check_keys(v, keys["device"])
     return {"vectors": "all as told"}
+
+
+def check_keys(v, device_key):
+    """The way from a PIN to its key, and what a further key proves itself with."""
+    for given in v["pin_keys"]:
+        arguments = (unb64(given["keystore_key"]), given["pin"], given["device_key_thumbprint"])
+        ikm, wide, scalar = pin_steps(*arguments)
+        assert (b64(ikm), b64(wide), b64(scalar.to_bytes(32, "big"))) == (given["ikm"], given["hkdf"], given["scalar"])
+        assert pin_key(*arguments).export_public(as_dict=True).items() >= given["jwk"].items()
+    further, of_device = v["further_key"], jwk.JWK(**{name: device_key[name] for name in ("kty", "crv", "x", "y")})
+    enrolling, replacing = further["enrolling"], further["replacing"]
+    code = next(json.loads(proof["body"])["activation_code"] for proof in v["proofs"] if "activation_code" in proof["body"])
+    expected = enrolling_claims(v["issuer"], "biometric", code, of_device.thumbprint(), enrolling["claims"]["iat"])
+    assert expected == enrolling["claims"]
+    expected = replacing_claims(v["issuer"], "biometric", v["device_id"], of_device.thumbprint(), replacing["claims"]["iat"])
+    assert expected == replacing["claims"]
+    for proof in (enrolling, replacing):
+        assert "kid" not in check_header(proof["jws"], "tocsin-enrol+jwt")
+        assert verify(proof["jws"], "tocsin-enrol+jwt", [dict(further["jwk"], kid=None)]) == proof["claims"]
 
 
 def check_seals(v):

@@ -100,6 +100,13 @@ impl PythonPhone {
         assert!(output.status.success(), "{arguments:?}: {said}");
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
+
+    /// What the phone said when it or the server would not.
+    pub fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.start(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
 }
 
 /// Runs a script of the protocol's folder.

@@ -18,6 +18,7 @@ mod numbers;
 mod operations;
 mod portal;
 mod providers;
+mod python;
 mod resends;
 mod rows;
 #[allow(dead_code, reason = "one fixture for many tests, each of which uses its part")]
