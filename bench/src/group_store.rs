@@ -36,6 +36,11 @@ impl GroupStore {
         Self { store, commits, samples: Samples::new(), runtime }
     }
 
+    /// Stores no audit rows from now on.
+    pub fn leave_out_audit_rows(&self) {
+        self.store.leave_out_audit_rows();
+    }
+
     /// What the writer did so far.
     pub fn commits(&self) -> &Commits {
         &self.commits

@@ -139,6 +139,12 @@ impl RocksStore {
         Ok(Self { database, options, queue, queue_depth_max, state, readers, disk, clock, observer, threads })
     }
 
+    /// For benches: stores no audit rows from now on.
+    #[cfg(feature = "bench-hook")]
+    pub fn leave_out_audit_rows(&self) {
+        self.state.leave_out_audit();
+    }
+
     /// Commits what is queued, refuses what comes later, ends the writer and writes every buffer out.
     ///
     /// Fails when that last writing fails; the write-ahead log still has everything.

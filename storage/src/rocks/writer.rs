@@ -45,6 +45,8 @@ pub(super) struct WriterState {
     pub(super) stopped: watch::Sender<bool>,
     started: Instant,
     seen_after_ms: AtomicU64,
+    #[cfg(feature = "bench-hook")]
+    leaves_out_audit: std::sync::atomic::AtomicBool,
 }
 
 impl WriterState {
@@ -54,7 +56,19 @@ impl WriterState {
             stopped: watch::Sender::new(false),
             started: Instant::now(),
             seen_after_ms: AtomicU64::new(0),
+            #[cfg(feature = "bench-hook")]
+            leaves_out_audit: std::sync::atomic::AtomicBool::new(false),
         }
+    }
+
+    #[cfg(feature = "bench-hook")]
+    pub(super) fn leave_out_audit(&self) {
+        self.leaves_out_audit.store(true, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "bench-hook")]
+    fn leaves_out_audit(&self) -> bool {
+        self.leaves_out_audit.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -156,6 +170,8 @@ impl Writer {
 
     fn commit(&self, turn: Turn<'_>) -> Next {
         let Turn { group, verbs, queue_wait, sweeps, close } = turn;
+        #[cfg(feature = "bench-hook")]
+        let group = if self.state.leaves_out_audit() { group.without_audit() } else { group };
         let work = group.finish(self.audit_head.get());
         let synced = work.needs_sync && self.durability == Durability::Sync;
         let began = Instant::now();

@@ -63,6 +63,13 @@ impl<'r> Group<'r> {
         self.bytes
     }
 
+    /// The same without what the verbs told the audit trail.
+    #[cfg(feature = "bench-hook")]
+    pub(crate) fn without_audit(mut self) -> Self {
+        self.events.clear();
+        self
+    }
+
     /// The work to do. The audit trail, which ends with `audit_head`, is extended by what the verbs told.
     pub(crate) fn finish(self, audit_head: AuditHead) -> Work {
         let mut changes = self.overlay.into_changes();
