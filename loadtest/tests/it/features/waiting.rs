@@ -1,5 +1,6 @@
 //! Thousands of held calls beside quick ones.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::Scene;
-use super::scene::CATALOGUE;
+use super::scene::{CATALOGUE, SceneOptions};
 use crate::ALONE;
 
 /// Callers that wait.
@@ -52,13 +53,13 @@ async fn median_status(scene: &Scene, id: TransactionId) -> Duration {
     times[STATUS_CALLS / 2]
 }
 
-async fn wait_for(scene: &Scene, address: SocketAddr, id: TransactionId) -> TcpStream {
+/// A call that is held, as a long poll or as a stream of events.
+async fn wait_for(scene: &Scene, address: SocketAddr, id: TransactionId, how: &str) -> TcpStream {
     let credentials = scene.installation.credentials();
     let pair = STANDARD.encode(format!("{}:{}", credentials.client_id, credentials.secret));
     let mut stream = TcpStream::connect(address).await.expect("connected");
-    let call = format!(
-        "GET /v1/transactions/{id}?wait_s=300 HTTP/1.1\r\nhost: x\r\nauthorization: Basic {pair}\r\n\r\n"
-    );
+    let call =
+        format!("GET /v1/transactions/{id}{how} HTTP/1.1\r\nhost: x\r\nauthorization: Basic {pair}\r\n\r\n");
     stream.write_all(call.as_bytes()).await.expect("sent");
     stream
 }
@@ -76,13 +77,43 @@ async fn until_waiting(scene: &Scene, count: usize) {
     }
 }
 
+/// Opens as many as may wait, so many for each transaction; answers with them and what each costs above `bytes_before`.
+async fn all_waiting(
+    scene: &Scene,
+    ids: &[TransactionId],
+    how: &str,
+    bytes_before: u64,
+) -> (Vec<TcpStream>, u64) {
+    let address: SocketAddr =
+        scene.installation.portal_url().trim_start_matches("http://").parse().expect("an address");
+    let mut waiting = Vec::with_capacity(WAITERS);
+    for number in 0..WAITERS {
+        waiting.push(wait_for(scene, address, ids[number / WAITERS_OF_A_TRANSACTION], how).await);
+    }
+    until_waiting(scene, WAITERS).await;
+    let bytes = scene.server().resident_bytes().expect("the memory").saturating_sub(bytes_before);
+    (waiting, bytes / WAITERS as u64)
+}
+
+/// A server whose first client may hold as many streams as calls.
+async fn patient() -> Scene {
+    let catalogue = CATALOGUE.replace("[types.login]", "[types.login]\nttl_s = 3600");
+    let options = SceneOptions { catalogue: Some(catalogue), ..SceneOptions::default() };
+    let mut scene = Scene::prepared(options).await;
+    let text = fs::read_to_string(scene.installation.config_file()).expect("a configuration");
+    let streams = format!("[engine]\nevent_streams_per_client_max = {WAITERS}\n");
+    let changed = text.replacen("[engine]\n", &streams, 1);
+    assert_ne!(changed, text);
+    fs::write(scene.installation.config_file(), changed).expect("written");
+    scene.start().await;
+    scene
+}
+
 /// Five thousand calls held at the door: quick calls stay quick, and each waiter costs what is known.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_086_wait_policy() {
     let _alone = ALONE.lock().await;
-    let scene = Scene::of(&CATALOGUE.replace("[types.login]", "[types.login]\nttl_s = 3600")).await;
-    let address: SocketAddr =
-        scene.installation.portal_url().trim_start_matches("http://").parse().expect("an address");
+    let scene = patient().await;
     let transactions = WAITERS.div_ceil(WAITERS_OF_A_TRANSACTION);
     let mut ids = Vec::with_capacity(transactions);
     let mut phones = Vec::new();
@@ -95,13 +126,7 @@ async fn row_086_wait_policy() {
     }
     let alone = median_status(&scene, ids[0]).await;
     let bytes_before = scene.server().resident_bytes().expect("the memory");
-    let mut waiting = Vec::with_capacity(WAITERS);
-    for number in 0..WAITERS {
-        waiting.push(wait_for(&scene, address, ids[number / WAITERS_OF_A_TRANSACTION]).await);
-    }
-    until_waiting(&scene, WAITERS).await;
-    let bytes = scene.server().resident_bytes().expect("the memory").saturating_sub(bytes_before);
-    let each = bytes / WAITERS as u64;
+    let (mut waiting, each) = all_waiting(&scene, &ids, "?wait_s=300", bytes_before).await;
     let among = median_status(&scene, ids[0]).await;
     println!(
         "{WAITERS} waiters: {each} bytes each; median of a status call {alone:?} alone, {among:?} among them"
@@ -116,5 +141,12 @@ async fn row_086_wait_policy() {
     let read = waiting[0].read(&mut told).await.expect("a reply");
     assert!(String::from_utf8_lossy(&told[..read]).starts_with("HTTP/1.1 200"), "{read} bytes");
     drop(waiting);
+    until_waiting(&scene, 0).await;
+    // An event stream costs no more, also where nobody reads what it says.
+    ids[0] = scene.begin("login", "user-0").await;
+    let (streams, each) = all_waiting(&scene, &ids, "/events", bytes_before).await;
+    println!("{WAITERS} event streams: {each} bytes each");
+    assert!(each <= WAITER_BYTES_MAX, "{each} bytes");
+    drop(streams);
     until_waiting(&scene, 0).await;
 }
