@@ -151,6 +151,20 @@ fn what_lets_users_in_is_matched_by_a_typed_number_unless_it_says_otherwise() {
 }
 
 #[test]
+fn limits_of_tries_and_repetitions_are_taken_up_to_their_ends() {
+    for (tries, resends, gap_s) in [(1, 0, 0), (100, 100, 3_600)] {
+        let config = load(&format!(
+            "[types.entry]\nresends_max = {resends}\nresend_gap_s = {gap_s}\n[apps.bank]\npin_attempts_max = {tries}\n"
+        ))
+        .config;
+        let entry = config.types.values().next().expect("a type");
+        assert_eq!((entry.resends_max, entry.resend_gap), (resends, DurationMs::from_seconds(gap_s)));
+        let app = config.apps.values().next().expect("an app");
+        assert_eq!(app.pin_tries_max.map(std::num::NonZeroU32::get), Some(tries));
+    }
+}
+
+#[test]
 fn an_app_says_which_further_keys_its_phones_may_have() {
     let text = "[apps.bank]\nbiometric = true\ncustom = [\"face\"]\npin_attempts_max = 0\n";
     let loaded = load(text);
