@@ -282,6 +282,33 @@ fn a_host_that_hangs_holds_up_only_its_own() {
     });
 }
 
+/// More hosts than the table of a client holds.
+const MANY_HOSTS: u16 = 1_010;
+
+#[test]
+fn many_hosts_that_cannot_be_reached_hold_up_no_other() {
+    run(async {
+        let world = World::new();
+        let portal = world.portal().await;
+        let text = settings(&world.ca_file(), "", "");
+        let patient = text.replace("backoff_first_ms = 20", "backoff_first_ms = 60000");
+        let bank = open(&patient.replace("backoff_longest_ms = 100", "backoff_longest_ms = 60000")).await;
+        // Whatever may listen at one of these ports is no portal.
+        for port in 1..=MANY_HOSTS {
+            owe(&bank, &format!("https://127.99.99.99:{port}/")).await;
+        }
+        let tries = |line: &str| -> Option<u16> {
+            line.strip_prefix("tocsin_callback_tries_total{")?.split_once("} ")?.1.parse().ok()
+        };
+        until("all were tried", async || {
+            bank.handle.metrics_text().lines().filter_map(tries).sum::<u16>() == MANY_HOSTS
+        })
+        .await;
+        owe(&bank, &portal.url()).await;
+        taken(&portal, 1).await;
+    });
+}
+
 #[test]
 fn no_answer_in_time_is_a_failed_try() {
     run(async {
