@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod commit;
+mod format;
 mod opening;
 mod sealed;
 
