@@ -99,7 +99,7 @@ fn enrolment() -> Value {
             "properties": {
                 "use": fixed(openapi::key_use),
                 "jwk": fixed(openapi::jwk),
-                "proof": proof_of_key("By the key itself; needed for every key but the `device` key."),
+                "proof": optional(proof_of_key("By the key itself; needed for every key but the `device` key.")),
             },
         },
     });
@@ -125,7 +125,23 @@ fn proof_of_key(description: &str) -> Value {
     proof
 }
 
-/// What a phone says of itself, at its enrolment and later.
+/// A member that may be left out; at this door null is the same as nothing.
+fn optional(schema: Value) -> Value {
+    json!({"anyOf": [schema, {"type": "null"}]})
+}
+
+/// What a phone says of itself anew; what it leaves out stays.
+fn profile_change() -> Value {
+    let mut change = profile();
+    for (name, member) in change["properties"].as_object_mut().into_iter().flatten() {
+        if name != "capabilities" && name != "encryption_jwk" {
+            *member = optional(member.take());
+        }
+    }
+    change
+}
+
+/// What a phone says of itself.
 fn profile() -> Value {
     json!({
         "type": "object",
@@ -139,33 +155,34 @@ fn profile() -> Value {
                 "pattern": "^[A-Za-z0-9-]+$",
                 "description": "A language tag (RFC 5646).",
             },
-            "capabilities": {
+            "capabilities": optional(json!({
                 "type": "array",
                 "maxItems": EnrolmentLimits::CAPABILITIES_MAX,
                 "items": one_line(EnrolmentLimits::CAPABILITY_CHARACTERS_MAX, "A word."),
-            },
-            "encryption_jwk": fixed(openapi::jwk),
+            })),
+            "encryption_jwk": optional(fixed(openapi::jwk)),
         },
     })
 }
 
 /// How a phone is pushed to.
 fn push() -> Value {
+    let token = json!({"type": "string", "minLength": 1, "maxLength": EnrolmentLimits::PUSH_VALUE_BYTES_MAX});
     json!({
         "type": "object",
         "required": ["kind"],
+        "if": {"properties": {"kind": {"const": "none"}}},
+        "else": {"required": ["value"], "properties": {"value": token}},
         "properties": {
             "kind": fixed(openapi::push_kind),
             "value": {
-                "type": "string",
-                "maxLength": EnrolmentLimits::PUSH_VALUE_BYTES_MAX,
-                "description": "The push token; needed for every kind but `none`.",
+                "description": "The push token: needed for every kind but `none`, for which it is not looked at.",
             },
-            "environment": {
+            "environment": optional(json!({
                 "enum": fixed(openapi::push_environment)["enum"],
                 "default": "production",
                 "description": "A hint.",
-            },
+            })),
         },
     })
 }
@@ -254,13 +271,13 @@ pub(super) fn put_key(schemas: &mut Schemas) -> Operation {
             "properties": {
                 "jwk": fixed(openapi::jwk),
                 "proof": proof_of_key("By the new key itself."),
-                "authorization": authorization,
-                "authorized_by": {
+                "authorization": optional(authorization),
+                "authorized_by": optional(json!({
                     "type": "string",
-                    "format": "uuid",
-                    "description": "A transaction that this phone accepted in the last ten minutes; used once. For a \
-                                    phone that has no `pin` key.",
-                },
+                    "maxLength": 64,
+                    "description": "The id of a transaction that this phone accepted in the last ten minutes; used \
+                                    once. For a phone that has no `pin` key.",
+                })),
             },
         }))
         .replies(200, "The new key's name.", schemas.of::<NewKeyView>())
@@ -286,7 +303,7 @@ pub(super) fn device(schemas: &mut Schemas) -> Operation {
 /// `PATCH /device/v1/device`
 pub(super) fn change(schemas: &mut Schemas) -> Operation {
     active("changeDevice", "Tell anew what the phone says of itself; what is left out stays")
-        .json(profile())
+        .json(profile_change())
         .replies(200, "The phone.", schemas.of::<DeviceView<'_>>())
         .refused_with(&[ErrorCode::NotFound])
 }

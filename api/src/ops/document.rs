@@ -14,7 +14,7 @@ use super::query::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::transactions::TransactionList;
 use super::users::PageView;
 use super::view::TransactionView;
-use crate::openapi::{self, About, Operation, Schemas, fixed, one_line};
+use crate::openapi::{self, About, Operation, Schemas, fixed};
 
 const TOKEN: &str = "operator_token";
 
@@ -191,7 +191,13 @@ pub(super) fn drain(schemas: &mut Schemas) -> Operation {
 
 /// `PUT /v1/admin/log-level`
 pub(super) fn log_level(schemas: &mut Schemas) -> Operation {
-    let filter = one_line(FILTER_CHARACTERS_MAX, "Such as `info,tocsin_engine=debug`.");
+    let filter = json!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": FILTER_CHARACTERS_MAX,
+        "pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$",
+        "description": "Such as `info,tocsin_engine=debug`.",
+    });
     operation("setLogFilter", "Set what is logged, until the next reload or start")
         .json(json!({
             "type": "object",

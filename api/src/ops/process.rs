@@ -75,8 +75,11 @@ pub(super) async fn log_level(state: Data<DoorState>, request: HttpRequest, payl
     let fields = Fields::of(&members);
     fields.only(&["filter"])?;
     let filter = fields.required_text("filter")?;
-    if filter.chars().count() > FILTER_CHARACTERS_MAX || filter.chars().any(char::is_control) {
-        return Err(fields.not_allowed("filter", "this may have 500 characters, none of control").into());
+    let fits = (1..=FILTER_CHARACTERS_MAX).contains(&filter.chars().count());
+    if !fits || filter.chars().any(char::is_control) {
+        return Err(fields
+            .not_allowed("filter", "this must have 1 to 500 characters, none of control")
+            .into());
     }
     let event = AuditEvent::new(AuditKind::LogLevelSet, AuditActor::Operator(operator)).detail(filter);
     let (log, handle, text) = (control(&state)?.log().clone(), state.handle.clone(), filter.to_owned());

@@ -75,6 +75,7 @@ fn the_packaged_server_runs_with_the_packaged_configuration_and_tells_its_servic
         "copyright",
         "changelog.gz",
         "errors/busy.md",
+        "openapi/portal-v1.json",
         "monitoring/alerts.yml",
         "examples/trial.toml",
         "examples/bank.toml",

@@ -9,6 +9,7 @@ mod demo;
 mod features;
 mod kills;
 mod monitoring;
+mod openapi;
 mod python_phone;
 
 use std::fmt::Debug;

@@ -117,7 +117,7 @@ pub fn run_python(arguments: &[&str]) -> Output {
 }
 
 /// `PHONE_PYTHON`, or the Python that `scripts/setup` prepares.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     if let Some(named) = std::env::var_os("PHONE_PYTHON") {
         return named.into();
     }

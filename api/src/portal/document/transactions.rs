@@ -182,7 +182,7 @@ pub(in crate::portal) fn transaction_events(_: &mut Schemas) -> Operation {
              be coalesced; a comment comes every 15 s; the stream ends after the outcome.",
         )
         .header("Last-Event-ID", json!({"type": "string"}), "The revision that was seen last.")
-        .replies_with(200, "The stream.", "text/event-stream", json!({"type": "string"}))
+        .replies_with(200, "The stream, which has no JSON form; the data of each event has.", "text/event-stream", json!({}))
 }
 
 /// `GET /v1/transactions/{id}/qr.png`
