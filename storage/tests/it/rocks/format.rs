@@ -15,7 +15,7 @@ use tocsin_model::{
 use tocsin_storage::rocks::RocksStore;
 use tocsin_storage::{
     Attempted, AuditChecked, AuditCheckpoint, CallbackList, CallbackVerdict, Created, MasterKey, MetaKey,
-    NewTransaction, NoObserver, Sealer, Store, StoreError, TransactionQuery,
+    NewTransaction, NoObserver, Sealer, Store, StoreError, TransactionQuery, callback_host,
 };
 
 use super::storage;
@@ -126,6 +126,9 @@ async fn expect_whole(store: &RocksStore) {
 
     let owed = store.callback(CallbackList::Owed, transaction_id(2)).await.expect("read").expect("there");
     assert_eq!(owed.url, callback_url(2));
+    let host = callback_host(&owed.client, &owed.url);
+    let due = store.due_callbacks(host, START..=LATER, 10).await.expect("read");
+    assert_eq!((due.callbacks, due.next_try_at), (vec![owed], None));
     assert!(store.callback(CallbackList::Dead, transaction_id(3)).await.expect("read").is_some());
     let issuer = store.meta(MetaKey::Issuer).await.expect("read");
     assert_eq!(issuer.as_deref(), Some(&b"https://push.bank.example"[..]));
