@@ -91,8 +91,8 @@ enum Kind {
     TransactionMarks = 0x0102,
     KeptChallenge = 0x0103,
     Open = 0x0201,
-    IdempotencyOfTransaction = 0x0301,
-    IdempotencyOfEnrollment = 0x0302,
+    // 0x0302 is retired: a client's keys were once apart by call.
+    Idempotency = 0x0301,
     Device = 0x0401,
     DeviceUsed = 0x0402,
     DeviceByThumbprint = 0x0501,
@@ -123,7 +123,7 @@ impl Kind {
         match self {
             Self::Transaction | Self::TransactionMarks | Self::KeptChallenge => Family::Transaction,
             Self::Open => Family::Open,
-            Self::IdempotencyOfTransaction | Self::IdempotencyOfEnrollment => Family::Idempotency,
+            Self::Idempotency => Family::Idempotency,
             Self::Device | Self::DeviceUsed => Family::Device,
             Self::DeviceByThumbprint | Self::DeviceByKid => Family::DeviceKey,
             Self::PushTarget => Family::PushTarget,
@@ -142,11 +142,10 @@ impl Kind {
 
     /// Kinds whose rows are never sealed: all that they hold are ids, hashes, times and states. Whatever is not
     /// listed is sealed where there is a master key. The key of a row is always in clear.
-    const CLEAR: [Self; 15] = [
+    const CLEAR: [Self; 14] = [
         Self::TransactionMarks,
         Self::Open,
-        Self::IdempotencyOfTransaction,
-        Self::IdempotencyOfEnrollment,
+        Self::Idempotency,
         Self::DeviceUsed,
         Self::DeviceByThumbprint,
         Self::DeviceByKid,
@@ -159,15 +158,6 @@ impl Kind {
         Self::AuditAnchor,
         Self::CallbackDue,
     ];
-}
-
-/// Whose idempotency keys: a start and an enrolment may use the same one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IdempotencySpace {
-    /// `POST /v1/transactions`.
-    Transaction,
-    /// `POST /v1/enrollments`.
-    Enrollment,
 }
 
 /// The key of one row, or the beginning of the keys of many.
@@ -265,12 +255,8 @@ impl Key {
     }
 
     /// A client's promise. Key and client are hashed, so that the row is short whatever the caller chose.
-    pub(crate) fn idempotency(space: IdempotencySpace, client: &ClientId, key: &IdempotencyKey) -> Self {
-        let kind = match space {
-            IdempotencySpace::Transaction => Kind::IdempotencyOfTransaction,
-            IdempotencySpace::Enrollment => Kind::IdempotencyOfEnrollment,
-        };
-        Self::new(kind, &[&sha256(&[client.as_str().as_bytes(), &[0], key.as_str().as_bytes()])])
+    pub(crate) fn idempotency(client: &ClientId, key: &IdempotencyKey) -> Self {
+        Self::new(Kind::Idempotency, &[&sha256(&[client.as_str().as_bytes(), &[0], key.as_str().as_bytes()])])
     }
 
     /// A device.

@@ -62,14 +62,7 @@ fn keys_have_these_bytes() {
         (Key::meta(MetaKey::DerivationKey), "meta/090202".to_owned()),
         (Key::provider_token(&"a-p".parse().expect("a name")), "meta/0904612d7000".to_owned()),
         (Key::push_target(PushKind::Apns, &token, &device()), format!("push-target/0601{target}{id}")),
-        (
-            Key::idempotency(IdempotencySpace::Transaction, &client, &promise),
-            format!("idempotency/0301{promised}"),
-        ),
-        (
-            Key::idempotency(IdempotencySpace::Enrollment, &client, &promise),
-            format!("idempotency/0302{promised}"),
-        ),
+        (Key::idempotency(&client, &promise), format!("idempotency/0301{promised}")),
     ];
     for (key, bytes) in golden {
         assert_eq!(key.to_string(), bytes);
@@ -105,7 +98,7 @@ fn no_user_is_the_beginning_of_another() {
 fn client_and_key_cannot_run_into_each_other() {
     let key = |client: &str, key| {
         let client = client.parse().expect("valid");
-        Key::idempotency(IdempotencySpace::Transaction, &client, &IdempotencyKey::new(key).expect("valid"))
+        Key::idempotency(&client, &IdempotencyKey::new(key).expect("valid"))
     };
     assert_ne!(key("ab", "c"), key("a", "bc"));
 }

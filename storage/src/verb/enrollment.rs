@@ -11,7 +11,7 @@ use super::rows::RowResult;
 use super::table::{Retention, Table};
 use super::{authorization, device, enrol};
 use crate::envelope::Expiry;
-use crate::key::{IdempotencySpace, Key};
+use crate::key::Key;
 use crate::record::{EnrollmentRecord, LinkRecord};
 use crate::store::{EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, NewEnrollment};
 
@@ -21,8 +21,7 @@ pub(crate) const DEVICES_OF_APP_MAX: usize = 1_000;
 /// Stores a new enrolment, its code, its promise, and that its authorization is used up.
 pub(crate) fn open(table: &Table<'_>, new: &NewEnrollment, batch: &mut Batch) -> RowResult<EnrollmentOpened> {
     let NewEnrollment { enrollment, mode, needs_authorization, idempotency } = new;
-    let space = IdempotencySpace::Enrollment;
-    match idempotency::look(table, space, &enrollment.client, idempotency.as_ref())? {
+    match idempotency::look(table, &enrollment.client, idempotency.as_ref())? {
         Seen::Before(id) => return Ok(EnrollmentOpened::Existing(EnrollmentId::from_bytes(id))),
         Seen::Other => return Ok(EnrollmentOpened::Mismatch),
         Seen::Never => {}
@@ -44,7 +43,7 @@ pub(crate) fn open(table: &Table<'_>, new: &NewEnrollment, batch: &mut Batch) ->
     put(batch, enrollment, table.retention);
     batch.audit(event(AuditKind::EnrollmentOpened, by_client(enrollment), enrollment));
     let (id, deadline) = (*enrollment.id.as_bytes(), enrollment.expires_at);
-    idempotency::keep(batch, space, &enrollment.client, idempotency.as_ref(), id, deadline);
+    idempotency::keep(batch, &enrollment.client, idempotency.as_ref(), id, deadline);
     Ok(EnrollmentOpened::New)
 }
 

@@ -1,4 +1,7 @@
 //! The caller's promise that two calls are one.
+//!
+//! A client's keys are one set for all its calls. The fingerprint covers the call's path, so that a key that stands
+//! for a transaction fits no enrolment, and the other way round.
 
 use tocsin_model::{ClientId, DurationMs, Fingerprint, Idempotency, UnixMs};
 
@@ -6,7 +9,7 @@ use super::batch::Batch;
 use super::rows::RowResult;
 use super::table::Table;
 use crate::envelope::Expiry;
-use crate::key::{IdempotencySpace, Key};
+use crate::key::Key;
 use crate::record::IdempotencyRecord;
 
 /// How long a key is kept after the deadline of what it started, and at least that long what it started.
@@ -24,14 +27,9 @@ pub(crate) enum Seen {
 }
 
 /// Looks a promise up.
-pub(crate) fn look(
-    table: &Table<'_>,
-    space: IdempotencySpace,
-    client: &ClientId,
-    promise: Option<&Idempotency>,
-) -> RowResult<Seen> {
+pub(crate) fn look(table: &Table<'_>, client: &ClientId, promise: Option<&Idempotency>) -> RowResult<Seen> {
     let Some(promise) = promise else { return Ok(Seen::Never) };
-    let stored: Option<IdempotencyRecord> = table.record(&Key::idempotency(space, client, &promise.key))?;
+    let stored: Option<IdempotencyRecord> = table.record(&Key::idempotency(client, &promise.key))?;
     Ok(match stored {
         None => Seen::Never,
         Some(stored) if Fingerprint::from_bytes(stored.fingerprint) == promise.fingerprint => {
@@ -44,7 +42,6 @@ pub(crate) fn look(
 /// Keeps a promise until ten minutes after `deadline`.
 pub(crate) fn keep(
     batch: &mut Batch,
-    space: IdempotencySpace,
     client: &ClientId,
     promise: Option<&Idempotency>,
     id: [u8; 16],
@@ -53,5 +50,5 @@ pub(crate) fn keep(
     let Some(promise) = promise else { return };
     let record = IdempotencyRecord { id, fingerprint: *promise.fingerprint.as_bytes() };
     let expiry = Expiry::At(deadline.plus(KEPT_AFTER_DEADLINE));
-    batch.put(Key::idempotency(space, client, &promise.key), expiry, &record);
+    batch.put(Key::idempotency(client, &promise.key), expiry, &record);
 }

@@ -9,7 +9,7 @@ use tocsin_model::{
 use super::idempotency::{self, Seen};
 use super::rows::RowResult;
 use super::table::Table;
-use crate::key::{IdempotencySpace, Key};
+use crate::key::Key;
 use crate::record::LinkRecord;
 use crate::store::{Created, EnrollmentOpened, OpenPage, TransactionPage, TransactionQuery};
 
@@ -28,7 +28,7 @@ pub(crate) fn by_idempotency_key(
     client: &ClientId,
     promise: &Idempotency,
 ) -> RowResult<Option<Created>> {
-    Ok(match idempotency::look(table, IdempotencySpace::Transaction, client, Some(promise))? {
+    Ok(match idempotency::look(table, client, Some(promise))? {
         Seen::Never => None,
         Seen::Before(id) => Some(Created::Existing(TransactionId::from_bytes(id))),
         Seen::Other => Some(Created::Mismatch),
@@ -41,7 +41,7 @@ pub(crate) fn enrollment_by_idempotency_key(
     client: &ClientId,
     promise: &Idempotency,
 ) -> RowResult<Option<EnrollmentOpened>> {
-    Ok(match idempotency::look(table, IdempotencySpace::Enrollment, client, Some(promise))? {
+    Ok(match idempotency::look(table, client, Some(promise))? {
         Seen::Never => None,
         Seen::Before(id) => Some(EnrollmentOpened::Existing(EnrollmentId::from_bytes(id))),
         Seen::Other => Some(EnrollmentOpened::Mismatch),

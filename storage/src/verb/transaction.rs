@@ -10,7 +10,7 @@ use super::rows::RowResult;
 use super::table::{Retention, Table};
 use super::{callback, device_key};
 use crate::envelope::Expiry;
-use crate::key::{IdempotencySpace, Key};
+use crate::key::Key;
 use crate::record::{
     EmptyRecord, KeptChallengeRecord, MarksRecord, TransactionHead, TransactionRecord, UsedRecord, owed_by,
 };
@@ -19,8 +19,7 @@ use crate::store::{Amended, Attempted, Created, Ended, NewTransaction, Resend, R
 /// Stores a new transaction. An id that is taken is never overwritten: it counts as the same call again.
 pub(crate) fn create(table: &Table<'_>, new: &NewTransaction, batch: &mut Batch) -> RowResult<Created> {
     let NewTransaction { transaction, idempotency, challenges } = new;
-    let space = IdempotencySpace::Transaction;
-    match idempotency::look(table, space, &transaction.client, idempotency.as_ref())? {
+    match idempotency::look(table, &transaction.client, idempotency.as_ref())? {
         Seen::Before(id) => return Ok(Created::Existing(TransactionId::from_bytes(id))),
         Seen::Other => return Ok(Created::Mismatch),
         Seen::Never => {}
@@ -36,7 +35,7 @@ pub(crate) fn create(table: &Table<'_>, new: &NewTransaction, batch: &mut Batch)
         put_challenge(batch, transaction.id, device_id, challenge, transaction.expires_at);
     }
     let (id, deadline) = (*transaction.id.as_bytes(), transaction.expires_at);
-    idempotency::keep(batch, space, &transaction.client, idempotency.as_ref(), id, deadline);
+    idempotency::keep(batch, &transaction.client, idempotency.as_ref(), id, deadline);
     Ok(Created::New)
 }
 
@@ -67,8 +66,7 @@ fn approved_by_pin(ended: &Transaction) -> Option<&DeviceId> {
 /// Counts a repeated push, if the counter still stands where the caller saw it, and keeps its promise.
 pub(crate) fn resend(table: &Table<'_>, resend: &Resend, batch: &mut Batch) -> RowResult<Resent> {
     let Resend { resent, used_before, idempotency } = resend;
-    let space = IdempotencySpace::Transaction;
-    match idempotency::look(table, space, &resent.client, idempotency.as_ref())? {
+    match idempotency::look(table, &resent.client, idempotency.as_ref())? {
         Seen::Before(_) => return Ok(Resent::Existing),
         Seen::Other => return Ok(Resent::Mismatch),
         Seen::Never => {}
@@ -87,7 +85,7 @@ pub(crate) fn resend(table: &Table<'_>, resend: &Resend, batch: &mut Batch) -> R
     batch.audit(event.detail(&resent.resends.used.to_string()));
     put(batch, resent, table.retention);
     let (id, deadline) = (*resent.id.as_bytes(), resent.expires_at);
-    idempotency::keep(batch, space, &resent.client, idempotency.as_ref(), id, deadline);
+    idempotency::keep(batch, &resent.client, idempotency.as_ref(), id, deadline);
     Ok(Resent::Stored)
 }
 

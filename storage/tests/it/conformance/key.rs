@@ -177,6 +177,11 @@ pub async fn an_accepted_transaction_entitles_once_and_only_without_a_pin(bench:
     let put = |name| change(1, KeyUse::Custom("face".into()), name, approval());
     assert_eq!(bench.put_key(put(7)).await, KeyPut::Stored);
     assert_eq!(bench.put_key(put(8)).await, KeyPut::NotApproved, "it is used up");
+    let mut joining = new_enrollment(5);
+    joining.enrollment.user = user(1);
+    joining.enrollment.authorized_by = Some(accepted.id);
+    let opened = bench.store.open_enrollment(joining).await.expect("answered");
+    assert_eq!(opened, EnrollmentOpened::Unauthorized, "for whatever it was used");
 
     let by_another = bench.accepted_by(2, 2).await;
     let foreign = change(1, KeyUse::Pin, 9, KeyApproval::Transaction(by_another.id));

@@ -134,7 +134,8 @@ conformance! {
         the_same_key_and_fingerprint_is_the_same_transaction,
         the_same_key_with_another_fingerprint_is_a_mismatch,
         the_key_of_an_enrolment_is_found_without_another_try,
-        keys_are_apart_by_client_and_by_call,
+        keys_are_apart_by_client,
+        a_key_stands_for_one_call_of_whatever_sort,
         a_key_is_kept_until_ten_minutes_after_the_deadline;
     enrollment:
         an_enrolled_phone_is_found_by_every_way,

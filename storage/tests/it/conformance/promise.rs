@@ -38,16 +38,26 @@ pub async fn the_same_key_with_another_fingerprint_is_a_mismatch(bench: Bench) {
     assert_eq!(seen, Some(Created::Mismatch));
 }
 
-pub async fn keys_are_apart_by_client_and_by_call(bench: Bench) {
+pub async fn keys_are_apart_by_client(bench: Bench) {
     let mut foreign = start(2, "k", 2);
     foreign.transaction.client = "other".parse().expect("valid");
     assert_eq!(bench.store.create(start(1, "k", 1)).await.expect("answered"), Created::New);
     assert_eq!(bench.store.create(foreign).await.expect("answered"), Created::New);
+}
+
+pub async fn a_key_stands_for_one_call_of_whatever_sort(bench: Bench) {
+    let client = transaction(1).client;
     let open = |opening| bench.store.open_enrollment(opening);
-    assert_eq!(open(opening(3, "k", 3)).await.expect("answered"), EnrollmentOpened::New);
-    let again = open(opening(4, "k", 3)).await.expect("answered");
+    assert_eq!(bench.store.create(start(1, "k", 1)).await.expect("answered"), Created::New);
+    assert_eq!(open(opening(3, "k", 3)).await.expect("answered"), EnrollmentOpened::Mismatch);
+    let seen = bench.store.enrollment_by_idempotency_key(&client, &promise("k", 3)).await.expect("read");
+    assert_eq!(seen, Some(EnrollmentOpened::Mismatch));
+    assert_eq!(open(opening(3, "e", 3)).await.expect("answered"), EnrollmentOpened::New);
+    let again = open(opening(4, "e", 3)).await.expect("answered");
     assert_eq!(again, EnrollmentOpened::Existing(enrollment(3).id));
-    assert_eq!(open(opening(4, "k", 4)).await.expect("answered"), EnrollmentOpened::Mismatch);
+    assert_eq!(open(opening(4, "e", 4)).await.expect("answered"), EnrollmentOpened::Mismatch);
+    assert_eq!(bench.store.create(start(2, "e", 2)).await.expect("answered"), Created::Mismatch);
+    assert_eq!(bench.store.transaction(transaction_id(2)).await.expect("read"), None);
 }
 
 pub async fn the_key_of_an_enrolment_is_found_without_another_try(bench: Bench) {
@@ -61,9 +71,6 @@ pub async fn the_key_of_an_enrolment_is_found_without_another_try(bench: Bench) 
     assert_eq!(seen("k", 3).await, Some(EnrollmentOpened::Existing(enrollment(3).id)));
     assert_eq!(seen("k", 4).await, Some(EnrollmentOpened::Mismatch));
     assert_eq!(seen("other", 3).await, None);
-    let promise = promise("k", 3);
-    let among_transactions = bench.store.by_idempotency_key(&client, &promise).await.expect("read");
-    assert_eq!(among_transactions, None);
 }
 
 pub async fn a_key_is_kept_until_ten_minutes_after_the_deadline(bench: Bench) {

@@ -22,9 +22,8 @@ pub struct Model {
     enrols: u64,
     transactions: BTreeMap<u64, Transaction>,
     marks: BTreeMap<u64, (u32, Vec<Recipient>)>,
-    starts: BTreeMap<u64, (u64, u64)>,
     enrollments: BTreeMap<u64, Enrollment>,
-    openings: BTreeMap<u64, (u64, u64)>,
+    promises: BTreeMap<u64, (u64, u64)>,
     devices: BTreeMap<u64, Device>,
     callbacks: BTreeMap<u64, Callback>,
     /// By transaction and phone.
@@ -39,9 +38,8 @@ impl Model {
             enrols: 0,
             transactions: BTreeMap::new(),
             marks: BTreeMap::new(),
-            starts: BTreeMap::new(),
             enrollments: BTreeMap::new(),
-            openings: BTreeMap::new(),
+            promises: BTreeMap::new(),
             devices: BTreeMap::new(),
             callbacks: BTreeMap::new(),
             challenges: BTreeMap::new(),
@@ -107,7 +105,7 @@ impl Model {
 
     fn create(&mut self, name: u64, promise: Option<(u64, u64)>) -> Created {
         if let Some((key, fingerprint)) = promise {
-            match self.starts.get(&key) {
+            match self.promises.get(&key) {
                 Some((seen, name)) if *seen == fingerprint => {
                     return Created::Existing(transaction_id(*name));
                 }
@@ -119,7 +117,7 @@ impl Model {
             return Created::Existing(transaction_id(name));
         }
         if let Some((key, fingerprint)) = promise {
-            self.starts.insert(key, (fingerprint, name));
+            self.promises.insert(key, (fingerprint, name));
         }
         self.transactions.insert(name, thing::start(name));
         Created::New
@@ -301,7 +299,7 @@ impl Model {
         promise: Option<(u64, u64)>,
     ) -> EnrollmentOpened {
         if let Some((key, fingerprint)) = promise {
-            match self.openings.get(&key) {
+            match self.promises.get(&key) {
                 Some((seen, name)) if *seen == fingerprint => {
                     return EnrollmentOpened::Existing(enrollment(*name).id);
                 }
@@ -316,7 +314,7 @@ impl Model {
             return EnrollmentOpened::DeviceExists;
         }
         if let Some((key, fingerprint)) = promise {
-            self.openings.insert(key, (fingerprint, name));
+            self.promises.insert(key, (fingerprint, name));
         }
         self.enrollments.insert(name, thing::opening(name, owner));
         EnrollmentOpened::New

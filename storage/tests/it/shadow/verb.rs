@@ -22,7 +22,7 @@ use crate::fixture::*;
 const STATUSES: &[DeliveryStatus] =
     &[DeliveryStatus::Relayed, DeliveryStatus::Fetched, DeliveryStatus::Failed];
 
-/// A verb. Numbers are names inside the case; a promise is a key and a fingerprint.
+/// A verb. Numbers are names inside the case; a promise is a key and a fingerprint, which are others for each call.
 #[derive(Clone, Debug)]
 pub enum Verb {
     Create {
@@ -140,7 +140,7 @@ pub enum Reply {
 
 pub fn any_verb() -> impl Strategy<Value = Verb> {
     let name = || 0..NAMES;
-    let promise = || proptest::option::of((0..2_u64, 0..2_u64));
+    let promise = |fingerprints: std::ops::Range<u64>| proptest::option::of((0..2_u64, fingerprints));
     let outcome = prop_oneof![
         Just(State::Pending),
         Just(State::Accepted),
@@ -174,7 +174,7 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
         moment().prop_map(|since| CallbackVerdict::Dead { since, fault: CallbackFault::Redirect }),
     ];
     prop_oneof![
-        4 => (name(), promise(), 0..3_u64)
+        4 => (name(), promise(0..2), 0..3_u64)
             .prop_map(|(name, promise, challenged)| Verb::Create { name, promise, challenged }),
         3 => (name(), 0..2_u64, proptest::option::of(0..2_u64), any::<u8>())
             .prop_map(|(name, device, key, text)| Verb::KeepChallenge { name, device, key, text }),
@@ -186,7 +186,7 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
             .prop_map(|(name, used_before, last)| Verb::Attempt { name, used_before, last }),
         1 => (name(), 1..16_u32, 0..2_u32)
             .prop_map(|(name, revision, used)| Verb::Amend { name, revision, used }),
-        4 => (name(), 0..2_u64, mode(), promise())
+        4 => (name(), 0..2_u64, mode(), promise(2..4))
             .prop_map(|(name, user, mode, promise)| Verb::OpenEnrollment { name, user, mode, promise }),
         5 => (name(), name(), 0..2_u64, rules())
             .prop_map(|(code, key, token, rules)| Verb::Enrol { code, key, token, device: 0, rules }),
