@@ -111,6 +111,12 @@ impl UnverifiedAnswer {
         self.key_use(device).is_some_and(|key_use| *key_use != KeyUse::Device)
     }
 
+    /// Whether the key that it names signed it: a public-key operation, for the signature pool. It proves the phone
+    /// and says nothing of the answer.
+    pub fn is_signed(&self, device: &Device) -> bool {
+        device.key_by_kid(&self.kid).is_some_and(|key| self.jws.verify(&key.public_key).is_ok())
+    }
+
     /// What the key that it names is for.
     pub fn key_use<'d>(&self, device: &'d Device) -> Option<&'d KeyUse> {
         device.key_by_kid(&self.kid).map(|key| &key.key_use)

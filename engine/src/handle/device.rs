@@ -89,11 +89,12 @@ impl Handle {
         let device = self.owner_of(unverified.kid()).await?.ok_or_else(UnverifiedAnswer::unknown_key)?;
         let proof_jws = match unverified.needs_proof(&device) {
             true => Some(self.proof_of(&device, call).await?.jws),
-            false => None,
+            false => {
+                self.check_own_proof(&device, &unverified).await?;
+                None
+            }
         };
-        if proof_jws.is_some() {
-            check_may_call(&device)?;
-        }
+        check_may_call(&device)?;
         let transaction = self.view(id).await?;
         let context = AnswerContext {
             transaction: &transaction,
@@ -116,7 +117,6 @@ impl Handle {
             Err(SignatureFault::WrongPin) => return Err(self.wrong_pin(&device, Some(id)).await),
             Err(SignatureFault::Refused(problem)) => return Err(problem),
         };
-        check_may_call(&device)?;
         self.check_version(&device)?;
         if verified.repeats {
             return Ok(transaction.state);
@@ -128,6 +128,17 @@ impl Handle {
             Reply::Refused(problem) => Err(problem),
             Reply::View(_) | Reply::SeenBefore(_) | Reply::TriesLeft(_) => Err(Problem::internal()),
         }
+    }
+
+    /// The answer of a phone that may not call is looked at as its proof and no further: whoever signed it is told
+    /// what his phone is, and nobody else. Any other one is judged in its order, its signature late.
+    async fn check_own_proof(&self, device: &Device, answer: &UnverifiedAnswer) -> Result<(), Problem> {
+        if check_may_call(device).is_ok() {
+            return Ok(());
+        }
+        let (answer, owner) = (answer.clone(), device.clone());
+        let is_signed = self.run_signature(move || answer.is_signed(&owner)).await?;
+        if is_signed { Ok(()) } else { Err(UnverifiedAnswer::unknown_key()) }
     }
 
     /// What a late phone is told: how the transaction really ended. An answer that came in time may still be on

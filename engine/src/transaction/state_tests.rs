@@ -172,6 +172,27 @@ fn an_answer_counts_until_the_last_millisecond() {
 }
 
 #[test]
+fn a_phone_that_answers_has_fetched_whatever_the_network_said() {
+    for status in [DeliveryStatus::Queued, DeliveryStatus::Relayed, DeliveryStatus::Unknown] {
+        let mut pushed = transaction(2);
+        let delivery = pushed.recipients[0].delivery.as_mut().expect("pushed");
+        (delivery.status, delivery.reason) = (status, Some(DeliveryReason::Cut));
+        let mut machine = Machine::new(pushed);
+        machine.step(Event::Revived, CREATED);
+        let by_push =
+            Event::Answered { caller: CallerId(2), answer: answer(1, Decision::Accept), wrong_number: false };
+        machine.step(by_push, CREATED);
+        machine.step(Event::Written(WriteOutcome::Stored), CREATED);
+        let told = |number: usize| {
+            let delivery = machine.transaction().recipients[number].delivery.as_ref().expect("pushed");
+            (delivery.status, delivery.reason)
+        };
+        assert_eq!(told(0), (DeliveryStatus::Fetched, None), "{status:?}");
+        assert_ne!(told(1).0, DeliveryStatus::Fetched, "the other phone has not answered");
+    }
+}
+
+#[test]
 fn who_sees_it_overdue_is_told_of_the_answer_that_came_in_time() {
     let mut machine = open_machine(1);
     let in_time = UnixMs::new(EXPIRES.get() - 1);

@@ -174,6 +174,23 @@ fn one_idempotency_key_is_one_transaction_and_one_push_however_many_call_at_once
 }
 
 #[test]
+fn a_challenge_keeps_its_nonce_over_a_restart() {
+    run(async {
+        let bank = Bank::open("").await;
+        let phone = bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        let before = phone.fetch(&bank, id).await.expect("a challenge");
+        let bank = bank.restart().await;
+        let after = phone.fetch(&bank, id).await.expect("a challenge");
+        assert_eq!(after["nonce"], before["nonce"]);
+        assert_eq!(
+            phone.send(&bank, id, &phone.answer_to(&bank, &before, "accept")).await,
+            Ok(State::Accepted)
+        );
+    });
+}
+
+#[test]
 fn open_transactions_live_again_after_a_restart_with_their_deadline() {
     run(async {
         let bank = Bank::open("").await;
