@@ -9,6 +9,13 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use tocsin_model::{ErrorCode, Problem};
+
+/// The field of a problem that is about the body as a whole.
+const WHOLE: &str = "body";
+
+/// Longest path that is told back, in bytes; a longer one is not a field of ours.
+const FIELD_BYTES_MAX: usize = 200;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +39,25 @@ pub struct NotStrictJson {
     pub line: usize,
     /// The column, from 1.
     pub column: usize,
+}
+
+impl NotStrictJson {
+    /// 400 `invalid_request` for a body that should have been one object, with where reading stopped.
+    pub fn problem(self) -> Problem {
+        let detail = match self.fault {
+            JsonFault::NotJson => "this is not JSON",
+            JsonFault::DoubledName => "a name stands twice in an object",
+            JsonFault::NotObject => "the body must be one JSON object",
+        };
+        let detail = format!("{detail}; line {}, column {}", self.line, self.column);
+        Problem::new(ErrorCode::InvalidRequest, detail).with_field(tellable(self.path))
+    }
+}
+
+/// The path of a field as callers are told it: `body` where it is none that could be ours.
+pub fn tellable(path: String) -> String {
+    let is_ours = !path.is_empty() && path.len() <= FIELD_BYTES_MAX && !path.chars().any(char::is_control);
+    if is_ours { path } else { WHOLE.to_owned() }
 }
 
 /// Parses exactly one JSON value.

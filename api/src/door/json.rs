@@ -2,34 +2,15 @@
 //! (`details[0].label`), or `body` where it is about the body as a whole.
 
 use serde_json::{Map, Value};
-use tocsin_engine::strict_json::{self, JsonFault};
+use tocsin_engine::strict_json::{self, NotStrictJson, tellable};
 use tocsin_model::{ErrorCode, Problem};
 
 use super::form;
 
-/// The field of a problem that is about the body as a whole.
-const WHOLE: &str = "body";
-
 /// Parses exactly one JSON object.
 pub(crate) fn parse_object(body: &[u8]) -> Result<Map<String, Value>, Problem> {
-    strict_json::parse_object(body).map_err(|wrong| {
-        let detail = match wrong.fault {
-            JsonFault::NotJson => "this is not JSON",
-            JsonFault::DoubledName => "a name stands twice in an object",
-            JsonFault::NotObject => "the body must be one JSON object",
-        };
-        let detail = format!("{detail}; line {}, column {}", wrong.line, wrong.column);
-        Problem::new(ErrorCode::InvalidRequest, detail).with_field(tellable(wrong.path))
-    })
+    strict_json::parse_object(body).map_err(NotStrictJson::problem)
 }
-
-fn tellable(path: String) -> String {
-    let is_ours = !path.is_empty() && path.len() <= FIELD_BYTES_MAX && !path.chars().any(char::is_control);
-    if is_ours { path } else { WHOLE.to_owned() }
-}
-
-/// Longest path that is told back, in bytes; a longer one is not a field of ours.
-const FIELD_BYTES_MAX: usize = 200;
 
 /// What a body is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

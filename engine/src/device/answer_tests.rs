@@ -59,9 +59,10 @@ fn each_decision_stands_under_the_device_key() {
 #[test]
 fn bodies_that_are_no_answer_are_refused_by_kind() {
     for (body, code, field) in [
-        (r#"{"answer":"a","answer":"b"}"#.to_owned(), ErrorCode::InvalidRequest, None),
-        ("[]".to_owned(), ErrorCode::InvalidRequest, None),
-        ("{".to_owned(), ErrorCode::InvalidRequest, None),
+        (r#"{"answer":"a","answer":"b"}"#.to_owned(), ErrorCode::InvalidRequest, Some("answer")),
+        ("[]".to_owned(), ErrorCode::InvalidRequest, Some("body")),
+        ("{".to_owned(), ErrorCode::InvalidRequest, Some("body")),
+        (r#"{"answer":}"#.to_owned(), ErrorCode::InvalidRequest, Some("answer")),
         ("{}".to_owned(), ErrorCode::FieldRequired, Some("answer")),
         (r#"{"answer":null}"#.to_owned(), ErrorCode::FieldRequired, Some("answer")),
         (r#"{"answer":1}"#.to_owned(), ErrorCode::InvalidRequest, Some("answer")),

@@ -1,12 +1,12 @@
 //! JSON bodies of the device door, field by field, with a problem that names the field.
 //!
-//! A wrong JSON type, a doubled name or a text that is too long is 400, a value that is not allowed 422, a missing
-//! one 422. Unknown fields are ignored: apps are older or newer than servers.
+//! What is not JSON, a wrong JSON type, a doubled name or a text that is too long is 400, a value that is not allowed
+//! 422, a missing one 422. Unknown fields are ignored: apps are older or newer than servers.
 
 use serde_json::{Map, Value};
 use tocsin_model::{ErrorCode, Problem};
 
-use crate::strict_json;
+use crate::strict_json::{self, NotStrictJson};
 
 /// An object of a body, with the path to it.
 #[derive(Clone, Debug)]
@@ -17,12 +17,7 @@ pub(crate) struct Fields<'a> {
 
 /// Parses a body that must be one object.
 pub(crate) fn parse_body(body: &[u8]) -> Result<Map<String, Value>, Problem> {
-    strict_json::parse_object(body).map_err(|_| {
-        Problem::new(
-            ErrorCode::InvalidRequest,
-            "the body must be one JSON object in which each name stands once",
-        )
-    })
+    strict_json::parse_object(body).map_err(NotStrictJson::problem)
 }
 
 impl<'a> Fields<'a> {
