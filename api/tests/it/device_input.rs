@@ -244,7 +244,10 @@ fn a_malformed_answer_is_refused() {
         let send = |body: &str| {
             Call::new("POST", bank.addresses().device, &path).text("application/json", body.to_owned()).send()
         };
-        send("{").await.expect(400);
+        send("{").await.expect_problem(400, "invalid_request", Some("body"));
+        send("[]").await.expect_problem(400, "invalid_request", Some("body"));
+        send(r#"{"answer":tru}"#).await.expect_problem(400, "invalid_request", Some("answer"));
+        send(r#"{"answer":"a","answer":"b"}"#).await.expect_problem(400, "invalid_request", Some("answer"));
         send("{}").await.expect_problem(422, "field_required", Some("answer"));
         send(r#"{"answer":1}"#).await.expect_problem(400, "invalid_request", Some("answer"));
         send(r#"{"answer":"a.b.c"}"#).await.expect(401);

@@ -77,6 +77,36 @@ fn the_portal_can_check_the_signed_answer_by_itself() {
 }
 
 #[test]
+fn a_read_changes_nothing_and_accepted_is_a_word_of_the_state_alone() {
+    with_bank(|bank| async move {
+        let phone = bank.enrol("alice").await;
+        let id = id_of(&bank.start_login("alice").await);
+        let relayed = bank.until(&id, |view| view["delivery"][0]["status"] == "relayed").await;
+        for _ in 0..3 {
+            assert_eq!(bank.view(&id).await, relayed, "nobody has fetched it");
+        }
+        let time = |name: &str| {
+            let text = relayed[name].as_str().expect("a time");
+            let seconds: f64 = text[17..23].parse().expect("seconds");
+            let minutes: f64 = text[14..16].parse().expect("minutes");
+            minutes * 60.0 + seconds
+        };
+        let life = (time("expires_at") - time("created_at")).rem_euclid(3_600.0);
+        assert!((life - 60.0).abs() < 0.001, "ttl_ms is the whole life: {relayed}");
+        let no_word = |view: &serde_json::Value| {
+            let mut rest = view.clone();
+            rest["state"] = json!(null);
+            assert!(!rest.to_string().contains("accepted"), "{view}");
+        };
+        no_word(&relayed);
+        phone.decide(&id, "accept").await.expect(200);
+        let view = bank.view(&id).await;
+        assert_eq!(view["state"], "accepted");
+        no_word(&view);
+    });
+}
+
+#[test]
 fn an_answer_can_report_fraud() {
     with_bank(|bank| async move {
         let phone = bank.enrol("alice").await;

@@ -260,7 +260,8 @@ fn a_repeat_under_its_idempotency_key_is_no_start() {
     with_configured_bank(with_keys("[realms.retail]", keys), |bank| async move {
         let body = json!({"user": "bob", "app": "bank"});
         let enrol = async |key: &str| {
-            bank.portal("POST", "/v1/enrollments").header("idempotency-key", key).json(&body).send().await
+            let key = format!("enrol-{key}");
+            bank.portal("POST", "/v1/enrollments").header("idempotency-key", &key).json(&body).send().await
         };
         let phone = bank.enrol("alice").await;
         let start = json!({"type": "login", "user": "alice"});

@@ -23,6 +23,7 @@ mod operate;
 mod ops;
 mod package;
 mod phone;
+mod phone_states;
 mod pki;
 mod portal_access;
 mod portal_form;

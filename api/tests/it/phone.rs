@@ -179,7 +179,7 @@ pub fn digest_of(value: &Value) -> String {
     sha256(&serde_json_canonicalizer::to_vec(value).expect("canonical"))
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, bytes))
 }
 

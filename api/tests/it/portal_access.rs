@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::bank::{id_of, secret_of, with_bank};
+use crate::bank::{id_of, secret_of, with_bank, with_configured_bank};
 use crate::http::Call;
 
 #[test]
@@ -49,7 +49,10 @@ fn a_right_that_a_client_does_not_have_is_403() {
             ("GET", "/v1/enrollments/01913f00-1122-4b7f-bfff-ffffffffffff"),
             ("DELETE", "/v1/enrollments/01913f00-1122-4b7f-bfff-ffffffffffff"),
             ("GET", "/v1/users/alice/devices"),
+            ("POST", "/v1/enrollments/01913f00-1122-4b7f-bfff-ffffffffffff/confirm"),
+            ("DELETE", "/v1/users/alice/devices"),
             ("DELETE", "/v1/users/alice/devices/01913f00-1122-4b7f-bfff-ffffffffffff"),
+            ("PATCH", "/v1/users/alice/devices/01913f00-1122-4b7f-bfff-ffffffffffff"),
         ] {
             let reply = bank.portal_as("reader", method, path).send().await;
             reply.expect_problem(403, "not_permitted", None);
@@ -57,6 +60,33 @@ fn a_right_that_a_client_does_not_have_is_403() {
         let start =
             bank.portal_as("reader", "POST", "/v1/transactions").json(&json!({"type": "login", "user": "a"}));
         start.send().await.expect_problem(403, "not_permitted", Some("type"));
+    });
+}
+
+#[test]
+fn who_may_only_enrol_neither_starts_nor_reads_transactions() {
+    let change =
+        |text: &str| text.replacen("[clients.reader]\n", "[clients.reader]\nrights = [\"enrollments\"]\n", 1);
+    with_configured_bank(change, |bank| async move {
+        let _phone = bank.enrol("alice").await;
+        let own = format!("/v1/transactions/{}", id_of(&bank.start_login("alice").await));
+        for (method, path) in [
+            ("POST", "/v1/transactions".to_owned()),
+            ("GET", "/v1/transactions".to_owned()),
+            ("GET", own.clone()),
+            ("DELETE", own.clone()),
+            ("GET", format!("{own}/events")),
+            ("GET", format!("{own}/qr.png")),
+            ("POST", format!("{own}/resend")),
+            ("GET", "/v1/users/alice/methods".to_owned()),
+        ] {
+            let reply = bank.portal_as("reader", method, &path).send().await;
+            reply.expect_problem(403, "not_permitted", None);
+        }
+        let body = json!({"user": "bob", "app": "bank"});
+        let opening = bank.portal_as("reader", "POST", "/v1/enrollments").json(&body);
+        // The right is there; no app was granted.
+        opening.send().await.expect_problem(403, "not_permitted", Some("app"));
     });
 }
 
@@ -98,7 +128,14 @@ fn a_foreign_transaction_is_404_for_every_call() {
         let id = id_of(&bank.start_login("alice").await);
         let unknown = "01913f00-1122-8b7f-bfff-ffffffffffff".to_owned();
         for id in [&id, &unknown, &"nonsense".to_owned(), &id.to_uppercase()] {
-            for (method, query) in [("GET", ""), ("GET", "?wait_s=5"), ("GET", "/events"), ("DELETE", "")] {
+            for (method, query) in [
+                ("GET", ""),
+                ("GET", "?wait_s=5"),
+                ("GET", "/events"),
+                ("GET", "/qr.png"),
+                ("POST", "/resend"),
+                ("DELETE", ""),
+            ] {
                 let path = format!("/v1/transactions/{id}{query}");
                 let reply = bank.portal_as("other", method, &path).send().await;
                 reply.expect_problem(404, "not_found", None);
@@ -118,6 +155,9 @@ fn a_foreign_enrolment_is_404() {
             let path = format!("{path}{query}");
             bank.portal_as("other", method, &path).send().await.expect_problem(404, "not_found", None);
         }
+        let confirm = bank.portal_as("other", "POST", &format!("{path}/confirm"));
+        let confirm = confirm.json(&json!({"number": "123456"})).send().await;
+        confirm.expect_problem(404, "not_found", None);
         assert_eq!(bank.portal("GET", &path).send().await.expect(200)["state"], "pending");
     });
 }
@@ -176,6 +216,33 @@ fn a_user_is_found_by_every_spelling_of_the_realms_rule() {
         }
         let other = bank.portal("GET", "/v1/users/alice%40example.com/devices").send().await.expect(200);
         assert_eq!(other, json!({"items": []}));
+    });
+}
+
+#[test]
+fn what_follows_the_last_at_is_a_realm_only_where_the_client_sees_it() {
+    with_bank(|bank| async move {
+        let opened_for = async |client: &str, user: &str| {
+            let body = json!({"user": user, "app": "bank"});
+            let opened = bank.portal_as(client, "POST", "/v1/enrollments").json(&body).send().await;
+            opened.expect(201)["user"].clone()
+        };
+        for (client, user, id, realm) in [
+            ("portal", "alice", "alice", "retail"),
+            ("portal", "alice@retail", "alice", "retail"),
+            ("portal", "alice@staff", "alice@staff", "retail"),
+            ("portal", "a@b@retail", "a@b", "retail"),
+            ("portal", "alice@", "alice@", "retail"),
+            ("other", "alice@staff", "alice", "staff"),
+            ("other", "alice@retail@staff", "alice@retail", "staff"),
+            ("other", "Alice@example.com", "alice@example.com", "retail"),
+        ] {
+            assert_eq!(opened_for(client, user).await, json!({"id": id, "realm": realm}), "{client} {user}");
+        }
+        // The rule of `staff` is the exact one.
+        assert_eq!(opened_for("other", "ALICE@staff").await["id"], "ALICE");
+        let longest = "a".repeat(256);
+        assert_eq!(opened_for("portal", &longest).await["id"], longest.as_str());
     });
 }
 

@@ -174,6 +174,86 @@ fn a_value_that_is_not_allowed_is_422_and_named() {
     });
 }
 
+/// The views of a start with each of these; every one is taken.
+async fn started_with(bank: &Bank, changes: &[Value]) -> Vec<Value> {
+    let mut views = Vec::new();
+    for change in changes {
+        let reply = bank.start(&start_with(change)).await;
+        assert_eq!(reply.status, 201, "{change:.200}: {}", reply.text);
+        views.push(reply.expect(201));
+        let path = format!("/v1/transactions/{}", crate::bank::id_of(views.last().expect("a view")));
+        bank.portal("DELETE", &path).send().await.expect(200);
+    }
+    views
+}
+
+#[test]
+fn what_is_just_within_its_limits_is_taken_as_it_is() {
+    with_bank(|bank| async move {
+        let _phone = bank.enrol("alice").await;
+        let details: Vec<Value> = (0..20).map(|_| json!({"label": "ü".repeat(64), "value": "b"})).collect();
+        let hidden: serde_json::Map<String, Value> =
+            (0..20).map(|number| (format!("{number:064}"), json!("x"))).collect();
+        let changes = [
+            json!({"title": "a"}),
+            json!({"title": "ü".repeat(100)}),
+            json!({"message": "a"}),
+            json!({"message": "ü".repeat(155)}),
+            json!({"type": "payment", "message": "a".repeat(400)}),
+            json!({"secure_message": "a"}),
+            json!({"secure_message": "a".repeat(4_000)}),
+            json!({"details": []}),
+            json!({"details": details}),
+            json!({"details": [{"label": "a", "value": "ü".repeat(512)}]}),
+            json!({"hidden_details": {}}),
+            json!({"hidden_details": hidden}),
+            json!({"hidden_details": {"a": "b".repeat(512)}}),
+            json!({"ttl_s": 1}),
+            json!({"ttl_s": 60}),
+        ];
+        let views = started_with(&bank, &changes).await;
+        assert_eq!(views[1]["shown"]["title"], "ü".repeat(100));
+        assert_eq!(views[8]["shown"]["details"].as_array().map(Vec::len), Some(20));
+        let beyond = json!({"type": "payment", "message": "a".repeat(401)});
+        bank.start(&start_with(&beyond)).await.expect_problem(422, "invalid_field", Some("message"));
+        let hidden = json!({"hidden_details": {"a".repeat(65): "b"}});
+        bank.start(&start_with(&hidden)).await.expect_problem(422, "invalid_field", Some("hidden_details"));
+    });
+}
+
+#[test]
+fn a_body_of_64_kib_is_read_and_one_byte_more_is_not() {
+    with_bank(|bank| async move {
+        let _phone = bank.enrol("alice").await;
+        let start = json!({"type": "login", "user": "alice"}).to_string();
+        let padded = |bytes: usize| format!("{start}{}", " ".repeat(bytes - start.len()));
+        post_raw(&bank, &padded(65_536)).await.expect(201);
+        post_raw(&bank, &padded(65_537)).await.expect_problem(413, "body_too_large", None);
+    });
+}
+
+#[test]
+fn what_the_user_must_see_first_is_not_held_back() {
+    with_bank(|bank| async move {
+        let _phone = bank.enrol("alice").await;
+        for changes in [
+            json!({"delivery": ["request_message"], "wait_s": 1}),
+            json!({"number_match": "choose", "wait_s": 300}),
+            json!({"number_match": "type", "wait_s": 1}),
+        ] {
+            let refused = bank.start(&start_with(&changes)).await;
+            refused.expect_problem(422, "wait_not_possible", Some("wait_s"));
+        }
+        let preferring = bank.portal("POST", "/v1/transactions").header("prefer", "wait=5");
+        let refused = preferring.json(&start_with(&json!({"number_match": "type"}))).send().await;
+        refused.expect_problem(422, "wait_not_possible", Some("wait_s"));
+        assert_untouched(&bank).await;
+        // A wait of nothing is none.
+        let shown = bank.start(&start_with(&json!({"number_match": "type", "wait_s": 0}))).await.expect(201);
+        assert_eq!(shown["number"].as_str().map(str::len), Some(2), "{shown}");
+    });
+}
+
 #[test]
 fn content_that_fits_in_its_parts_but_not_as_a_whole_is_422() {
     with_bank(|bank| async move {
@@ -190,7 +270,8 @@ fn a_user_without_a_fitting_device_is_422() {
     with_bank(|bank| async move {
         bank.start_refused("nobody", &json!({}), None).await;
         let _phone = bank.enrol("alice").await;
-        for id in ["not-an-id", "01913f00-1122-4b7f-bfff-ffffffffffff"] {
+        let stranger = bank.enrol("bob").await;
+        for id in ["not-an-id", "01913f00-1122-4b7f-bfff-ffffffffffff", &stranger.device_id] {
             bank.start_refused("alice", &json!({"device_id": id}), Some("device_id")).await;
         }
         assert_untouched(&bank).await;
@@ -228,6 +309,35 @@ fn a_refused_start_is_not_remembered_by_its_key() {
         start().await.expect_problem(422, "no_device", None);
         let _phone = bank.enrol("alice").await;
         start().await.expect(201);
+    });
+}
+
+#[test]
+fn an_idempotency_key_stands_for_one_call_of_whatever_sort() {
+    with_bank(|bank| async move {
+        let _phone = bank.enrol("alice").await;
+        let post = |path: &str, key: &str, body: &Value| {
+            bank.portal("POST", path).header("idempotency-key", key).json(body).send()
+        };
+        let (starts, enrolments) = ("/v1/transactions", "/v1/enrollments");
+        let (login, opening) = (start_with(&json!({})), json!({"user": "bob", "app": "bank"}));
+        let longest = "k".repeat(255);
+        let view = post(starts, "!", &login).await.expect(201);
+        post(enrolments, "!", &opening).await.expect_problem(422, "idempotency_mismatch", None);
+        let opened = post(enrolments, &longest, &opening).await.expect(201);
+        post(starts, &longest, &login).await.expect_problem(422, "idempotency_mismatch", None);
+        let resend = format!("{starts}/{}/resend", crate::bank::id_of(&view));
+        for key in ["!", &longest] {
+            post(&resend, key, &json!({})).await.expect_problem(422, "idempotency_mismatch", None);
+        }
+        let other = json!({"user": "carol", "app": "bank"});
+        post(enrolments, &longest, &other).await.expect_problem(422, "idempotency_mismatch", None);
+        let shorter = json!({"user": "bob", "app": "bank", "ttl_s": 60});
+        post(enrolments, &longest, &shorter).await.expect_problem(422, "idempotency_mismatch", None);
+        assert_eq!(post(enrolments, &longest, &opening).await.expect(200), opened);
+        // Another client's keys are another's.
+        let foreign = bank.portal_as("other", "POST", starts).header("idempotency-key", "!");
+        assert_ne!(foreign.json(&login).send().await.expect(201)["id"], view["id"]);
     });
 }
 
