@@ -40,6 +40,7 @@ pub(crate) fn assemble(settings: &Settings) -> Result<Config, Unfit> {
         server_key_overlap: section("device").seconds("server_key_overlap_s")?,
         server_key_retired: section("device").seconds("server_key_retired_s")?,
         ops: door(&section("ops"))?,
+        ready_requires: section("ops").list("ready_requires", |text| text.parse().ok())?,
         operators: made_of(settings, settings.operators(), operator)?,
         log: log(&section("log"))?,
         storage: storage(&section("storage"))?,

@@ -121,7 +121,7 @@ const READ_AT_START: [&str; 8] =
     ["master_keys.", "portal.", "device.", "ops.", "log.format", "storage.", "engine.", "callbacks.ca_file"];
 
 /// Keys of these sections that a reload takes over all the same.
-const READ_AT_RELOAD: [&str; 2] = ["ops.tokens.", "storage.audit_retention_s"];
+const READ_AT_RELOAD: [&str; 3] = ["ops.tokens.", "ops.ready_requires", "storage.audit_retention_s"];
 
 /// What is said of a key that only a start reads.
 const NEEDS_RESTART: &str = "cannot change while the server runs; restart it with the new value";

@@ -128,6 +128,7 @@ pub(crate) static KEYS: &[Key] = &[
     key("ops.head_bytes_max", whole(1_024, 65_536), Need::Built),
     key("ops.head_timeout_ms", whole(100, 60_000), Need::Built),
     key("ops.body_timeout_ms", whole(100, 300_000), Need::Built),
+    key("ops.ready_requires", Shape::List(Item::Name), Need::Built),
     key("ops.tokens.*.sha256", Shape::Digest, Need::Required),
     key("ops.tokens.*.role", Shape::Choice(Role::WORDS), Need::Else("\"read\"")),
     key("ops.tokens.*.networks", Shape::List(Item::Network), Need::Else("[]")),

@@ -35,6 +35,8 @@ pub struct Config {
     pub server_key_retired: DurationMs,
     /// `[ops]`: the door of operators and Prometheus.
     pub ops: Door,
+    /// `[ops] ready_requires`: providers without which this server is not ready.
+    pub ready_requires: Vec<ProviderName>,
     /// `[ops.tokens.NAME]`: who may call it.
     pub operators: BTreeMap<OperatorName, Operator>,
     /// `[device] wrong_codes_…`: how many wrong activation codes an address may send.

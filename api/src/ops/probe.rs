@@ -55,11 +55,13 @@ struct ProviderView {
     #[schemars(schema_with = "openapi::name")]
     name: String,
     available: bool,
+    /// Whether the server is not ready without it.
+    required: bool,
 }
 
 impl ProviderView {
     fn of(provider: &ProviderState) -> Self {
-        Self { name: provider.name.to_string(), available: provider.available }
+        Self { name: provider.name.to_string(), available: provider.available, required: provider.required }
     }
 }
 

@@ -22,6 +22,7 @@ fn a_fresh_server_is_healthy_and_ready() {
             .filter_map(|one| one["name"].as_str())
             .collect();
         assert_eq!(names, ["apns-main", "fcm-main"]);
+        assert_eq!(ready["providers"][0]["required"], false);
         let head = Call::new("HEAD", bank.addresses().ops, "/readyz").send().await;
         assert_eq!((head.status, head.text.as_str()), (200, ""));
     });

@@ -16,6 +16,7 @@ pub(super) fn check(settings: &Settings, findings: &mut Findings) {
     for (_, kind) in PLATFORMS {
         check_one_default(settings, kind, findings);
     }
+    check_ready_requires(settings, findings);
     for (_, app) in settings.named("apps") {
         for (platform, kind) in PLATFORMS {
             let table = app.child(platform);
@@ -51,6 +52,13 @@ fn check_one_default(settings: &Settings, kind: ProviderKind, findings: &mut Fin
         let message =
             format!("only one provider of kind \"{}\" may be the default; {first} is too", kind.as_str());
         findings.fault(settings.place(&path), &path, message);
+    }
+}
+
+fn check_ready_requires(settings: &Settings, findings: &mut Findings) {
+    let path = KeyPath::of(&["ops", "ready_requires"]);
+    for name in settings.list(&path).unwrap_or_default() {
+        findings.reference(settings, "providers", &name.text, name.place.clone(), &path);
     }
 }
 

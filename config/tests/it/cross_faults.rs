@@ -69,6 +69,19 @@ fn an_app_names_a_provider_that_exists_and_is_of_its_kind() {
 }
 
 #[test]
+fn readiness_requires_providers_that_exist() {
+    let named = |name: &str| format!("{SMALL}[ops]\nready_requires = [\"{name}\"]\n");
+    let text = named("fcm-mian");
+    assert_only_fault(
+        &text,
+        line_of(&text, "ready_requires"),
+        "ops.ready_requires",
+        "did you mean \"fcm-main\"?",
+    );
+    assert_eq!(load(&named("fcm-main")).config.ready_requires, ["fcm-main".parse().expect("a name")]);
+}
+
+#[test]
 fn a_key_of_the_other_kind_of_provider_is_refused() {
     let text = small_with("kind = \"fcm\"", "kind = \"fcm\"\nteam_id = \"TEAM000001\"");
     assert_only_fault(&text, 20, "providers.fcm-main.team_id", "is a key of kind = \"apns\"");

@@ -31,14 +31,14 @@ pub struct Readiness {
     pub storage: bool,
     /// A shutdown has begun.
     pub draining: bool,
-    /// The state of each provider; shown, but an outage of a push network is not ours.
+    /// The state of each provider; shown, but an outage of a push network is not ours unless the configuration says so.
     pub providers: Vec<ProviderState>,
 }
 
 impl Readiness {
     /// Whether new work should be sent here.
-    pub const fn is_ready(&self) -> bool {
-        self.storage && !self.draining
+    pub fn is_ready(&self) -> bool {
+        self.storage && !self.draining && self.providers.iter().all(ProviderState::is_good_enough)
     }
 }
 
@@ -49,6 +49,14 @@ pub struct ProviderState {
     pub name: ProviderName,
     /// Whether its breaker lets pushes through.
     pub available: bool,
+    /// Whether it is among `ops.ready_requires`.
+    pub required: bool,
+}
+
+impl ProviderState {
+    const fn is_good_enough(&self) -> bool {
+        self.available || !self.required
+    }
 }
 
 /// One page of a list of callbacks, newest transactions first.
@@ -97,7 +105,7 @@ impl Handle {
 
     /// Whether the process takes work. An engine that has a handle has recovered.
     pub fn readiness(&self) -> Readiness {
-        let now = self.clock().now();
+        let (now, config) = (self.clock().now(), self.config());
         let table = self.0.surroundings.providers();
         let mut providers: Vec<ProviderState> = table
             .providers
@@ -105,6 +113,7 @@ impl Handle {
             .map(|(name, provider)| ProviderState {
                 name: name.clone(),
                 available: provider.availability.is_available(now),
+                required: config.ready_requires.contains(name),
             })
             .collect();
         providers.sort_by(|left, right| left.name.cmp(&right.name));

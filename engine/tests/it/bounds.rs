@@ -146,6 +146,28 @@ fn an_open_breaker_refuses_starts_and_lets_one_try_after_its_time() {
     });
 }
 
+#[test]
+fn a_provider_that_is_down_makes_the_server_unready_only_where_it_is_required() {
+    run(async {
+        for (required, is_ready) in [("[]", true), ("[\"apns-main\"]", false)] {
+            let ops = format!("breaker_open_ms = 60000\n[ops]\nready_requires = {required}\n");
+            let bank = Bank::open_with(|text| text.replace("breaker_open_ms = 200\n", &ops)).await;
+            bank.enrol("alice").await;
+            assert!(bank.handle.readiness().is_ready(), "nothing has been pushed yet");
+            bank.network.set(Script::End(DeliveryOutcome::Failed(DeliveryReason::Unavailable), Some(false)));
+            let deadline = std::time::Instant::now() + SOON;
+            while bank.handle.readiness().providers[0].available {
+                let _ = bank.handle.start(login("alice")).await;
+                assert!(std::time::Instant::now() < deadline, "the breaker never opened");
+            }
+            let readiness = bank.handle.readiness();
+            assert_eq!((readiness.providers[0].required, readiness.is_ready()), (!is_ready, is_ready));
+            let shown = format!("tocsin_ready {}", u8::from(is_ready));
+            assert!(bank.handle.metrics_text().contains(&shown), "{shown}");
+        }
+    });
+}
+
 /// The first transaction that an open breaker lets through to try.
 async fn until_let_through(bank: &Bank) -> TransactionId {
     let deadline = std::time::Instant::now() + SOON;
