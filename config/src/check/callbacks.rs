@@ -1,5 +1,6 @@
 //! Callbacks: names and passwords come in pairs, a URL stands once, and what is called back can be signed.
 
+use super::certificates::check_authorities;
 use crate::findings::Findings;
 use crate::path::KeyPath;
 use crate::settings::Settings;
@@ -7,6 +8,7 @@ use crate::shape::Value;
 
 pub(super) fn check(settings: &Settings, findings: &mut Findings) {
     check_backoff(settings, findings);
+    check_authorities(settings, &KeyPath::of(&["callbacks", "ca_file"]), findings);
     for (_, client) in settings.named("clients") {
         let entries: Vec<KeyPath> = settings.callback_entries(&client).collect();
         for entry in &entries {

@@ -99,9 +99,7 @@ pub(super) fn check_client_authorities(settings: &Settings, findings: &mut Findi
             let message = "needs certificate_file: callers show certificates only to a door that speaks TLS";
             findings.absence(settings.place(&ca_file), &ca_file, message);
         }
-        if let Some(Err(fault)) = readable(settings, &ca_file).map(Authorities::read) {
-            findings.fault(settings.place(&ca_file), &ca_file, fault.to_string());
-        }
+        check_authorities(settings, &ca_file, findings);
         return;
     }
     for (_, client) in settings.named("clients") {
@@ -113,6 +111,13 @@ pub(super) fn check_client_authorities(settings: &Settings, findings: &mut Findi
                 findings.absence(settings.place(&path), &path, message);
             }
         }
+    }
+}
+
+/// What is in a file of authorities can be used, where there is one.
+pub(super) fn check_authorities(settings: &Settings, path: &KeyPath, findings: &mut Findings) {
+    if let Some(Err(fault)) = readable(settings, path).map(Authorities::read) {
+        findings.fault(settings.place(path), path, fault.to_string());
     }
 }
 

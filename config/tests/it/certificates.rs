@@ -200,3 +200,15 @@ fn networks_are_read_and_slips_in_them_are_refused() {
         assert!(found.1 == "portal.trusted_proxies" && found.2.contains(part), "{found:?}");
     }
 }
+
+#[test]
+fn authorities_of_callbacks_are_read_before_they_are_needed() {
+    let text = "[callbacks]\nca_file = \"tls/portal-clients-ca.pem\"\n";
+    let folder = crate::fixture::folder();
+    load_in(&folder, text).unwrap_or_else(|faults| panic!("{faults}"));
+    for spoiled in ["none", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let found =
+            fault(text, |tls| fs::write(tls.join("portal-clients-ca.pem"), spoiled).expect("written"));
+        assert_eq!((found.0, found.1.as_str()), (Some(2), "callbacks.ca_file"), "{}", found.2);
+    }
+}

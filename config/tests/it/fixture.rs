@@ -41,12 +41,15 @@ types = ["login"]
 pub fn folder() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::create_dir(folder.path().join("credentials")).expect("a folder in it");
-    for name in ["apns-main.p8", "apns-main-ca.pem", "callback-ca.pem", "fcm-main.json", "master.key"] {
+    for name in ["apns-main.p8", "apns-main-ca.pem", "fcm-main.json", "master.key"] {
         let file = folder.path().join("credentials").join(name);
         fs::write(&file, "not a credential").expect("a file in it");
         make_private(&file);
     }
-    certificates::write(&folder.path().join("tls"));
+    let tls = folder.path().join("tls");
+    certificates::write(&tls);
+    fs::copy(tls.join("portal-clients-ca.pem"), folder.path().join("credentials/callback-ca.pem"))
+        .expect("an authority");
     folder
 }
 
