@@ -36,7 +36,10 @@ pub(crate) fn make(store: &RocksStore, data: &Path, folder: &Path, now: UnixMs) 
     let mut name = folder.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let part = folder.with_file_name(name);
-    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&part).map_err(BackupError::io(&part))?;
+    let mut private = DirBuilder::new();
+    private.recursive(true).mode(FOLDER_MODE).create(parent_of(&part)).map_err(BackupError::io(&part))?;
+    // What stands there already is somebody else's: nothing of it may go into a backup or be removed with a failed one.
+    private.recursive(false).create(&part).map_err(BackupError::io(&part))?;
     let made = fill(store, data, &part, now).and_then(|manifest| {
         fs::rename(&part, folder).map_err(BackupError::io(folder))?;
         sync_folder(parent_of(folder))?;

@@ -10,7 +10,7 @@ mod restore;
 
 pub(crate) use make::{Made, make};
 pub(crate) use manifest::verify;
-pub(crate) use restore::{confirm, folder_for, refuse_unconfirmed, restore};
+pub(crate) use restore::{Restored, confirm, folder_for, refuse_unconfirmed, restore};
 
 /// The folder of the database in the data folder and in a backup.
 const DATABASE: &str = "db";
@@ -21,6 +21,11 @@ const SERVER_KEYS: &str = "server-keys.json";
 /// Stands beside the tables in a backup and in no database that was restored: who copies a backup into its place is
 /// told so.
 const UNRESTORED: &str = "db/UNRESTORED";
+
+/// Whether there is a database in this data folder.
+pub(crate) fn has_database(data: &std::path::Path) -> bool {
+    data.join(DATABASE).is_dir()
+}
 
 /// What went wrong with a backup.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +38,9 @@ pub(crate) enum BackupError {
         /// What it said.
         error: std::io::Error,
     },
+    /// There is nothing to work on.
+    #[error("there is no database in {path}; check storage.path", path = .0.display())]
+    NoDatabase(std::path::PathBuf),
     /// The storage failed.
     #[error("{0}")]
     Storage(#[from] tocsin_storage::StoreError),

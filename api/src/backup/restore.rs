@@ -228,6 +228,10 @@ pub(crate) async fn confirm(
     open: impl FnOnce() -> Result<RocksStore, StoreError>,
 ) -> Result<(usize, usize), BackupError> {
     let path = data.join(MARK);
+    if !path.exists() {
+        let text = format!("nothing waits for a confirmation: there is no {}", path.display());
+        return Err(BackupError::Refused(text));
+    }
     let listed = confirmable(&path)?;
     let ids = revoke.map(read_ids).transpose()?.unwrap_or_default();
     let store = open()?;

@@ -14,8 +14,7 @@ pub(super) fn check(loaded: &Loaded) -> Exit {
     faults.extend(master_key::check(&loaded.config).iter().map(ToString::to_string));
     faults.extend(serve::check_providers(&loaded.config).iter().map(ToString::to_string));
     if faults.is_empty() {
-        println!("The configuration is in order.");
-        return Exit::Done;
+        return super::print("The configuration is in order.\n");
     }
     for fault in faults {
         eprintln!("{fault}");

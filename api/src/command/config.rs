@@ -1,7 +1,5 @@
 //! `tocsin config`
 
-use std::io::Write as _;
-
 use tocsin_config::Loaded;
 
 use crate::Exit;
@@ -11,11 +9,5 @@ pub(super) fn print(loaded: &Loaded) -> Exit {
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
-    match write!(std::io::stdout(), "{}", loaded.config.effective) {
-        Ok(()) => Exit::Done,
-        Err(error) => {
-            eprintln!("cannot print: {error}");
-            Exit::Failed
-        }
-    }
+    super::print(&loaded.config.effective.to_string())
 }

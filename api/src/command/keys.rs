@@ -52,7 +52,7 @@ impl KeysError {
 
 /// Prints the keys, one a line.
 pub(super) fn list(loaded: &Loaded) -> Exit {
-    finish(open(&loaded.config).map(|(keys, now)| print!("{}", table(&keys.ring(), now))))
+    finish(open(&loaded.config).map(|(keys, now)| table(&keys.ring(), now)))
 }
 
 /// Rotates the keys and prints what came of it.
@@ -60,9 +60,9 @@ pub(super) fn rotate(loaded: &Loaded, compromised: &Compromised) -> Exit {
     finish(rotated(&loaded.config, compromised))
 }
 
-fn finish(done: Result<(), KeysError>) -> Exit {
+fn finish(done: Result<String, KeysError>) -> Exit {
     match done {
-        Ok(()) => Exit::Done,
+        Ok(table) => super::print(&table),
         Err(error) => {
             eprintln!("{error}");
             error.exit()
@@ -70,7 +70,7 @@ fn finish(done: Result<(), KeysError>) -> Exit {
     }
 }
 
-fn rotated(config: &Config, compromised: &Compromised) -> Result<(), KeysError> {
+fn rotated(config: &Config, compromised: &Compromised) -> Result<String, KeysError> {
     let (keys, now) = open(config)?;
     let lives = keys.lives();
     let kid = match compromised {
@@ -81,8 +81,7 @@ fn rotated(config: &Config, compromised: &Compromised) -> Result<(), KeysError> 
         Compromised::No => ring.rotated(now, lives.overlap, lives.retired),
         Compromised::Signing | Compromised::Named(_) => ring.without_compromised(kid, now),
     })??;
-    print!("{}", table(&keys.ring(), now));
-    Ok(())
+    Ok(table(&keys.ring(), now))
 }
 
 fn named(ring: &KeyRing, text: &str) -> Result<tocsin_model::KeyId, RotationRefused> {

@@ -9,6 +9,7 @@ mod keys;
 mod remote;
 mod token;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -79,7 +80,7 @@ enum Command {
         #[arg(long, conflicts_with = "folder")]
         confirm: bool,
         /// A file with the ids of phones to be removed again, one a line.
-        #[arg(long, requires = "confirm", value_name = "FILE")]
+        #[arg(long, requires = "confirm", conflicts_with = "folder", value_name = "FILE")]
         revoke: Option<PathBuf>,
     },
     /// Commands about the keys that sign challenges; a running server follows within seconds.
@@ -198,12 +199,21 @@ impl Arguments {
                 };
                 with_config(config, |loaded| keys::rotate(&loaded, &compromised))
             }
-            Command::Openapi { door } => {
-                print!("{}", openapi::text(door.name()));
-                Exit::Done
-            }
+            Command::Openapi { door } => print(&openapi::text(door.name())),
             Command::Check => with_config(config, |loaded| check::check(&loaded)),
             Command::Config => with_config(config, |loaded| config::print(&loaded)),
+        }
+    }
+}
+
+/// Writes to standard output. A pipe that nobody reads any more ends nothing that was done, but is told by the exit.
+fn print(text: &str) -> Exit {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            eprintln!("cannot print: {error}");
+            Exit::Failed
         }
     }
 }

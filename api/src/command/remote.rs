@@ -76,8 +76,7 @@ impl RemoteError {
 /// Makes a backup there, where the server keeps its backups.
 pub(super) fn backup(door: &OpsDoor) -> Exit {
     finish(call(door, &Method::POST, "/v1/admin/backup"), |made| {
-        println!("{}: {} files, {} bytes", text(made, "folder"), made["files"], made["bytes"]);
-        Exit::Done
+        super::print(&format!("{}: {} files, {} bytes\n", text(made, "folder"), made["files"], made["bytes"]))
     })
 }
 
@@ -86,8 +85,7 @@ pub(super) fn reload(door: &OpsDoor) -> Exit {
     finish(call(door, &Method::POST, "/v1/admin/reload"), |reloaded| {
         let warnings = reloaded["warnings"].as_array().into_iter().flatten();
         warnings.filter_map(Value::as_str).for_each(|warning| eprintln!("{warning}"));
-        println!("The new configuration is in force.");
-        Exit::Done
+        super::print("The new configuration is in force.\n")
     })
 }
 
@@ -101,8 +99,7 @@ pub(super) fn check_audit(door: &OpsDoor) -> Exit {
         }
         let (first, last) = (&checked["first"], &checked["last"]);
         let hash = text(checked, "hash");
-        println!("Rows {first} to {last} are what was stored. The last hash is {hash}.");
-        Exit::Done
+        super::print(&format!("Rows {first} to {last} are what was stored. The last hash is {hash}.\n"))
     })
 }
 

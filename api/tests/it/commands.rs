@@ -124,6 +124,18 @@ fn a_token_has_one_of_two_roles() {
 }
 
 #[test]
+fn a_reader_that_has_gone_is_told_by_the_exit_and_not_by_a_panic() {
+    for arguments in [&["openapi", "portal"][..], &["check"], &["config"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = run(tocsin(arguments).stdout(writer));
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("cannot print: ") && !said.contains("panicked"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
 fn a_bad_client_name_is_refused() {
     let output = run(&mut tocsin(&["client", "new", "No Name"]));
     assert_eq!(output.status.code(), Some(2));

@@ -56,7 +56,7 @@ fn a_restore_that_broke_off_is_neither_confirmed_nor_served() {
         let backup = backed_up(folder, server);
         // With the wrong key the database is copied, and cannot be opened.
         write_master_key(folder, '2');
-        assert_eq!(command(folder, &["restore", &backup]).0, Some(74));
+        assert_eq!(command(folder, &["restore", &backup]).0, Some(78));
         write_master_key(folder, '1');
         assert!(folder.join("data/db/CURRENT").exists());
         assert_eq!(mark(folder)["devices"], Value::Null);
@@ -171,4 +171,51 @@ fn a_backup_may_be_named_without_its_folder() {
     assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
     assert!(text(&made.stdout).starts_with("nightly: "), "{}", text(&made.stdout));
     assert_eq!(command(folder, &["verify", folder.join("nightly").to_str().expect("UTF-8")]).0, Some(0));
+}
+
+#[test]
+fn a_backup_neither_takes_nor_removes_what_stands_where_it_is_made() {
+    let (folder, _secret) = configured(None);
+    let folder = folder.path();
+    let mut server = Server::start(folder);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.end().code(), Some(0), "{}", server.log());
+    let mine = folder.join("nightly.part/db/mine");
+    fs::create_dir_all(mine.parent().expect("a folder")).expect("made");
+    fs::write(&mine, "mine").expect("written");
+    let backup = folder.join("nightly");
+    let (code, said) = command(folder, &["backup", backup.to_str().expect("UTF-8")]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("nightly.part"), "{said}");
+    assert_eq!(fs::read(&mine).expect("still there"), b"mine");
+    assert!(!backup.exists());
+}
+
+#[test]
+fn phones_to_be_removed_are_named_at_the_confirmation_and_nowhere_else() {
+    let (folder, _phone) = actix_rt::System::new().block_on(restored());
+    let folder = folder.path();
+    fs::remove_dir_all(folder.join("data")).expect("moved away");
+    let (backup, list) = (folder.join("backup"), folder.join("list"));
+    let (backup, list) = (backup.to_str().expect("UTF-8"), list.to_str().expect("UTF-8"));
+    let (code, said) = command(folder, &["restore", backup, "--revoke", list]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(!folder.join("data").exists(), "nothing was restored without the list");
+}
+
+#[test]
+fn a_folder_without_a_database_is_neither_backed_up_nor_checked_nor_confirmed() {
+    let (folder, _secret) = configured(None);
+    let folder = folder.path();
+    let backup = folder.join("nightly");
+    let backup = backup.to_str().expect("UTF-8");
+    for arguments in [&["backup", backup][..], &["audit", "verify"]] {
+        let (code, said) = command(folder, arguments);
+        assert_eq!(code, Some(78), "{arguments:?}: {said}");
+        assert!(said.contains("there is no database in"), "{said}");
+    }
+    let (code, said) = command(folder, &["restore", "--confirm"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("nothing waits for a confirmation"), "{said}");
+    assert!(!folder.join("data").exists() && !folder.join("nightly").exists());
 }
