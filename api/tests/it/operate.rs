@@ -270,9 +270,11 @@ fn the_log_level_changes_what_is_logged() {
         until("logged", &server, async || server.log().matches("a backup was made").count() > before).await;
         until_counted(&server, "tocsin_backups_total{result=\"made\"} 3").await;
 
-        let wrong = json!({"filter": "info,=,nonsense=loud"});
-        let reply = installation.admin(&server, "PUT", "/v1/admin/log-level", Some(&wrong)).await;
-        reply.expect_problem(422, "invalid_field", Some("filter"));
+        for wrong in ["info,=,nonsense=loud", "", "info\n", &"a".repeat(501)] {
+            let wrong = json!({ "filter": wrong });
+            let reply = installation.admin(&server, "PUT", "/v1/admin/log-level", Some(&wrong)).await;
+            reply.expect_problem(422, "invalid_field", Some("filter"));
+        }
     });
 }
 

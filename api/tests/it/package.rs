@@ -112,6 +112,8 @@ fn the_unit_is_sound() {
     {
         assert!(unit.contains(option), "{option}");
     }
+    assert!(unit.contains("\nRestartPreventExitStatus=78\n"), "a faulty configuration is not tried again");
+    assert!(!unit.contains("\nExecStartPre="), "that status counts for the main process alone");
     // The check looks for the programs where the unit says that they are.
     let here = unit.replace("/usr/bin/tocsin", &root.join("usr/bin/tocsin").display().to_string());
     let path = folder.path().join("tocsin.service");
