@@ -22,7 +22,6 @@ pub(crate) fn about() -> About {
             PROOF: {
                 "type": "http",
                 "scheme": "Tocsin",
-                "bearerFormat": "JWS",
                 "description": "A compact JWS by the phone's `device` key over method, URL, time and body of the \
                                 request. At the enrolment it is by the key of the body.",
             },

@@ -1,4 +1,5 @@
-//! The doors of a running server against their documents, by schemathesis: no 5xx, no reply that is not documented.
+//! The documents against OpenAPI 3.1, and the doors of a running server against the documents, by schemathesis: no 5xx,
+//! no reply that is not documented.
 //! What it does is in `tests/openapi`.
 
 use std::process::Command;

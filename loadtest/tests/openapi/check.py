@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Holds the three doors of a running server against their documents, by schemathesis.
+"""Holds the three documents against OpenAPI 3.1, and the doors of a running server against them, by schemathesis.
 
     check.py '{"portal": URL, "device": URL, "ops": URL, "client": "ID:SECRET", "token": TOKEN, "documents": FOLDER}'
 
 Prints one line of JSON: each door with the operations that never worked. Fails with what schemathesis has found.
 """
 import json, os, subprocess, sys, tempfile
+
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHECKS = [
@@ -17,12 +19,21 @@ CHECKS = [
 SKIPPED = ["drain"]
 
 
+def document_of(door, asked):
+    return os.path.join(asked["documents"], f"{door}-v1.json")
+
+
+def faults(door, asked):
+    with open(document_of(door, asked), encoding="utf-8") as file:
+        return [str(fault) for fault in OpenAPIV31SpecValidator(json.load(file)).iter_errors()]
+
+
 def check(door, asked, folder):
     command = [
-        sys.executable, "-B", "-m", "schemathesis.cli", "run", os.path.join(asked["documents"], f"{door}-v1.json"),
+        sys.executable, "-B", "-m", "schemathesis.cli", "run", document_of(door, asked),
         "--url", asked[door], "--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing",
         "--max-examples", "5", "--seed", "1", "--generation-deterministic",
-        "--no-shrink", "--continue-on-failure", "--request-timeout", "10",
+        "--no-shrink", "--continue-on-failure", "--request-timeout", "30",
         "--suppress-health-check", "all", "--warnings", "off", "--no-color", "--workers", "1",
     ]
     for operation in SKIPPED:
@@ -38,6 +49,9 @@ def main():
     asked = json.loads(sys.argv[1])
     told, failed = {}, False
     for door in ("portal", "device", "ops"):
+        for fault in faults(door, asked):
+            failed = True
+            print(f"== the document of the {door} door\n{fault}", file=sys.stderr)
         with tempfile.TemporaryDirectory() as folder:
             ran = check(door, asked, folder)
             failed |= ran.returncode != 0
