@@ -116,7 +116,7 @@ async fn row_014_mode_override() {
     let ended = scene.portal("GET", &path, None).await.expect(200);
     assert_eq!((&ended["state"], &ended["reason"]), (&json!("failed"), &json!("device_revoked")));
     let refused = first.phone.answer(&challenge, Decision::Accept).await.expect_err("it is out");
-    assert_eq!(refused.code(), Some("transaction_final"));
+    assert_eq!(refused.code(), Some("device_revoked"));
     let refused = first.phone.list().await.expect_err("it is out");
     assert_eq!(refused.code(), Some("device_revoked"));
     assert_pushed(&scene, &mut second).await;
