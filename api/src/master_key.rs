@@ -26,6 +26,8 @@ const COMMAND_POLL: Duration = Duration::from_millis(5);
 const TEXT_BYTES_MAX: usize = 4_096;
 /// Permission bits that a key's file must not have: anything for group and others.
 const MODE_FORBIDDEN: u32 = 0o077;
+/// Permission bits one of which a program has.
+const MODE_RUN: u32 = 0o111;
 
 /// Why the master keys could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,8 @@ pub(crate) enum Fault {
     TooOpen { path: std::path::PathBuf, mode: u32 },
     #[error("the environment variable {0} is not set, or is not text")]
     NoVariable(String),
+    #[error("{path} is no program that can be run", path = path.display())]
+    NoProgram { path: std::path::PathBuf },
     #[error("the command cannot be run: {0}")]
     NoCommand(io::Error),
     #[error("the command did not end within {} seconds", COMMAND_DEADLINE.as_secs())]
@@ -67,16 +71,30 @@ pub(crate) fn sealer(config: &Config) -> Result<Option<Arc<Sealer>>, MasterKeyEr
     Ok(Some(Arc::new(Sealer::new(sealing, older)?)))
 }
 
-/// What is wrong with the keys that come from files and variables; no program is run.
+/// What is wrong with the keys as far as can be told without running a program.
 pub(crate) fn check(config: &Config) -> Vec<MasterKeyError> {
-    let looked_at = config.master_keys.iter().filter(|(_, setting)| match setting.source {
-        MasterKeySource::File(_) | MasterKeySource::Environment(_) => true,
-        MasterKeySource::Command(_) => false,
-    });
-    looked_at
-        .filter_map(|(name, setting)| Some((name.clone(), fetch(&setting.source).err()?)))
+    let fault_of = |source: &MasterKeySource| match source {
+        MasterKeySource::File(_) | MasterKeySource::Environment(_) => fetch(source).err(),
+        MasterKeySource::Command(words) => look_for(words.first()?).err(),
+    };
+    let faults = config.master_keys.iter();
+    faults
+        .filter_map(|(name, setting)| Some((name.clone(), fault_of(&setting.source)?)))
         .map(|(name, fault)| MasterKeyError::One { name, fault })
         .collect()
+}
+
+/// A program that is named by its path is there and can be run; others are looked up when they are run.
+fn look_for(program: &str) -> Result<(), Fault> {
+    let path = Path::new(program);
+    if !program.contains('/') {
+        return Ok(());
+    }
+    let metadata = path.metadata().map_err(|source| Fault::File { path: path.to_owned(), source })?;
+    if metadata.is_file() && metadata.permissions().mode() & MODE_RUN != 0 {
+        return Ok(());
+    }
+    Err(Fault::NoProgram { path: path.to_owned() })
 }
 
 fn fetch(source: &MasterKeySource) -> Result<MasterKey, Fault> {

@@ -46,6 +46,22 @@ fn a_file_a_variable_and_a_program_give_the_same_key() {
 }
 
 #[test]
+fn a_check_looks_for_the_program_and_does_not_run_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    key_file(folder.path(), "data", HEX);
+    let faults = |program: &str| {
+        let text = format!("[master_keys.main]\ncommand = [\"{program}\", \"-c\", \"exit 1\"]\n");
+        check(&config(&text, folder.path())).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert!(faults("/bin/sh").is_empty() && faults("sh").is_empty(), "what it would give is not known");
+    let data = folder.path().join("data");
+    for wrong in ["/nowhere/fetch-key", "/bin", data.to_str().expect("UTF-8")] {
+        let found = faults(wrong);
+        assert!(matches!(&found[..], [one] if one.contains(wrong)), "{wrong}: {found:?}");
+    }
+}
+
+#[test]
 fn without_master_keys_nothing_seals() {
     assert!(sealer(&config("", Path::new(""))).expect("nothing to fetch").is_none());
 }

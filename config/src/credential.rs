@@ -99,7 +99,7 @@ fn client_block(name: &ClientId, secret_sha256: &str, webhook_secret: &str) -> S
          rights = [\"transactions\"]\n\
          # The realms whose users it may ask. Empty means none; [\"*\"] means all, also later ones.\n\
          realms = []\n\
-         # The apps it may enrol phones for and list. Empty means none; [\"*\"] means all.\n\
+         # The apps whose phones it may ask, enrol and list. Empty means none; [\"*\"] means all.\n\
          apps = []\n\
          # The authentication types it may start. Empty means none; [\"*\"] means all.\n\
          types = []\n\

@@ -28,12 +28,11 @@ fn check_grants(settings: &Settings, client: &KeyPath, findings: &mut Findings) 
     if rights.iter().all(|right| right.text != "transactions") {
         return;
     }
-    let may_start = [GRANTS[0], GRANTS[2]];
-    let empty =
-        may_start.iter().filter(|section| settings.list(&client.child(section)).is_some_and(<[_]>::is_empty));
-    let empty: Vec<&str> = empty.copied().collect();
-    if !empty.is_empty() {
-        let message = format!("may start no transaction, because its {} are empty", empty.join(" and "));
+    let is_empty = |section: &&&str| settings.list(&client.child(section)).is_some_and(<[_]>::is_empty);
+    let empty: Vec<&str> = GRANTS.iter().filter(is_empty).copied().collect();
+    if let Some((last, others)) = empty.split_last() {
+        let names = if others.is_empty() { String::new() } else { format!("{} and ", others.join(", ")) };
+        let message = format!("may start no transaction, because its {names}{last} are empty");
         findings.warn(settings.place(client), client, message);
     }
 }

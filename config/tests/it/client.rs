@@ -69,5 +69,5 @@ fn a_pasted_block_warns_that_it_may_start_nothing() {
     let new = NewClient::generate(&id).expect("random");
     let warnings = warnings(load(&format!("{SMALL}{}", new.block)));
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].message.contains("realms and types are empty"), "{warnings:?}");
+    assert!(warnings[0].message.contains("realms, apps and types are empty"), "{warnings:?}");
 }
