@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tocsin_model::{ErrorCode, Problem};
 
-use super::{Coding, DoorError, DoorState};
+use super::{Coding, DoorError, DoorState, Fields, parse_object};
 
 /// Longest time between the head of a request and the end of its body, where the door has none.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
@@ -42,6 +42,19 @@ async fn collect(mut payload: Payload, bytes_max: usize) -> Result<Bytes, DoorEr
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// Reads the body of a call that has nothing to say: it may be left out, be empty or an empty object.
+pub(crate) async fn read_no_fields(
+    request: &HttpRequest,
+    payload: Payload,
+    bytes_max: usize,
+) -> Result<(), DoorError> {
+    let body = read_body(request, payload, bytes_max).await?;
+    if !body.is_empty() {
+        Fields::of(&parse_object(&body)?).only(&[])?;
+    }
+    Ok(())
 }
 
 /// The whole body of a call that takes JSON; `required` refuses a missing media type too.

@@ -38,7 +38,7 @@ pub use problem::ERROR_PAGE_BASE;
 pub use renewal::Certificates;
 pub use server::{Addresses, BindError, BoundDoors, DoorName, OpenDoors};
 
-pub(crate) use body::{MediaType, coding_of, is_form, read_body, read_json_body};
+pub(crate) use body::{MediaType, coding_of, is_form, read_body, read_json_body, read_no_fields};
 pub(crate) use json::{Body, Coding, Fields, parse_object};
 pub(crate) use method::only;
 pub(crate) use metrics::RefusedFor;

@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
+use actix_web::web::{Data, Payload};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
@@ -10,7 +10,7 @@ use tocsin_model::{AuditActor, AuditEvent, AuditKind, ErrorCode, Problem};
 
 use super::operator::require;
 use super::process::control;
-use crate::door::{DoorState, Query, Reply, private_json, to_the_end};
+use crate::door::{DoorState, Query, Reply, private_json, read_no_fields, to_the_end};
 
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Backup")]
@@ -22,9 +22,10 @@ pub(super) struct BackupView {
 }
 
 /// `POST /v1/admin/backup`: answers when the backup is whole.
-pub(super) async fn make(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn make(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
     let operator = require(&state, &request, Role::Operate)?;
     Query::parse(request.query_string(), &[])?;
+    read_no_fields(&request, payload, state.body_bytes_max).await?;
     let control = control(&state)?.clone();
     let event = AuditEvent::new(AuditKind::BackupAsked, AuditActor::Operator(operator));
     state.handle.note(event).await?;

@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
+use actix_web::web::{Data, Payload};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
@@ -11,7 +11,7 @@ use tocsin_storage::CallbackList;
 
 use super::operator::require;
 use super::query::limit;
-use crate::door::{DoorState, Query, Reply, private_json, rfc3339, segment, to_the_end};
+use crate::door::{DoorState, Query, Reply, private_json, read_no_fields, rfc3339, segment, to_the_end};
 use crate::openapi;
 
 #[derive(JsonSchema, Serialize)]
@@ -87,9 +87,10 @@ pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply 
 
 /// `POST /v1/admin/callbacks/{id}/redeliver`: due at once, under the same `webhook-id`; a dead one has its whole
 /// window again.
-pub(super) async fn redeliver(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn redeliver(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
     let operator = require(&state, &request, Role::Operate)?;
     Query::parse(request.query_string(), &[])?;
+    read_no_fields(&request, payload, state.body_bytes_max).await?;
     let id: TransactionId = segment(&request, 3)?.parse().map_err(|_| Problem::not_found())?;
     let handle = state.handle.clone();
     let owed = to_the_end(async move { handle.redeliver_callback(operator, id).await }).await?;

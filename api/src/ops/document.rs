@@ -130,7 +130,7 @@ pub(super) fn list_callbacks(schemas: &mut Schemas) -> Operation {
 
 /// `POST /v1/admin/callbacks/{id}/redeliver`
 pub(super) fn redeliver(schemas: &mut Schemas) -> Operation {
-    operation("redeliverCallback", "Try a callback at once, under the same `webhook-id`")
+    without_fields("redeliverCallback", "Try a callback at once, under the same `webhook-id`")
         .path("id", fixed(openapi::id), "The transaction.")
         .replies(200, "The callback, owed.", schemas.of::<CallbackView<'_>>())
         .refused_with(&[ErrorCode::NotFound])
@@ -162,7 +162,7 @@ pub(super) fn list_transactions(schemas: &mut Schemas) -> Operation {
 
 /// `POST /v1/admin/transactions/{id}/cancel`
 pub(super) fn cancel_transaction(schemas: &mut Schemas) -> Operation {
-    operation("cancelTransaction", "Cancel a transaction, as its client could")
+    without_fields("cancelTransaction", "Cancel a transaction, as its client could")
         .path("id", fixed(openapi::id), "The transaction.")
         .replies(200, "The transaction, cancelled.", schemas.of::<TransactionView<'_>>())
         .refused_with(&[ErrorCode::NotFound, ErrorCode::TransactionFinal])
@@ -170,21 +170,21 @@ pub(super) fn cancel_transaction(schemas: &mut Schemas) -> Operation {
 
 /// `POST /v1/admin/reload`
 pub(super) fn reload(schemas: &mut Schemas) -> Operation {
-    operation("reload", "Take the configuration over anew, whole or not at all")
+    without_fields("reload", "Take the configuration over anew, whole or not at all")
         .replies(200, "It is in force.", schemas.of::<ReloadView>())
         .refused_with(&[ErrorCode::InvalidField, ErrorCode::Draining])
 }
 
 /// `POST /v1/admin/backup`
 pub(super) fn backup(schemas: &mut Schemas) -> Operation {
-    operation("backup", "Make a backup; the reply comes when it is whole")
+    without_fields("backup", "Make a backup; the reply comes when it is whole")
         .replies(201, "The backup.", schemas.of::<BackupView>())
         .refused_with(&[ErrorCode::Draining])
 }
 
 /// `POST /v1/admin/drain`
 pub(super) fn drain(schemas: &mut Schemas) -> Operation {
-    operation("drain", "Take no new work, let held calls return, and end the process")
+    without_fields("drain", "Take no new work, let held calls return, and end the process")
         .replies(202, "It has begun.", schemas.of::<DrainView>())
         .refused_with(&[ErrorCode::Draining])
 }
@@ -206,6 +206,12 @@ pub(super) fn log_level(schemas: &mut Schemas) -> Operation {
             "properties": {"filter": filter},
         }))
         .replies(200, "It is in force.", schemas.of::<LogLevelView<'_>>())
+}
+
+/// An operator's call that has nothing to say.
+fn without_fields(id: &'static str, summary: &'static str) -> Operation {
+    let nothing = json!({"type": "object", "additionalProperties": false, "properties": {}});
+    operation(id, summary).optional_json(nothing)
 }
 
 /// A list in pages.

@@ -11,7 +11,8 @@ use tocsin_model::{AuditActor, AuditEvent, AuditKind, ErrorCode, Problem};
 use super::operator::require;
 use crate::control::Control;
 use crate::door::{
-    DoorState, Fields, MediaType, Query, Reply, parse_object, private_json, read_json_body, to_the_end,
+    DoorState, Fields, MediaType, Query, Reply, parse_object, private_json, read_json_body, read_no_fields,
+    to_the_end,
 };
 
 /// Longest log filter in characters, as in the configuration.
@@ -25,9 +26,10 @@ pub(super) struct ReloadView {
 }
 
 /// `POST /v1/admin/reload`: takes the configuration over anew, whole or not at all.
-pub(super) async fn reload(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn reload(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
     let operator = require(&state, &request, Role::Operate)?;
     Query::parse(request.query_string(), &[])?;
+    read_no_fields(&request, payload, state.body_bytes_max).await?;
     let control = control(&state)?.clone();
     let by = AuditActor::Operator(operator);
     let reloaded = to_the_end(async move { control.reload(by).await }).await?;
@@ -50,9 +52,10 @@ pub(super) struct DrainView {
 }
 
 /// `POST /v1/admin/drain`: takes no new work, lets held calls return, and ends the process.
-pub(super) async fn drain(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn drain(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
     let operator = require(&state, &request, Role::Operate)?;
     Query::parse(request.query_string(), &[])?;
+    read_no_fields(&request, payload, state.body_bytes_max).await?;
     let control = control(&state)?;
     let event = AuditEvent::new(AuditKind::DrainAsked, AuditActor::Operator(operator));
     state.handle.note(event).await?;

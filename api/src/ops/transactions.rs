@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
+use actix_web::web::{Data, Payload};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
@@ -12,7 +12,7 @@ use tocsin_storage::TransactionQuery;
 use super::operator::require;
 use super::query::{limit, parsed, time, user};
 use super::view::TransactionView;
-use crate::door::{DoorState, Query, Reply, private_json, segment, to_the_end};
+use crate::door::{DoorState, Query, Reply, private_json, read_no_fields, segment, to_the_end};
 
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "TransactionList")]
@@ -53,9 +53,10 @@ fn state_word(text: &str) -> Result<StateWord, Problem> {
 
 /// `POST /v1/admin/transactions/{id}/cancel`: as if its client had cancelled it, but the audit trail names the
 /// operator.
-pub(super) async fn cancel(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn cancel(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
     let operator = require(&state, &request, Role::Operate)?;
     Query::parse(request.query_string(), &[])?;
+    read_no_fields(&request, payload, state.body_bytes_max).await?;
     let id: TransactionId = segment(&request, 3)?.parse().map_err(|_| Problem::not_found())?;
     let handle = state.handle.clone();
     let cancelled = to_the_end(async move { handle.cancel_as(operator, id).await }).await?;

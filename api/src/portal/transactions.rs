@@ -15,8 +15,7 @@ use super::start::start_of_body;
 use super::timing::{PREFERENCE_APPLIED, Timing, WAIT_S_MAX};
 use super::view::TransactionView;
 use crate::door::{
-    DoorError, DoorState, Fields, Query, Reply, is_form, parse_object, private_json, read_body, segment,
-    to_the_end,
+    DoorError, DoorState, Fields, Query, Reply, is_form, private_json, read_no_fields, segment, to_the_end,
 };
 use crate::qr;
 
@@ -189,10 +188,7 @@ async fn without_fields(
         return Ok(caller);
     }
     let caller = Caller::with_right(state, request, Right::Transactions)?;
-    let body = read_body(request, payload, state.body_bytes_max).await?;
-    if !body.is_empty() {
-        Fields::of(&parse_object(&body)?).only(&[])?;
-    }
+    read_no_fields(request, payload, state.body_bytes_max).await?;
     Ok(caller)
 }
 

@@ -49,6 +49,26 @@ fn every_call_needs_a_token_also_on_loopback() {
 }
 
 #[test]
+fn what_an_operator_says_beside_the_call_is_refused_and_nothing_is_done() {
+    with_bank(|bank| async move {
+        for (method, path) in OPERATE {
+            let body = json!({"dry_run": true, "filter": "info"});
+            let refused = bank.admin("console", method, path).json(&body).send().await;
+            refused.expect_problem(400, "unknown_field", Some("dry_run"));
+            let malformed = bank.admin("console", method, path).text("application/json", "{").send().await;
+            malformed.expect_problem(400, "invalid_request", Some("body"));
+        }
+        let trail = bank.admin("watcher", "GET", "/v1/admin/audit").send().await.expect(200);
+        assert_eq!(trail["items"], json!([]), "nothing was asked of anybody");
+        // Left out, empty or an empty object is the same call: this one asks for what is not there.
+        let (method, path) = OPERATE[0];
+        let empty = bank.admin("console", method, path).text("application/json", "{}").send().await;
+        empty.expect_problem(404, "not_found", None);
+        bank.admin("console", method, path).send().await.expect_problem(404, "not_found", None);
+    });
+}
+
+#[test]
 fn a_token_is_nothing_at_the_portal_door() {
     with_bank(|bank| async move {
         let path = "/v1/transactions/01913f00-0000-8000-8000-000000000000";
