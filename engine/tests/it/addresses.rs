@@ -2,9 +2,9 @@
 
 use tocsin_engine::protocol::DeliveryOutcome;
 use tocsin_engine::provider::PushVerdict;
-use tocsin_model::{DeliveryReason, Device, DeviceStatus, ErrorCode};
+use tocsin_model::{DeliveryReason, Device, DeviceStatus, ErrorCode, State};
 
-use crate::fixture::{Bank, SOON, Script, login, run, user};
+use crate::fixture::{Bank, SOON, Script, login, request, run, user};
 
 async fn device(bank: &Bank) -> Device {
     bank.handle.devices(&user("alice")).await.expect("devices").remove(0)
@@ -27,14 +27,15 @@ fn refused_as_suspect() -> Script {
 fn a_dead_address_makes_the_phone_unreachable_and_the_next_start_is_refused() {
     run(async {
         let bank = Bank::open("").await;
-        bank.enrol("alice").await;
+        let phone = bank.enrol("alice").await;
         let dead = DeliveryOutcome::Failed(DeliveryReason::TokenDead);
         bank.network.set(Script::Judge(dead, PushVerdict::Dead { since: None }));
-        bank.start_login("alice").await;
+        let patient = bank.handle.start(request("alice", "patient")).await.expect("started").transaction.id;
         until(&bank, |device| device.status == DeviceStatus::Unreachable && device.push.token.is_none())
             .await;
         let refused = bank.handle.start(login("alice")).await.expect_err("no phone can be pushed to");
         assert_eq!(refused.code, ErrorCode::NoDevice);
+        assert_eq!(phone.answer(&bank, patient, "accept").await, Ok(State::Accepted), "it asks by itself");
     });
 }
 
