@@ -1,5 +1,7 @@
 //! The phone in Python, written from the device protocol's document alone: server keys, PIN, number, confirmation.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tocsin_loadtest::PhoneKind;
 
@@ -80,6 +82,8 @@ async fn the_phone_in_python_follows_the_servers_keys() {
     let followed = async {
         while witness.phone.server_keys().expect("keys").kids().count() < 2 {
             witness.phone.follow_server_keys().await.expect("a set");
+            // A device that asks without a pause is soon told to wait.
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };
     tokio::time::timeout(SOON, followed).await.expect("the server follows");
