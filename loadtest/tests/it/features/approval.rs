@@ -110,7 +110,7 @@ async fn row_004_key_enrol_required() {
 }
 
 /// A dead address fails the transaction and marks the phone, so that the next start is refused; a network that is
-/// busy for a moment is asked again.
+/// busy for a moment is asked again. A start that waits for the network's word tells its refusal itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_045_push_fails() {
     let scene = Scene::of(KEYS).await;
@@ -138,6 +138,16 @@ async fn row_045_push_fails() {
     tokio::time::timeout(SOON, marked).await.expect("the phone is marked");
     let again = json!({"type": "plain", "user": "alice"});
     scene.portal("POST", "/v1/transactions", Some(&again)).await.expect_problem(422, "no_device");
+
+    let _phone = scene.enrol(PhoneKind::Iphone, "bob").await;
+    let refusal = Fault::Refuse(ApnsReason::BadDeviceToken.into());
+    scene.world.apns.faults().for_next(1, refusal).expect("scripted");
+    let sent = json!({"type": "plain", "user": "bob", "reply": "sent"});
+    let told = scene.portal("POST", "/v1/transactions", Some(&sent)).await.expect(201);
+    assert_eq!(told["delivery"][0]["status"], "failed", "{told}");
+    let id = told["id"].as_str().expect("an id").parse().expect("an id");
+    let view = scene.outcome(id).await;
+    assert_eq!((&view["state"], &view["reason"]), (&json!("failed"), &json!("provider_rejected")), "{view}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

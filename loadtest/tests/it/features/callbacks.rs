@@ -8,7 +8,9 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tocsin_loadtest::PhoneKind;
-use tocsin_mock::{Authority, CallbackOptions, CallbackRecord, CallbackRefusal, CallbackServer, Fault};
+use tocsin_mock::{
+    ApnsReason, Authority, CallbackOptions, CallbackRecord, CallbackRefusal, CallbackServer, Fault,
+};
 use tocsin_model::Decision;
 
 use super::Scene;
@@ -106,12 +108,29 @@ async fn row_094_callback_sent() {
     let view = scene.portal("GET", &format!("/v1/transactions/{accepted}"), None).await.expect(200);
     assert_eq!(view["state"], "accepted");
 
-    // A failure is told as well, and the first one is not told again.
+    // Other ends are told as well, and the first one is not told again.
     let cancelled = begin(&scene, &receiver.url("/done")).await;
     cancel(&scene, &cancelled).await;
     let taken = receiver.taken(2, |_| true).await;
     assert_eq!(taken.len(), 2, "{taken:?}");
     assert_eq!(taken[1].json(), json!({"id": cancelled}));
+
+    let mut short = login(&receiver.url("/done"));
+    short["ttl_s"] = json!(3);
+    let late = scene.portal("POST", "/v1/transactions", Some(&short)).await.expect(201);
+    let taken = receiver.taken(3, |_| true).await;
+    assert_eq!(taken[2].json(), json!({"id": late["id"]}));
+
+    let refusal = Fault::Refuse(ApnsReason::BadDeviceToken.into());
+    scene.world.apns.faults().for_next(1, refusal).expect("scripted");
+    let lost = begin(&scene, &receiver.url("/done")).await;
+    let taken = receiver.taken(4, |_| true).await;
+    assert_eq!(taken.len(), 4, "{taken:?}");
+    assert_eq!(taken[3].json(), json!({"id": lost}));
+    for (id, state) in [(late["id"].as_str().expect("an id"), "timeout"), (lost.as_str(), "failed")] {
+        let view = scene.portal("GET", &format!("/v1/transactions/{id}"), None).await.expect(200);
+        assert_eq!(view["state"], state, "{view}");
+    }
 }
 
 /// A listed URL is called; another one is refused and nothing is sent. Without the list every https URL will do.

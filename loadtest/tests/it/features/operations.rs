@@ -9,13 +9,13 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use tocsin_loadtest::PhoneKind;
 use tocsin_loadtest::phone::Approval;
+use tocsin_loadtest::{Handset, PhoneKind};
 use tocsin_mock::{ApnsCredential, PushRecord, Topics};
 use tocsin_model::TransactionId;
 
 use super::Scene;
-use super::approval::{KEYS, approve, fetch};
+use super::approval::{KEYS, approve, fetch, view_path};
 use super::scene::{SOON, SceneOptions};
 
 /// The token of the operator `console`.
@@ -288,7 +288,11 @@ async fn row_036_apns_p8_check() {
     assert_eq!(told["items"].as_array().map(Vec::len), Some(2), "{told}");
 }
 
-/// Types come, change their names and go; what has begun with one ends with it.
+/// The types that come and go in [`row_053_type_crud`].
+const PASSING: &str = "[types.wire]\nttl_s = 300\nresend_gap_s = 0\nresends_max = 1\npush_text = \"message\"\n\
+                       [types.guarded]\nresend_gap_s = 3600\n";
+
+/// Types come, change their names and go; what has begun with one ends with it, by the rules that it began under.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_053_type_crud() {
     let scene = operated().await;
@@ -298,25 +302,58 @@ async fn row_053_type_crud() {
         scene.portal("POST", "/v1/transactions", Some(&body)).await
     };
     start("wire").await.expect_problem(422, "unknown_type");
-    edit(&scene, "[types.payment]", "[types.wire]\nttl_s = 50\n[types.payment]");
+    edit(&scene, "[types.payment]", &format!("{PASSING}[types.payment]"));
     reload(&scene).await;
     let begun = start("wire").await.expect(201);
-    assert_eq!(begun["ttl_ms"], 50_000);
+    assert_eq!(begun["ttl_ms"], 300_000);
     phone.next_push(SOON).await.expect("a push");
+    let mut open = Vec::new();
+    for type_name in ["wire", "wire", "guarded"] {
+        let body = json!({"type": type_name, "user": "alice", "message": "Send 5 to Bob?"});
+        let view = scene.portal("POST", "/v1/transactions", Some(&body)).await.expect(201);
+        let id: TransactionId = view["id"].as_str().expect("an id").parse().expect("an id");
+        assert_eq!(phone.next_push(SOON).await.expect("a push"), id);
+        scene.until_relayed(id).await;
+        open.push(id);
+    }
 
     edit(&scene, "[types.wire]", "[types.transfer]");
     reload(&scene).await;
     start("wire").await.expect_problem(422, "unknown_type");
     start("transfer").await.expect(201);
+    phone.next_push(SOON).await.expect("a push");
+    ends_as_it_began(&scene, &mut phone, open[0]).await;
 
-    edit(&scene, "[types.transfer]\nttl_s = 50\n", "");
+    edit(&scene, &PASSING.replace("wire", "transfer"), "");
     reload(&scene).await;
     start("transfer").await.expect_problem(422, "unknown_type");
+    ends_as_it_began(&scene, &mut phone, open[1]).await;
+    let guarded = scene.portal("POST", &format!("{}/resend", view_path(open[2])), None).await;
+    guarded.expect_problem(429, "rate_limited");
     let path = format!("/v1/transactions/{}", begun["id"].as_str().expect("an id"));
     let still = scene.portal("GET", &path, None).await.expect(200);
     assert_eq!((&still["state"], &still["type"]), (&json!("pending"), &json!("wire")));
     let cancelled = scene.portal("DELETE", &path, None).await.expect(200);
     assert_eq!(cancelled["state"], "cancelled");
+}
+
+/// The type of `id` is gone: its push is repeated once with its text, and its phone lists, fetches and approves it.
+async fn ends_as_it_began(scene: &Scene, phone: &mut Handset, id: TransactionId) {
+    let resend = format!("{}/resend", view_path(id));
+    let view = scene.portal("POST", &resend, None).await.expect(200);
+    assert_eq!(view["resends"], json!({"used": 1, "max": 1}));
+    let push = phone.next_record(SOON).await.expect("the push again");
+    assert_eq!(push.header("apns-collapse-id"), Some(id.to_string().as_str()));
+    let payload = push.payload_json().expect("JSON").to_string();
+    assert!(payload.contains("Send 5 to Bob?"), "{payload}");
+    scene.portal("POST", &resend, None).await.expect_problem(403, "resend_limit");
+    let listed = phone.phone.list().await.expect("a list");
+    let id_text = id.to_string();
+    assert!(listed.iter().any(|challenge| challenge.transaction_id == id_text), "{listed:?}");
+    let challenge = fetch(phone, id).await;
+    let reply = approve(phone, &challenge, Approval::Device).await;
+    assert_eq!(reply.status, 200, "{:?}", reply.body);
+    assert_eq!(scene.view(id).await["state"], "accepted");
 }
 
 /// Each step leaves its event, to be found by user, type, transaction and time; and the chain holds.
