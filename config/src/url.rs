@@ -20,7 +20,8 @@ pub(crate) fn public(text: &str) -> Result<String, &'static str> {
 
 /// A provider's base URL: `https`, host and port only. There is no form without TLS.
 pub(crate) fn endpoint(text: &str) -> Result<String, &'static str> {
-    const ALLOWED: &str = "an https URL of host and port only, such as \"https://api.push.apple.com\"";
+    const ALLOWED: &str = "an https URL of host and port only, such as \"https://api.push.apple.com\"; \
+                           leave the key out for the network's own";
     let trimmed = text.strip_suffix('/').unwrap_or(text);
     let parts = split(trimmed).ok_or(ALLOWED)?;
     if parts.scheme == "https" && parts.path.is_empty() { Ok(trimmed.to_owned()) } else { Err(ALLOWED) }
@@ -159,7 +160,7 @@ mod tests {
     #[test]
     fn an_endpoint_is_https_without_a_path_even_on_loopback() {
         assert_eq!(endpoint("https://127.0.0.1:4443/"), Ok("https://127.0.0.1:4443".to_owned()));
-        for bad in ["http://127.0.0.1:4443", "https://fcm.googleapis.com/v1", "https://x?y"] {
+        for bad in ["", "/", "http://127.0.0.1:4443", "https://fcm.googleapis.com/v1", "https://x?y"] {
             assert!(endpoint(bad).is_err(), "{bad}");
         }
     }

@@ -130,6 +130,16 @@ impl Phone {
         self.send_answer(&challenge.transaction_id, &answer).await
     }
 
+    /// The phone in the hands of somebody who has not its key of this use, and signs by another under that one's name.
+    #[must_use]
+    pub fn forging(&self, key_use: &str) -> Self {
+        let mut forger = self.clone();
+        for further in forger.further.iter_mut().filter(|further| further.key_use == key_use) {
+            further.held = Held::Kept(PhoneKey::generate());
+        }
+        forger
+    }
+
     /// Adds or replaces the key of this use by `key`; on success the phone uses it.
     pub async fn put_key(
         &mut self,

@@ -7,6 +7,7 @@ use tocsin_mock::{ApnsReason, Fault};
 use tocsin_model::{Decision, TransactionId};
 
 use super::Scene;
+use super::operations::{edit, operated_of, refused, tocsin};
 use super::scene::SOON;
 
 /// Types by the keys that they take, and two apps: one with every kind of key, one with none but the usual.
@@ -262,11 +263,38 @@ async fn row_065_push_fingerprint() {
     off.portal("POST", "/v1/transactions", Some(&start)).await.expect_problem(422, "no_device");
 }
 
+/// A fingerprint's answer by a key that was never enrolled is no try: it is refused, and the true one still approves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_088_states_five_after_a_bad_signature() {
+    let scene = Scene::of(KEYS).await;
+    let phone = scene.enrol_with_all_keys("alice").await;
+    for (type_name, key_use) in [("finger", "biometric"), ("face", "custom:face")] {
+        let id = scene.begin(type_name, "alice").await;
+        let challenge = fetch(&phone, id).await;
+        let forger = phone.phone.forging(key_use);
+        // More often than a PIN may be wrong.
+        for _ in 0..4 {
+            let approval = Approval::Key(key_use);
+            let reply =
+                forger.answer_by(&challenge, Decision::Accept, approval, None).await.expect("a reply");
+            assert_reply(&reply, 401, "code", &json!("bad_signature"));
+            assert!(!reply.body.contains_key("attempts_left"), "{:?}", reply.body);
+        }
+        let view = scene.view(id).await;
+        assert_eq!((&view["state"], &view["attempts"]["used"]), (&json!("pending"), &json!(0)), "{view}");
+        let reply = approve(&phone, &challenge, Approval::Key(key_use)).await;
+        assert_reply(&reply, 200, "state", &json!("accepted"));
+    }
+    let challenge = fetch(&phone, scene.begin("pin", "alice").await).await;
+    let wrong = approve(&phone, &challenge, Approval::Pin("0000")).await;
+    assert_reply(&wrong, 403, "attempts_left", &json!(2));
+}
+
 /// The app's own way approves; an id that the app does not have is refused when a phone brings it and when the
 /// configuration names it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_066_push_custom() {
-    let scene = Scene::of(KEYS).await;
+    let scene = operated_of(KEYS).await;
     let phone = scene.enrol_with_all_keys("alice").await;
     for (approval, method) in [(Approval::Key("custom:face"), "custom:face"), (Approval::Pin("1234"), "pin")]
     {
@@ -280,6 +308,15 @@ async fn row_066_push_custom() {
     let mut unknown = scene.phone_of("bob").with_key("custom:voice");
     let error = unknown.enrol(&code).await.expect_err("the app has no such way");
     assert_eq!(error.code(), Some("invalid_field"), "{error}");
+
+    edit(&scene, "custom:face", "custom:voice");
+    let faults = refused(&scene).await;
+    let fault = "types.face.keys: names \"custom:voice\", but no app of this type lists \"voice\" in custom";
+    assert!(faults.contains("tocsin.toml:") && faults.contains(fault), "{faults}");
+    assert_eq!(tocsin(&scene, &["check"], &[]).status.code(), Some(78));
+    let id = scene.begin("face", "alice").await;
+    let reply = approve(&phone, &fetch(&phone, id).await, Approval::Key("custom:face")).await;
+    assert_reply(&reply, 200, "state", &json!("accepted"));
 }
 
 /// The caller chooses by naming a type: the phone's other keys do not do, nothing is counted, and it stays pending.

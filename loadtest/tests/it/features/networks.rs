@@ -68,7 +68,7 @@ async fn pushed(scene: &Scene, phone: &mut Handset) {
     scene.portal("DELETE", &format!("/v1/transactions/{id}"), None).await.expect(200);
 }
 
-/// Without an address pushes go to Google's own, with one all go there.
+/// Without an address pushes go to Google's own, with one all go there; an empty one is a fault that says what to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_040_fcm_endpoint() {
     let scene = operated().await;
@@ -82,7 +82,14 @@ async fn row_040_fcm_endpoint() {
         "{}",
         dump(&scene)
     );
-    without_line(&scene, &format!("endpoint = \"{}\"", scene.world.fcm.url()));
+    let own = format!("endpoint = \"{}\"", scene.world.fcm.url());
+    edit(&scene, &own, "endpoint = \"\"");
+    let faults = refused(&scene).await;
+    for part in ["tocsin.toml:", "providers.fcm-main.endpoint: ", "leave the key out"] {
+        assert!(faults.contains(part), "{part}: {faults}");
+    }
+    assert_eq!(tocsin(&scene, &["check"], &[]).status.code(), Some(78));
+    without_line(&scene, "endpoint = \"\"");
     let dump = dump(&scene);
     assert!(dump.contains("endpoint = \"https://fcm.googleapis.com\" # default"), "{dump}");
 }

@@ -356,36 +356,87 @@ async fn ends_as_it_began(scene: &Scene, phone: &mut Handset, id: TransactionId)
     assert_eq!(scene.view(id).await["state"], "accepted");
 }
 
+/// Rows of the audit trail, the oldest first.
+async fn trail(scene: &Scene, query: &str) -> Vec<Value> {
+    let list = shown(scene, &format!("/v1/admin/audit{query}")).await;
+    let mut rows = list["items"].as_array().expect("a list").clone();
+    rows.reverse();
+    rows
+}
+
+fn words(rows: &[Value]) -> Vec<&str> {
+    rows.iter().map(|row| row["event"].as_str().expect("a word")).collect()
+}
+
 /// Each step leaves its event, to be found by user, type, transaction and time; and the chain holds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_149_audit_events() {
-    let scene = operated().await;
-    let phone = scene.enrol(PhoneKind::Iphone, "alice").await;
-    let id = scene.begin("login", "alice").await;
-    scene.portal("DELETE", &format!("/v1/transactions/{id}"), None).await.expect(200);
+    let scene = operated_of(KEYS).await;
+    let mut phone = scene.enrol(PhoneKind::Iphone, "alice").await;
+    let id = scene.begin("plain", "alice").await;
+    assert_eq!(phone.next_push(SOON).await.expect("a push"), id);
+    let path = format!("/v1/transactions/{id}");
+    scene.portal("POST", &format!("{path}/resend"), None).await.expect(200);
+    scene.portal("DELETE", &path, None).await.expect(200);
     let device = format!("/v1/users/alice/devices/{}", phone.device_id());
+    for change in [json!({"name": "Second"}), json!({"status": "suspended"}), json!({"status": "active"})] {
+        scene.portal("PATCH", &device, Some(&change)).await.expect(200);
+    }
     scene.portal("DELETE", &device, None).await.expect(204);
-    let words = async |query: &str| -> Vec<String> {
-        let list = shown(&scene, &format!("/v1/admin/audit{query}")).await;
-        let items = list["items"].as_array().expect("a list").iter().rev();
-        items.map(|item| item["event"].as_str().expect("a word").to_owned()).collect()
-    };
+    edit(&scene, "[types.pin]", "[types.wire]\n[types.pin]");
+    reload(&scene).await;
+    scene.ops("POST", "/v1/admin/backup", Some(TOKEN), None).await.expect(201);
+
+    let of_transaction = ["transaction_started", "push_resent", "transaction_ended"];
     let of_alice = [
-        "enrollment_opened",
-        "device_enrolled",
-        "enrollment_ended",
-        "transaction_started",
-        "transaction_ended",
-        "device_revoked",
-    ];
-    assert_eq!(words("?user=alice").await, of_alice);
-    assert_eq!(words(&format!("?transaction={id}")).await, ["transaction_started", "transaction_ended"]);
-    assert_eq!(words("?type=login").await, ["transaction_started", "transaction_ended"]);
-    assert_eq!(words("?event=device_revoked").await, ["device_revoked"]);
-    assert_eq!(words("?to=2020-01-01T00:00:00Z").await, [""; 0]);
-    assert_eq!(words("?from=2020-01-01T00:00:00Z").await.len(), 7, "and the configuration of the start");
+        ["enrollment_opened", "device_enrolled", "enrollment_ended"],
+        of_transaction,
+        ["device_changed"; 3],
+        ["device_revoked", "config_loaded", "backup_asked"],
+    ]
+    .concat();
+    let all = trail(&scene, "").await;
+    assert_eq!(words(&all), [&["config_loaded"], of_alice.as_slice()].concat());
+    assert_eq!(words(&trail(&scene, "?user=alice").await), of_alice[..10]);
+    for query in [format!("?transaction={id}"), "?type=plain".to_owned()] {
+        let rows = trail(&scene, &query).await;
+        assert_eq!(words(&rows), of_transaction);
+        assert!(rows.iter().all(|row| row["transaction"] == json!(id.to_string())), "{rows:?}");
+    }
+    assert_eq!(words(&trail(&scene, "?event=device_revoked").await), ["device_revoked"]);
+    check_actors_and_details(&scene, &phone.device_id().to_string()).await;
+
+    // From a time on, and before it: the list is split, and nothing is in both or in neither.
+    let middle = all[all.len() / 2]["at"].as_str().expect("a time");
+    let (from, to) =
+        (trail(&scene, &format!("?from={middle}")).await, trail(&scene, &format!("?to={middle}")).await);
+    assert!(!from.is_empty() && !to.is_empty(), "{middle}: {all:?}");
+    assert!(to.iter().all(|row| row["at"].as_str() < Some(middle)), "{middle}: {to:?}");
+    assert!(from.iter().all(|row| row["at"].as_str() >= Some(middle)), "{middle}: {from:?}");
+    assert_eq!([to, from].concat(), all);
     let check = shown(&scene, "/v1/admin/audit/verify").await;
-    assert_eq!((&check["sound"], &check["last"]), (&json!(true), &json!(7)), "{check}");
+    assert_eq!((&check["sound"], &check["last"]), (&json!(true), &json!(all.len())), "{check}");
+}
+
+/// Who renamed and suspended the phone, repeated the push, reloaded and asked for a backup, and what came of it.
+async fn check_actors_and_details(scene: &Scene, device_id: &str) {
+    let changes = trail(scene, "?event=device_changed&user=alice").await;
+    let details: Vec<&Value> = changes.iter().map(|row| &row["detail"]).collect();
+    assert_eq!(details, ["profile", "suspended", "active"]);
+    let by_portal = json!({"kind": "client", "name": scene.installation.credentials().client_id});
+    assert!(
+        changes.iter().all(|row| row["device_id"] == device_id && row["actor"] == by_portal),
+        "{changes:?}"
+    );
+    let resent = trail(scene, "?event=push_resent").await;
+    assert_eq!((&resent[0]["actor"], &resent[0]["detail"]), (&by_portal, &json!("1")), "{resent:?}");
+    let by_operator = json!({"kind": "operator", "name": "console"});
+    for event in ["config_loaded", "backup_asked"] {
+        let rows = trail(scene, &format!("?event={event}")).await;
+        assert_eq!(rows.last().map(|row| &row["actor"]), Some(&by_operator), "{rows:?}");
+    }
+    let loaded = trail(scene, "?event=config_loaded").await;
+    assert!(loaded.len() == 2 && loaded[0]["detail"] != loaded[1]["detail"], "{loaded:?}");
 }
 
 /// Each wrong PIN, the end that it brought and the phone that it cost are in the trail; no PIN and no number is.

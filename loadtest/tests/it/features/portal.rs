@@ -14,6 +14,7 @@ use tocsin_model::Decision;
 use super::Scene;
 use super::operations::{operated, shown};
 use super::scene::{Answer, CATALOGUE, SOON, SceneOptions};
+use crate::ALONE;
 
 /// A realm without a type.
 const NO_TYPES: &str = r#"
@@ -223,34 +224,66 @@ fn patient() -> String {
     CATALOGUE.replace("[types.login]", "[types.login]\nkeep_for_polling = true")
 }
 
-/// The call holds until the user has answered, or the time has run out.
+/// The call holds until the user has answered, or the time has run out; a wait that is over sooner says `pending`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_075_mode_sync() {
     let scene = Scene::of(&patient()).await;
     let mut phone = scene.enrol(PhoneKind::Iphone, "alice").await;
     let held = json!({"type": "login", "user": "alice", "wait_s": 15});
     let answering = async {
-        let id = phone.next_push(SOON).await.expect("a push");
-        decide(&phone, &id.to_string(), Decision::Accept).await
+        let id = phone.next_push(SOON).await.expect("a push").to_string();
+        // Its user thinks about it for two seconds.
+        let path = format!("/v1/transactions/{id}?wait_s=2");
+        assert_eq!(scene.portal("GET", &path, None).await.expect(200)["state"], "pending");
+        decide(&phone, &id, Decision::Accept).await
     };
-    let (reply, state) = tokio::join!(scene.portal("POST", "/v1/transactions", Some(&held)), answering);
+    let begun = Instant::now();
+    let holding = async {
+        let reply = scene.portal("POST", "/v1/transactions", Some(&held)).await;
+        (reply, begun.elapsed())
+    };
+    let ((reply, took), state) = tokio::join!(holding, answering);
     assert_eq!((reply.expect(200)["state"].clone(), state.as_str()), (json!("accepted"), "accepted"));
+    assert!(Duration::from_millis(1_950) <= took && took < Duration::from_secs(10), "{took:?}");
+
     let begun = Instant::now();
     let short = json!({"type": "login", "user": "alice", "wait_s": 15, "ttl_s": 1});
     let ended = scene.portal("POST", "/v1/transactions", Some(&short)).await.expect(200);
     assert_eq!(ended["state"], "timeout");
     assert!(begun.elapsed() >= Duration::from_millis(950), "{:?}", begun.elapsed());
+
+    let begun = Instant::now();
+    let brief = json!({"type": "login", "user": "alice", "wait_s": 1});
+    let open = start(&scene, brief).await;
+    assert_eq!((&open["state"], &open["ttl_ms"]), (&json!("pending"), &json!(60_000)));
+    assert!(begun.elapsed() >= Duration::from_millis(950), "{:?}", begun.elapsed());
+    assert_eq!(decide(&phone, id_of(&open), Decision::Accept).await, "accepted");
+}
+
+/// How often a call is made whose time is measured.
+const MEASURED_CALLS: usize = 15;
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
 }
 
 /// A wait of nought answers at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_076_mode_async() {
+    let _alone = ALONE.lock().await;
     let scene = Scene::open().await;
     let _phone = scene.enrol(PhoneKind::Iphone, "alice").await;
-    let begun = Instant::now();
-    let view = start(&scene, json!({"type": "login", "user": "alice", "wait_s": 0})).await;
-    assert_eq!(view["state"], "pending");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let mut times = Vec::new();
+    for _ in 0..MEASURED_CALLS {
+        let begun = Instant::now();
+        let view = start(&scene, json!({"type": "login", "user": "alice", "wait_s": 0})).await;
+        times.push(begun.elapsed());
+        assert_eq!(view["state"], "pending");
+        let path = format!("/v1/transactions/{}", id_of(&view));
+        scene.portal("DELETE", &path, None).await.expect(200);
+    }
+    assert!(median(times.clone()) < Duration::from_millis(100), "{times:?}");
 }
 
 /// A minute when nobody says otherwise, the realm's when it does; beyond it is refused, and so is a wait beyond 300.
@@ -324,14 +357,18 @@ async fn row_088_states_five() {
 /// The state is read at once, again and again, and reading changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_089_status_nonblocking() {
+    let _alone = ALONE.lock().await;
     let scene = Scene::open().await;
     let _phone = scene.enrol(PhoneKind::Iphone, "alice").await;
     let begun = start(&scene, json!({"type": "login", "user": "alice", "reply": "sent"})).await;
-    let asked = Instant::now();
-    for _ in 0..20 {
-        assert_eq!(view(&scene, id_of(&begun)).await, begun);
+    let mut times = Vec::new();
+    for _ in 0..MEASURED_CALLS {
+        let asked = Instant::now();
+        let told = view(&scene, id_of(&begun)).await;
+        times.push(asked.elapsed());
+        assert_eq!(told, begun);
     }
-    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    assert!(median(times.clone()) < Duration::from_millis(50), "{times:?}");
 }
 
 const OTHER: &str = "\n[clients.other]\nsecret_sha256 = \
@@ -372,22 +409,39 @@ async fn row_093_mark_confirmed() {
 async fn row_099_one_time_answer() {
     let scene = Scene::open().await;
     let phone = scene.enrol(PhoneKind::Iphone, "alice").await;
-    let begun = start(&scene, login()).await;
-    let challenge = phone.phone.fetch(id_of(&begun)).await.expect("a challenge");
-    let sign = |decision| {
-        let claims = phone.phone.answer_claims(&challenge, decision).expect("claims");
-        phone.phone.sign_answer(&claims).expect("signed")
-    };
-    let (first, other) = (sign(Decision::Decline), sign(Decision::Accept));
-    let id = id_of(&begun);
-    for answer in [&first, &first, &sign(Decision::Decline)] {
-        let reply = phone.phone.send_answer(id, answer).await.expect("a reply");
-        assert_eq!((reply.status, &reply.body["state"]), (200, &json!("declined")));
+    let stale = phone.phone.fetch(id_of(&start(&scene, login()).await)).await.expect("a challenge").nonce;
+    for (decision, word, opposite) in
+        [(Decision::Decline, "declined", Decision::Accept), (Decision::Accept, "accepted", Decision::Decline)]
+    {
+        let begun = start(&scene, login()).await;
+        let id = id_of(&begun);
+        let challenge = phone.phone.fetch(id).await.expect("a challenge");
+        let sign = |decision, nonce: &str| {
+            let mut claims = phone.phone.answer_claims(&challenge, decision).expect("claims");
+            claims.nonce = nonce.to_owned();
+            phone.phone.sign_answer(&claims).expect("signed")
+        };
+        let send = async |answer: &str| phone.phone.send_answer(id, answer).await.expect("a reply");
+        let pending = view(&scene, id).await;
+        let reply = send(&sign(decision, &stale)).await;
+        assert_eq!((reply.status, &reply.body["code"]), (422, &json!("wrong_challenge")));
+        assert_eq!(view(&scene, id).await["state"], "pending");
+        assert_eq!(view(&scene, id).await["attempts"], pending["attempts"]);
+
+        let first = sign(decision, &challenge.nonce);
+        let told = send(&first).await;
+        assert_eq!((told.status, &told.body["state"]), (200, &json!(word)));
+        let ended = view(&scene, id).await;
+        for again in [&first, &sign(decision, &challenge.nonce)] {
+            let reply = send(again).await;
+            assert_eq!((reply.status, &reply.body), (200, &told.body));
+        }
+        for other in [sign(opposite, &challenge.nonce), sign(decision, &stale)] {
+            let reply = send(&other).await;
+            assert_eq!((reply.status, &reply.body["code"]), (409, &json!("transaction_final")));
+        }
+        assert_eq!(view(&scene, id).await, ended);
     }
-    let ended = view(&scene, id).await;
-    let refused = phone.phone.send_answer(id, &other).await.expect("a reply");
-    assert_eq!((refused.status, &refused.body["code"]), (409, &json!("transaction_final")));
-    assert_eq!(view(&scene, id).await, ended);
 }
 
 /// The portal's name of the session travels along, is told back and stands in the audit trail; it is the key of nothing.

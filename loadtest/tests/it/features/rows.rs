@@ -40,14 +40,22 @@ fn tested() -> BTreeSet<u16> {
     sources.flat_map(|source| rows_of(&source)).collect()
 }
 
+/// A function that is no test proves nothing, nor does one that is not always run.
 fn rows_of(source: &str) -> Vec<u16> {
-    let mut lines = source.lines().map(str::trim).peekable();
+    let mut attributes = Vec::new();
     let mut rows = Vec::new();
-    while let Some(line) = lines.next() {
-        let name = lines.peek().and_then(|next| next.strip_prefix("async fn row_"));
-        let number = name.and_then(|name| name.split('_').next()?.parse::<u16>().ok());
-        // A function that is no test proves nothing.
-        rows.extend(number.filter(|_| line.starts_with("#[tokio::test")));
+    for line in source.lines().map(str::trim) {
+        if line.starts_with("#[") {
+            attributes.push(line);
+        } else if !line.starts_with("//") {
+            let name = line.strip_prefix("async fn row_");
+            let number = name.and_then(|name| name.split('_').next()?.parse::<u16>().ok());
+            let is_test = attributes.iter().any(|attribute| attribute.starts_with("#[tokio::test"));
+            let is_left_out =
+                |attribute: &&str| ["ignore", "cfg"].iter().any(|word| attribute.contains(word));
+            rows.extend(number.filter(|_| is_test && !attributes.iter().any(is_left_out)));
+            attributes.clear();
+        }
     }
     rows
 }
@@ -63,4 +71,16 @@ fn every_promised_row_has_a_test_that_is_named_after_it() {
 fn only_a_test_counts() {
     let source = "#[tokio::test]\nasync fn row_007_name() {\nasync fn row_008_name() {\n#[tokio::test(x)]\n    async fn row_009_";
     assert_eq!(rows_of(source), [7, 9]);
+}
+
+#[test]
+fn a_test_that_is_left_out_does_not_count() {
+    for left_out in ["#[ignore]", "#[ignore = \"slow\"]", "#[cfg(windows)]", "#[cfg_attr(unix, ignore)]"] {
+        let above = format!("{left_out}\n#[tokio::test]\nasync fn row_007_name() {{");
+        let below = format!("#[tokio::test]\n/// Why.\n{left_out}\nasync fn row_007_name() {{");
+        assert_eq!((rows_of(&above), rows_of(&below)), (vec![], vec![]), "{left_out}");
+    }
+    let other =
+        "#[ignore]\nfn else_where() {\n}\n#[tokio::test]\n#[allow(dead_code)]\nasync fn row_007_name() {";
+    assert_eq!(rows_of(other), [7]);
 }
