@@ -95,10 +95,7 @@ impl Handset {
         issuer: &str,
         network: &PhoneNetwork,
     ) -> Result<Self, LoadtestError> {
-        Self::enrol_phone(kind, user, APP, world, portal, |profile| {
-            Phone::new(network.clone(), issuer, profile)
-        })
-        .await
+        Self::enrol_app(kind, user, APP, world, portal, issuer, network).await
     }
 
     /// As [`Handset::enrol`], a phone with another app.
@@ -124,10 +121,7 @@ impl Handset {
         issuer: &str,
         network: &PhoneNetwork,
     ) -> Result<Self, LoadtestError> {
-        Self::enrol_phone(kind, user, APP, world, portal, |profile| {
-            Phone::new(network.clone(), issuer, profile).with_encryption_key()
-        })
-        .await
+        Self::enrol_with(kind, user, world, portal, issuer, network, Phone::with_encryption_key).await
     }
 
     /// As [`Handset::enrol`], a phone that is made ready first, such as with a PIN.

@@ -44,7 +44,7 @@ pub(crate) use method::only;
 pub(crate) use metrics::RefusedFor;
 pub(crate) use path::segment;
 pub(crate) use problem::{DoorError, ProblemDocument, Reply};
-pub(crate) use query::Query;
+pub(crate) use query::{PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Query};
 pub(crate) use reply::private_json;
 pub(crate) use state::{DoorState, InFlight, certificate_of, to_the_end};
 pub(crate) use time::rfc3339;

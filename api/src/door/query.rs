@@ -6,6 +6,11 @@ use std::collections::BTreeMap;
 use percent_encoding::percent_decode_str;
 use tocsin_model::{ErrorCode, Problem};
 
+/// Items of a page when the caller does not say.
+pub(crate) const PAGE_LIMIT_DEFAULT: u32 = 100;
+/// Most items of a page.
+pub(crate) const PAGE_LIMIT_MAX: u32 = 1_000;
+
 /// The parameters of one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Query(BTreeMap<&'static str, String>);
@@ -27,6 +32,14 @@ impl Query {
             }
         }
         Ok(Self(parameters))
+    }
+
+    /// `limit`: how many items a page has at most.
+    pub(crate) fn page_limit(&self) -> Result<usize, Problem> {
+        match self.number("limit", PAGE_LIMIT_MAX)?.unwrap_or(PAGE_LIMIT_DEFAULT) {
+            0 => Err(Problem::new(ErrorCode::InvalidField, "this must be 1 at least").with_field("limit")),
+            limit => Ok(limit as usize),
+        }
     }
 
     /// The text of a parameter.

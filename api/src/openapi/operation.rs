@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use tocsin_model::ErrorCode;
 
+use crate::door::{PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX};
+
 /// The media type of problems.
 const PROBLEM: &str = "application/problem+json";
 
@@ -79,6 +81,20 @@ impl Operation {
         self.parameter("header", name, false, schema, description)
     }
 
+    /// A list in pages.
+    pub(crate) fn in_pages(self) -> Self {
+        let limit = json!({
+            "type": "integer",
+            "minimum": 1,
+            "maximum": PAGE_LIMIT_MAX,
+            "default": PAGE_LIMIT_DEFAULT,
+        });
+        let cursor = "The `next_cursor` of the page before, of the same list.";
+        self.query("limit", limit, "Items of a page.")
+            .query("cursor", json!({"type": "string"}), cursor)
+            .refused_with(&[ErrorCode::InvalidField])
+    }
+
     fn parameter(
         mut self,
         place: &str,
@@ -106,6 +122,17 @@ impl Operation {
     pub(crate) fn optional_json(mut self, schema: Value) -> Self {
         self.body_is_required = false;
         self.json(schema)
+    }
+
+    /// A body that says nothing and may be left out: an empty object, whatever it is called.
+    pub(crate) fn without_fields(mut self) -> Self {
+        self.body_is_required = false;
+        let nothing = json!({"type": "object", "additionalProperties": false, "properties": {}});
+        self.body("application/json", nothing).refused_with(&[
+            ErrorCode::InvalidRequest,
+            ErrorCode::UnknownField,
+            ErrorCode::BodyTooLarge,
+        ])
     }
 
     /// The same body as a form.

@@ -10,7 +10,7 @@ use tocsin_model::{AuditActor, AuditEvent, AuditKind, AuditRow, ErrorCode, Probl
 use tocsin_storage::AuditQuery;
 
 use super::operator::require;
-use super::query::{limit, parsed, time, user};
+use super::query::{parsed, time, user};
 use crate::door::{DoorState, Query, Reply, private_json, rfc3339};
 use crate::openapi;
 use crate::view::UserView;
@@ -119,7 +119,7 @@ pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply 
         from: time(&query, "from")?,
         to: time(&query, "to")?,
         before: parsed(&query, "cursor")?,
-        limit: limit(&query)?,
+        limit: query.page_limit()?,
     };
     let page = state.handle.audit(query).await?;
     let next_cursor = page.next.map(|number| number.to_string());

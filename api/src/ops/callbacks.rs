@@ -10,7 +10,6 @@ use tocsin_model::{Callback, CallbackPhase, ErrorCode, Problem, TransactionId};
 use tocsin_storage::CallbackList;
 
 use super::operator::require;
-use super::query::limit;
 use crate::door::{DoorState, Query, Reply, private_json, read_no_fields, rfc3339, segment, to_the_end};
 use crate::openapi;
 
@@ -79,7 +78,7 @@ pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply 
     let query = Query::parse(request.query_string(), &["state", "limit", "cursor"])?;
     let wanted = wanted(&query)?;
     let after = query.text("cursor").map(cursor).transpose()?;
-    let page = state.handle.callbacks(wanted, after, limit(&query)?).await?;
+    let page = state.handle.callbacks(wanted, after, query.page_limit()?).await?;
     let items = page.items.iter().map(CallbackView::of).collect();
     let next_cursor = page.next.map(|id| id.to_string());
     Ok(private_json(StatusCode::OK, &CallbackItemsView { items, next_cursor }))

@@ -10,7 +10,6 @@ use super::configuration::ConfigView;
 use super::probe::{HealthView, ReadinessView};
 use super::process::{DrainView, FILTER_CHARACTERS_MAX, LogLevelView, ReloadView};
 use super::providers::ProviderList;
-use super::query::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::transactions::TransactionList;
 use super::users::PageView;
 use super::view::TransactionView;
@@ -104,7 +103,7 @@ pub(super) fn providers(schemas: &mut Schemas) -> Operation {
 
 /// `GET /v1/admin/audit`
 pub(super) fn list_audit(schemas: &mut Schemas) -> Operation {
-    in_time(of_somebody(in_pages(call("listAudit", "The audit trail, newest first"))))
+    in_time(of_somebody(call("listAudit", "The audit trail, newest first").in_pages()))
         .query("transaction", fixed(openapi::id), "Only about this transaction.")
         .query("type", fixed(openapi::name), "Only about transactions of this type.")
         .query("event", fixed(openapi::audit_event), "Only such rows.")
@@ -122,7 +121,8 @@ pub(super) fn verify_audit(schemas: &mut Schemas) -> Operation {
 
 /// `GET /v1/admin/callbacks`
 pub(super) fn list_callbacks(schemas: &mut Schemas) -> Operation {
-    in_pages(call("listCallbacks", "Callbacks that are owed or dead, newest transaction first"))
+    call("listCallbacks", "Callbacks that are owed or dead, newest transaction first")
+        .in_pages()
         .required_query("state", fixed(openapi::callback_state), "Which of the two.")
         .replies(200, "A page.", schemas.of::<CallbackItemsView<'_>>())
         .refused_with(&[ErrorCode::FieldRequired])
@@ -130,7 +130,8 @@ pub(super) fn list_callbacks(schemas: &mut Schemas) -> Operation {
 
 /// `POST /v1/admin/callbacks/{id}/redeliver`
 pub(super) fn redeliver(schemas: &mut Schemas) -> Operation {
-    without_fields("redeliverCallback", "Try a callback at once, under the same `webhook-id`")
+    operation("redeliverCallback", "Try a callback at once, under the same `webhook-id`")
+        .without_fields()
         .path("id", fixed(openapi::id), "The transaction.")
         .replies(200, "The callback, owed.", schemas.of::<CallbackView<'_>>())
         .refused_with(&[ErrorCode::NotFound])
@@ -150,7 +151,7 @@ pub(super) fn user(schemas: &mut Schemas) -> Operation {
 
 /// `GET /v1/admin/transactions`
 pub(super) fn list_transactions(schemas: &mut Schemas) -> Operation {
-    in_time(of_somebody(in_pages(call("listTransactions", "Transactions of all clients, newest first"))))
+    in_time(of_somebody(call("listTransactions", "Transactions of all clients, newest first").in_pages()))
         .query("state", json!({"enum": StateWord::ALL}), "Only in this state.")
         .query("client", fixed(openapi::name), "Only of this client.")
         .replies(
@@ -162,7 +163,8 @@ pub(super) fn list_transactions(schemas: &mut Schemas) -> Operation {
 
 /// `POST /v1/admin/transactions/{id}/cancel`
 pub(super) fn cancel_transaction(schemas: &mut Schemas) -> Operation {
-    without_fields("cancelTransaction", "Cancel a transaction, as its client could")
+    operation("cancelTransaction", "Cancel a transaction, as its client could")
+        .without_fields()
         .path("id", fixed(openapi::id), "The transaction.")
         .replies(200, "The transaction, cancelled.", schemas.of::<TransactionView<'_>>())
         .refused_with(&[ErrorCode::NotFound, ErrorCode::TransactionFinal])
@@ -170,21 +172,24 @@ pub(super) fn cancel_transaction(schemas: &mut Schemas) -> Operation {
 
 /// `POST /v1/admin/reload`
 pub(super) fn reload(schemas: &mut Schemas) -> Operation {
-    without_fields("reload", "Take the configuration over anew, whole or not at all")
+    operation("reload", "Take the configuration over anew, whole or not at all")
+        .without_fields()
         .replies(200, "It is in force.", schemas.of::<ReloadView>())
         .refused_with(&[ErrorCode::InvalidField, ErrorCode::Draining])
 }
 
 /// `POST /v1/admin/backup`
 pub(super) fn backup(schemas: &mut Schemas) -> Operation {
-    without_fields("backup", "Make a backup; the reply comes when it is whole")
+    operation("backup", "Make a backup; the reply comes when it is whole")
+        .without_fields()
         .replies(201, "The backup.", schemas.of::<BackupView>())
         .refused_with(&[ErrorCode::Draining])
 }
 
 /// `POST /v1/admin/drain`
 pub(super) fn drain(schemas: &mut Schemas) -> Operation {
-    without_fields("drain", "Take no new work, let held calls return, and end the process")
+    operation("drain", "Take no new work, let held calls return, and end the process")
+        .without_fields()
         .replies(202, "It has begun.", schemas.of::<DrainView>())
         .refused_with(&[ErrorCode::Draining])
 }
@@ -206,21 +211,6 @@ pub(super) fn log_level(schemas: &mut Schemas) -> Operation {
             "properties": {"filter": filter},
         }))
         .replies(200, "It is in force.", schemas.of::<LogLevelView<'_>>())
-}
-
-/// An operator's call that has nothing to say.
-fn without_fields(id: &'static str, summary: &'static str) -> Operation {
-    let nothing = json!({"type": "object", "additionalProperties": false, "properties": {}});
-    operation(id, summary).optional_json(nothing)
-}
-
-/// A list in pages.
-fn in_pages(operation: Operation) -> Operation {
-    let limit = json!({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT});
-    operation
-        .query("limit", limit, "Items of a page.")
-        .query("cursor", json!({"type": "string"}), "The `next_cursor` of the page before, of the same list.")
-        .refused_with(&[ErrorCode::InvalidField])
 }
 
 /// A list that may be narrowed to one user.

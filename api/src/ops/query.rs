@@ -8,19 +8,6 @@ use tocsin_model::{ErrorCode, Problem, RealmName, UnixMs, User, UserId};
 
 use crate::door::Query;
 
-/// Items of a list when the caller does not say.
-pub(super) const LIMIT_DEFAULT: u32 = 100;
-/// Most items of a list.
-pub(super) const LIMIT_MAX: u32 = 1_000;
-
-/// `limit`.
-pub(super) fn limit(query: &Query) -> Result<usize, Problem> {
-    match query.number("limit", LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT) {
-        0 => Err(Problem::new(ErrorCode::InvalidField, "this must be 1 at least").with_field("limit")),
-        limit => Ok(limit as usize),
-    }
-}
-
 /// A value that has a form of its own, such as an id.
 pub(super) fn parsed<T: FromStr>(query: &Query, name: &'static str) -> Result<Option<T>, Problem> {
     let refused = || Problem::new(ErrorCode::InvalidField, "there is nothing of this form").with_field(name);

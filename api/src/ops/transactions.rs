@@ -10,7 +10,7 @@ use tocsin_model::{ErrorCode, Problem, StateWord, TransactionId};
 use tocsin_storage::TransactionQuery;
 
 use super::operator::require;
-use super::query::{limit, parsed, time, user};
+use super::query::{parsed, time, user};
 use super::view::TransactionView;
 use crate::door::{DoorState, Query, Reply, private_json, read_no_fields, segment, to_the_end};
 
@@ -38,7 +38,7 @@ pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply 
         from: time(&query, "from")?,
         to: time(&query, "to")?,
         before: parsed(&query, "cursor")?,
-        limit: limit(&query)?,
+        limit: query.page_limit()?,
     };
     let page = state.handle.transactions(asked).await?;
     let items = page.transactions.iter().map(TransactionView::of).collect();

@@ -7,11 +7,6 @@ use tocsin_model::{ErrorCode, Problem};
 
 use crate::door::Query;
 
-/// Items of a page when the caller does not say.
-pub(super) const LIMIT_DEFAULT: u32 = 100;
-/// Most items of a page.
-pub(super) const LIMIT_MAX: u32 = 1_000;
-
 const ID_BYTES: usize = 16;
 /// Enough that no cursor of another list fits by chance; nobody gains by making one up.
 const BINDING_BYTES: usize = 8;
@@ -29,13 +24,10 @@ pub(super) struct Page {
 impl Page {
     /// Reads `limit` and `cursor`; `list` says which list this is, with all that it is filtered by.
     pub(super) fn read(query: &Query, list: &[&str]) -> Result<Self, Problem> {
-        let limit = query.number("limit", LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
-        if limit == 0 {
-            return Err(Problem::new(ErrorCode::InvalidField, "this must be 1 at least").with_field("limit"));
-        }
+        let limit = query.page_limit()?;
         let binding = binding(list);
         let after = query.text("cursor").map(|cursor| open(cursor, binding)).transpose()?;
-        Ok(Self { after, limit: limit as usize, binding })
+        Ok(Self { after, limit, binding })
     }
 
     /// The cursor of the page behind this item.

@@ -4,13 +4,13 @@ use serde_json::json;
 use tocsin_engine::device::EnrolmentLimits;
 use tocsin_model::ErrorCode;
 
-use super::{call, in_pages, of_user, with_credentials};
+use super::{call, of_user, with_credentials};
 use crate::openapi::{Operation, Schemas, fixed, id, one_line};
 use crate::portal::devices::{DeviceList, DeviceView};
 
 /// `GET /v1/users/{user}/devices`
 pub(in crate::portal) fn list_devices(schemas: &mut Schemas) -> Operation {
-    in_pages(of_user(call("listDevices", "The user's devices with apps that the client may name"))).replies(
+    of_user(call("listDevices", "The user's devices with apps that the client may name")).in_pages().replies(
         200,
         "A page.",
         schemas.of::<DeviceList<'_>>(),

@@ -7,7 +7,6 @@ mod transactions;
 use serde_json::{Value, json};
 use tocsin_model::ErrorCode;
 
-use super::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::timing::WAIT_S_MAX;
 use crate::openapi::{About, Operation, Schemas};
 
@@ -74,15 +73,6 @@ fn of_user(operation: Operation) -> Operation {
         )
         .query("realm", json!({"type": "string"}), "The user's realm; without it the client's default.")
         .refused_with(&[ErrorCode::NotFound, ErrorCode::InvalidField])
-}
-
-/// A list in pages.
-fn in_pages(operation: Operation) -> Operation {
-    let limit = json!({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT});
-    operation
-        .query("limit", limit, "Items of a page.")
-        .query("cursor", json!({"type": "string"}), "The `next_cursor` of the page before, of the same list.")
-        .refused_with(&[ErrorCode::InvalidField])
 }
 
 fn wait_s() -> Value {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tocsin_model::{ContentLimits, ErrorCode, NumberMatchRule, StateWord};
 
-use super::{call, in_pages, keyed, of_user, user, wait_s, with_credentials};
+use super::{call, keyed, of_user, user, wait_s, with_credentials};
 use crate::openapi::{Operation, Schemas, fixed, id, one_line, text_lines};
 use crate::portal::list::TransactionList;
 use crate::portal::methods::MethodList;
@@ -133,7 +133,8 @@ fn start_form() -> Value {
 
 /// `GET /v1/transactions`
 pub(in crate::portal) fn list_transactions(schemas: &mut Schemas) -> Operation {
-    in_pages(call("listTransactions", "The client's transactions, newest first"))
+    call("listTransactions", "The client's transactions, newest first")
+        .in_pages()
         .query("user", json!({"type": "string", "minLength": 1}), "Only of this user.")
         .query("realm", json!({"type": "string"}), "The realm of that user.")
         .query("state", json!({"enum": StateWord::ALL}), "Only in this state.")
