@@ -185,6 +185,16 @@ impl Seldom {
 const REVISIONS_LOST_MAX: u32 = 1_000;
 
 impl Transaction {
+    /// Whether every push has failed for good, and nothing else brings the challenge to a phone: it ends then.
+    pub fn has_lost_every_push(&self) -> bool {
+        let mut deliveries =
+            self.recipients.iter().filter_map(|recipient| recipient.delivery.as_ref()).peekable();
+        let is_reached_otherwise = self.keep_for_polling || self.request_message.is_asked_for();
+        !is_reached_otherwise
+            && deliveries.peek().is_some()
+            && deliveries.all(|delivery| delivery.status == DeliveryStatus::Failed)
+    }
+
     /// The revision to go on with from a record that was read anew: above all that anybody can have been told.
     ///
     /// How far a push came is told at once and stored without a sync of its own, so a power cut, a fallen actor or

@@ -40,14 +40,16 @@ impl Until {
     }
 }
 
-/// Whether a provider has said something of a push, or no provider ever will.
+/// Whether a provider has said something of a push, or no provider ever will. Where all have refused, the end is on its
+/// way to the disk and says more.
 fn is_sent(transaction: &Transaction) -> bool {
     let unheard = |recipient: &Recipient| match &recipient.delivery {
         Some(delivery) => matches!(delivery.status, DeliveryStatus::Queued | DeliveryStatus::Sent),
         None => true,
     };
     let is_pushed = transaction.recipients.iter().any(|recipient| recipient.delivery.is_some());
-    !is_pushed || !transaction.recipients.iter().all(unheard)
+    let is_heard = !is_pushed || !transaction.recipients.iter().all(unheard);
+    is_heard && !transaction.has_lost_every_push()
 }
 
 /// Who waits for what.

@@ -1,4 +1,4 @@
-use tocsin_model::{Delivery, Partition, State, UnixMs};
+use tocsin_model::{Delivery, FailureReason, Partition, State, UnixMs};
 
 use super::*;
 use crate::device::testing::login;
@@ -42,7 +42,7 @@ async fn each_waiter_is_woken_by_what_it_waits_for_and_by_the_outcome() {
 
 #[test]
 fn sent_is_any_word_of_a_provider_and_nothing_to_send() {
-    let mut transaction = login();
+    let mut transaction = Transaction { keep_for_polling: true, ..login() };
     for (status, is_sent) in [
         (DeliveryStatus::Queued, false),
         (DeliveryStatus::Sent, false),
@@ -56,6 +56,17 @@ fn sent_is_any_word_of_a_provider_and_nothing_to_send() {
         assert_eq!(Until::Sent.has_come(&transaction), is_sent, "{status:?}");
     }
     transaction.recipients[0].delivery = None;
+    assert!(Until::Sent.has_come(&transaction));
+}
+
+#[test]
+fn sent_awaits_the_end_that_refused_pushes_bring() {
+    let provider = "apns-main".parse().expect("valid");
+    let mut transaction = login();
+    transaction.recipients[0].delivery =
+        Some(Delivery { provider, status: DeliveryStatus::Failed, reason: None });
+    assert!(!Until::Sent.has_come(&transaction));
+    transaction.state = State::Failed(FailureReason::ProviderRejected);
     assert!(Until::Sent.has_come(&transaction));
 }
 

@@ -80,19 +80,13 @@ impl Machine {
     }
 
     pub(super) fn end_if_no_push_is_left(&mut self, now: UnixMs, effects: &mut Vec<Effect>) {
-        let is_reached_otherwise =
-            self.transaction.keep_for_polling || self.transaction.request_message.is_asked_for();
-        if is_reached_otherwise || !self.is_open_at(now) {
+        if !self.transaction.has_lost_every_push() || !self.is_open_at(now) {
             return;
         }
-        let deliveries =
-            || self.transaction.recipients.iter().filter_map(|recipient| recipient.delivery.as_ref());
-        let all_failed = deliveries().all(|delivery| delivery.status == DeliveryStatus::Failed);
-        if !all_failed || deliveries().next().is_none() {
-            return;
-        }
+        let mut deliveries =
+            self.transaction.recipients.iter().filter_map(|recipient| recipient.delivery.as_ref());
         let unavailable =
-            deliveries().any(|delivery| delivery.reason.is_some_and(DeliveryReason::is_unavailable));
+            deliveries.any(|delivery| delivery.reason.is_some_and(DeliveryReason::is_unavailable));
         let reason =
             if unavailable { FailureReason::ProviderUnavailable } else { FailureReason::ProviderRejected };
         let ended = self.changed(now, |transaction| transaction.state = State::Failed(reason));
