@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tocsin_config::ProviderLimits;
 use tocsin_engine::clock::Clock;
-use tocsin_engine::protocol::{DeliveryOutcome, Push, PushContent};
+use tocsin_engine::protocol::{DeliveryOutcome, Parcel, Push, PushContent};
 use tocsin_engine::provider::{ApnsDriver, Driver, TokenShelf};
 use tocsin_model::{
     DeviceId, DurationMs, Partition, PushEnvironment, PushId, PushKind, PushTarget, PushToken, TransactionId,
@@ -66,7 +66,7 @@ impl DriverPushes {
 }
 
 async fn deliver(driver: &ApnsDriver, push: Push) -> DeliveryOutcome {
-    driver.deliver(&push, &|| ()).await.outcome
+    driver.deliver(&Parcel::Push(Box::new(push)), &|| ()).await.outcome
 }
 
 fn push(number: u64, expires_at: UnixMs) -> Push {

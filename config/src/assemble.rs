@@ -1,13 +1,17 @@
 //! Makes the [`Config`] from settings in which no fault was found. Nothing is judged here any more; a value
 //! that is still missing or unfit means that the schema and this file disagree, which tests rule out.
 
+mod authentication_type;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use tocsin_model::{AppVersion, CallbackUrl, DurationMs, KeyUse, NumberMatchRule, PushEnvironment};
+use tocsin_model::{AppVersion, CallbackUrl, DurationMs, KeyUse, PushEnvironment};
+
+use self::authentication_type::authentication_type;
 
 use crate::callbacks::{BasicCredentials, CallbackEntry, Callbacks, ClientCallbacks};
 use crate::check::{PLATFORMS, defaults};
@@ -17,9 +21,9 @@ use crate::path::KeyPath;
 use crate::settings::Settings;
 use crate::shape::{Value, hex_digest};
 use crate::types::{
-    ApnsProvider, App, AppPlatform, AuthenticationType, Client, ClientCertificates, Config, Door, DoorTls,
-    EngineLimits, FcmProvider, Grant, Log, MasterKeySetting, MasterKeySource, Operator, PlatformVersion,
-    Provider, ProviderLimits, ProviderNetwork, Purpose, Realm, Right, Storage, Switches, WrongCodeLimit,
+    ApnsProvider, App, AppPlatform, Client, ClientCertificates, Config, Door, DoorTls, EngineLimits,
+    FcmProvider, Grant, Log, MasterKeySetting, MasterKeySource, Operator, PlatformVersion, Provider,
+    ProviderLimits, ProviderNetwork, Realm, Right, Storage, Switches, WrongCodeLimit,
 };
 use crate::word::{ProviderKind, Word};
 
@@ -204,24 +208,6 @@ fn realm(table: &Table<'_>) -> Result<Realm, Unfit> {
     })
 }
 
-fn authentication_type(table: &Table<'_>) -> Result<AuthenticationType, Unfit> {
-    Ok(AuthenticationType {
-        time_to_live: table.is_set("ttl_s").then(|| table.seconds("ttl_s")).transpose()?,
-        default_title: table.text("default_title")?.into(),
-        default_message: table.text("default_message")?.into(),
-        message_characters_max: table.count("message_max")?,
-        apps: table.list("apps", |text| text.parse().ok())?,
-        keys: table.list("keys", KeyUse::parse)?,
-        push_text: table.word("push_text")?,
-        device_choice: table.word("device_choice")?,
-        number_match: number_match(table)?,
-        attempts_max: table.small_count("attempts_max")?,
-        resends_max: table.small_count("resends_max")?,
-        resend_gap: table.seconds("resend_gap_s")?,
-        keep_for_polling: table.flag("keep_for_polling")?,
-    })
-}
-
 fn wrong_codes(table: &Table<'_>) -> Result<WrongCodeLimit, Unfit> {
     Ok(WrongCodeLimit {
         codes_max: table.small_count("wrong_codes_max")?,
@@ -234,6 +220,8 @@ fn switches(table: &Table<'_>) -> Result<Switches, Unfit> {
         service: table.flag("service")?,
         enrollment: table.flag("enrollment")?,
         sending: table.flag("sending")?,
+        sms: table.flag("sms")?,
+        email: table.flag("email")?,
     })
 }
 
@@ -252,18 +240,6 @@ fn app(table: &Table<'_>) -> Result<App, Unfit> {
         pin_tries_max: NonZeroU32::new(table.small_count("pin_attempts_max")?),
         biometric: table.flag("biometric")?,
         custom: table.list("custom", |id| KeyUse::parse(&format!("custom:{id}")))?,
-    })
-}
-
-/// What lets users in is matched by a typed number unless its type says otherwise.
-fn number_match(table: &Table<'_>) -> Result<NumberMatchRule, Unfit> {
-    if table.is_set("number_match") {
-        return table.word("number_match");
-    }
-    let purpose = table.is_set("purpose").then(|| table.word("purpose")).transpose()?;
-    Ok(match purpose {
-        Some(Purpose::Login) => NumberMatchRule::Type,
-        None => NumberMatchRule::Off,
     })
 }
 

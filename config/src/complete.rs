@@ -1,6 +1,6 @@
 //! Adds to every named table what nobody set and has a default, and finds what is missing or out of place.
 
-use tocsin_model::PushEnvironment;
+use tocsin_model::{Method, PushEnvironment};
 use toml::de::DeValue;
 
 use crate::document::read_value;
@@ -16,6 +16,12 @@ use crate::word::{ProviderKind, Word};
 /// The base URL of FCM.
 const FCM_ENDPOINT: &str = "https://fcm.googleapis.com";
 
+/// The message of a push that nobody set.
+const PUSH_MESSAGE: &str = "Open the app to approve or refuse.";
+
+/// The message with a code that nobody set.
+const CODE_MESSAGE: &str = "Your code is {code}. Nobody else needs it.";
+
 /// Completes all named tables.
 pub(crate) fn complete(settings: &mut Settings, findings: &mut Findings) {
     let tables: Vec<(KeyPath, Place)> =
@@ -26,6 +32,7 @@ pub(crate) fn complete(settings: &mut Settings, findings: &mut Findings) {
         }
     }
     fill_endpoints(settings);
+    fill_default_messages(settings);
     fill_bundle_ids(settings, findings);
     fill_default_realms(settings, findings);
 }
@@ -44,6 +51,16 @@ fn complete_key(
             Some(actual) if actual == kind => {}
             Some(actual) if is_set => {
                 findings.fault(settings.place(&path), &path, out_of_place(kind, actual));
+                return;
+            }
+            Some(_) | None => return,
+        }
+    }
+    if !key.methods.is_empty() {
+        match method_of(settings, table) {
+            Some(actual) if key.methods.contains(&actual) => {}
+            Some(actual) if is_set => {
+                findings.fault(settings.place(&path), &path, invalid_for(key.methods, actual));
                 return;
             }
             Some(_) | None => return,
@@ -70,6 +87,17 @@ fn out_of_place(kind: ProviderKind, actual: ProviderKind) -> String {
     format!("is a key of kind = \"{}\", but this provider is \"{}\"", kind.as_str(), actual.as_str())
 }
 
+/// The method of the type whose table this is; `None` when it is unknown.
+pub(crate) fn method_of(settings: &Settings, table: &KeyPath) -> Option<Method> {
+    settings.text(&table.child("method")).and_then(Method::parse)
+}
+
+fn invalid_for(methods: &[Method], actual: Method) -> String {
+    let valid: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
+    let valid = valid.join("\", \"");
+    format!("is not valid for method = \"{}\"; it is a key of types with \"{valid}\"", actual.as_str())
+}
+
 fn read_default(key: &'static Key, path: KeyPath, default: &str, settings: &mut Settings) -> Vec<Fault> {
     let origin = Origin::lineless(Source::Default);
     match DeValue::parse(default) {
@@ -90,6 +118,19 @@ fn fill_endpoints(settings: &mut Settings) {
         if let Some(endpoint) = endpoint {
             fill(settings, &table.child("endpoint"), endpoint);
         }
+    }
+}
+
+/// The message of a type that has none of its own.
+fn fill_default_messages(settings: &mut Settings) {
+    let tables: Vec<KeyPath> = settings.named("types").map(|(_, path)| path).collect();
+    for table in tables {
+        let message = match method_of(settings, &table) {
+            Some(Method::Push) => PUSH_MESSAGE,
+            Some(Method::Sms | Method::Email) => CODE_MESSAGE,
+            Some(Method::Otp) | None => continue,
+        };
+        fill(settings, &table.child("default_message"), message);
     }
 }
 

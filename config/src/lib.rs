@@ -10,6 +10,7 @@
 //! of providers are only looked for here, and what is in them is read by who uses them.
 
 mod assemble;
+mod authentication_type;
 mod callbacks;
 mod certificate;
 mod check;
@@ -35,6 +36,7 @@ mod types;
 mod url;
 mod word;
 
+pub use authentication_type::{AuthenticationType, CodeRules, DeviceChoice, FallbackRule, Purpose, PushText};
 pub use callbacks::{
     BasicCredentials, CallbackBody, CallbackEntry, Callbacks, ClientCallbacks, WebhookSecret,
 };
@@ -48,8 +50,8 @@ pub use networks::Networks;
 pub use place::{Place, Source};
 pub use tocsin_model::EnrolmentMode;
 pub use types::{
-    ApnsProvider, App, AppPlatform, AuthenticationType, Client, ClientCertificates, Config, Confirmation,
-    DeviceChoice, Door, DoorTls, Durability, EngineLimits, FcmProvider, Grant, Log, LogFormat,
-    MasterKeySetting, MasterKeySource, Operator, PlatformVersion, Provider, ProviderLimits, ProviderNetwork,
-    Purpose, PushText, Realm, Requirement, Right, Role, Storage, Switches, WrongCodeLimit,
+    ApnsProvider, App, AppPlatform, Client, ClientCertificates, Config, Confirmation, Door, DoorTls,
+    Durability, EngineLimits, FcmProvider, Grant, Log, LogFormat, MasterKeySetting, MasterKeySource,
+    Operator, PlatformVersion, Provider, ProviderLimits, ProviderNetwork, Realm, Requirement, Right, Role,
+    Storage, Switches, WrongCodeLimit,
 };

@@ -4,11 +4,14 @@
 //! `default.toml`, which is the lowest layer; keys of named tables have it here, and tests hold `default.toml`
 //! and this list together.
 
-use tocsin_model::{ContentLimits, EnrolmentMode, NumberMatchRule, PushEnvironment, UserIdRule};
+use tocsin_model::{
+    CodeDigits, ContentLimits, EnrolmentMode, Method, NumberMatchRule, PushEnvironment, UserIdRule,
+};
 
+use crate::authentication_type::{DeviceChoice, Purpose, PushText};
 use crate::callbacks::CallbackBody;
 use crate::shape::{Item, Shape};
-use crate::types::{Confirmation, DeviceChoice, Durability, LogFormat, Purpose, PushText, Requirement, Role};
+use crate::types::{Confirmation, Durability, LogFormat, Requirement, Role};
 use crate::word::{CLIENT_CERTIFICATE_WORDS, PLAINTEXT_WORDS, ProviderKind, Word};
 
 /// One key.
@@ -21,6 +24,8 @@ pub(crate) struct Key {
     pub(crate) need: Need,
     /// The kind of provider it belongs to, when not to all.
     pub(crate) kind: Option<ProviderKind>,
+    /// The methods whose types it is valid for; empty when the method does not matter.
+    pub(crate) methods: &'static [Method],
 }
 
 /// What happens when nobody sets a key.
@@ -37,16 +42,28 @@ pub(crate) enum Need {
 }
 
 const fn key(pattern: &'static str, shape: Shape, need: Need) -> Key {
-    Key { pattern, shape, need, kind: None }
+    Key { pattern, shape, need, kind: None, methods: &[] }
 }
 
 const fn apns(pattern: &'static str, shape: Shape, need: Need) -> Key {
-    Key { pattern, shape, need, kind: Some(ProviderKind::Apns) }
+    Key { pattern, shape, need, kind: Some(ProviderKind::Apns), methods: &[] }
 }
 
 const fn fcm(pattern: &'static str, shape: Shape, need: Need) -> Key {
-    Key { pattern, shape, need, kind: Some(ProviderKind::Fcm) }
+    Key { pattern, shape, need, kind: Some(ProviderKind::Fcm), methods: &[] }
 }
+
+/// A key of types of these methods.
+const fn of(methods: &'static [Method], pattern: &'static str, shape: Shape, need: Need) -> Key {
+    Key { pattern, shape, need, kind: None, methods }
+}
+
+const PUSH: &[Method] = &[Method::Push];
+const PUSH_OR_OTP: &[Method] = &[Method::Push, Method::Otp];
+const PUSH_OR_CODE: &[Method] = &[Method::Push, Method::Sms, Method::Email];
+const PUSH_OR_EMAIL: &[Method] = &[Method::Push, Method::Email];
+const CODE: &[Method] = &[Method::Sms, Method::Email];
+const SMS: &[Method] = &[Method::Sms];
 
 const fn whole(min: u64, max: u64) -> Shape {
     Shape::Integer { min, max }
@@ -137,6 +154,8 @@ pub(crate) static KEYS: &[Key] = &[
     key("switches.service", Shape::Flag, Need::Built),
     key("switches.enrollment", Shape::Flag, Need::Built),
     key("switches.sending", Shape::Flag, Need::Built),
+    key("switches.sms", Shape::Flag, Need::Built),
+    key("switches.email", Shape::Flag, Need::Built),
     key("storage.path", Shape::Folder, Need::Built),
     key("storage.durability", Shape::Choice(Durability::WORDS), Need::Built),
     key("storage.commit_queue_max", whole(1, HELD_MAX), Need::Built),
@@ -172,28 +191,36 @@ pub(crate) static KEYS: &[Key] = &[
     key("realms.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Else("60")),
     key("realms.*.starts_per_minute_max", whole(1, PER_MINUTE_MAX), Need::Else("600000")),
     key("realms.*.starts_per_user_per_minute_max", whole(1, PER_MINUTE_MAX), Need::Else("60")),
+    key("types.*.method", Shape::Choice(Method::WORDS), Need::Else("\"push\"")),
     key("types.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Optional),
-    key(
+    of(
+        PUSH_OR_EMAIL,
         "types.*.default_title",
         Shape::Text { characters_max: TITLE_CHARACTERS_MAX },
         Need::Else("\"Please confirm\""),
     ),
-    key(
+    of(
+        PUSH_OR_CODE,
         "types.*.default_message",
         Shape::Text { characters_max: MESSAGE_CHARACTERS_MAX },
-        Need::Else("\"Open the app to approve or refuse.\""),
+        Need::Optional,
     ),
-    key("types.*.message_max", whole(1, MESSAGE_CHARACTERS_MAX as u64), Need::Else("155")),
-    key("types.*.apps", Shape::List(Item::Name), Need::Else("[]")),
-    key("types.*.keys", Shape::List(Item::KeyUse), Need::Else("[\"device\"]")),
-    key("types.*.push_text", Shape::Choice(PushText::WORDS), Need::Else("\"loc-keys\"")),
-    key("types.*.device_choice", Shape::Choice(DeviceChoice::WORDS), Need::Else("\"all\"")),
-    key("types.*.purpose", Shape::Choice(Purpose::WORDS), Need::Optional),
-    key("types.*.number_match", Shape::Choice(NumberMatchRule::WORDS), Need::Optional),
-    key("types.*.attempts_max", whole(1, 100), Need::Else("3")),
-    key("types.*.resends_max", whole(0, 100), Need::Else("2")),
-    key("types.*.resend_gap_s", whole(0, TIME_TO_LIVE_S_MAX), Need::Else("10")),
-    key("types.*.keep_for_polling", Shape::Flag, Need::Else("false")),
+    of(PUSH_OR_CODE, "types.*.message_max", whole(1, MESSAGE_CHARACTERS_MAX as u64), Need::Else("155")),
+    of(PUSH_OR_OTP, "types.*.apps", Shape::List(Item::Name), Need::Else("[]")),
+    of(PUSH_OR_OTP, "types.*.keys", Shape::List(Item::KeyUse), Need::Else("[\"device\"]")),
+    of(PUSH, "types.*.push_text", Shape::Choice(PushText::WORDS), Need::Else("\"loc-keys\"")),
+    of(PUSH, "types.*.device_choice", Shape::Choice(DeviceChoice::WORDS), Need::Else("\"all\"")),
+    of(PUSH, "types.*.purpose", Shape::Choice(Purpose::WORDS), Need::Optional),
+    of(PUSH, "types.*.number_match", Shape::Choice(NumberMatchRule::WORDS), Need::Optional),
+    of(CODE, "types.*.digits", whole(CodeDigits::MIN as u64, CodeDigits::MAX as u64), Need::Else("6")),
+    of(CODE, "types.*.attempts_max", whole(0, 100), Need::Required),
+    of(CODE, "types.*.gateways", Shape::List(Item::Name), Need::Else("[]")),
+    of(SMS, "types.*.autofill_domain", Shape::DomainName, Need::Optional),
+    of(PUSH_OR_CODE, "types.*.resends_max", whole(0, 100), Need::Else("2")),
+    of(PUSH_OR_CODE, "types.*.resend_gap_s", whole(0, TIME_TO_LIVE_S_MAX), Need::Else("10")),
+    of(PUSH, "types.*.keep_for_polling", Shape::Flag, Need::Else("false")),
+    of(PUSH_OR_CODE, "types.*.fallback", Shape::Name, Need::Optional),
+    of(PUSH_OR_CODE, "types.*.fallback_after_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Optional),
     key("apps.*.mode", Shape::Choice(EnrolmentMode::WORDS), Need::Else("\"single\"")),
     key("apps.*.requires", Shape::Choice(Requirement::WORDS), Need::Else("\"none\"")),
     key("apps.*.confirm", Shape::Choice(Confirmation::WORDS), Need::Else("\"none\"")),

@@ -71,6 +71,8 @@ pub(crate) enum Shape {
     AppVersion,
     /// A host name, perhaps with a port.
     Host,
+    /// A host's name in the DNS, in small letters.
+    DomainName,
     /// The scheme of a URL.
     Scheme,
     /// A SHA-256 in hex, the hash of a secret.
@@ -213,6 +215,9 @@ impl Shape {
             Self::Variable => kept_if(is_foreign_variable(text)),
             Self::AppVersion => kept_if(AppVersion::new(text).is_some()),
             Self::Host => kept_if(url::is_host(text)),
+            Self::DomainName => {
+                kept_if(url::is_host_name(text) && !text.bytes().any(|byte| byte.is_ascii_uppercase()))
+            }
             Self::Scheme => kept_if(url::is_scheme(text)),
             Self::Digest => hex_digest(text).map(Value::Digest).ok_or_else(wrong),
             Self::CallbackUrl => match CallbackUrl::parse(text) {
@@ -345,6 +350,7 @@ impl fmt::Display for Shape {
             ),
             Self::AppVersion => formatter.write_str("a version of 1 to 32 visible ASCII characters, such as \"4.2\""),
             Self::Host => formatter.write_str("a host in small letters, perhaps with a port, such as \"app.example.com\""),
+            Self::DomainName => formatter.write_str("a DNS name in small letters, such as \"www.example.com\""),
             Self::Scheme => formatter.write_str("the scheme of a URL in small letters, such as \"https\" or \"com.example.bank\""),
             Self::Digest => formatter.write_str("64 hex digits, as `tocsin client new` and `tocsin token new` print them"),
         }

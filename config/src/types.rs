@@ -10,10 +10,10 @@ use std::sync::Arc;
 use crate::networks::Networks;
 use tocsin_model::{
     AppName, AppVersion, ClientId, DurationMs, EnrolmentMode, EnrolmentRules, KeyUse, MasterKeyName,
-    NumberMatchRule, OperatorName, Platform, ProviderName, PushEnvironment, PushKind, RealmName, TypeName,
-    UserIdRule,
+    OperatorName, Platform, ProviderName, PushEnvironment, PushKind, RealmName, TypeName, UserIdRule,
 };
 
+use crate::authentication_type::AuthenticationType;
 use crate::callbacks::{Callbacks, ClientCallbacks};
 
 use crate::dump::Effective;
@@ -127,6 +127,10 @@ pub struct Switches {
     pub enrollment: bool,
     /// Sending pushes, and so starting what needs them.
     pub sending: bool,
+    /// Sending codes by SMS.
+    pub sms: bool,
+    /// Sending codes by e-mail.
+    pub email: bool,
 }
 
 /// What a door that speaks TLS reads.
@@ -237,62 +241,6 @@ pub struct Realm {
     pub starts_per_minute_max: u32,
     /// Transactions and enrolments that may be started in a minute for one user.
     pub starts_per_user_per_minute_max: u32,
-}
-
-/// An authentication type: what a portal asks for by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthenticationType {
-    /// Longest life of a transaction; `None` takes the realm's.
-    pub time_to_live: Option<DurationMs>,
-    /// The title when the portal gives none.
-    pub default_title: Arc<str>,
-    /// The message when the portal gives none.
-    pub default_message: Arc<str>,
-    /// Longest message in characters.
-    pub message_characters_max: usize,
-    /// Whose phones may answer; empty means every app.
-    pub apps: Vec<AppName>,
-    /// The keys whose signature approves.
-    pub keys: Vec<KeyUse>,
-    /// What the push shows before the phone has fetched the challenge.
-    pub push_text: PushText,
-    /// What happens when several phones could answer and the portal names none.
-    pub device_choice: DeviceChoice,
-    /// How strictly an approval is matched with the portal's screen, unless the portal asks for more.
-    pub number_match: NumberMatchRule,
-    /// Wrong tries of a code allowed.
-    pub attempts_max: u32,
-    /// Repeated pushes allowed.
-    pub resends_max: u32,
-    /// Shortest time between two pushes that the portal asks for.
-    pub resend_gap: DurationMs,
-    /// Stay pending although every push failed, because phones also ask by themselves.
-    pub keep_for_polling: bool,
-}
-
-/// What happens when several phones could answer and the portal names none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceChoice {
-    /// All are asked; the first valid answer wins.
-    All,
-    /// The portal is told to name one.
-    Ask,
-}
-
-/// What an authentication type is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Letting a user in. Its approvals are matched by a typed number, unless the type says otherwise.
-    Login,
-}
-
-/// What a push shows before the phone has fetched the challenge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PushText {
-    /// Only localisation keys of the app; the network learns nothing.
-    LocalizationKeys,
-    /// Title and message in clear.
-    Message,
 }
 
 /// A phone app.

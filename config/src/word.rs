@@ -1,11 +1,10 @@
 //! The words of the configuration that stand for a choice, each list in one place.
 
-use tocsin_model::{EnrolmentMode, NumberMatchRule, PushEnvironment, UserIdRule};
+use tocsin_model::{EnrolmentMode, Method, NumberMatchRule, PushEnvironment, UserIdRule};
 
+use crate::authentication_type::{DeviceChoice, Purpose, PushText};
 use crate::callbacks::CallbackBody;
-use crate::types::{
-    Confirmation, DeviceChoice, Durability, LogFormat, Purpose, PushText, Requirement, Right, Role,
-};
+use crate::types::{Confirmation, Durability, LogFormat, Requirement, Right, Role};
 
 /// A choice that is spelled by one of a few words.
 pub(crate) trait Word: Sized {
@@ -34,6 +33,7 @@ macro_rules! words {
 words!(LogFormat { "json" => Self::Json, "text" => Self::Text });
 words!(Durability { "sync" => Self::Sync, "os" => Self::Os });
 words!(UserIdRule { "exact" => Self::Exact, "casefold" => Self::Casefold });
+words!(Method { "push" => Self::Push, "sms" => Self::Sms, "email" => Self::Email, "otp" => Self::Otp });
 words!(PushText { "loc-keys" => Self::LocalizationKeys, "message" => Self::Message });
 words!(DeviceChoice { "all" => Self::All, "ask" => Self::Ask });
 words!(EnrolmentMode { "single" => Self::Single, "override" => Self::Override, "multiple" => Self::Multiple });
@@ -64,6 +64,16 @@ pub(crate) enum ProviderKind {
 words!(ProviderKind { "apns" => Self::Apns, "fcm" => Self::Fcm });
 
 impl ProviderKind {
+    /// Every kind; of several default providers the first kind's is taken.
+    pub(crate) const ALL: [Self; 2] = [Self::Apns, Self::Fcm];
+
+    /// The method that it serves.
+    pub(crate) const fn serves(self) -> Method {
+        match self {
+            Self::Apns | Self::Fcm => Method::Push,
+        }
+    }
+
     /// The word of the configuration.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use actix::{Message, Recipient};
 use tocsin_config::ProviderLimits;
 use tocsin_model::{
-    CallbackUrl, ClientId, DeliveryReason, DeviceId, ProviderName, PushId, PushTarget, SealedChallenge,
-    State, TransactionId, UnixMs,
+    CallbackUrl, ClientId, CodeAddress, CodeText, DeliveryReason, DeviceId, ProviderName, PushId, PushTarget,
+    SealedChallenge, State, TransactionId, UnixMs,
 };
 
 use crate::provider::Driver;
@@ -58,7 +58,72 @@ pub enum PushContent {
     Closed(State),
 }
 
-/// How a push ended.
+/// One message with a one-time code. A repetition after a cut is the same value again; a resend that the portal asks
+/// for says the same under a new `push_id`.
+#[derive(Clone, Debug)]
+pub struct CodeMessage {
+    /// The transaction.
+    pub transaction_id: TransactionId,
+    /// The identity of this sending.
+    pub push_id: PushId,
+    /// Where it goes.
+    pub address: CodeAddress,
+    /// The subject of an e-mail.
+    pub title: Option<Arc<str>>,
+    /// What it says, the code included.
+    pub text: CodeText,
+    /// From this moment on the code is worthless: it is not sent, and the network must not keep it longer.
+    pub expires_at: UnixMs,
+    /// The language that it is written in, a tag of BCP 47.
+    pub language: Option<Box<str>>,
+}
+
+/// What a provider delivers. A network that is given the wrong kind refuses it
+/// ([`DriverReport::wrong_parcel`](crate::provider::DriverReport::wrong_parcel)).
+#[derive(Clone, Debug)]
+pub enum Parcel {
+    /// A push, for a push network.
+    Push(Box<Push>),
+    /// A message with a code, for a gateway or a mail server.
+    Code(Box<CodeMessage>),
+}
+
+impl Parcel {
+    /// Its transaction.
+    pub fn transaction_id(&self) -> TransactionId {
+        match self {
+            Self::Push(push) => push.transaction_id,
+            Self::Code(code) => code.transaction_id,
+        }
+    }
+
+    /// From this moment on it is worthless.
+    pub fn expires_at(&self) -> UnixMs {
+        match self {
+            Self::Push(push) => push.expires_at,
+            Self::Code(code) => code.expires_at,
+        }
+    }
+
+    /// Whom it is for.
+    pub fn addressee(&self) -> Addressee {
+        match self {
+            Self::Push(push) => Addressee::Phone(push.device_id),
+            Self::Code(_) => Addressee::Code,
+        }
+    }
+}
+
+/// Whom, of one transaction, a parcel is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressee {
+    /// A phone with the app.
+    Phone(DeviceId),
+    /// The one address that the code goes to.
+    Code,
+}
+
+/// How a push or a message with a code ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
     /// The network took it.
@@ -69,12 +134,12 @@ pub enum DeliveryOutcome {
     Unknown(DeliveryReason),
 }
 
-/// To a provider: deliver this push, and supervise the transaction until it is released.
+/// To a provider: deliver this, and supervise the transaction until it is released.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Deliver {
-    /// The push.
-    pub push: Push,
+    /// The push or the message.
+    pub parcel: Parcel,
     /// Whom to tell.
     pub reply_to: Recipient<ProviderEvent>,
 }
@@ -125,15 +190,15 @@ pub(crate) struct Retire;
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub enum ProviderEvent {
-    /// The push was written to the network.
+    /// The parcel was written to the network.
     Written {
-        /// To which phone.
-        device_id: DeviceId,
+        /// To whom.
+        addressee: Addressee,
     },
-    /// The push ended.
+    /// The parcel ended.
     Ended {
-        /// To which phone.
-        device_id: DeviceId,
+        /// To whom.
+        addressee: Addressee,
         /// How.
         outcome: DeliveryOutcome,
     },

@@ -17,7 +17,7 @@ use tocsin_config::Config;
 use tocsin_engine::clock::Clock;
 use tocsin_engine::device::ServerKeys;
 use tocsin_engine::metrics::Metrics;
-use tocsin_engine::protocol::{DeliveryOutcome, Push};
+use tocsin_engine::protocol::{DeliveryOutcome, Parcel, Push};
 use tocsin_engine::provider::{Driver, DriverReport};
 use tocsin_engine::{Engine, EngineParts};
 use tocsin_storage::Store;
@@ -127,10 +127,13 @@ impl QuietNetwork {
 impl Driver for QuietNetwork {
     fn deliver<'a>(
         &'a self,
-        push: &'a Push,
+        parcel: &'a Parcel,
         written: &'a (dyn Fn() + Send + Sync),
     ) -> Pin<Box<dyn Future<Output = DriverReport> + Send + 'a>> {
-        self.pushes.lock().expect("not poisoned").push(push.clone());
+        let Parcel::Push(push) = parcel else {
+            return Box::pin(std::future::ready(DriverReport::wrong_parcel()));
+        };
+        self.pushes.lock().expect("not poisoned").push(Push::clone(push));
         Box::pin(async move {
             written();
             if self.is_silent.load(Ordering::Relaxed) {

@@ -5,13 +5,16 @@ mod apps;
 mod callbacks;
 mod certificates;
 mod clients;
+mod codes;
 mod credentials;
 mod doors;
+mod fallbacks;
 mod files;
 mod master_keys;
 mod providers;
 mod types;
 
+pub(crate) use codes::default_gateway;
 pub(crate) use providers::{PLATFORMS, defaults};
 
 use crate::findings::Findings;
@@ -21,6 +24,8 @@ use crate::settings::Settings;
 pub(crate) fn check(settings: &Settings, findings: &mut Findings) {
     doors::check(settings, findings);
     types::check(settings, findings);
+    codes::check(settings, findings);
+    fallbacks::check(settings, findings);
     apps::check(settings, findings);
     providers::check(settings, findings);
     clients::check(settings, findings);

@@ -7,7 +7,7 @@ use tocsin_config::{
     Config, DEFAULT_TOML, DeviceChoice, Durability, EnrolmentMode, Grant, LogFormat, ProviderNetwork,
     PushText, Right,
 };
-use tocsin_model::{DurationMs, KeyUse, NumberMatchRule, UserIdRule};
+use tocsin_model::{DurationMs, KeyUse, Method, NumberMatchRule, UserIdRule};
 
 use crate::fixture::{SMALL, folder, load};
 
@@ -38,7 +38,8 @@ fn named_tables_have_the_documented_defaults() {
     let login = config.types.values().next().expect("a type");
     assert_eq!((login.time_to_live, login.message_characters_max), (None, 155));
     assert_eq!((&login.keys, login.push_text), (&vec![KeyUse::Device], PushText::LocalizationKeys));
-    assert_eq!((login.attempts_max, login.resends_max, login.keep_for_polling), (3, 2, false));
+    assert_eq!((login.method, &login.code, &login.fallback), (Method::Push, &None, &None));
+    assert_eq!((login.resends_max, login.keep_for_polling), (2, false));
     assert_eq!(login.device_choice, DeviceChoice::All);
     assert_eq!((login.number_match, login.resend_gap), (NumberMatchRule::Off, DurationMs::from_seconds(10)));
     let app = config.apps.values().next().expect("an app");

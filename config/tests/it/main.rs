@@ -10,5 +10,6 @@ mod environment;
 mod fixture;
 mod layers;
 mod master_keys;
+mod methods;
 mod spoiled;
 mod value_faults;

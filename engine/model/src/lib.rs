@@ -4,9 +4,11 @@
 //! Plain data and validation only: no I/O, no clock, no wire or disk form (those stand at the edges, in
 //! `api` and `storage`). A value of one of these types is valid by construction.
 
+mod address;
 mod audit;
 mod callback;
 mod challenge;
+mod code;
 mod device;
 mod enrollment;
 mod id;
@@ -24,11 +26,13 @@ mod time;
 mod transaction;
 mod user;
 
+pub use address::{CodeAddress, EmailAddress, PhoneNumber};
 pub use audit::{AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow};
 pub use callback::{
     Callback, CallbackClient, CallbackFault, CallbackHost, CallbackPhase, CallbackUrl, CallbackUrlError,
 };
 pub use challenge::{KeptChallenge, SealedChallenge};
+pub use code::{CodeDigits, CodeText};
 pub use device::{AppVersion, Device, DeviceGuards, DeviceProfile, DeviceStatus, Platform, ProfileChange};
 pub use enrollment::{
     AUTHORIZES_FOR, ActivationCodeHash, CONFIRMATION_TRIES_MAX, Enrollment, EnrollmentStanding,

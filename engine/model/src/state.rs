@@ -7,17 +7,31 @@ use std::fmt;
 pub enum Method {
     /// A push to enrolled phones, answered by a signature.
     Push,
+    /// A one-time code in an SMS, typed at the portal.
+    Sms,
+    /// A one-time code in an e-mail, typed at the portal.
+    Email,
+    /// A one-time password that the portal shows and any enrolled phone claims.
+    Otp,
 }
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 1] = [Self::Push];
+    pub const ALL: [Self; 4] = [Self::Push, Self::Sms, Self::Email, Self::Otp];
 
-    /// The word of the portal's view and of metric labels.
+    /// The word of the portal's view, of the configuration and of metric labels.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Push => "push",
+            Self::Sms => "sms",
+            Self::Email => "email",
+            Self::Otp => "otp",
         }
+    }
+
+    /// Whether its user types a code that was sent.
+    pub const fn sends_code(self) -> bool {
+        matches!(self, Self::Sms | Self::Email)
     }
 }
 

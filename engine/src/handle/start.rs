@@ -86,6 +86,7 @@ impl Handle {
         refuse_unless(config.switches.sending, "sending is switched off")?;
         let devices_gone = self.0.surroundings.devices_gone.load(Ordering::SeqCst);
         let (type_name, kind) = config.types.get_key_value(&request.type_name).ok_or_else(unknown_type)?;
+        refuse_unless(kind.method == Method::Push, "this version starts types with method = \"push\" only")?;
         // Open transactions share the configuration's copy of the name.
         let request = StartRequest { type_name: type_name.clone(), ..request };
         check_callback(&config, &request)?;
@@ -220,7 +221,10 @@ impl Handle {
             return Ok(Vec::new());
         }
         let devices = self.devices(user).await?;
-        let covered = config.types.iter().filter(|(name, _)| granted.types.covers(name));
+        let covered = config
+            .types
+            .iter()
+            .filter(|(name, kind)| granted.types.covers(name) && kind.method == Method::Push);
         let usable = covered.filter_map(|(name, kind)| {
             let request = probe(client, name, user);
             let eligible = self.eligible_devices(&config, devices.clone(), &request, kind).ok()?;

@@ -1,11 +1,11 @@
-//! What the provider actor asks of a push network.
+//! What the provider actor asks of a network: a push network, a gateway, a mail server.
 
 use std::future::Future;
 use std::pin::Pin;
 
-use tocsin_model::UnixMs;
+use tocsin_model::{DeliveryReason, UnixMs};
 
-use crate::protocol::{DeliveryOutcome, Push};
+use crate::protocol::{DeliveryOutcome, Parcel};
 use crate::transport::TransportSnapshot;
 
 /// What a network said of a phone's address.
@@ -33,6 +33,14 @@ pub struct DriverReport {
     pub healthy: Option<bool>,
 }
 
+impl DriverReport {
+    /// A parcel of a kind that this network does not carry; nothing was sent, and the network is not to blame.
+    pub const fn wrong_parcel() -> Self {
+        let outcome = DeliveryOutcome::Failed(DeliveryReason::RequestRefused);
+        Self { outcome, verdict: None, healthy: None }
+    }
+}
+
 /// What a driver has counted so far.
 #[derive(Clone, Debug, Default)]
 pub struct DriverSnapshot {
@@ -49,14 +57,14 @@ pub struct DriverSnapshot {
     pub credential_faults: u64,
 }
 
-/// A push network with its pool of connections and its cached token.
+/// A network with its connections and its credential.
 pub trait Driver: Send + Sync + 'static {
-    /// Delivers `push`. Ends by itself before `push.expires_at` and within the provider's time-outs; repeats at
-    /// most as the network's rules allow, always with the same ids. Dropping the future cuts the stream.
+    /// Delivers `parcel`. Ends by itself before it expires and within the provider's time-outs; repeats at most as
+    /// the network's rules allow, always with the same ids. Dropping the future cuts the stream.
     /// `written` is called once, when the request was handed to the connection for the first time.
     fn deliver<'a>(
         &'a self,
-        push: &'a Push,
+        parcel: &'a Parcel,
         written: &'a (dyn Fn() + Send + Sync),
     ) -> Pin<Box<dyn Future<Output = DriverReport> + Send + 'a>>;
 

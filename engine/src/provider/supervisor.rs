@@ -28,8 +28,8 @@ use crate::limits::{
 };
 use crate::metrics::{Metrics, Stage};
 use crate::protocol::{
-    Availability, Deliver, DeliveryOutcome, Faulted, Install, Notify, ProviderAddress, ProviderEvent, Push,
-    Release, Retire, Revive,
+    Availability, Deliver, DeliveryOutcome, Faulted, Install, Notify, Parcel, ProviderAddress, ProviderEvent,
+    Push, Release, Retire, Revive,
 };
 use crate::supervise;
 
@@ -289,10 +289,10 @@ impl ProviderActor {
     fn refusal(&mut self, deliver: &Deliver) -> Option<DeliveryReason> {
         let now = self.shared.parts.clock.now();
         while self.in_flight.try_join_next().is_some() {}
-        if now >= deliver.push.expires_at {
+        if now >= deliver.parcel.expires_at() {
             return Some(DeliveryReason::Late);
         }
-        let known = self.shared.supervise(deliver.push.transaction_id, &deliver.reply_to);
+        let known = self.shared.supervise(deliver.parcel.transaction_id(), &deliver.reply_to);
         if !known || self.in_flight.len() >= self.shared.limits().queue_max {
             return Some(DeliveryReason::Busy);
         }
@@ -345,14 +345,14 @@ impl Handler<Deliver> for ProviderActor {
         if let Some(reason) = self.refusal(&deliver) {
             let outcome = DeliveryOutcome::Failed(reason);
             self.shared.parts.metrics.pushed(&self.shared.parts.name, outcome);
-            let ended = ProviderEvent::Ended { device_id: deliver.push.device_id, outcome };
+            let ended = ProviderEvent::Ended { addressee: deliver.parcel.addressee(), outcome };
             let _ = deliver.reply_to.try_send(ended);
             return;
         }
         let shared = Arc::clone(&self.shared);
         let actor = context.address();
         self.in_flight.spawn(async move {
-            let report = carry(&shared, &deliver.push, &deliver.reply_to).await;
+            let report = carry(&shared, &deliver.parcel, &deliver.reply_to).await;
             let _ = actor.try_send(Finished { healthy: report.healthy });
         });
     }
@@ -412,39 +412,40 @@ impl Handler<Notify> for ProviderActor {
         }
         let shared = Arc::clone(&self.shared);
         let actor = context.address();
+        let parcel = Parcel::Push(Box::new(push));
         self.in_flight.spawn(async move {
-            let report = send(&shared, &push, &|| {}).await;
-            judge_report(&shared, &push, &report).await;
+            let report = send(&shared, &parcel, &|| {}).await;
+            judge_report(&shared, &parcel, &report).await;
             let _ = actor.try_send(Finished { healthy: report.healthy });
         });
     }
 }
 
-/// Delivers one push, tells the transaction, and has the storage judge the address.
-async fn carry(shared: &Shared, push: &Push, reply_to: &Recipient<ProviderEvent>) -> DriverReport {
-    let device_id = push.device_id;
+/// Delivers one parcel, tells the transaction, and has the storage judge the address.
+async fn carry(shared: &Shared, parcel: &Parcel, reply_to: &Recipient<ProviderEvent>) -> DriverReport {
+    let addressee = parcel.addressee();
     let (clock, metrics) = (&shared.parts.clock, &shared.parts.metrics);
     let (taken_at, written_at) = (clock.instant(), OnceLock::new());
     let written = || {
         if written_at.set(clock.instant()).is_ok() {
             metrics.observe(Stage::Queue, taken_at.elapsed());
         }
-        let _ = reply_to.try_send(ProviderEvent::Written { device_id });
+        let _ = reply_to.try_send(ProviderEvent::Written { addressee });
     };
-    let report = send(shared, push, &written).await;
+    let report = send(shared, parcel, &written).await;
     if let Some(written_at) = written_at.get() {
         metrics.observe(Stage::Provider, written_at.elapsed());
     }
     // Waits for room: the outcome of a push must not be lost while its transaction lives.
-    let _ = reply_to.send(ProviderEvent::Ended { device_id, outcome: report.outcome }).await;
-    judge_report(shared, push, &report).await;
+    let _ = reply_to.send(ProviderEvent::Ended { addressee, outcome: report.outcome }).await;
+    judge_report(shared, parcel, &report).await;
     report
 }
 
-/// Hands one push to the network and counts its end.
-async fn send(shared: &Shared, push: &Push, written: &(dyn Fn() + Send + Sync)) -> DriverReport {
+/// Hands one parcel to the network and counts its end.
+async fn send(shared: &Shared, parcel: &Parcel, written: &(dyn Fn() + Send + Sync)) -> DriverReport {
     let flight = InFlight::new(shared.installed());
-    let delivering = AssertUnwindSafe(flight.0.driver.deliver(push, written)).catch_unwind();
+    let delivering = AssertUnwindSafe(flight.0.driver.deliver(parcel, written)).catch_unwind();
     let report = delivering.await.unwrap_or_else(|_| shared.driver_fell());
     drop(flight);
     shared.parts.metrics.pushed(&shared.parts.name, report.outcome);
@@ -455,7 +456,8 @@ async fn send(shared: &Shared, push: &Push, written: &(dyn Fn() + Send + Sync)) 
 }
 
 /// Has the storage judge the address, where the network said something of it.
-async fn judge_report(shared: &Shared, push: &Push, report: &DriverReport) {
+async fn judge_report(shared: &Shared, parcel: &Parcel, report: &DriverReport) {
+    let Parcel::Push(push) = parcel else { return };
     if let (Some(verdict), Some(token)) = (report.verdict, &push.target.token) {
         judge(shared, push, token, verdict).await;
     }

@@ -17,7 +17,7 @@ use super::push::Target;
 use super::{CallerId, Effect, Event, Machine, Reply, WriteOutcome, push};
 use crate::error::store_failure;
 use crate::limits::READ_BACK_DELAY;
-use crate::protocol::{Deliver, DeliveryOutcome, ProviderEvent, Release};
+use crate::protocol::{Addressee, Deliver, DeliveryOutcome, Parcel, ProviderEvent, Release};
 use crate::registry::Permit;
 use crate::surroundings::{LingerPlace, Surroundings};
 
@@ -233,7 +233,8 @@ impl TransactionActor {
             .ok_or(RequestRefused)?;
         let providers = surroundings.providers();
         let address = providers.supervisor(Some(provider)).ok_or(Unavailable)?;
-        let deliver = Deliver { push, reply_to: context.address().recipient() };
+        let deliver =
+            Deliver { parcel: Parcel::Push(Box::new(push)), reply_to: context.address().recipient() };
         address.deliver.try_send(deliver).map_err(|_| Busy)
     }
 
@@ -423,8 +424,15 @@ impl Handler<ProviderEvent> for TransactionActor {
 
     fn handle(&mut self, event: ProviderEvent, context: &mut Context<Self>) {
         let event = match event {
-            ProviderEvent::Written { device_id } => Event::PushWritten { device_id },
-            ProviderEvent::Ended { device_id, outcome } => Event::PushEnded { device_id, outcome },
+            ProviderEvent::Written { addressee: Addressee::Phone(device_id) } => {
+                Event::PushWritten { device_id }
+            }
+            ProviderEvent::Ended { addressee: Addressee::Phone(device_id), outcome } => {
+                Event::PushEnded { device_id, outcome }
+            }
+            // No transaction sends a code yet.
+            ProviderEvent::Written { addressee: Addressee::Code }
+            | ProviderEvent::Ended { addressee: Addressee::Code, .. } => return,
             ProviderEvent::Down { provider } => Event::ProviderDown(provider),
             ProviderEvent::Up { provider } => Event::ProviderUp(provider),
         };

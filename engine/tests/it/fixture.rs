@@ -17,7 +17,7 @@ use tocsin_config::Config;
 use tocsin_engine::clock::Clock;
 use tocsin_engine::device::{Jwk, ServerKeys, thumbprint};
 use tocsin_engine::metrics::Metrics;
-use tocsin_engine::protocol::{DeliveryOutcome, Push};
+use tocsin_engine::protocol::{DeliveryOutcome, Parcel, Push};
 use tocsin_engine::provider::{Driver, DriverReport, PushVerdict};
 use tocsin_engine::{ChallengeForm, DeviceCall, Engine, EngineParts, EnrollmentRequest, Handle};
 use tocsin_model::{
@@ -91,10 +91,13 @@ impl ScriptedNetwork {
 impl Driver for ScriptedNetwork {
     fn deliver<'a>(
         &'a self,
-        push: &'a Push,
+        parcel: &'a Parcel,
         written: &'a (dyn Fn() + Send + Sync),
     ) -> Pin<Box<dyn Future<Output = DriverReport> + Send + 'a>> {
-        self.pushes.lock().expect("not poisoned").push(push.clone());
+        let Parcel::Push(push) = parcel else {
+            return Box::pin(std::future::ready(DriverReport::wrong_parcel()));
+        };
+        self.pushes.lock().expect("not poisoned").push(Push::clone(push));
         let script = *self.script.lock().expect("not poisoned");
         Box::pin(async move {
             written();

@@ -26,7 +26,7 @@ macro_rules! codes {
 }
 
 codes! {
-    Method: from_method, to_method, { 0 = Push }
+    Method: from_method, to_method, { 0 = Push, 1 = Sms, 2 = Email, 3 = Otp }
     FailureReason: from_failure_reason, to_failure_reason, {
         0 = ProviderRejected, 1 = ProviderUnavailable, 2 = AttemptsExceeded, 3 = WrongNumber,
         4 = DeviceRevoked, 5 = NoDevice, 6 = UserDeleted, 7 = Restored,

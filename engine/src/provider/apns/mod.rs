@@ -6,7 +6,7 @@ mod credential;
 mod request;
 mod response;
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::courier::{Courier, Network, Prepared, Ruling};
 use super::error::{ProviderFault, ProviderSetupError};
 use super::{Driver, DriverReport, DriverSnapshot, TokenShelf};
 use crate::clock::Clock;
-use crate::protocol::Push;
+use crate::protocol::{Parcel, Push};
 use crate::transport::{Answer, Application, Connector, Endpoint};
 use credential::ApnsSigner;
 use request::RequestTemplate;
@@ -87,10 +87,13 @@ impl Network for Apns {
 impl Driver for ApnsDriver {
     fn deliver<'a>(
         &'a self,
-        push: &'a Push,
+        parcel: &'a Parcel,
         written: &'a (dyn Fn() + Send + Sync),
     ) -> Pin<Box<dyn Future<Output = DriverReport> + Send + 'a>> {
-        Box::pin(self.0.deliver(push, written))
+        match parcel {
+            Parcel::Push(push) => Box::pin(self.0.deliver(push, written)),
+            Parcel::Code(_) => Box::pin(ready(DriverReport::wrong_parcel())),
+        }
     }
 
     fn keep_warm(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

@@ -7,7 +7,7 @@ mod oauth;
 mod request;
 mod response;
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +20,7 @@ use super::courier::{Courier, Network, Prepared, Ruling};
 use super::error::{ProviderFault, ProviderSetupError};
 use super::{Driver, DriverReport, DriverSnapshot, TokenShelf};
 use crate::clock::Clock;
-use crate::protocol::Push;
+use crate::protocol::{Parcel, Push};
 use crate::transport::{Answer, Application, Connector, Endpoint};
 use credential::ServiceAccount;
 use oauth::OAuthMint;
@@ -101,10 +101,13 @@ impl Network for Fcm {
 impl Driver for FcmDriver {
     fn deliver<'a>(
         &'a self,
-        push: &'a Push,
+        parcel: &'a Parcel,
         written: &'a (dyn Fn() + Send + Sync),
     ) -> Pin<Box<dyn Future<Output = DriverReport> + Send + 'a>> {
-        Box::pin(self.0.deliver(push, written))
+        match parcel {
+            Parcel::Push(push) => Box::pin(self.0.deliver(push, written)),
+            Parcel::Code(_) => Box::pin(ready(DriverReport::wrong_parcel())),
+        }
     }
 
     fn keep_warm(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

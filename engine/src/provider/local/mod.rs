@@ -6,7 +6,7 @@ use std::pin::Pin;
 use tocsin_model::DeliveryReason;
 
 use super::{Driver, DriverReport};
-use crate::protocol::{DeliveryOutcome, Push};
+use crate::protocol::{DeliveryOutcome, Parcel};
 
 /// The driver without a network.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,7 +15,7 @@ pub(crate) struct LocalDriver;
 impl Driver for LocalDriver {
     fn deliver<'a>(
         &'a self,
-        _: &'a Push,
+        _: &'a Parcel,
         _: &'a (dyn Fn() + Send + Sync),
     ) -> Pin<Box<dyn Future<Output = DriverReport> + Send + 'a>> {
         let outcome = DeliveryOutcome::Failed(DeliveryReason::Unavailable);

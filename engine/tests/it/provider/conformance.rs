@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tocsin_engine::protocol::DeliveryOutcome::{Failed, Relayed, Unknown};
+use tocsin_engine::protocol::{CodeMessage, Parcel};
 use tocsin_engine::provider::PushVerdict;
 use tocsin_mock::Fault;
-use tocsin_model::{DeliveryReason, DurationMs};
+use tocsin_model::{CodeAddress, CodeText, DeliveryReason, DurationMs, PhoneNumber};
 
-use super::rig::{PATIENCE, Refusal, Rig, RigOptions, Which, relayed, until};
+use super::rig::{PATIENCE, Refusal, Rig, RigOptions, Which, parcel, relayed, until};
 
 macro_rules! conformance {
     ($($behaviour:ident,)+) => {
@@ -51,6 +52,7 @@ conformance! {
     a_certificate_of_an_unknown_authority_is_not_trusted,
     a_driver_kept_warm_is_ready_before_traffic_and_ends_when_closed,
     a_full_queue_answers_busy,
+    a_message_with_a_code_is_not_for_a_push_network,
 }
 
 async fn a_push_is_relayed_once_and_the_address_is_good(which: Which) {
@@ -59,7 +61,7 @@ async fn a_push_is_relayed_once_and_the_address_is_good(which: Which) {
     let count = || {
         written.fetch_add(1, Ordering::Relaxed);
     };
-    let report = rig.driver.deliver(&rig.push(1), &count).await;
+    let report = rig.driver.deliver(&parcel(&rig.push(1)), &count).await;
     assert_eq!(report.outcome, Relayed);
     assert_eq!((report.verdict, report.healthy), (Some(PushVerdict::Good), Some(true)));
     assert_eq!(written.load(Ordering::Relaxed), 1);
@@ -312,4 +314,21 @@ async fn a_full_queue_answers_busy(which: Which) {
     }
     assert_eq!((busy, relayed), (14, 6), "one in flight and five in the queue");
     assert_eq!(rig.driver.snapshot().transport.refused_busy, 14);
+}
+
+async fn a_message_with_a_code_is_not_for_a_push_network(which: Which) {
+    let rig = Rig::start(which).await;
+    let push = rig.push(1);
+    let message = CodeMessage {
+        transaction_id: push.transaction_id,
+        push_id: push.push_id,
+        address: CodeAddress::Phone(PhoneNumber::parse("+15055551234").expect("a number")),
+        title: None,
+        text: CodeText::new("123456".to_owned()),
+        expires_at: push.expires_at,
+        language: None,
+    };
+    let report = rig.driver.deliver(&Parcel::Code(Box::new(message)), &|| panic!("nothing is sent")).await;
+    assert_eq!(report.outcome, Failed(DeliveryReason::RequestRefused));
+    assert_eq!((report.verdict, report.healthy), (None, None));
 }

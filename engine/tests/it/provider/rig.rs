@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use tocsin_config::{ApnsProvider, FcmProvider, ProviderLimits};
 use tocsin_engine::clock::Clock;
-use tocsin_engine::protocol::{DeliveryOutcome, Push, PushContent};
+use tocsin_engine::protocol::{DeliveryOutcome, Parcel, Push, PushContent};
 use tocsin_engine::provider::{ApnsDriver, Driver, DriverReport, FcmDriver, TokenShelf};
 use tocsin_mock::{
     ApnsCredential, ApnsOptions, ApnsReason, ApnsRefusal, ApnsServer, Authority, ConnectionReport, Fault,
@@ -140,14 +140,15 @@ impl Rig {
     }
 
     pub(super) async fn deliver(&self, push: &Push) -> DriverReport {
-        let delivering = self.driver.deliver(push, &|| ());
+        let parcel = parcel(push);
+        let delivering = self.driver.deliver(&parcel, &|| ());
         tokio::time::timeout(PATIENCE, delivering).await.expect("a push ends by itself")
     }
 
     /// Delivers in a task of its own.
     pub(super) fn spawn(&self, push: Push) -> JoinHandle<DriverReport> {
         let driver = self.driver.clone();
-        tokio::spawn(async move { driver.deliver(&push, &|| ()).await })
+        tokio::spawn(async move { driver.deliver(&parcel(&push), &|| ()).await })
     }
 
     /// Delivers these pushes at once and counts those that were relayed.
@@ -425,4 +426,9 @@ fn fcm_refusal(refusal: Refusal) -> FcmRefusal {
 /// A rule for one address, for tests that need no count.
 pub(super) fn always_for<R: Clone>(script: &FaultScript<R>, target: &str, fault: Fault<R>) {
     script.for_target(target, Repeat::Always, fault).expect("room");
+}
+
+/// What a provider is given to deliver this push.
+pub(super) fn parcel(push: &Push) -> Parcel {
+    Parcel::Push(Box::new(push.clone()))
 }

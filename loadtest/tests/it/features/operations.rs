@@ -141,7 +141,7 @@ async fn row_003_central_config() {
         find("types.login.ttl_s")["source"].as_str().expect("a text").contains("tocsin.toml:"),
         "{shown}"
     );
-    assert_eq!(find("types.payment.attempts_max")["source"], "default");
+    assert_eq!(find("types.payment.resends_max")["source"], "default");
     assert_eq!(find("clients.portal.secret_sha256")["value"], "********");
     assert_eq!(find("ops.tokens.console.sha256")["value"], "********");
 }

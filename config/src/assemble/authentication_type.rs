@@ -1,0 +1,74 @@
+//! Makes an [`AuthenticationType`]. Keys that are not valid for its method were refused before.
+
+use std::sync::Arc;
+
+use tocsin_model::{CodeDigits, KeyUse, Method, NumberMatchRule};
+
+use super::{Table, Unfit};
+use crate::authentication_type::DeviceChoice;
+use crate::authentication_type::{AuthenticationType, CodeRules, FallbackRule, Purpose, PushText};
+use crate::check::default_gateway;
+
+pub(super) fn authentication_type(table: &Table<'_>) -> Result<AuthenticationType, Unfit> {
+    let method: Method = table.word("method")?;
+    Ok(AuthenticationType {
+        method,
+        time_to_live: table.is_set("ttl_s").then(|| table.seconds("ttl_s")).transpose()?,
+        default_title: table.optional_text("default_title").unwrap_or_default().into(),
+        default_message: table.optional_text("default_message").unwrap_or_default().into(),
+        message_characters_max: if_set(table, "message_max", |key| table.count(key))?,
+        apps: if_set(table, "apps", |key| table.list(key, |text| text.parse().ok()))?,
+        keys: if_set(table, "keys", |key| table.list(key, KeyUse::parse))?,
+        push_text: word_or(table, "push_text", PushText::LocalizationKeys)?,
+        device_choice: word_or(table, "device_choice", DeviceChoice::All)?,
+        number_match: number_match(table)?,
+        code: method.sends_code().then(|| code_rules(table, method)).transpose()?,
+        fallback: fallback(table)?,
+        resends_max: if_set(table, "resends_max", |key| table.small_count(key))?,
+        resend_gap: if_set(table, "resend_gap_s", |key| table.seconds(key))?,
+        keep_for_polling: if_set(table, "keep_for_polling", |key| table.flag(key))?,
+    })
+}
+
+/// The value of a key that types of some methods do not have.
+fn if_set<T: Default>(
+    table: &Table<'_>,
+    key: &str,
+    read: impl FnOnce(&str) -> Result<T, Unfit>,
+) -> Result<T, Unfit> {
+    if table.is_set(key) { read(key) } else { Ok(T::default()) }
+}
+
+fn word_or<W: crate::word::Word>(table: &Table<'_>, key: &str, otherwise: W) -> Result<W, Unfit> {
+    if table.is_set(key) { table.word(key) } else { Ok(otherwise) }
+}
+
+fn code_rules(table: &Table<'_>, method: Method) -> Result<CodeRules, Unfit> {
+    let digits = u8::try_from(table.integer("digits")?).ok().and_then(CodeDigits::new);
+    let named = table.list("gateways", |text| text.parse().ok())?;
+    let by_default = || default_gateway(table.settings, method).and_then(|name| name.parse().ok());
+    Ok(CodeRules {
+        digits: digits.ok_or_else(|| table.unfit("digits"))?,
+        attempts_max: table.small_count("attempts_max")?,
+        gateways: if named.is_empty() { by_default().into_iter().collect() } else { named },
+        autofill_domain: table.optional_text("autofill_domain").map(Arc::from),
+    })
+}
+
+fn fallback(table: &Table<'_>) -> Result<Option<FallbackRule>, Unfit> {
+    let Some(to) = table.optional_text("fallback") else { return Ok(None) };
+    let after = table.is_set("fallback_after_s").then(|| table.seconds("fallback_after_s")).transpose()?;
+    Ok(Some(FallbackRule { to: to.parse().map_err(|_| table.unfit("fallback"))?, after }))
+}
+
+/// What lets users in is matched by a typed number unless its type says otherwise.
+fn number_match(table: &Table<'_>) -> Result<NumberMatchRule, Unfit> {
+    if table.is_set("number_match") {
+        return table.word("number_match");
+    }
+    let purpose = table.is_set("purpose").then(|| table.word("purpose")).transpose()?;
+    Ok(match purpose {
+        Some(Purpose::Login) => NumberMatchRule::Type,
+        None => NumberMatchRule::Off,
+    })
+}
