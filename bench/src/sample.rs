@@ -63,10 +63,10 @@ fn template() -> Transaction {
         id: TransactionId::compose(STARTED_AT, Partition::default(), [0; 16]),
         revision: 1,
         client: "portal".parse().expect("a valid name"),
-        user: User {
+        user: Some(User {
             realm: "retail".parse().expect("a valid name"),
             id: UserId::new("alice.example", UserIdRule::Exact).expect("a valid id"),
-        },
+        }),
         type_name: "login".parse().expect("a valid name"),
         method: Method::Push,
         state: State::Pending,

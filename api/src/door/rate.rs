@@ -20,7 +20,7 @@ use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{NotUntil, Quota, RateLimiter};
 use tocsin_config::{Client, Realm};
-use tocsin_model::{ClientId, DurationMs, ErrorCode, Problem, RealmName, User};
+use tocsin_model::{ClientId, DurationMs, ErrorCode, Problem, RealmName, UserId};
 
 use super::address::counted_as;
 
@@ -83,11 +83,18 @@ impl Rates {
         one(&self.clients, id, client.calls_per_minute_max, RateOf::Client)
     }
 
-    /// Something that is started for a user.
-    pub(crate) fn start(&self, user: &User, realm: &Realm) -> Result<(), RateExceeded> {
-        let key = self.hasher.hash_one(&user.id);
-        many(&self.users, &user.realm, realm.starts_per_user_per_minute_max, key, RateOf::User)?;
-        one(&self.realms, &user.realm, realm.starts_per_minute_max, RateOf::Realm)
+    /// Something that is started in a realm, for this user of it where there is one yet.
+    pub(crate) fn start(
+        &self,
+        name: &RealmName,
+        user: Option<&UserId>,
+        realm: &Realm,
+    ) -> Result<(), RateExceeded> {
+        if let Some(user) = user {
+            let key = self.hasher.hash_one(user);
+            many(&self.users, name, realm.starts_per_user_per_minute_max, key, RateOf::User)?;
+        }
+        one(&self.realms, name, realm.starts_per_minute_max, RateOf::Realm)
     }
 
     /// A call from an address.

@@ -16,7 +16,9 @@ pub(super) struct TransactionView<'a> {
     id: String,
     #[schemars(schema_with = "openapi::name")]
     client: &'a str,
-    user: UserView<'a>,
+    /// Nobody yet where an anonymous one waits for the phone that claims it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<UserView<'a>>,
     #[schemars(schema_with = "openapi::name")]
     r#type: &'a str,
     #[schemars(schema_with = "openapi::method")]
@@ -65,7 +67,7 @@ impl<'a> TransactionView<'a> {
         Self {
             id: transaction.id.to_string(),
             client: transaction.client.as_str(),
-            user: UserView::of(&transaction.user),
+            user: transaction.user.as_ref().map(UserView::of),
             r#type: transaction.type_name.as_str(),
             method: transaction.method.as_str(),
             state: transaction.state.as_str(),

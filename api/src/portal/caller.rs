@@ -169,12 +169,14 @@ impl Caller {
         })
     }
 
-    /// 429 `rate_limited` where more is started for this user, or in its realm, than may be in a minute.
-    pub(super) fn check_start(&self, state: &DoorState, user: &User) -> Result<(), Problem> {
-        let Some(realm) = self.config.realms.get(&user.realm) else {
+    /// 429 `rate_limited` where more is started for this user, or in its realm, than may be in a minute. What is
+    /// started for nobody yet counts in the client's default realm.
+    pub(super) fn check_start(&self, state: &DoorState, user: Option<&User>) -> Result<(), Problem> {
+        let name = user.map_or(&self.client.default_realm, |user| &user.realm);
+        let Some(realm) = self.config.realms.get(name) else {
             return Ok(());
         };
-        state.check_rate(state.rates.start(user, realm))
+        state.check_rate(state.rates.start(name, user.map(|user| &user.id), realm))
     }
 
     /// Whether users of this realm exist for the client.

@@ -108,7 +108,7 @@ pub(super) async fn open(state: Data<DoorState>, request: HttpRequest, payload: 
     state.refuse_while_draining()?;
     let (opening, by) = (state.clone(), caller.clone());
     let opened = to_the_end(async move {
-        opening.handle.open_enrollment_within(asked, |user| by.check_start(&opening, user)).await
+        opening.handle.open_enrollment_within(asked, |user| by.check_start(&opening, Some(user))).await
     })
     .await?;
     let mut view = EnrollmentView::of(&opened.enrollment, state.handle.clock().now());

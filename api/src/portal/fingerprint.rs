@@ -81,7 +81,7 @@ pub(super) fn start_meaning(start: &StartRequest) -> Value {
     let given = |text: &str| (!text.is_empty()).then(|| Value::from(text));
     let members = [
         ("type", Some(Value::from(type_name.as_str()))),
-        ("user", Some(user_meaning(user))),
+        ("user", user.as_ref().map(user_meaning)),
         ("title", given(&content.title)),
         ("message", given(&content.message)),
         ("secure_message", content.secure_message.as_deref().map(Value::from)),

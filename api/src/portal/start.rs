@@ -48,7 +48,7 @@ pub(super) fn start_of_body(caller: &Caller, fields: &Fields<'_>) -> Result<Star
     let configured = caller.config.types.get(&type_name);
     Ok(StartRequest {
         client: caller.id.clone(),
-        user: user_of_body(caller, fields)?,
+        user: Some(user_of_body(caller, fields)?),
         content: content(fields, configured)?,
         device_id: device_id(fields)?,
         app: fields.text("app")?.map(|name| caller.permitted_app(name)).transpose()?,

@@ -27,7 +27,9 @@ pub(super) struct TransactionView<'a> {
     method: &'static str,
     #[schemars(schema_with = "openapi::name")]
     r#type: &'a str,
-    user: UserView<'a>,
+    /// Who is asked; nobody yet where an anonymous one waits for the phone that claims it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<UserView<'a>>,
     #[schemars(schema_with = "openapi::time")]
     created_at: String,
     /// The end of its life by the server's clock.
@@ -123,7 +125,7 @@ impl<'a> TransactionView<'a> {
             reason: transaction.state.failure_reason().map(FailureReason::as_str),
             method: transaction.method.as_str(),
             r#type: transaction.type_name.as_str(),
-            user: UserView::of(&transaction.user),
+            user: transaction.user.as_ref().map(UserView::of),
             created_at: rfc3339(transaction.created_at),
             expires_at: rfc3339(transaction.expires_at),
             ttl_ms: transaction.time_to_live().get(),

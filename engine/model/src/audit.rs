@@ -172,12 +172,13 @@ impl AuditEvent {
         self
     }
 
-    /// About this transaction, its type and its user.
+    /// About this transaction, its type and, if there is one, its user.
     #[must_use]
     pub fn transaction(mut self, transaction: &Transaction) -> Self {
         self.transaction = Some(transaction.id);
         self.type_name = Some(transaction.type_name.clone());
-        self.user(&transaction.user)
+        self.user.clone_from(&transaction.user);
+        self
     }
 
     /// About this device.

@@ -46,8 +46,8 @@ pub struct StartRequest {
     pub client: ClientId,
     /// The authentication type; configured, and permitted to the client.
     pub type_name: TypeName,
-    /// Who is asked.
-    pub user: User,
+    /// Who is asked; `None` for an anonymous one, whose user is that of the phone that claims it.
+    pub user: Option<User>,
     /// What the user is shown; empty title or message stand for the type's default texts.
     pub content: Content,
     /// Only this phone.

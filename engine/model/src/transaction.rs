@@ -125,8 +125,8 @@ pub struct Transaction {
     pub revision: u32,
     /// The client that started it; only that one sees it.
     pub client: ClientId,
-    /// Who is asked.
-    pub user: User,
+    /// Who is asked; `None` while nobody has claimed an anonymous one, which has no recipient then.
+    pub user: Option<User>,
     /// Its type.
     pub type_name: TypeName,
     /// How its user is reached.

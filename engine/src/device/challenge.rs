@@ -18,12 +18,13 @@ use super::jwk::sha256;
 const CHALLENGE_VERSION: u32 = 1;
 
 /// What the phone shows and its answer covers; also the member `shown` of the portal's view. Absent members are
-/// left out, and every leaf is a string.
+/// left out, and every leaf is a string. Only what nobody has claimed yet has no user, and that is shown to no phone.
 #[derive(Clone, Debug, Serialize)]
 pub struct Shown<'a> {
     #[serde(rename = "type")]
     type_name: &'a str,
-    user: ShownUser<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<ShownUser<'a>>,
     app: &'a str,
     title: &'a str,
     message: &'a str,
@@ -52,12 +53,13 @@ struct ShownDetail<'a> {
 impl<'a> Shown<'a> {
     /// What a phone with `app` shows of `transaction`.
     pub fn of(transaction: &'a Transaction, app: &'a AppName) -> Self {
-        let (type_name, user): (&TypeName, &User) = (&transaction.type_name, &transaction.user);
+        let type_name: &TypeName = &transaction.type_name;
+        let user = |user: &'a User| ShownUser { id: user.id.as_str(), realm: user.realm.as_str() };
         let content = &transaction.content;
         let detail = |detail: &'a Detail| ShownDetail { label: &detail.label, value: &detail.value };
         Self {
             type_name: type_name.as_str(),
-            user: ShownUser { id: user.id.as_str(), realm: user.realm.as_str() },
+            user: transaction.user.as_ref().map(user),
             app: app.as_str(),
             title: &content.title,
             message: &content.message,

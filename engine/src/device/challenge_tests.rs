@@ -56,13 +56,17 @@ fn the_digest_is_that_of_the_canonical_text() {
     );
 }
 
+fn renamed(transaction: &mut Transaction) -> &mut User {
+    transaction.user.as_mut().expect("somebody is asked")
+}
+
 #[test]
 fn every_shown_member_changes_the_digest() {
     let digest = |transaction: &Transaction| Shown::of(transaction, &transaction.recipients[0].app).digest();
     let changes: [fn(&mut Transaction); 12] = [
         |transaction| transaction.type_name = "payment".parse().expect("a name"),
-        |transaction| transaction.user.realm = "staff".parse().expect("a name"),
-        |transaction| transaction.user.id = tocsin_model::UserId::from_stored("bob"),
+        |transaction| renamed(transaction).realm = "staff".parse().expect("a name"),
+        |transaction| renamed(transaction).id = tocsin_model::UserId::from_stored("bob"),
         |transaction| transaction.recipients[0].app = "other".parse().expect("a name"),
         |transaction| transaction.content.title = "Log  in".into(),
         |transaction| transaction.content.message = "Log in to online banking".into(),

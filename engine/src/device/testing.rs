@@ -142,7 +142,7 @@ pub(crate) fn login() -> Transaction {
         id: TransactionId::compose(NOW, tocsin_model::Partition::default(), [0x44; 16]),
         revision: 1,
         client: "portal".parse().expect("a name"),
-        user: alice(),
+        user: Some(alice()),
         type_name: "login".parse().expect("a name"),
         method: Method::Push,
         state: State::Pending,

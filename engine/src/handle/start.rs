@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tocsin_config::{AuthenticationType, Config, DeviceChoice};
+use tocsin_config::{AuthenticationType, Config, DeviceChoice, Realm};
 use tocsin_model::{
     ClientId, Content, Counter, Delivery, DeliveryChoice, DeliveryStatus, Device, DeviceId, DurationMs,
     ErrorCode, KeptChallenge, Method, Nonce, NumberMatch, Partition, Problem, ProviderName, Recipient,
@@ -50,7 +50,7 @@ impl Handle {
     pub async fn start_within(
         &self,
         request: StartRequest,
-        bounds: impl FnOnce(&User) -> Result<(), Problem>,
+        bounds: impl FnOnce(Option<&User>) -> Result<(), Problem>,
     ) -> Result<Started, Problem> {
         let started = self.seen_or_started(request, bounds).await;
         if let Err(problem) = &started {
@@ -62,14 +62,14 @@ impl Handle {
     async fn seen_or_started(
         &self,
         request: StartRequest,
-        bounds: impl FnOnce(&User) -> Result<(), Problem>,
+        bounds: impl FnOnce(Option<&User>) -> Result<(), Problem>,
     ) -> Result<Started, Problem> {
         self.refuse_while_draining()?;
         let (called_at, begun) = (self.clock().now(), self.clock().instant());
         if let Some(earlier) = self.seen_before(&request).await? {
             return Ok(earlier);
         }
-        bounds(&request.user)?;
+        bounds(request.user.as_ref())?;
         self.start_new(request, called_at, begun).await
     }
 
@@ -94,14 +94,16 @@ impl Handle {
         if request.is_held && number.is_some() {
             return Err(Problem::wait_not_possible());
         }
-        let devices = self.devices(&request.user).await?;
+        let user = request.user.as_ref().ok_or_else(user_missing)?;
+        let devices = self.devices(user).await?;
         let eligible = self.eligible_devices(&config, devices, &request, kind)?;
         if kind.device_choice == DeviceChoice::Ask && request.device_id.is_none() && eligible.len() > 1 {
             return Err(Problem::device_required(eligible.iter().map(selectable).collect()));
         }
         let transaction = compose(&config, &request, kind, number, &eligible, called_at)?;
         check_challenge_size(&transaction, self.issuer())?;
-        let permit = self.0.registry.admission().admit(transaction.id, &request.client, &request.user)?;
+        let permit =
+            self.0.registry.admission().admit(transaction.id, &request.client, request.user.as_ref())?;
         let phones: Vec<_> = eligible.iter().map(|eligible| ChallengedPhone::of(&eligible.device)).collect();
         let challenges = self.challenges_to_keep(&transaction, &phones).await?;
         let targets = targets(eligible, &config, &challenges);
@@ -240,7 +242,7 @@ fn probe(client: &ClientId, type_name: &TypeName, user: &User) -> StartRequest {
     StartRequest {
         client: client.clone(),
         type_name: type_name.clone(),
-        user: user.clone(),
+        user: Some(user.clone()),
         content: Content::default(),
         device_id: None,
         app: None,
@@ -371,7 +373,7 @@ fn time_to_live(
     request: &StartRequest,
     kind: &AuthenticationType,
 ) -> Result<DurationMs, Problem> {
-    let realm = config.realms.get(&request.user.realm).map(|realm| realm.time_to_live);
+    let realm = realm_of(config, request).map(|realm| realm.time_to_live);
     let longest = kind.time_to_live.or(realm).ok_or_else(realm_gone)?;
     match request.time_to_live {
         None => Ok(longest),
@@ -381,6 +383,12 @@ fn time_to_live(
             Err(Problem::new(ErrorCode::InvalidField, detail).with_field("ttl_s"))
         }
     }
+}
+
+/// The realm that sets the limits: the user's, and where there is no user yet the client's default one.
+fn realm_of<'c>(config: &'c Config, request: &StartRequest) -> Option<&'c Realm> {
+    let default = config.clients.get(&request.client).map(|client| &client.default_realm);
+    config.realms.get(request.user.as_ref().map(|user| &user.realm).or(default)?)
 }
 
 fn recipient(eligible: &Eligible) -> Result<Recipient, Problem> {
@@ -416,6 +424,10 @@ fn check_callback(config: &Config, request: &StartRequest) -> Result<(), Problem
     let Some(url) = &request.callback_url else { return Ok(()) };
     let client = config.clients.get(&request.client).ok_or_else(client_gone)?;
     Ok(judge_start(url, &client.callbacks)?)
+}
+
+fn user_missing() -> Problem {
+    Problem::new(ErrorCode::FieldRequired, "this field is needed").with_field("user")
 }
 
 /// The realm went by a reload after the door had found it.

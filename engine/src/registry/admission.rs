@@ -29,7 +29,7 @@ struct Books {
 pub struct Permit {
     books: Arc<Books>,
     client: ClientId,
-    user: User,
+    user: Option<User>,
     id: TransactionId,
 }
 
@@ -47,7 +47,12 @@ impl Admission {
     }
 
     /// A place for a new transaction, or the bound that it met.
-    pub fn admit(&self, id: TransactionId, client: &ClientId, user: &User) -> Result<Permit, Problem> {
+    pub fn admit(
+        &self,
+        id: TransactionId,
+        client: &ClientId,
+        user: Option<&User>,
+    ) -> Result<Permit, Problem> {
         let permit = self.enter(id, client, user);
         match self.bound_met(client, user) {
             None => Ok(permit),
@@ -57,7 +62,7 @@ impl Admission {
 
     /// A place for a transaction that is stored already, whatever the bounds say.
     pub fn readmit(&self, transaction: &Transaction) -> Permit {
-        self.enter(transaction.id, &transaction.client, &transaction.user)
+        self.enter(transaction.id, &transaction.client, transaction.user.as_ref())
     }
 
     /// The open transactions of a user, oldest first.
@@ -71,15 +76,18 @@ impl Admission {
     }
 
     /// Enters first and asks later: two callers at the bound may both be refused, never both let in.
-    fn enter(&self, id: TransactionId, client: &ClientId, user: &User) -> Permit {
+    fn enter(&self, id: TransactionId, client: &ClientId, user: Option<&User>) -> Permit {
         let books = &self.0;
         books.in_flight.fetch_add(1, Ordering::Relaxed);
         *books.by_client.entry(client.clone()).or_default() += 1;
-        books.by_user.entry(user.clone()).or_default().push(id);
-        Permit { books: Arc::clone(books), client: client.clone(), user: user.clone(), id }
+        let mut permit = Permit { books: Arc::clone(books), client: client.clone(), user: None, id };
+        if let Some(user) = user {
+            permit.belong_to(user);
+        }
+        permit
     }
 
-    fn bound_met(&self, client: &ClientId, user: &User) -> Option<Problem> {
+    fn bound_met(&self, client: &ClientId, user: Option<&User>) -> Option<Problem> {
         let books = &self.0;
         if books.in_flight.load(Ordering::Relaxed) > books.in_flight_max {
             return Some(Problem::new(ErrorCode::Busy, "too many transactions are open; try again shortly"));
@@ -88,8 +96,11 @@ impl Admission {
         if of_client > books.per_client_max {
             return Some(Problem::new(ErrorCode::RateLimited, "too many open transactions of this client"));
         }
-        let of_user = books.by_user.get(user).map_or(0, |ids| ids.len());
-        (of_user > books.per_user_max)
+        user.and_then(|user| self.bound_of_user_met(user))
+    }
+
+    fn bound_of_user_met(&self, user: &User) -> Option<Problem> {
+        (self.0.open_of(user) > self.0.per_user_max)
             .then(|| Problem::new(ErrorCode::RateLimited, "too many open transactions of this user"))
     }
 }
@@ -97,7 +108,15 @@ impl Admission {
 impl Permit {
     /// How many transactions of its user are open, this one included.
     pub fn open_of_its_user(&self) -> usize {
-        self.books.by_user.get(&self.user).map_or(0, |ids| ids.len())
+        self.user.as_ref().map_or(0, |user| self.books.open_of(user))
+    }
+
+    /// Enters it among those of this user, unless it has one.
+    pub fn belong_to(&mut self, user: &User) {
+        if self.user.is_none() {
+            self.books.enter_of_user(user, self.id);
+            self.user = Some(user.clone());
+        }
     }
 }
 
@@ -109,9 +128,25 @@ impl Drop for Permit {
             *count = count.saturating_sub(1);
             *count == 0
         });
-        books.by_user.remove_if_mut(&self.user, |_, ids| {
-            // One entry for one permit: two revivals that met may have entered it twice for a moment.
-            if let Some(index) = ids.iter().position(|id| *id == self.id) {
+        if let Some(user) = &self.user {
+            books.leave_user(user, self.id);
+        }
+    }
+}
+
+impl Books {
+    fn open_of(&self, user: &User) -> usize {
+        self.by_user.get(user).map_or(0, |ids| ids.len())
+    }
+
+    fn enter_of_user(&self, user: &User, id: TransactionId) {
+        self.by_user.entry(user.clone()).or_default().push(id);
+    }
+
+    fn leave_user(&self, user: &User, id: TransactionId) {
+        self.by_user.remove_if_mut(user, |_, ids| {
+            // One entry for one place: two revivals, or a claim and its transaction, may have entered it twice.
+            if let Some(index) = ids.iter().position(|known| *known == id) {
                 ids.remove(index);
             }
             ids.is_empty()
@@ -155,40 +190,57 @@ mod tests {
             (admission(9, 9, 1), ErrorCode::RateLimited),
         ];
         for (admission, code) in cases {
-            let first = admission.admit(id(1), &client("portal"), &user("alice")).expect("room for one");
+            let first =
+                admission.admit(id(1), &client("portal"), Some(&user("alice"))).expect("room for one");
             let refused =
-                admission.admit(id(2), &client("portal"), &user("alice")).expect_err("no room for two");
+                admission.admit(id(2), &client("portal"), Some(&user("alice"))).expect_err("no room for two");
             assert_eq!(refused.code, code);
             drop(first);
-            assert!(admission.admit(id(3), &client("portal"), &user("alice")).is_ok(), "{code}");
+            assert!(admission.admit(id(3), &client("portal"), Some(&user("alice"))).is_ok(), "{code}");
         }
     }
 
     #[test]
     fn a_permit_counts_what_is_open_of_its_user_alone() {
         let admission = admission(9, 9, 9);
-        let first = admission.admit(id(1), &client("portal"), &user("alice")).expect("room");
-        let _other = admission.admit(id(2), &client("portal"), &user("bob")).expect("room");
+        let first = admission.admit(id(1), &client("portal"), Some(&user("alice"))).expect("room");
+        let _other = admission.admit(id(2), &client("portal"), Some(&user("bob"))).expect("room");
         assert_eq!(first.open_of_its_user(), 1);
-        let second = admission.admit(id(3), &client("shop"), &user("alice")).expect("room");
+        let second = admission.admit(id(3), &client("shop"), Some(&user("alice"))).expect("room");
         assert_eq!((first.open_of_its_user(), second.open_of_its_user()), (2, 2));
         drop(first);
         assert_eq!(second.open_of_its_user(), 1);
     }
 
     #[test]
+    fn what_nobody_has_claimed_counts_against_the_client_and_then_against_its_claimer() {
+        let admission = admission(9, 2, 1);
+        let mut claimed = admission.admit(id(1), &client("portal"), None).expect("room");
+        let _unclaimed = admission.admit(id(2), &client("portal"), None).expect("room");
+        let refused = admission.admit(id(3), &client("portal"), None).expect_err("the client's bound");
+        assert_eq!(refused.code, ErrorCode::RateLimited);
+        assert_eq!(claimed.open_of_its_user(), 0);
+        claimed.belong_to(&user("alice"));
+        claimed.belong_to(&user("bob"));
+        assert_eq!((claimed.open_of_its_user(), admission.open_of(&user("bob"))), (1, Vec::new()));
+        assert!(admission.admit(id(4), &client("shop"), Some(&user("alice"))).is_err(), "her bound");
+        drop(claimed);
+        assert!(admission.open_of(&user("alice")).is_empty());
+    }
+
+    #[test]
     fn a_surplus_permit_takes_only_its_own_entry_along() {
         let admission = admission(9, 9, 9);
-        let _kept = admission.admit(id(1), &client("portal"), &user("alice")).expect("room");
-        drop(admission.admit(id(1), &client("portal"), &user("alice")).expect("room"));
+        let _kept = admission.admit(id(1), &client("portal"), Some(&user("alice"))).expect("room");
+        drop(admission.admit(id(1), &client("portal"), Some(&user("alice"))).expect("room"));
         assert_eq!(admission.open_of(&user("alice")), vec![id(1)]);
     }
 
     #[test]
     fn a_refused_caller_leaves_no_trace() {
         let admission = admission(1, 9, 9);
-        let _held = admission.admit(id(1), &client("portal"), &user("alice"));
-        assert!(admission.admit(id(2), &client("portal"), &user("bob")).is_err());
+        let _held = admission.admit(id(1), &client("portal"), Some(&user("alice")));
+        assert!(admission.admit(id(2), &client("portal"), Some(&user("bob"))).is_err());
         assert_eq!(admission.in_flight(), 1);
         assert!(admission.open_of(&user("bob")).is_empty());
         assert_eq!(admission.open_of(&user("alice")), vec![id(1)]);

@@ -42,10 +42,10 @@ fn transaction(devices: u8) -> Transaction {
         id: TransactionId::compose(CREATED, Partition::default(), [1; 16]),
         revision: 1,
         client: "portal".parse().expect("valid"),
-        user: User {
+        user: Some(User {
             realm: "retail".parse().expect("valid"),
             id: UserId::new("alice", UserIdRule::Exact).expect("valid"),
-        },
+        }),
         type_name: "login".parse().expect("valid"),
         method: Method::Push,
         state: State::Pending,

@@ -269,7 +269,7 @@ pub fn request(user_id: &str, type_name: &str) -> StartRequest {
     StartRequest {
         client: "portal".parse().expect("valid"),
         type_name: type_name.parse().expect("valid"),
-        user: user(user_id),
+        user: Some(user(user_id)),
         content: Content::default(),
         device_id: None,
         app: None,

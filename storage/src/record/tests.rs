@@ -1,5 +1,7 @@
 //! Golden bytes: what a version has written, later ones must read. A changed line here is a changed disk format.
 
+mod anonymous;
+
 use tocsin_model::{
     ActivationCodeHash, Answer, AppVersion, CallContext, Callback, CallbackFault, CallbackPhase, CallbackUrl,
     Content, Counter, Decision, Delivery, DeliveryReason, DeliveryStatus, Detail, Device, DeviceGuards,
@@ -53,7 +55,7 @@ fn transaction() -> Transaction {
         id: TransactionId::from_bytes([1; 16]),
         revision: 2,
         client: "c".parse().expect("valid"),
-        user: user(),
+        user: Some(user()),
         type_name: "t".parse().expect("valid"),
         method: Method::Push,
         state: State::Failed(FailureReason::AttemptsExceeded),
@@ -215,7 +217,8 @@ fn a_bare_transaction_has_these_bytes() {
 fn typical() -> Transaction {
     let mut login = transaction();
     login.client = "portal".parse().expect("valid");
-    login.user = User { realm: "customers".parse().expect("valid"), id: UserId::from_stored("user-0012345") };
+    let id = UserId::from_stored("user-0012345");
+    login.user = Some(User { realm: "customers".parse().expect("valid"), id });
     login.type_name = "login".parse().expect("valid");
     login.state = State::Pending;
     login.created_at = UnixMs::new(1_800_000_000_000);

@@ -44,10 +44,11 @@ pub(crate) struct TransactionRecord<'a> {
     ended_at_ms: Option<u64>,
     #[b(10)]
     client: &'a str,
+    /// Realm and id are absent together, while nobody has claimed an anonymous one.
     #[b(11)]
-    realm: &'a str,
+    realm: Option<&'a str>,
     #[b(12)]
-    user_id: &'a str,
+    user_id: Option<&'a str>,
     #[b(13)]
     type_name: &'a str,
     #[n(14)]
@@ -193,8 +194,8 @@ impl<'a> TransactionRecord<'a> {
             expires_at_ms: transaction.expires_at.get(),
             ended_at_ms: transaction.ended_at.map(UnixMs::get),
             client: transaction.client.as_str(),
-            realm: transaction.user.realm.as_str(),
-            user_id: transaction.user.id.as_str(),
+            realm: transaction.user.as_ref().map(|user| user.realm.as_str()),
+            user_id: transaction.user.as_ref().map(|user| user.id.as_str()),
             type_name: transaction.type_name.as_str(),
             method: code::from_method(transaction.method),
             content: ContentRecord::new(&transaction.content),
@@ -220,7 +221,7 @@ impl<'a> TransactionRecord<'a> {
             id,
             revision: self.revision,
             client: name(self.client)?,
-            user: User { realm: name(self.realm)?, id: UserId::from_stored(self.user_id) },
+            user: user(self.realm, self.user_id, self.recipients.is_empty())?,
             type_name: name(self.type_name)?,
             method: code::to_method(self.method)?,
             state: to_state(self.state, self.failure_reason)?,
@@ -264,6 +265,15 @@ impl TransactionHead {
     /// The deadline, under which an open transaction stands.
     pub(crate) const fn expires_at(&self) -> UnixMs {
         UnixMs::new(self.expires_at_ms)
+    }
+}
+
+/// Nobody's phone is asked before it is known whose it is.
+fn user(realm: Option<&str>, id: Option<&str>, asks_nobody: bool) -> Result<Option<User>, Malformed> {
+    match (realm, id) {
+        (Some(realm), Some(id)) => Ok(Some(User { realm: name(realm)?, id: UserId::from_stored(id) })),
+        (None, None) if asks_nobody => Ok(None),
+        _ => Err(Malformed("it asks a phone and does not say whose")),
     }
 }
 

@@ -119,7 +119,7 @@ impl TransactionQuery {
     /// Whether it is for this transaction, wherever it stands in time.
     pub fn takes(&self, transaction: &Transaction) -> bool {
         self.client.as_ref().is_none_or(|client| transaction.client == *client)
-            && self.user.as_ref().is_none_or(|user| transaction.user == *user)
+            && (self.user.is_none() || self.user == transaction.user)
             && self.state.is_none_or(|word| word.is_of(transaction.state))
     }
 }

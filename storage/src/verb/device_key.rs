@@ -118,7 +118,7 @@ fn approved(
         (KeyApproval::Transaction(transaction_id), None) => {
             let is_by_it = |accepted: &Transaction| {
                 let by = accepted.answer.as_ref().map(|answer| answer.device_id);
-                accepted.user == device.user && by == Some(device.id)
+                accepted.user.as_ref() == Some(&device.user) && by == Some(device.id)
             };
             if !authorization::is_given(table, transaction_id, now, is_by_it)? {
                 return Ok(None);

@@ -51,7 +51,7 @@ pub(crate) fn open(table: &Table<'_>, new: &NewEnrollment, batch: &mut Batch) ->
 fn is_authorized(table: &Table<'_>, enrollment: &Enrollment, needed: bool) -> RowResult<bool> {
     let Some(authorized_by) = &enrollment.authorized_by else { return Ok(!needed) };
     authorization::is_given(table, authorized_by, enrollment.created_at, |transaction| {
-        transaction.user == enrollment.user && transaction.client == enrollment.client
+        transaction.user.as_ref() == Some(&enrollment.user) && transaction.client == enrollment.client
     })
 }
 

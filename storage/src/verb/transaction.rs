@@ -206,9 +206,10 @@ fn put(batch: &mut Batch, transaction: &Transaction, retention: Retention) {
     );
 }
 
-/// Its place among those of its user, kept as long as its record.
+/// Its place among those of its user, if it has one, kept as long as its record.
 fn list(batch: &mut Batch, transaction: &Transaction, retention: Retention) {
-    let key = Key::transaction_of_user(&transaction.user, &transaction.id);
+    let Some(user) = &transaction.user else { return };
+    let key = Key::transaction_of_user(user, &transaction.id);
     batch.put(key, expiry(transaction, retention), &EmptyRecord {});
 }
 

@@ -83,7 +83,7 @@ pub fn transaction(salt: u64) -> Transaction {
         id: transaction_id(salt),
         revision: 1,
         client: "portal".parse().expect("valid"),
-        user: user(salt),
+        user: Some(user(salt)),
         type_name: "login".parse().expect("valid"),
         method: Method::Push,
         state: State::Pending,

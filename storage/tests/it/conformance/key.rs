@@ -39,7 +39,7 @@ impl Bench {
 
     async fn accepted_by(&self, name: u64, by: u64) -> Transaction {
         let mut new = new_transaction(name);
-        new.transaction.user = user(by);
+        new.transaction.user = Some(user(by));
         let accepted = answered(new.transaction.clone(), device_id(by), START);
         let _ = self.store.create(new).await.expect("stored");
         assert_eq!(self.store.end(accepted.clone()).await.expect("answered"), Ended::Stored);
@@ -209,7 +209,7 @@ pub async fn an_authorization_stands_for_ten_minutes_and_for_its_own(bench: Benc
     ];
     for (name, (now, owner, answered_by, expected)) in (1..).zip(cases) {
         let mut new = new_transaction(name);
-        new.transaction.user = user(owner);
+        new.transaction.user = Some(user(owner));
         let accepted = answered(new.transaction.clone(), device_id(answered_by), START);
         let _ = bench.store.create(new).await.expect("stored");
         assert_eq!(bench.store.end(accepted.clone()).await.expect("answered"), Ended::Stored);
@@ -218,9 +218,9 @@ pub async fn an_authorization_stands_for_ten_minutes_and_for_its_own(bench: Benc
         let put = bench.put_key(KeyChange { now, ..asked }).await;
         assert_eq!(put, expected, "{now:?} {owner} {answered_by}");
     }
-    let declined = ended(Transaction { user: user(1), ..transaction(90) }, State::Declined);
+    let declined = ended(Transaction { user: Some(user(1)), ..transaction(90) }, State::Declined);
     let mut new = new_transaction(90);
-    new.transaction.user = user(1);
+    new.transaction.user = Some(user(1));
     let _ = bench.store.create(new).await.expect("stored");
     let asked = || change(1, KeyUse::Custom("face".into()), 90, KeyApproval::Transaction(declined.id));
     assert_eq!(bench.put_key(asked()).await, KeyPut::NotApproved, "it is pending");

@@ -54,7 +54,7 @@ impl Bench {
     /// A transaction of user 1 that was accepted at `ended_at`.
     async fn accepted(&self, salt: u64, ended_at: UnixMs) -> TransactionId {
         let mut new = new_transaction(salt);
-        new.transaction.user = user(1);
+        new.transaction.user = Some(user(1));
         let id = new.transaction.id;
         let ended = answered(new.transaction.clone(), device_id(salt), ended_at);
         let _ = self.store.create(new).await.expect("stored");
@@ -253,14 +253,14 @@ pub async fn an_accepted_transaction_authorises_once_and_for_ten_minutes(bench: 
 pub async fn only_an_accepted_transaction_of_the_same_user_and_client_authorises(bench: Bench) {
     let mut foreign = new_transaction(1);
     let id = foreign.transaction.id;
-    foreign.transaction.user = user(2);
+    foreign.transaction.user = Some(user(2));
     let accepted = answered(foreign.transaction.clone(), device_id(1), START);
     let _ = bench.store.create(foreign).await.expect("stored");
     let _ = bench.store.end(accepted).await.expect("stored");
     assert_eq!(bench.open_by(1, Some(id)).await, EnrollmentOpened::Unauthorized, "another user's");
     let mut elsewhere = new_transaction(2);
     let id = elsewhere.transaction.id;
-    elsewhere.transaction.user = user(1);
+    elsewhere.transaction.user = Some(user(1));
     elsewhere.transaction.client = "elsewhere".parse().expect("valid");
     let accepted = answered(elsewhere.transaction.clone(), device_id(1), START);
     let _ = bench.store.create(elsewhere).await.expect("stored");
@@ -268,7 +268,7 @@ pub async fn only_an_accepted_transaction_of_the_same_user_and_client_authorises
     assert_eq!(bench.open_by(1, Some(id)).await, EnrollmentOpened::Unauthorized, "another client's");
     for (salt, state) in [(3, None), (4, Some(State::Declined)), (5, Some(State::Cancelled))] {
         let mut new = new_transaction(salt);
-        new.transaction.user = user(1);
+        new.transaction.user = Some(user(1));
         let (id, pending) = (new.transaction.id, new.transaction.clone());
         let _ = bench.store.create(new).await.expect("stored");
         if let Some(state) = state {

@@ -211,7 +211,7 @@ async fn listed(bench: &Bench, query: TransactionQuery) -> Vec<TransactionId> {
 
 async fn create_of_user(bench: &Bench, salts: impl IntoIterator<Item = u64>) {
     for salt in salts {
-        let transaction = Transaction { user: user(1), ..transaction(salt) };
+        let transaction = Transaction { user: Some(user(1)), ..transaction(salt) };
         let _ = bench
             .store
             .create(NewTransaction { transaction, ..new_transaction(salt) })
@@ -233,7 +233,7 @@ pub async fn transactions_of_a_user_are_listed_newest_first(bench: Bench) {
 pub async fn a_list_is_filtered_by_client_and_by_the_word_of_the_state(bench: Bench) {
     create_of_user(&bench, 1..4).await;
     let failed =
-        ended(Transaction { user: user(1), ..transaction(2) }, State::Failed(FailureReason::NoDevice));
+        ended(Transaction { user: Some(user(1)), ..transaction(2) }, State::Failed(FailureReason::NoDevice));
     let _ = bench.store.end(failed).await.expect("stored");
     for (word, salts) in [("pending", &[3, 1][..]), ("failed", &[2]), ("accepted", &[])] {
         let query = TransactionQuery { state: StateWord::parse(word), ..of_user(1) };
@@ -251,7 +251,7 @@ pub async fn a_list_is_bounded_by_times(bench: Bench) {
     let id = |salt: u64| TransactionId::compose(at(salt), Partition::default(), [salt as u8; 16]);
     for salt in 1..7 {
         let transaction =
-            Transaction { id: id(salt), user: user(1), created_at: at(salt), ..transaction(salt) };
+            Transaction { id: id(salt), user: Some(user(1)), created_at: at(salt), ..transaction(salt) };
         let new = NewTransaction { transaction, ..new_transaction(salt) };
         let _ = bench.store.create(new).await.expect("stored");
     }
@@ -299,7 +299,7 @@ pub async fn a_list_comes_in_pages_that_lead_on_to_its_end(bench: Bench) {
 
 pub async fn a_list_that_fits_little_is_looked_through_in_bounded_steps(bench: Bench) {
     create_of_user(&bench, 1..1_203).await;
-    let accepted = ended(Transaction { user: user(1), ..transaction(1) }, State::Accepted);
+    let accepted = ended(Transaction { user: Some(user(1)), ..transaction(1) }, State::Accepted);
     let _ = bench.store.end(accepted).await.expect("stored");
     let query = TransactionQuery { state: StateWord::parse("accepted"), ..of_user(1) };
     let first = bench.store.transactions(query.clone()).await.expect("read");

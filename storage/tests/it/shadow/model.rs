@@ -595,7 +595,8 @@ impl Model {
             TransactionQuery { user: Some(owner.clone()), limit: 1_000, ..TransactionQuery::default() };
         let page = store.transactions(query).await.expect("read");
         let newest_first = self.transactions.keys().rev().filter_map(|name| self.seen(*name));
-        let expected: Vec<Transaction> = newest_first.filter(|known| known.user == *owner).collect();
+        let expected: Vec<Transaction> =
+            newest_first.filter(|known| known.user.as_ref() == Some(owner)).collect();
         assert_eq!((page.transactions, page.next), (expected, None));
     }
 
