@@ -80,7 +80,15 @@ impl Connector {
         Ok(Self { endpoint, tls, application, turn: AtomicUsize::new(0) })
     }
 
-    async fn connect_tcp(&self, avoid: Option<SocketAddr>) -> Result<(TcpStream, SocketAddr), ConnectError> {
+    /// Where it connects to.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub(super) async fn connect_tcp(
+        &self,
+        avoid: Option<SocketAddr>,
+    ) -> Result<(TcpStream, SocketAddr), ConnectError> {
         let found = lookup_host((self.endpoint.host(), self.endpoint.port()));
         let found: Vec<SocketAddr> = found.await.map_err(ConnectError::LookUp)?.collect();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
