@@ -1,11 +1,12 @@
-//! The outside world for tests, demos and load: strict doubles of APNs and FCM, and of a portal that is called back.
+//! The outside world for tests, demos and load: strict doubles of APNs and FCM, of SMS gateways, and of a portal that is
+//! called back.
 //!
 //! Each double is a real server: TLS 1.2 or later with a certificate made at run time, HTTP/2 on the
 //! wire, and by default it refuses what Apple and Google refuse. [`Strictness::Fast`] is the one switch
 //! that turns the checks off; it exists to measure a client and not this crate.
 //!
-//! Start at [`World`] for everything at once, or at [`ApnsServer`], [`FcmServer`] and [`CallbackServer`] for one of
-//! them.
+//! Start at [`World`] for Apple and Google at once, or at [`ApnsServer`], [`FcmServer`], [`TwilioServer`],
+//! [`GatewayServer`] and [`CallbackServer`] for one of them.
 //! What came is in [`PushLog`]; what shall go wrong is told to a [`FaultScript`].
 //!
 //! It deliberately imports nothing else of this product, so that a fault of the product cannot hide
@@ -19,8 +20,10 @@ mod credential;
 mod error;
 mod fault;
 mod fcm;
+mod form;
 mod jws;
 mod record;
+mod sms;
 mod strictness;
 mod sync;
 mod wire;
@@ -41,6 +44,10 @@ pub use fcm::{
     TokenEndpoint,
 };
 pub use record::{PushLog, PushOutcome, PushRecord};
+pub use sms::{
+    GatewayAccess, GatewayForm, GatewayOptions, GatewayServer, SmsLog, SmsRecord, SmsRefusal, StatusReport,
+    TwilioOptions, TwilioServer,
+};
 pub use strictness::Strictness;
 pub use wire::{ConnectionNumber, ConnectionReport, Traffic};
 pub use world::{CredentialFiles, World, WorldOptions};

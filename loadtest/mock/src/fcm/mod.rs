@@ -8,7 +8,6 @@
 //! Not here: topics' members, conditions' meaning, and quotas, which are only scripted.
 
 mod access;
-mod form;
 mod message;
 mod oauth;
 mod refusal;

@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
 use super::access::{Access, Account};
-use super::form;
+use crate::form;
 use crate::jws::{Jws, JwsAlgorithm};
 use crate::wire::{Action, Call, Reply, Service};
 use crate::{Fault, FaultScript, MockClock};

@@ -14,4 +14,5 @@ mod foreign;
 mod oauth;
 mod records;
 mod rig;
+mod sms;
 mod world;

@@ -1,7 +1,7 @@
-//! `application/x-www-form-urlencoded` as the token endpoint reads it.
+//! `application/x-www-form-urlencoded` as the doubles read it.
 
 /// The fields of a form, in order; `None` if it is none.
-pub(super) fn parse(body: &[u8]) -> Option<Vec<(String, String)>> {
+pub(crate) fn parse(body: &[u8]) -> Option<Vec<(String, String)>> {
     let text = std::str::from_utf8(body).ok()?;
     text.split('&')
         .filter(|pair| !pair.is_empty())
@@ -10,6 +10,19 @@ pub(super) fn parse(body: &[u8]) -> Option<Vec<(String, String)>> {
             Some((decode(name)?, decode(value)?))
         })
         .collect()
+}
+
+/// A value as it stands in a form.
+pub(crate) fn encode(value: &str) -> String {
+    let mut encoded = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
 }
 
 fn decode(text: &str) -> Option<String> {
