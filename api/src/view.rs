@@ -2,8 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tocsin_model::{Counter, DeliveryReason, Transaction, User};
+use tocsin_model::{Counter, DeliveryReason, Transaction, User, UserLock};
 
+use crate::door::rfc3339;
 use crate::openapi;
 
 /// A user.
@@ -18,6 +19,27 @@ pub(crate) struct UserView<'a> {
 impl<'a> UserView<'a> {
     pub(crate) fn of(user: &'a User) -> Self {
         Self { id: user.id.as_str(), realm: user.realm.as_str() }
+    }
+}
+
+/// What keeps anything from being started for a user.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Lock")]
+pub(crate) struct LockView {
+    #[schemars(schema_with = "openapi::lock_reason")]
+    reason: &'static str,
+    #[schemars(schema_with = "openapi::time")]
+    since: String,
+    /// Left out where it holds until somebody removes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::time")]
+    until: Option<String>,
+}
+
+impl LockView {
+    pub(crate) fn of(lock: &UserLock) -> Self {
+        let UserLock { reason, since, until } = *lock;
+        Self { reason: reason.as_str(), since: rfc3339(since), until: until.map(rfc3339) }
     }
 }
 

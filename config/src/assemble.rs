@@ -16,6 +16,7 @@ use self::authentication_type::authentication_type;
 use crate::callbacks::{BasicCredentials, CallbackEntry, Callbacks, ClientCallbacks};
 use crate::check::{PLATFORMS, defaults};
 use crate::dump::Effective;
+use crate::fatigue::Ladder;
 use crate::networks::Networks;
 use crate::path::KeyPath;
 use crate::settings::Settings;
@@ -205,6 +206,7 @@ fn realm(table: &Table<'_>) -> Result<Realm, Unfit> {
         time_to_live: table.seconds("ttl_s")?,
         starts_per_minute_max: table.small_count("starts_per_minute_max")?,
         starts_per_user_per_minute_max: table.small_count("starts_per_user_per_minute_max")?,
+        ladder: ladder(table)?,
     })
 }
 
@@ -240,6 +242,16 @@ fn app(table: &Table<'_>) -> Result<App, Unfit> {
         pin_tries_max: NonZeroU32::new(table.small_count("pin_attempts_max")?),
         biometric: table.flag("biometric")?,
         custom: table.list("custom", |id| KeyUse::parse(&format!("custom:{id}")))?,
+    })
+}
+
+fn ladder(table: &Table<'_>) -> Result<Ladder, Unfit> {
+    let step = |key: &str| table.small_count(key).map(NonZeroU32::new);
+    Ok(Ladder {
+        number_match_after: step("ladder_number_match_after")?,
+        other_method_after: step("ladder_other_method_after")?,
+        block_after: step("ladder_block_after")?,
+        block: table.seconds("ladder_block_s")?,
     })
 }
 

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use tocsin_model::{
-    AppName, CodeDigits, DurationMs, KeyUse, Method, NumberMatchRule, ProviderName, TypeName,
+    AppName, CodeDigits, DurationMs, KeyUse, Method, NumberMatchRule, ProviderName, ReportLock, TypeName,
 };
+
+use crate::fatigue::PendingPush;
 
 /// An authentication type: what a portal asks for by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,12 @@ pub struct AuthenticationType {
     pub resend_gap: DurationMs,
     /// Stay pending although every push failed, because phones also ask by themselves.
     pub keep_for_polling: bool,
+    /// What happens while another push waits for the same user and app.
+    pub pending_push: PendingPush,
+    /// Shortest time between two pushes to the same user and app.
+    pub push_gap: DurationMs,
+    /// For how long a report of fraud locks its user; `None` when it does not.
+    pub report_lock: Option<ReportLock>,
 }
 
 /// One-time codes of a type.

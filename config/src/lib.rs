@@ -22,6 +22,7 @@ mod document;
 mod documented;
 mod dump;
 mod environment;
+mod fatigue;
 mod fault;
 mod findings;
 mod hint;
@@ -44,6 +45,7 @@ pub use certificate::{Authorities, CertificateFault, Identity, certificate_is_fo
 pub use credential::{NewClient, NewCredentialError, NewToken};
 pub use dump::{Effective, EffectiveKey, EffectiveValue};
 pub use environment::process_environment;
+pub use fatigue::{Ladder, PendingPush};
 pub use fault::{Fault, Faults, Warning};
 pub use load::{DEFAULT_TOML, Loaded};
 pub use networks::Networks;

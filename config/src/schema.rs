@@ -5,11 +5,13 @@
 //! and this list together.
 
 use tocsin_model::{
-    CodeDigits, ContentLimits, EnrolmentMode, Method, NumberMatchRule, PushEnvironment, UserIdRule,
+    CodeDigits, ContentLimits, EnrolmentMode, MISSES_KEPT_MAX, Method, NumberMatchRule, PushEnvironment,
+    UserIdRule,
 };
 
 use crate::authentication_type::{DeviceChoice, Purpose, PushText};
 use crate::callbacks::CallbackBody;
+use crate::fatigue::PendingPush;
 use crate::shape::{Item, Shape};
 use crate::types::{Confirmation, Durability, LogFormat, Requirement, Role};
 use crate::word::{CLIENT_CERTIFICATE_WORDS, PLAINTEXT_WORDS, ProviderKind, Word};
@@ -89,6 +91,9 @@ const DAY_S: u64 = 86_400;
 const YEAR_S: u64 = 31_536_000;
 /// Longest time-out or pause of a provider in milliseconds.
 const PROVIDER_WAIT_MS_MAX: u64 = 60_000;
+
+/// Most pushes in a row that a step of the ladder can ask for.
+const MISSES_MAX: u64 = MISSES_KEPT_MAX as u64;
 
 const TITLE_CHARACTERS_MAX: usize = ContentLimits::TITLE_CHARACTERS_MAX;
 const MESSAGE_CHARACTERS_MAX: usize = ContentLimits::MESSAGE_CHARACTERS_CEILING;
@@ -191,6 +196,10 @@ pub(crate) static KEYS: &[Key] = &[
     key("realms.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Else("60")),
     key("realms.*.starts_per_minute_max", whole(1, PER_MINUTE_MAX), Need::Else("600000")),
     key("realms.*.starts_per_user_per_minute_max", whole(1, PER_MINUTE_MAX), Need::Else("60")),
+    key("realms.*.ladder_number_match_after", whole(0, MISSES_MAX), Need::Else("0")),
+    key("realms.*.ladder_other_method_after", whole(0, MISSES_MAX), Need::Else("0")),
+    key("realms.*.ladder_block_after", whole(0, MISSES_MAX), Need::Else("0")),
+    key("realms.*.ladder_block_s", whole(1, DAY_S), Need::Else("900")),
     key("types.*.method", Shape::Choice(Method::WORDS), Need::Else("\"push\"")),
     key("types.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Optional),
     of(
@@ -221,6 +230,9 @@ pub(crate) static KEYS: &[Key] = &[
     of(PUSH, "types.*.keep_for_polling", Shape::Flag, Need::Else("false")),
     of(PUSH_OR_CODE, "types.*.fallback", Shape::Name, Need::Optional),
     of(PUSH_OR_CODE, "types.*.fallback_after_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Optional),
+    of(PUSH, "types.*.pending_push", Shape::Choice(PendingPush::WORDS), Need::Optional),
+    of(PUSH, "types.*.push_gap_s", whole(0, TIME_TO_LIVE_S_MAX), Need::Else("0")),
+    of(PUSH_OR_OTP, "types.*.report_lock_s", whole(0, YEAR_S), Need::Optional),
     key("apps.*.mode", Shape::Choice(EnrolmentMode::WORDS), Need::Else("\"single\"")),
     key("apps.*.requires", Shape::Choice(Requirement::WORDS), Need::Else("\"none\"")),
     key("apps.*.confirm", Shape::Choice(Confirmation::WORDS), Need::Else("\"none\"")),

@@ -15,6 +15,7 @@ use tocsin_model::{
 
 use crate::authentication_type::AuthenticationType;
 use crate::callbacks::{Callbacks, ClientCallbacks};
+use crate::fatigue::Ladder;
 
 use crate::dump::Effective;
 
@@ -241,6 +242,8 @@ pub struct Realm {
     pub starts_per_minute_max: u32,
     /// Transactions and enrolments that may be started in a minute for one user.
     pub starts_per_user_per_minute_max: u32,
+    /// What follows on pushes that were ignored or refused in a row.
+    pub ladder: Ladder,
 }
 
 /// A phone app.

@@ -4,6 +4,7 @@ use tocsin_model::{EnrolmentMode, Method, NumberMatchRule, PushEnvironment, User
 
 use crate::authentication_type::{DeviceChoice, Purpose, PushText};
 use crate::callbacks::CallbackBody;
+use crate::fatigue::PendingPush;
 use crate::types::{Confirmation, Durability, LogFormat, Requirement, Right, Role};
 
 /// A choice that is spelled by one of a few words.
@@ -39,6 +40,7 @@ words!(DeviceChoice { "all" => Self::All, "ask" => Self::Ask });
 words!(EnrolmentMode { "single" => Self::Single, "override" => Self::Override, "multiple" => Self::Multiple });
 words!(Requirement { "none" => Self::None, "accepted_transaction" => Self::AcceptedTransaction });
 words!(Confirmation { "none" => Self::None, "number" => Self::Number });
+words!(PendingPush { "many" => Self::Many, "reject" => Self::Reject, "supersede" => Self::Supersede });
 words!(Purpose { "login" => Self::Login });
 words!(NumberMatchRule { "off" => Self::Off, "choose" => Self::Choose, "type" => Self::Type });
 words!(CallbackBody { "id" => Self::Id, "state" => Self::State, "full" => Self::Full });

@@ -39,6 +39,11 @@ def are_details(value):
     return isinstance(value, list) and all(is_strings(detail, {"label", "value"}) for detail in value)
 
 
+def are_ids(ids):
+    """Whether these are the ids of other requests, at least one."""
+    return isinstance(ids, list) and len(ids) > 0 and all(isinstance(other, str) for other in ids)
+
+
 def are_numbers(claims):
     """Whether the number matching is one of the three, with its numbers."""
     numbers = claims.get("numbers")
@@ -69,6 +74,7 @@ def read_challenge(compact, issuer, device_id, server_keys, now, transaction_id=
         "hidden details": optional("hidden_details", is_strings),
         "methods": isinstance(claims.get("methods"), list) and any(use in uses for use in claims["methods"]),
         "number matching": are_numbers(claims),
+        "replaced requests": optional("replaces", are_ids),
     }
     for what, good in checks.items():
         if not good:

@@ -40,6 +40,18 @@ pub(crate) const REVIVAL_WAIT_MAX: Duration = Duration::from_millis(1_500);
 /// Final transactions whose actors stay for repeated calls; one more stops at once and is read from the storage.
 pub(crate) const LINGERING_MAX: usize = 50_000;
 
+/// Starts for one user that run or wait at once; one more is told so.
+pub(crate) const TURNS_OF_A_USER_MAX: usize = 1_000;
+
+/// Ended transactions that are being cleared from phones at once; the phones of one more keep its prompt.
+pub(crate) const CLOSINGS_AT_ONCE_MAX: usize = 1_000;
+
+/// How long a network keeps a closing push for a phone that is off.
+pub(crate) const CLOSING_LIFE: DurationMs = DurationMs::from_seconds(300);
+
+/// Closing pushes are taken while a provider has less than this part of its queue in hand.
+pub(crate) const CLOSING_SHARE_OF_QUEUE: usize = 4;
+
 /// Wait before the first revival after a fault; doubles with each further one.
 pub(crate) const REVIVAL_BACKOFF: Duration = Duration::from_millis(20);
 

@@ -24,6 +24,10 @@ pub mod names {
     pub const TRANSACTIONS_ENDED: &str = "tocsin_transactions_ended_total";
     /// Starts that were refused, by error `code`.
     pub const STARTS_REFUSED: &str = "tocsin_starts_refused_total";
+    /// Starts that something kept from wearing their user out, by `measure`: see [`super::Measure`].
+    pub const FATIGUE: &str = "tocsin_fatigue_total";
+    /// Closing pushes that were left out because there was too much to do.
+    pub const CLOSINGS_SHED: &str = "tocsin_closing_pushes_shed_total";
     /// Open transactions.
     pub const TRANSACTIONS_IN_FLIGHT: &str = "tocsin_transactions_in_flight";
     /// Answers of phones, by `result` (`taken` or an error code).
@@ -104,6 +108,41 @@ pub mod names {
     pub const CLOCK_STEPS: &str = "tocsin_clock_steps_total";
 }
 
+/// What was done so that a user is not worn out by requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// The start took the place of another.
+    Superseded,
+    /// It was refused because another one was pending.
+    Rejected,
+    /// It was refused because the last push had just left.
+    Gap,
+    /// The ladder had its number typed.
+    NumberMatch,
+    /// The ladder refused a push.
+    OtherMethod,
+    /// It was refused because its user is locked.
+    Locked,
+}
+
+impl Measure {
+    /// Every measure.
+    pub const ALL: [Self; 6] =
+        [Self::Superseded, Self::Rejected, Self::Gap, Self::NumberMatch, Self::OtherMethod, Self::Locked];
+
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Superseded => "superseded",
+            Self::Rejected => "rejected",
+            Self::Gap => "gap",
+            Self::NumberMatch => "number_match",
+            Self::OtherMethod => "other_method",
+            Self::Locked => "locked",
+        }
+    }
+}
+
 /// A stage of a transaction, timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -146,6 +185,8 @@ pub struct Metrics {
     transactions_started: IntCounterVec,
     transactions_ended: IntCounterVec,
     starts_refused: IntCounterVec,
+    fatigue: IntCounterVec,
+    closings_shed: IntCounter,
     answers: IntCounterVec,
     pushes: IntCounterVec,
     actor_faults: IntCounterVec,
@@ -266,6 +307,12 @@ impl Metrics {
                 "Transactions that reached their final state.",
                 &["type", "method", "state"],
             ),
+            fatigue: registrar.counters(
+                names::FATIGUE,
+                "Starts that something kept from wearing their user out.",
+                &["measure"],
+            ),
+            closings_shed: registrar.counter(names::CLOSINGS_SHED, "Closing pushes that were left out."),
             starts_refused: registrar.counters(names::STARTS_REFUSED, "Starts that were refused.", &["code"]),
             answers: registrar.counters(names::ANSWERS, "Answers of phones.", &["result"]),
             pushes: registrar.counters(
@@ -412,6 +459,9 @@ impl Metrics {
         for code in STARTS_REFUSED_WITH {
             self.starts_refused.with_label_values(&[code.as_str()]);
         }
+        for measure in Measure::ALL {
+            self.fatigue.with_label_values(&[measure.as_str()]);
+        }
         self.answers.with_label_values(&["taken"]);
         for code in ANSWERS_REFUSED_WITH {
             self.answers.with_label_values(&[code.as_str()]);
@@ -443,6 +493,16 @@ impl Metrics {
         let labels =
             [transaction.type_name.as_str(), transaction.method.as_str(), transaction.state.as_str()];
         self.transactions_ended.with_label_values(&labels).inc();
+    }
+
+    /// Something kept a user from being worn out.
+    pub fn fatigue(&self, measure: Measure) {
+        self.fatigue.with_label_values(&[measure.as_str()]).inc();
+    }
+
+    /// Closing pushes were left out.
+    pub fn closings_shed(&self, count: usize) {
+        self.closings_shed.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// Counts a start that was refused.

@@ -14,7 +14,7 @@ use crate::limits::LINGERING_MAX;
 use crate::metrics::Metrics;
 use crate::protocol::{CallbackOwed, ProviderTable, SayOwed};
 use crate::registry::Waiters;
-use crate::transaction::PushIds;
+use crate::transaction::{Closings, PushIds};
 
 /// What every transaction of a process shares.
 pub(crate) struct Surroundings {
@@ -30,6 +30,7 @@ pub(crate) struct Surroundings {
     pub(crate) devices_gone: AtomicUsize,
     callbacks: OnceLock<SayOwed>,
     lingering: Arc<AtomicUsize>,
+    pub(crate) closings: Closings,
 }
 
 /// A place among the final transactions whose actors stay a moment; given back when dropped.
@@ -61,6 +62,7 @@ impl Surroundings {
             devices_gone: AtomicUsize::new(0),
             callbacks: OnceLock::new(),
             lingering: Arc::default(),
+            closings: Closings::default(),
         }
     }
 

@@ -83,6 +83,8 @@ pub struct Handset {
     user: String,
     device_id: DeviceId,
     pushes: mpsc::Receiver<Arc<PushRecord>>,
+    /// What came while the other kind of push was waited for.
+    unread: Vec<Arc<PushRecord>>,
 }
 
 impl Handset {
@@ -171,7 +173,7 @@ impl Handset {
         ensure(enrolled.state == "completed" && enrolled.device_id == Some(device_id), || {
             format!("after the phone enrolled the portal sees {enrolled:?}")
         })?;
-        Ok(Self { phone, kind, user: user.to_owned(), device_id, pushes })
+        Ok(Self { phone, kind, user: user.to_owned(), device_id, pushes, unread: Vec::new() })
     }
 
     /// Which kind of phone.
@@ -196,8 +198,42 @@ impl Handset {
             .ok_or_else(|| LoadtestError::Unexpected(format!("a push to {} names no transaction", self.user)))
     }
 
-    /// Waits for the next push and shows it as the network got it.
+    /// Waits for the next push that is no closing one and shows it as the network got it.
     pub async fn next_record(&mut self, deadline: Duration) -> Result<Arc<PushRecord>, LoadtestError> {
+        self.next_of(false, deadline).await
+    }
+
+    /// Waits for the next closing push and says which transaction has ended, and how.
+    pub async fn next_closing(
+        &mut self,
+        deadline: Duration,
+    ) -> Result<(TransactionId, String), LoadtestError> {
+        let record = self.next_of(true, deadline).await?;
+        let members = members(self.kind, &record).unwrap_or_default();
+        let (id, state) = (members["t"].as_str().and_then(|id| id.parse().ok()), members["closed"].as_str());
+        id.zip(state.map(str::to_owned))
+            .ok_or_else(|| LoadtestError::Unexpected(format!("a closing push of {members}")))
+    }
+
+    /// Waits for the next push that closes a prompt, or for the next of another kind; the others wait.
+    async fn next_of(&mut self, closing: bool, deadline: Duration) -> Result<Arc<PushRecord>, LoadtestError> {
+        let kind = self.kind;
+        let is_wanted = |record: &PushRecord| {
+            members(kind, record).is_some_and(|members| members.get("closed").is_some()) == closing
+        };
+        if let Some(index) = self.unread.iter().position(|record| is_wanted(record)) {
+            return Ok(self.unread.remove(index));
+        }
+        loop {
+            let record = self.recv(deadline).await?;
+            if is_wanted(&record) {
+                return Ok(record);
+            }
+            self.unread.push(record);
+        }
+    }
+
+    async fn recv(&mut self, deadline: Duration) -> Result<Arc<PushRecord>, LoadtestError> {
         let what = || format!("a push to {}'s {}", self.user, self.kind.as_str());
         match tokio::time::timeout(deadline, self.pushes.recv()).await {
             Ok(Some(record)) => Ok(record),
@@ -219,11 +255,16 @@ impl fmt::Debug for Handset {
 
 /// The transaction that a push is for (section 5 of the device protocol).
 pub(crate) fn pushed_transaction(kind: PhoneKind, record: &PushRecord) -> Option<TransactionId> {
-    let payload = record.payload_json()?;
-    let members = match kind {
-        PhoneKind::Iphone => &payload,
-        PhoneKind::Android => &payload["message"]["data"],
-    };
+    let members = members(kind, record)?;
     let is_first_version = members["v"] == "1" && members.get("closed").is_none();
     is_first_version.then(|| members["t"].as_str()?.parse().ok()).flatten()
+}
+
+/// What a push says to the app.
+fn members(kind: PhoneKind, record: &PushRecord) -> Option<Value> {
+    let payload = record.payload_json()?;
+    Some(match kind {
+        PhoneKind::Iphone => payload,
+        PhoneKind::Android => payload["message"]["data"].clone(),
+    })
 }

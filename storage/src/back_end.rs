@@ -6,7 +6,7 @@ use std::time::Duration;
 use tocsin_model::{
     ActivationCodeHash, AuditActor, AuditEvent, Callback, CallbackHost, ClientId, Device, DeviceId,
     Enrollment, EnrollmentId, EnrolmentRules, Idempotency, KeptChallenge, KeyId, KeyUse, ProviderName,
-    PushKind, PushToken, Transaction, TransactionId, UnixMs, User,
+    PushKind, PushToken, Transaction, TransactionId, UnixMs, User, UserLock, UserStanding,
 };
 use tokio::sync::watch;
 
@@ -176,6 +176,17 @@ impl<B: BackEnd> Store for B {
         let (answer, pending) = Pending::channel();
         self.submit(Verb::JudgePushTarget(Box::new((kind, token, verdict)), answer));
         pending
+    }
+
+    fn unlock_user(&self, user: User, by: AuditActor) -> Pending<Vec<UserLock>> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::UnlockUser(Box::new((user, by)), answer));
+        pending
+    }
+
+    fn standing<'a>(&'a self, user: &'a User) -> Read<'a, UserStanding> {
+        let user = user.clone();
+        self.look(move |table| Ok(table.standing(&user)?.unwrap_or_default()))
     }
 
     fn keep_meta(&self, key: MetaKey, value: Vec<u8>) -> Pending<Vec<u8>> {

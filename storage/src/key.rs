@@ -45,12 +45,14 @@ pub(crate) enum Family {
     ByUser,
     /// The audit trail by number, and its two ends.
     Audit,
+    /// Users: how they stand.
+    User,
 }
 
 impl Family {
     /// Every family, in the order of their numbers.
     #[cfg(feature = "rocks")]
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Transaction,
         Self::Open,
         Self::Idempotency,
@@ -63,6 +65,7 @@ impl Family {
         Self::Meta,
         Self::ByUser,
         Self::Audit,
+        Self::User,
     ];
 
     /// The name on disk.
@@ -80,6 +83,7 @@ impl Family {
             Self::Meta => "meta",
             Self::ByUser => "by-user",
             Self::Audit => "audit",
+            Self::User => "user",
         }
     }
 }
@@ -116,6 +120,7 @@ enum Kind {
     Audit = 0x0c01,
     AuditHead = 0x0c02,
     AuditAnchor = 0x0c03,
+    Standing = 0x0d01,
 }
 
 impl Kind {
@@ -133,6 +138,7 @@ impl Kind {
             Self::Audit | Self::AuditHead | Self::AuditAnchor => Family::Audit,
             Self::CallbackOwed | Self::CallbackDead | Self::CallbackDue => Family::Outbox,
             Self::TransactionOfUser => Family::ByUser,
+            Self::Standing => Family::User,
         }
     }
 
@@ -323,6 +329,11 @@ impl Key {
     /// The transactions of a user.
     pub(crate) fn transactions_of_user(user: &User) -> Self {
         Self::of_user(Kind::TransactionOfUser, user, &[])
+    }
+
+    /// How a user stands.
+    pub(crate) fn standing(user: &User) -> Self {
+        Self::of_user(Kind::Standing, user, &[])
     }
 
     fn of_user(kind: Kind, user: &User, rest: &[&[u8]]) -> Self {

@@ -20,7 +20,7 @@ use std::time::Duration;
 use tocsin_model::{
     ActivationCodeHash, AuditActor, AuditEvent, Callback, CallbackHost, ClientId, Device, DeviceId,
     Enrollment, EnrollmentId, EnrolmentRules, Idempotency, KeptChallenge, KeyId, KeyUse, ProviderName,
-    PushKind, PushToken, Transaction, TransactionId, UnixMs, User,
+    PushKind, PushToken, Transaction, TransactionId, UnixMs, User, UserLock, UserStanding,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -113,7 +113,7 @@ impl StoreObserver for NoObserver {
 
 /// The storage of the product.
 pub trait Store: Send + Sync + 'static {
-    /// Stores a new transaction.
+    /// Stores a new transaction, unless its user is locked, and cancels those that it takes the place of.
     fn create(&self, new: NewTransaction) -> Pending<Created>;
 
     /// Stores the final state of a transaction, if it is still `pending`. An answer by a PIN also forgets the wrong
@@ -204,6 +204,13 @@ pub trait Store: Send + Sync + 'static {
         token: PushToken,
         verdict: PushTargetVerdict,
     ) -> Pending<Vec<DeviceId>>;
+
+    /// Removes all locks of a user, and forgets the pushes that he ignored or refused; answers with the locks that
+    /// held.
+    fn unlock_user(&self, user: User, by: AuditActor) -> Pending<Vec<UserLock>>;
+
+    /// How a user stands.
+    fn standing<'a>(&'a self, user: &'a User) -> Read<'a, UserStanding>;
 
     /// Keeps `value` under `key` unless there is one; answers with the one that stands.
     fn keep_meta(&self, key: MetaKey, value: Vec<u8>) -> Pending<Vec<u8>>;

@@ -3,7 +3,8 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use tocsin_model::{
     AuditKind, CallbackFault, ContentLimits, DeliveryReason, DeliveryStatus, DeviceStatus,
-    EnrollmentStanding, ErrorCode, FailureReason, Method, Platform, PushEnvironment, PushKind, StateWord,
+    EnrollmentStanding, ErrorCode, FailureReason, LockReason, Method, Platform, PushEnvironment, PushKind,
+    StateWord,
 };
 
 fn one_of(words: impl IntoIterator<Item = &'static str>) -> Schema {
@@ -115,6 +116,11 @@ pub(crate) fn state(_: &mut SchemaGenerator) -> Schema {
 /// Why a transaction failed.
 pub(crate) fn failure_reason(_: &mut SchemaGenerator) -> Schema {
     one_of(FailureReason::ALL.map(FailureReason::as_str))
+}
+
+/// Why a user is locked.
+pub(crate) fn lock_reason(_: &mut SchemaGenerator) -> Schema {
+    one_of(LockReason::ALL.map(LockReason::as_str))
 }
 
 /// By which method a transaction reaches its user.

@@ -14,7 +14,7 @@ use super::query::user_of;
 use super::view::TransactionView;
 use crate::door::{DoorState, Query, Reply, private_json, rfc3339, segment};
 use crate::openapi;
-use crate::view::UserView;
+use crate::view::{LockView, UserView};
 
 /// Transactions that the page shows; `GET /v1/admin/transactions?user=` has all.
 const LAST_TRANSACTIONS_MAX: usize = 20;
@@ -24,8 +24,8 @@ const LAST_TRANSACTIONS_MAX: usize = 20;
 pub(super) struct PageView<'a> {
     user: UserView<'a>,
     devices: Vec<DeviceView<'a>>,
-    /// Nothing locks a user yet.
-    locks: [(); 0],
+    /// What keeps anything from being started for him.
+    locks: Vec<LockView>,
     /// The last ones.
     transactions: Vec<TransactionView<'a>>,
 }
@@ -82,12 +82,13 @@ pub(super) async fn show(state: Data<DoorState>, request: HttpRequest) -> Reply 
     let query = Query::parse(request.query_string(), &["realm"])?;
     let user = user_of(&state.handle.config(), &segment(&request, 3)?, query.text("realm"))?;
     let devices = state.handle.devices(&user).await?;
+    let locks = state.handle.locks(&user).await?;
     let last = last_transactions(&user);
     let page = state.handle.transactions(last).await?;
     let view = PageView {
         user: UserView::of(&user),
         devices: devices.iter().map(DeviceView::of).collect(),
-        locks: [],
+        locks: locks.iter().map(LockView::of).collect(),
         transactions: page.transactions.iter().map(TransactionView::of).collect(),
     };
     Ok(private_json(StatusCode::OK, &view))

@@ -16,6 +16,7 @@ mod start;
 mod timing;
 mod transactions;
 mod user;
+mod users;
 mod view;
 
 use std::sync::Arc;
@@ -70,6 +71,8 @@ pub(crate) const CALLS: &[Call] = &[
         document::transaction_events,
     ),
     Call::new(Verb::Get, "/v1/users/{user}/methods", || web::to(methods::list), document::list_methods),
+    Call::new(Verb::Get, "/v1/users/{user}/locks", || web::to(users::locks), document::list_locks),
+    Call::new(Verb::Delete, "/v1/users/{user}/locks", || web::to(users::unlock), document::remove_locks),
     Call::new(Verb::Post, "/v1/enrollments", || web::to(enrollments::open), document::open_enrollment),
     Call::new(Verb::Get, "/v1/enrollments/{id}", || web::to(enrollments::read), document::read_enrollment),
     Call::new(

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tocsin_model::{CodeDigits, KeyUse, Method, NumberMatchRule};
+use tocsin_model::{CodeDigits, KeyUse, Method, NumberMatchRule, ReportLock};
 
 use super::{Table, Unfit};
 use crate::authentication_type::DeviceChoice;
 use crate::authentication_type::{AuthenticationType, CodeRules, FallbackRule, Purpose, PushText};
 use crate::check::default_gateway;
+use crate::fatigue::PendingPush;
 
 pub(super) fn authentication_type(table: &Table<'_>) -> Result<AuthenticationType, Unfit> {
     let method: Method = table.word("method")?;
@@ -27,6 +28,9 @@ pub(super) fn authentication_type(table: &Table<'_>) -> Result<AuthenticationTyp
         resends_max: if_set(table, "resends_max", |key| table.small_count(key))?,
         resend_gap: if_set(table, "resend_gap_s", |key| table.seconds(key))?,
         keep_for_polling: if_set(table, "keep_for_polling", |key| table.flag(key))?,
+        pending_push: pending_push(table)?,
+        push_gap: if_set(table, "push_gap_s", |key| table.seconds(key))?,
+        report_lock: report_lock(table)?,
     })
 }
 
@@ -66,9 +70,28 @@ fn number_match(table: &Table<'_>) -> Result<NumberMatchRule, Unfit> {
     if table.is_set("number_match") {
         return table.word("number_match");
     }
-    let purpose = table.is_set("purpose").then(|| table.word("purpose")).transpose()?;
-    Ok(match purpose {
+    Ok(match purpose(table)? {
         Some(Purpose::Login) => NumberMatchRule::Type,
         None => NumberMatchRule::Off,
     })
+}
+
+fn purpose(table: &Table<'_>) -> Result<Option<Purpose>, Unfit> {
+    table.is_set("purpose").then(|| table.word("purpose")).transpose()
+}
+
+fn pending_push(table: &Table<'_>) -> Result<PendingPush, Unfit> {
+    match table.is_set("pending_push") {
+        true => table.word("pending_push"),
+        false => Ok(PendingPush::of_purpose(purpose(table)?)),
+    }
+}
+
+/// No time at all stands for a lock without an end.
+fn report_lock(table: &Table<'_>) -> Result<Option<ReportLock>, Unfit> {
+    if !table.is_set("report_lock_s") {
+        return Ok(None);
+    }
+    let length = table.seconds("report_lock_s")?;
+    Ok(Some(if length.get() == 0 { ReportLock::UntilRemoved } else { ReportLock::For(length) }))
 }

@@ -9,6 +9,7 @@ mod codes;
 mod credentials;
 mod doors;
 mod fallbacks;
+mod fatigue;
 mod files;
 mod master_keys;
 mod providers;
@@ -26,6 +27,7 @@ pub(crate) fn check(settings: &Settings, findings: &mut Findings) {
     types::check(settings, findings);
     codes::check(settings, findings);
     fallbacks::check(settings, findings);
+    fatigue::check(settings, findings);
     apps::check(settings, findings);
     providers::check(settings, findings);
     clients::check(settings, findings);

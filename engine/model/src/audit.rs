@@ -75,6 +75,12 @@ kinds! {
     LogLevelSet = 43 "log_level_set",
     /// An operator asked for a callback to be delivered again.
     RedeliveryAsked = 45 "redelivery_asked",
+    /// A user reported a request as fraud.
+    FraudReported = 60 "fraud_reported",
+    /// A user was locked; the detail is why.
+    UserLocked = 61 "user_locked",
+    /// A user's locks were removed.
+    UserUnlocked = 62 "user_unlocked",
 }
 
 impl AuditKind {

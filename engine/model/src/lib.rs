@@ -19,6 +19,7 @@ mod number;
 mod problem;
 mod push;
 mod secret;
+mod standing;
 mod start;
 mod state;
 mod text;
@@ -48,11 +49,14 @@ pub use number::{NumberMatch, NumberMatchRule, TwoDigits};
 pub use problem::{ErrorCode, Problem, SelectableDevice};
 pub use push::{DeliveryReason, DeliveryStatus, PushEnvironment, PushKind, PushTarget, PushToken};
 pub use secret::Secret;
+pub use standing::{
+    BlockRule, Guard, LockReason, MISSES_COUNT_FOR, MISSES_KEPT_MAX, ReportLock, UserLock, UserStanding,
+};
 pub use start::{DeliveryChoice, StartRequest};
 pub use state::{Decision, FailureReason, Method, State, StateWord};
 pub use text::{Content, ContentLimits, Detail};
 pub use time::{DurationMs, UnixMs};
 pub use transaction::{
-    Answer, CallContext, Counter, Delivery, Recipient, RequestMessage, Seldom, Transaction,
+    Answer, CallContext, Counter, Delivery, Fatigue, Recipient, RequestMessage, Seldom, Transaction,
 };
 pub use user::{User, UserId, UserIdError, UserIdRule};

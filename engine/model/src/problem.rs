@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::{AppName, DeviceId, DeviceStatus, DurationMs, Platform, State, UnixMs};
+use crate::{AppName, DeviceId, DeviceStatus, DurationMs, LockReason, Platform, State, UnixMs, UserLock};
 
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $status:literal, $title:literal;)*) => {
@@ -64,6 +64,8 @@ error_codes! {
     AuthorizationRequired = "authorization_required", 403, "An authorization is required";
     /// The push was repeated as often as it may be.
     ResendLimit = "resend_limit", 403, "The push may not be repeated again";
+    /// A user for whom nothing can be started.
+    UserLocked = "user_locked", 403, "The user is locked";
     /// A device that is not active.
     DeviceInactive = "device_inactive", 403, "The device is not active";
     /// A device that was removed.
@@ -82,6 +84,8 @@ error_codes! {
     KeyInUse = "key_in_use", 409, "The key is already registered";
     /// A key that a device cannot be without.
     KeyRequired = "key_required", 409, "The device cannot be without this key";
+    /// A push that waits for its user already.
+    PendingExists = "pending_exists", 409, "A push waits for the user already";
     /// A body that is too large.
     BodyTooLarge = "body_too_large", 413, "The body is too large";
     /// A body of a kind that the door does not read.
@@ -252,6 +256,16 @@ impl Problem {
     pub fn transaction_final(state: State) -> Self {
         Self::new(ErrorCode::TransactionFinal, "the transaction has ended and cannot change any more")
             .with_state(state)
+    }
+
+    /// `403 user_locked`, with the time that is left where the lock has an end.
+    pub fn user_locked(lock: UserLock, now: UnixMs) -> Self {
+        let detail = match lock.reason {
+            LockReason::Fatigue => "too many requests in a row were ignored or refused; try again later",
+            LockReason::Reported => "the user reported a request as fraud; a help desk must remove the lock",
+        };
+        let problem = Self::new(ErrorCode::UserLocked, detail);
+        Self { retry_after: lock.until.map(|until| until.since(now)), ..problem }
     }
 
     /// `500 internal`; what happened stands in the log under the request id.

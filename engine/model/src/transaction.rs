@@ -2,8 +2,8 @@
 
 use crate::{
     AppName, CallbackUrl, ClientId, Content, Decision, DeliveryReason, DeliveryStatus, DeviceId, DurationMs,
-    KeyUse, Method, Nonce, NumberMatch, OperatorName, Platform, ProviderName, State, TransactionId, TypeName,
-    UnixMs, User,
+    Guard, KeyUse, Method, Nonce, NumberMatch, OperatorName, Platform, ProviderName, State, TransactionId,
+    TypeName, UnixMs, User,
 };
 
 /// Tries used and allowed.
@@ -172,6 +172,24 @@ pub struct Seldom {
     pub resent_at: Option<UnixMs>,
     /// The operator who cancelled it; `None` when its client did, and while it is anything but cancelled.
     pub cancelled_by: Option<OperatorName>,
+    /// What keeps its user from being worn out.
+    pub fatigue: Option<Box<Fatigue>>,
+}
+
+/// What keeps the user of a transaction from being worn out by requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fatigue {
+    /// What its end does to its user.
+    pub guard: Option<Guard>,
+    /// The pending ones that it takes the place of, the newest first; they are cancelled as it is stored.
+    pub replaces: Vec<TransactionId>,
+}
+
+impl Fatigue {
+    /// The form in which a transaction has it: `None` when there is nothing of it.
+    pub fn kept(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
 }
 
 impl Seldom {
@@ -215,6 +233,20 @@ impl Transaction {
     /// The operator who cancelled it.
     pub fn cancelled_by(&self) -> Option<&OperatorName> {
         self.seldom.as_ref().and_then(|seldom| seldom.cancelled_by.as_ref())
+    }
+
+    /// What its end does to its user.
+    pub fn guard(&self) -> Option<Guard> {
+        self.fatigue().and_then(|fatigue| fatigue.guard)
+    }
+
+    /// The ones that it takes the place of, the newest first.
+    pub fn replaces(&self) -> &[TransactionId] {
+        self.fatigue().map_or(&[], |fatigue| &fatigue.replaces)
+    }
+
+    fn fatigue(&self) -> Option<&Fatigue> {
+        self.seldom.as_ref().and_then(|seldom| seldom.fatigue.as_deref())
     }
 
     /// When the last push that the portal asked for was made: at the start, or by a resend.

@@ -17,6 +17,9 @@ use super::jwk::sha256;
 /// The version of the challenge's claims.
 const CHALLENGE_VERSION: u32 = 1;
 
+/// Most earlier requests that a challenge names as replaced by it, the newest first.
+const REPLACES_TOLD_MAX: usize = 10;
+
 /// What the phone shows and its answer covers; also the member `shown` of the portal's view. Absent members are
 /// left out, and every leaf is a string. Only what nobody has claimed yet has no user, and that is shown to no phone.
 #[derive(Clone, Debug, Serialize)]
@@ -97,6 +100,8 @@ struct ChallengeClaims<'a> {
     number_match: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     numbers: Option<[String; 3]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    replaces: Vec<String>,
 }
 
 impl<'a> ChallengeClaims<'a> {
@@ -117,6 +122,12 @@ impl<'a> ChallengeClaims<'a> {
                 .number()
                 .and_then(|number| number.choices)
                 .map(|choices| choices.map(|number| number.to_string())),
+            replaces: transaction
+                .replaces()
+                .iter()
+                .take(REPLACES_TOLD_MAX)
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 }

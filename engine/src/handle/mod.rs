@@ -8,6 +8,7 @@ mod challenge;
 mod device;
 mod enrol;
 mod enrolment;
+mod fatigue;
 mod key;
 mod manage;
 mod number;
@@ -17,6 +18,7 @@ mod refusal;
 mod reload;
 mod start;
 mod transaction;
+mod user;
 
 use std::sync::Arc;
 

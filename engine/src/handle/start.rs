@@ -1,21 +1,23 @@
 //! Starting a transaction: what is known at once is decided before anything is stored.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tocsin_config::{AuthenticationType, Config, DeviceChoice, Realm};
 use tocsin_model::{
-    ClientId, Content, Counter, Delivery, DeliveryChoice, DeliveryStatus, Device, DeviceId, DurationMs,
-    ErrorCode, KeptChallenge, Method, Nonce, NumberMatch, Partition, Problem, ProviderName, Recipient,
-    RequestMessage, Seldom, SelectableDevice, StartRequest, State, Transaction, TransactionId, TypeName,
-    UnixMs, User,
+    AppName, ClientId, Content, Counter, Delivery, DeliveryChoice, DeliveryStatus, Device, DeviceId,
+    DurationMs, ErrorCode, KeptChallenge, Method, Nonce, NumberMatch, NumberMatchRule, Partition, Problem,
+    ProviderName, Recipient, RequestMessage, Seldom, SelectableDevice, StartRequest, State, Transaction,
+    TransactionId, TypeName, UnixMs, User,
 };
 use tocsin_storage::Created;
 use tokio::time::Instant;
 
 use super::challenge::ChallengedPhone;
 use super::enrolment::refuse_unless;
+use super::fatigue::{Sparing, fatigue};
 use super::number::{draw_number, stricter_number_match};
 use super::{Handle, random_bytes};
 use crate::callback::judge_start;
@@ -90,20 +92,35 @@ impl Handle {
         // Open transactions share the configuration's copy of the name.
         let request = StartRequest { type_name: type_name.clone(), ..request };
         check_callback(&config, &request)?;
-        let number = draw_number(stricter_number_match(&request, kind)?)?;
-        if request.is_held && number.is_some() {
+        let number_match = stricter_number_match(&request, kind)?;
+        if request.is_held && number_match != NumberMatchRule::Off {
             return Err(Problem::wait_not_possible());
         }
+        // Until it is stored nothing else is started for its user that would have to know of it.
         let user = request.user.as_ref().ok_or_else(user_missing)?;
+        let _turn = self.turn(user, kind).await?;
+        if let Some(earlier) = self.seen_before(&request).await? {
+            return Ok(earlier);
+        }
+        let standing = self.standing_unless_locked(user).await?;
         let devices = self.devices(user).await?;
         let eligible = self.eligible_devices(&config, devices, &request, kind)?;
         if kind.device_choice == DeviceChoice::Ask && request.device_id.is_none() && eligible.len() > 1 {
             return Err(Problem::device_required(eligible.iter().map(selectable).collect()));
         }
-        let transaction = compose(&config, &request, kind, number, &eligible, called_at)?;
+        let sparing = self.spare(&config, user, kind, &standing, &pushed_apps(&eligible)).await?;
+        let number = draw_number(number_match.max(sparing.number_match))?;
+        if request.is_held && number.is_some() {
+            return Err(Problem::wait_not_possible());
+        }
+        let transaction = compose(&config, &request, kind, (number, &sparing), &eligible, called_at)?;
         check_challenge_size(&transaction, self.issuer())?;
-        let permit =
-            self.0.registry.admission().admit(transaction.id, &request.client, request.user.as_ref())?;
+        let permit = self.0.registry.admission().admit_in_place_of(
+            sparing.replaces.len(),
+            transaction.id,
+            &request.client,
+            request.user.as_ref(),
+        )?;
         let phones: Vec<_> = eligible.iter().map(|eligible| ChallengedPhone::of(&eligible.device)).collect();
         let challenges = self.challenges_to_keep(&transaction, &phones).await?;
         let targets = targets(eligible, &config, &challenges);
@@ -116,6 +133,7 @@ impl Handle {
             self.look_again(id, &asked).await;
         }
         let replied = replied.await;
+        self.tell_replaced(&sparing.replaces).await;
         if matches!(replied, Ok(Reply::View(_))) {
             self.metrics().observe(Stage::Create, begun.elapsed());
         }
@@ -129,7 +147,7 @@ impl Handle {
         let Some(idempotency) = &request.idempotency else { return Ok(None) };
         let seen = self.store().by_idempotency_key(&request.client, idempotency).await;
         match seen.map_err(|error| store_problem(&error))? {
-            None | Some(Created::New) => Ok(None),
+            None | Some(Created::New | Created::UserLocked(_)) => Ok(None),
             Some(Created::Existing(id)) => self.started(Reply::SeenBefore(id)).await.map(Some),
             Some(Created::Mismatch) => Err(idempotency_mismatch()),
         }
@@ -302,6 +320,12 @@ fn with_shared_names(config: &Config, device: Device) -> Device {
     }
 }
 
+/// The apps of the phones that are pushed to.
+fn pushed_apps(eligible: &[Eligible]) -> BTreeSet<AppName> {
+    let pushed = eligible.iter().filter(|eligible| eligible.provider.is_some());
+    pushed.map(|eligible| eligible.device.app.clone()).collect()
+}
+
 /// By which provider a phone is pushed; `None` when it cannot be.
 fn provider_of(config: &Config, device: &Device) -> Option<ProviderName> {
     let by_version = || push_by(config, device).map(|(_, provider)| provider.clone());
@@ -312,7 +336,7 @@ fn compose(
     config: &Config,
     request: &StartRequest,
     kind: &AuthenticationType,
-    number: Option<NumberMatch>,
+    (number, sparing): (Option<NumberMatch>, &Sparing),
     eligible: &[Eligible],
     called_at: UnixMs,
 ) -> Result<Transaction, Problem> {
@@ -341,7 +365,12 @@ fn compose(
         },
         callback_url: request.callback_url.clone(),
         call_context: request.call_context.clone(),
-        seldom: Seldom { number, ..Seldom::default() }.kept(),
+        seldom: Seldom {
+            number,
+            fatigue: fatigue(config, request.user.as_ref(), kind, sparing),
+            ..Seldom::default()
+        }
+        .kept(),
     })
 }
 

@@ -168,7 +168,7 @@ impl Handle {
         let Some(idempotency) = idempotency else { return Ok(false) };
         let seen = self.store().by_idempotency_key(client, idempotency).await;
         match seen.map_err(|error| store_problem(&error))? {
-            None | Some(Created::New) => Ok(false),
+            None | Some(Created::New | Created::UserLocked(_)) => Ok(false),
             Some(Created::Existing(_)) => Ok(true),
             Some(Created::Mismatch) => Err(idempotency_mismatch()),
         }

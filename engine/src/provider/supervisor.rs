@@ -24,12 +24,13 @@ use tokio::task::JoinSet;
 use super::{Breaker, Driver, DriverReport, PushVerdict};
 use crate::clock::Clock;
 use crate::limits::{
-    LAST_REVIVALS_MAX, PROVIDER_RESTART_MAX, PROVIDER_RESTART_MIN, REVIVAL_BACKOFF, REVIVALS_MAX,
+    CLOSING_SHARE_OF_QUEUE, LAST_REVIVALS_MAX, PROVIDER_RESTART_MAX, PROVIDER_RESTART_MIN, REVIVAL_BACKOFF,
+    REVIVALS_MAX,
 };
 use crate::metrics::{Metrics, Stage};
 use crate::protocol::{
     Availability, Deliver, DeliveryOutcome, Faulted, Install, Notify, Parcel, ProviderAddress, ProviderEvent,
-    Push, Release, Retire, Revive,
+    Push, PushContent, Release, Retire, Revive,
 };
 use crate::supervise;
 
@@ -401,7 +402,11 @@ impl Handler<Notify> for ProviderActor {
     fn handle(&mut self, Notify { push }: Notify, context: &mut Context<Self>) {
         let now = self.shared.parts.clock.now();
         while self.in_flight.try_join_next().is_some() {}
-        let refusal = if self.in_flight.len() >= self.shared.installed().limits.queue_max {
+        let mut room = self.shared.installed().limits.queue_max;
+        if matches!(push.content, PushContent::Closed(_)) {
+            room = room.div_ceil(CLOSING_SHARE_OF_QUEUE);
+        }
+        let refusal = if self.in_flight.len() >= room {
             Some(DeliveryReason::Busy)
         } else {
             (!self.breaker.allows(now)).then_some(DeliveryReason::Unavailable)

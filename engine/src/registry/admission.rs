@@ -47,14 +47,27 @@ impl Admission {
     }
 
     /// A place for a new transaction, or the bound that it met.
+    #[cfg(test)]
     pub fn admit(
         &self,
         id: TransactionId,
         client: &ClientId,
         user: Option<&User>,
     ) -> Result<Permit, Problem> {
+        self.admit_in_place_of(0, id, client, user)
+    }
+
+    /// A place for a new transaction, or the bound that it met. It takes the place of so many others of its user, which
+    /// count no more for him.
+    pub fn admit_in_place_of(
+        &self,
+        replaced: usize,
+        id: TransactionId,
+        client: &ClientId,
+        user: Option<&User>,
+    ) -> Result<Permit, Problem> {
         let permit = self.enter(id, client, user);
-        match self.bound_met(client, user) {
+        match self.bound_met(client, user, replaced) {
             None => Ok(permit),
             Some(problem) => Err(problem),
         }
@@ -87,7 +100,7 @@ impl Admission {
         permit
     }
 
-    fn bound_met(&self, client: &ClientId, user: Option<&User>) -> Option<Problem> {
+    fn bound_met(&self, client: &ClientId, user: Option<&User>, replaced: usize) -> Option<Problem> {
         let books = &self.0;
         if books.in_flight.load(Ordering::Relaxed) > books.in_flight_max {
             return Some(Problem::new(ErrorCode::Busy, "too many transactions are open; try again shortly"));
@@ -96,11 +109,11 @@ impl Admission {
         if of_client > books.per_client_max {
             return Some(Problem::new(ErrorCode::RateLimited, "too many open transactions of this client"));
         }
-        user.and_then(|user| self.bound_of_user_met(user))
+        user.and_then(|user| self.bound_of_user_met(user, replaced))
     }
 
-    fn bound_of_user_met(&self, user: &User) -> Option<Problem> {
-        (self.0.open_of(user) > self.0.per_user_max)
+    fn bound_of_user_met(&self, user: &User, replaced: usize) -> Option<Problem> {
+        (self.0.open_of(user).saturating_sub(replaced) > self.0.per_user_max)
             .then(|| Problem::new(ErrorCode::RateLimited, "too many open transactions of this user"))
     }
 }
@@ -198,6 +211,18 @@ mod tests {
             drop(first);
             assert!(admission.admit(id(3), &client("portal"), Some(&user("alice"))).is_ok(), "{code}");
         }
+    }
+
+    #[test]
+    fn what_is_replaced_keeps_nothing_out_that_takes_its_place() {
+        let admission = admission(9, 9, 1);
+        let admit = |replaced, number| {
+            admission.admit_in_place_of(replaced, id(number), &client("portal"), Some(&user("alice")))
+        };
+        let _replaced = admit(0, 1).expect("room for one");
+        assert!(admit(0, 2).is_err());
+        let _in_its_place = admit(1, 3).expect("room in its place");
+        assert!(admit(1, 4).is_err());
     }
 
     #[test]

@@ -4,10 +4,12 @@ mod admission;
 mod enrollment_waiters;
 mod recover;
 mod shard;
+mod turns;
 mod waiters;
 
 pub use admission::{Admission, Permit};
 pub(crate) use enrollment_waiters::EnrollmentWaiters;
 pub(crate) use recover::recover;
 pub(crate) use shard::{AskError, Registry};
+pub(crate) use turns::{Turn, Turns};
 pub use waiters::{Listening, Until, WaitPlace, Waiters};

@@ -12,7 +12,7 @@ use dashmap::mapref::entry::Entry;
 use tocsin_model::{ErrorCode, Problem, ProviderName, State, Transaction, TransactionId};
 use tokio::sync::oneshot;
 
-use super::{Admission, Permit};
+use super::{Admission, Permit, Turns};
 use crate::error::store_problem;
 use crate::limits::{
     ASK_AGAIN_MAX, REVIVAL_BACKOFF, REVIVAL_LOOKS_MAX, REVIVAL_WAIT_MAX, TRANSACTION_MAILBOX_MAX,
@@ -38,6 +38,7 @@ pub(crate) struct Registry {
     arbiters: Vec<ArbiterHandle>,
     actors: DashMap<TransactionId, Addr<TransactionActor>>,
     admission: Admission,
+    turns: Turns,
     surroundings: Arc<Surroundings>,
 }
 
@@ -54,12 +55,17 @@ impl Registry {
         admission: Admission,
         surroundings: Arc<Surroundings>,
     ) -> Self {
-        Self { arbiters, actors: DashMap::new(), admission, surroundings }
+        Self { arbiters, actors: DashMap::new(), admission, turns: Turns::default(), surroundings }
     }
 
     /// The books of open transactions.
     pub(crate) const fn admission(&self) -> &Admission {
         &self.admission
+    }
+
+    /// Who begins something for which user.
+    pub(crate) const fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// Starts a new transaction; the reply comes when it is stored.

@@ -14,7 +14,7 @@ use tocsin_storage::{
 use tokio::sync::oneshot;
 
 use super::push::Target;
-use super::{CallerId, Effect, Event, Machine, Reply, WriteOutcome, push};
+use super::{CallerId, Effect, Event, Machine, Reply, WriteOutcome, closing, push};
 use crate::error::store_failure;
 use crate::limits::READ_BACK_DELAY;
 use crate::protocol::{Addressee, Deliver, DeliveryOutcome, Parcel, ProviderEvent, Release};
@@ -146,6 +146,7 @@ impl TransactionActor {
                 }
                 Ok(Created::Existing(id)) => Event::SeenBefore { existing: Some(id) },
                 Ok(Created::Mismatch) => Event::SeenBefore { existing: None },
+                Ok(Created::UserLocked(lock)) => Event::Locked(lock),
                 Err(error) => Event::Written(WriteOutcome::Failed(store_failure(&error))),
             };
             actor.step(event, context);
@@ -176,6 +177,18 @@ impl TransactionActor {
             Err(error) => {
                 tracing::warn!(%error, "a write of unknown end cannot be read back yet");
                 actor.read_back(context);
+            }
+        }));
+    }
+
+    /// Looks whether the storage has it as ended. Where that cannot be read, the next write tells.
+    fn look_whether_ended(&mut self, context: &mut Context<Self>) {
+        let store = Arc::clone(&self.surroundings.store);
+        let id = self.machine.transaction().id;
+        let reading = async move { store.transaction(id).await };
+        context.spawn(actix::fut::wrap_future::<_, Self>(reading).map(|read, actor, context| {
+            if let Ok(Some(record)) = read {
+                actor.step(Event::EndedElsewhere(Box::new(record)), context);
             }
         }));
     }
@@ -289,6 +302,7 @@ impl TransactionActor {
         if told.is_empty() {
             self.release(None);
         }
+        closing::clear_prompts(&self.surroundings, &self.config, transaction);
         self.lingering = self.surroundings.linger_place();
         match self.lingering {
             Some(_) => {
@@ -405,6 +419,8 @@ pub(crate) enum News {
     Fetched(DeviceId),
     /// A phone was removed or suspended; the reason is the transaction's when nobody else can answer it.
     DeviceGone(DeviceId, FailureReason),
+    /// It was ended in the storage by another call than its own.
+    EndedElsewhere,
 }
 
 impl Handler<News> for TransactionActor {
@@ -414,6 +430,7 @@ impl Handler<News> for TransactionActor {
         let event = match news {
             News::Fetched(device_id) => Event::Fetched { device_id },
             News::DeviceGone(device_id, reason) => Event::DeviceGone { device_id, reason },
+            News::EndedElsewhere => return self.look_whether_ended(context),
         };
         self.step(event, context);
     }

@@ -2,7 +2,7 @@
 
 use tocsin_model::{
     Answer, DeviceId, DurationMs, FailureReason, Idempotency, OperatorName, ProviderName, Transaction,
-    TransactionId,
+    TransactionId, UserLock,
 };
 
 use crate::protocol::DeliveryOutcome;
@@ -56,6 +56,8 @@ pub enum Event {
         /// That transaction; `None` when the key belongs to another request.
         existing: Option<TransactionId>,
     },
+    /// The create ended because its user is locked.
+    Locked(UserLock),
     /// It was read back from its record, after a restart or a fault.
     Revived,
     /// The write in flight ended.
@@ -139,6 +141,8 @@ pub enum Event {
         /// Why it all ends when no other phone can answer.
         reason: FailureReason,
     },
+    /// It was ended in the storage by another call than its own, such as the start that took its place.
+    EndedElsewhere(Box<Transaction>),
     /// The timer fired.
     TimerFired,
 }

@@ -4,6 +4,7 @@
 //! Nothing here knows a provider: pushes and their outcomes cross in the words of `protocol`.
 
 mod actor;
+mod closing;
 mod effect;
 mod event;
 mod push;
@@ -13,6 +14,7 @@ mod state;
 mod state_tests;
 
 pub(crate) use actor::{Ask, Beginning, News, Opening, Request, TransactionActor, judge_ended, unanswered};
+pub(crate) use closing::Closings;
 pub use effect::{Effect, Reply};
 pub use event::{CallerId, Event, StoreFailure, WriteOutcome};
 pub(crate) use push::{PushIds, Target, push_by};

@@ -71,6 +71,17 @@ impl Target {
         Some(Self::with(device, config, kept))
     }
 
+    /// Where a phone is pushed to now, and the id of its app there; `None` when it can be pushed to no more.
+    pub(super) async fn address(
+        store: &dyn Store,
+        config: &Config,
+        device_id: DeviceId,
+    ) -> Option<(PushTarget, Arc<str>)> {
+        let device = store.device(device_id).await.ok().flatten().filter(Device::can_be_pushed)?;
+        let app_id = push_by(config, &device).map(|(id, _)| Arc::from(id))?;
+        Some((device.push, app_id))
+    }
+
     fn with(device: Device, config: &Config, kept: Option<KeptChallenge>) -> Self {
         let app_id = push_by(config, &device).map(|(id, _)| Arc::from(id));
         let key = device.encryption_key.as_ref().map(thumbprint);

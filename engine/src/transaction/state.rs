@@ -135,6 +135,7 @@ impl Machine {
         match event {
             Event::Started { caller } => self.on_started(caller, effects),
             Event::SeenBefore { existing } => self.on_seen_before(existing, effects),
+            Event::Locked(lock) => self.give_up(Reply::Refused(Problem::user_locked(lock, now)), effects),
             Event::Revived => self.on_revived(now, effects),
             Event::Written(outcome) => self.on_written(outcome, now, effects),
             Event::ReadBack(record) => self.on_read_back(record, now, effects),
@@ -148,6 +149,7 @@ impl Machine {
                 self.on_push(device_id, DeliveryStatus::Fetched, None, now, effects);
             }
             Event::DeviceGone { device_id, reason } => self.on_device_gone(device_id, reason),
+            Event::EndedElsewhere(record) => self.on_ended_elsewhere(record, effects),
             Event::TimerFired => self.on_timer(now, effects),
             // What is being stored is shown once it is stored.
             Event::Viewed { .. } if matches!(self.phase, Phase::Creating { .. }) => {

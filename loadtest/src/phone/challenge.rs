@@ -37,6 +37,8 @@ pub struct Challenge {
     pub methods: Vec<String>,
     /// How an approval is matched with the portal's screen.
     pub matching: Matching,
+    /// Earlier requests that this one took the place of: their prompts go, and the user is told.
+    pub replaces: Vec<String>,
 }
 
 /// How an approval is matched with the portal's screen.
@@ -127,7 +129,8 @@ impl Challenge {
             return Err(Refusal::Expired);
         }
         let (methods, matching) = (claims.methods(expected.uses)?, claims.matching()?);
-        Ok(Self { transaction_id, nonce: claims.nonce()?, screen: claims.screen()?, methods, matching })
+        let (nonce, screen, replaces) = (claims.nonce()?, claims.screen()?, claims.replaces()?);
+        Ok(Self { transaction_id, nonce, screen, methods, matching, replaces })
     }
 }
 
@@ -208,6 +211,12 @@ impl Claims {
             hidden_details: self.hidden_details()?,
             context: self.shown_if_there("context")?,
         })
+    }
+
+    fn replaces(&self) -> Result<Vec<String>, Refusal> {
+        let Some(ids) = self.0.get("replaces") else { return Ok(Vec::new()) };
+        let ids = ids.as_array().filter(|ids| !ids.is_empty()).ok_or(Refusal::BadClaim("replaces"))?;
+        ids.iter().map(|id| text_of(Some(id), "replaces")).collect()
     }
 
     /// A detail with more than label and value holds something that this phone would not show.

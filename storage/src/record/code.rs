@@ -1,8 +1,8 @@
 //! The numbers that stand on disk for the words of closed lists. A number is never given to another word.
 
 use tocsin_model::{
-    CallbackFault, Decision, DeliveryReason, DeliveryStatus, DeviceStatus, FailureReason, Method, Platform,
-    PushEnvironment, PushKind,
+    CallbackFault, Decision, DeliveryReason, DeliveryStatus, DeviceStatus, FailureReason, LockReason, Method,
+    Platform, PushEnvironment, PushKind,
 };
 
 use super::Malformed;
@@ -48,5 +48,6 @@ codes! {
         0 = Timeout, 1 = LookUp, 2 = AddressRefused, 3 = Connect, 4 = Tls, 5 = Http, 6 = Redirect,
         7 = ClientError, 8 = ServerError, 9 = Configuration, 10 = NotAllowed,
     }
+    LockReason: from_lock_reason, to_lock_reason, { 0 = Fatigue, 1 = Reported }
     PushEnvironment: from_push_environment, to_push_environment, { 0 = Production, 1 = Sandbox }
 }

@@ -13,6 +13,7 @@ mod enrollment;
 mod kept;
 mod marks;
 mod small;
+mod standing;
 mod transaction;
 
 use std::str::FromStr;
@@ -32,6 +33,7 @@ pub(crate) use small::FormatRecord;
 pub(crate) use small::{
     EmptyRecord, IdempotencyRecord, LinkRecord, MetaRecord, ProviderTokenRecord, ServerKeyRecord, UsedRecord,
 };
+pub(crate) use standing::StandingRecord;
 pub(crate) use transaction::{TransactionHead, TransactionRecord};
 
 /// What is wrong with a payload.

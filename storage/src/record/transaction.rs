@@ -2,12 +2,13 @@
 
 use minicbor::{Decode, Encode};
 use tocsin_model::{
-    Answer, CallContext, CallbackUrl, Content, Counter, Delivery, Detail, DeviceId, KeyUse, Nonce,
+    Answer, CallContext, CallbackUrl, Content, Counter, Delivery, Detail, DeviceId, Fatigue, KeyUse, Nonce,
     NumberMatch, OperatorName, Recipient, RequestMessage, Seldom, State, Transaction, TransactionId,
     TwoDigits, UnixMs, User, UserId,
 };
 
 use super::callback::callback_url;
+use super::standing::{GuardRecord, IdRecord};
 use super::{Malformed, code, is_unset, key_use, name};
 
 const PENDING: u8 = 0;
@@ -77,6 +78,10 @@ pub(crate) struct TransactionRecord<'a> {
     number_choices: Option<[u8; 3]>,
     #[n(22)]
     resent_at_ms: Option<u64>,
+    #[n(53)]
+    guard: Option<GuardRecord>,
+    #[cbor(n(54), skip_if = "Vec::is_empty")]
+    replaces: Vec<IdRecord>,
 }
 
 /// The fields that a compare-and-set compares, read without the texts.
@@ -213,6 +218,8 @@ impl<'a> TransactionRecord<'a> {
                 .and_then(|number| number.choices)
                 .map(|choices| choices.map(TwoDigits::get)),
             resent_at_ms: transaction.seldom.as_ref().and_then(|seldom| seldom.resent_at).map(UnixMs::get),
+            guard: transaction.guard().map(GuardRecord::new),
+            replaces: transaction.replaces().iter().map(IdRecord::new).collect(),
         }
     }
 
@@ -249,6 +256,11 @@ impl<'a> TransactionRecord<'a> {
                 number: number(self.number, self.number_choices)?,
                 resent_at: self.resent_at_ms.map(UnixMs::new),
                 cancelled_by: self.cancelled_by.map(name).transpose()?,
+                fatigue: Fatigue {
+                    guard: self.guard.map(GuardRecord::into_model),
+                    replaces: self.replaces.iter().map(IdRecord::to_model).collect(),
+                }
+                .kept(),
             }
             .kept(),
         })

@@ -2,6 +2,7 @@
 
 use tocsin_model::{
     ClientId, DeviceId, Idempotency, KeptChallenge, StateWord, Transaction, TransactionId, UnixMs, User,
+    UserLock,
 };
 
 /// A transaction to create, in one batch with its place among the open ones and its idempotency row.
@@ -24,6 +25,8 @@ pub enum Created {
     Existing(TransactionId),
     /// The key belongs to another request; nothing was stored.
     Mismatch,
+    /// The user is locked; nothing was stored.
+    UserLocked(UserLock),
 }
 
 /// What became of a final state.

@@ -20,6 +20,7 @@ pub(crate) mod meta;
 pub(crate) mod overlay;
 pub(crate) mod push_target;
 pub(crate) mod rows;
+pub(crate) mod standing;
 pub(crate) mod submission;
 pub(crate) mod table;
 pub(crate) mod transaction;

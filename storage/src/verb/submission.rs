@@ -2,14 +2,17 @@
 
 use tocsin_model::{
     ActivationCodeHash, AuditActor, AuditEvent, Device, DeviceId, EnrollmentId, EnrolmentRules,
-    KeptChallenge, KeyUse, ProviderName, PushKind, PushToken, Transaction, TransactionId, UnixMs,
+    KeptChallenge, KeyUse, ProviderName, PushKind, PushToken, Transaction, TransactionId, UnixMs, User,
+    UserLock,
 };
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
 use super::rows::RowResult;
 use super::table::Table;
-use super::{audit, callback, device, device_key, enrol, enrollment, meta, push_target, transaction};
+use super::{
+    audit, callback, device, device_key, enrol, enrollment, meta, push_target, standing, transaction,
+};
 use crate::StoreError;
 use crate::store::{
     Amended, Attempted, AuditCut, CallbackSettled, CallbackVerdict, ChangeNoted, Created, DeviceChange,
@@ -64,6 +67,7 @@ pub(crate) enum Verb {
     DeleteKey(DeviceId, KeyUse, Answer<KeyDeleted>),
     Resend(Box<Resend>, Answer<Resent>),
     JudgePushTarget(Box<(PushKind, PushToken, PushTargetVerdict)>, Answer<Vec<DeviceId>>),
+    UnlockUser(Box<(User, AuditActor)>, Answer<Vec<UserLock>>),
     KeepMeta(MetaKey, Vec<u8>, Answer<Vec<u8>>),
     KeepProviderToken(Box<(ProviderName, KeptProviderToken)>, Answer<()>),
     Note(Box<AuditEvent>, Answer<()>),
@@ -106,6 +110,7 @@ impl Verb {
             | Self::DeleteKey(..)
             | Self::Resend(..)
             | Self::JudgePushTarget(..)
+            | Self::UnlockUser(..)
             | Self::KeepMeta(..)
             | Self::KeepProviderToken(..)
             | Self::Note(..)
@@ -133,6 +138,7 @@ impl Verb {
             | Self::DeleteKey(..)
             | Self::Resend(..)
             | Self::JudgePushTarget(..)
+            | Self::UnlockUser(..)
             | Self::KeepMeta(..)
             | Self::KeepProviderToken(..)
             | Self::Note(..)
@@ -166,6 +172,7 @@ impl Verb {
             Self::DeleteKey(_, _, answer) => drop(answer.send(Err(error))),
             Self::Resend(_, answer) => drop(answer.send(Err(error))),
             Self::JudgePushTarget(_, answer) => drop(answer.send(Err(error))),
+            Self::UnlockUser(_, answer) => drop(answer.send(Err(error))),
             Self::KeepMeta(_, _, answer) => drop(answer.send(Err(error))),
             Self::KeepProviderToken(_, answer) => drop(answer.send(Err(error))),
             Self::Note(_, answer) => drop(answer.send(Err(error))),
@@ -226,6 +233,10 @@ impl Verb {
             Self::JudgePushTarget(judged, answer) => {
                 let (kind, token, verdict) = &*judged;
                 settle(push_target::judge_push_target(table, *kind, token, verdict, batch), batch, answer)
+            }
+            Self::UnlockUser(asked, answer) => {
+                let (user, by) = *asked;
+                settle(standing::unlock(table, &user, by, batch), batch, answer)
             }
             Self::KeepMeta(key, value, answer) => {
                 settle(meta::keep(table, key, &value, batch), batch, answer)

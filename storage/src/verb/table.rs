@@ -3,7 +3,7 @@
 use minicbor::Decode;
 use tocsin_model::{
     ActivationCodeHash, Callback, Device, DeviceId, DurationMs, Enrollment, EnrollmentId, KeptChallenge,
-    Transaction, TransactionId, UnixMs,
+    Transaction, TransactionId, UnixMs, User, UserStanding,
 };
 
 use zeroize::Zeroizing;
@@ -13,7 +13,7 @@ use crate::envelope;
 use crate::key::Key;
 use crate::record::{
     AuditRecord, CallbackRecord, DeviceRecord, EnrollmentRecord, KeptChallengeRecord, LinkRecord, Malformed,
-    MarksRecord, TransactionHead, TransactionRecord, UsedRecord, from_payload,
+    MarksRecord, StandingRecord, TransactionHead, TransactionRecord, UsedRecord, from_payload,
 };
 use crate::sealing::MasterKeyId;
 use crate::store::CallbackList;
@@ -231,6 +231,11 @@ impl<'r> Table<'r> {
             device.last_used_at = device.last_used_at.max(UnixMs::new(at_ms));
         }
         Ok(Some(device))
+    }
+
+    /// How a user stands; `None` where nothing is known of him.
+    pub(crate) fn standing(&self, user: &User) -> RowResult<Option<UserStanding>> {
+        self.read(&Key::standing(user), |payload| from_payload::<StandingRecord>(payload)?.into_model())
     }
 
     pub(crate) fn enrollment(&self, id: &EnrollmentId) -> RowResult<Option<Enrollment>> {

@@ -1,14 +1,15 @@
 //! Verbs of transactions. The first final state that is stored stands; counters never fall.
 
 use tocsin_model::{
-    AuditActor, AuditEvent, AuditKind, DeviceId, KeptChallenge, KeyUse, Transaction, TransactionId, UnixMs,
+    AuditActor, AuditEvent, AuditKind, DeviceId, KeptChallenge, KeyUse, State, Transaction, TransactionId,
+    UnixMs,
 };
 
 use super::batch::Batch;
 use super::idempotency::{self, Seen};
 use super::rows::RowResult;
 use super::table::{Retention, Table};
-use super::{callback, device_key};
+use super::{callback, device_key, standing};
 use crate::envelope::Expiry;
 use crate::key::Key;
 use crate::record::{
@@ -27,6 +28,12 @@ pub(crate) fn create(table: &Table<'_>, new: &NewTransaction, batch: &mut Batch)
     if table.transaction_head(&transaction.id)?.is_some() {
         return Ok(Created::Existing(transaction.id));
     }
+    if let Some(user) = &transaction.user
+        && let Some(lock) = standing::lock(table, user)?
+    {
+        return Ok(Created::UserLocked(lock));
+    }
+    replace_earlier(table, transaction, batch)?;
     put(batch, transaction, table.retention);
     batch.audit(AuditEvent::started(transaction));
     list(batch, transaction, table.retention);
@@ -37,6 +44,25 @@ pub(crate) fn create(table: &Table<'_>, new: &NewTransaction, batch: &mut Batch)
     let (id, deadline) = (*transaction.id.as_bytes(), transaction.expires_at);
     idempotency::keep(batch, &transaction.client, idempotency.as_ref(), id, deadline);
     Ok(Created::New)
+}
+
+/// Cancels what a new transaction takes the place of, as far as it is still pending.
+fn replace_earlier(table: &Table<'_>, new: &Transaction, batch: &mut Batch) -> RowResult<()> {
+    let mut replaced = Vec::new();
+    for id in new.replaces() {
+        let Some(stored) = table.transaction_head(id)?.filter(|stored| !stored.is_final()) else { continue };
+        let Some(earlier) = table.transaction(id)?.filter(|earlier| earlier.user == new.user) else {
+            continue;
+        };
+        // Its actor may have told more changes than are stored.
+        let revision = earlier.revision_after_a_gap(table.now);
+        let ended_at = Some(new.created_at.max(earlier.created_at));
+        let ended = Transaction { state: State::Cancelled, revision, ended_at, ..earlier };
+        put_final(batch, &stored, &ended, table);
+        replaced.push(ended);
+    }
+    let replaced: Vec<&Transaction> = replaced.iter().collect();
+    standing::note_ends(table, new.user.as_ref(), &replaced, true, batch)
 }
 
 /// Stores a final state over a pending one. A record that is not final loses, so that nothing leaves the open
@@ -55,6 +81,7 @@ pub(crate) fn end(table: &Table<'_>, ended: &Transaction, batch: &mut Batch) -> 
         return Ok(Ended::DeviceRevoked);
     }
     put_final(batch, &stored, ended, table);
+    standing::note_ends(table, ended.user.as_ref(), &[ended], false, batch)?;
     Ok(Ended::Stored)
 }
 
@@ -123,6 +150,7 @@ pub(crate) fn attempt(
     batch.audit(count.transaction(tried).detail(&tried.attempts.used.to_string()));
     if tried.state.is_final() {
         put_final(batch, &stored, tried, table);
+        standing::note_ends(table, tried.user.as_ref(), &[tried], false, batch)?;
     } else {
         put(batch, tried, table.retention);
     }

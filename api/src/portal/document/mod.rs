@@ -3,6 +3,7 @@
 mod devices;
 mod enrollments;
 mod transactions;
+mod users;
 
 use serde_json::{Value, json};
 use tocsin_model::ErrorCode;
@@ -16,6 +17,7 @@ pub(super) use transactions::{
     cancel_transaction, list_methods, list_transactions, qr_picture, read_transaction, resend_push,
     start_transaction, transaction_events,
 };
+pub(super) use users::{list_locks, remove_locks};
 
 const BASIC: &str = "client_secret";
 const CERTIFICATE: &str = "client_certificate";

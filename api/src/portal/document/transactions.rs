@@ -32,6 +32,8 @@ pub(in crate::portal) fn start_transaction(schemas: &mut Schemas) -> Operation {
             ErrorCode::UnknownType,
             ErrorCode::NoDevice,
             ErrorCode::DeviceRequired,
+            ErrorCode::PendingExists,
+            ErrorCode::UserLocked,
             ErrorCode::ContentTooLarge,
             ErrorCode::WaitNotPossible,
             ErrorCode::ProviderUnavailable,

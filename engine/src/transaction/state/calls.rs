@@ -272,6 +272,7 @@ pub(super) const fn caller_of(event: &Event) -> Option<CallerId> {
         | Event::Resent { caller, .. }
         | Event::Cancelled { caller, .. } => Some(*caller),
         Event::SeenBefore { .. }
+        | Event::Locked(_)
         | Event::Revived
         | Event::Written(_)
         | Event::ReadBack(_)
@@ -281,6 +282,7 @@ pub(super) const fn caller_of(event: &Event) -> Option<CallerId> {
         | Event::ProviderUp(_)
         | Event::Fetched { .. }
         | Event::DeviceGone { .. }
+        | Event::EndedElsewhere(_)
         | Event::TimerFired => None,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tocsin_model::{DeviceId, ErrorCode, Problem, Transaction, UnixMs};
 
 use super::calls::{caller_of, device_removed};
-use super::{Cause, Machine, Phase, WRITE_RETRY, idempotency_mismatch, is_unfinished};
+use super::{Cause, Machine, Phase, WAITING_MAX, WRITE_RETRY, idempotency_mismatch, is_unfinished};
 use crate::transaction::{CallerId, Effect, Event, Reply, StoreFailure, WriteOutcome};
 
 impl Machine {
@@ -186,6 +186,21 @@ impl Machine {
             (Phase::New | Phase::Open | Phase::Final | Phase::Gone, _) => return,
         };
         self.on_written(outcome, now, effects);
+    }
+
+    /// The storage says that it has ended. A write in flight was stored before, or loses; it is judged behind that.
+    pub(super) fn on_ended_elsewhere(&mut self, record: Box<Transaction>, effects: &mut Vec<Effect>) {
+        if !record.state.is_final() {
+            return;
+        }
+        if self.is_writing() {
+            // With no room it is found out by the next write, at the deadline at the latest.
+            if self.waiting.len() < WAITING_MAX {
+                self.waiting.push(Event::EndedElsewhere(record));
+            }
+        } else if matches!(self.phase, Phase::Open) {
+            self.adopt(Arc::from(record), effects);
+        }
     }
 
     /// Takes over a record that is durable.

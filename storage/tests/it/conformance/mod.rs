@@ -10,6 +10,7 @@ mod expiry;
 mod key;
 mod mode;
 mod promise;
+mod standing;
 mod transaction;
 
 use tocsin_storage::Store;
@@ -189,6 +190,19 @@ conformance! {
         cancelling_and_removing_end_what_waits_for_its_number,
         an_accepted_transaction_authorises_once_and_for_ten_minutes,
         only_an_accepted_transaction_of_the_same_user_and_client_authorises;
+    standing:
+        ignored_and_refused_pushes_are_counted_with_their_end,
+        a_push_that_never_arrived_was_ignored_by_nobody,
+        the_miss_at_the_limit_locks_its_user_in_its_own_batch,
+        a_last_wrong_try_is_no_miss_but_ends_like_any_other,
+        misses_are_gone_after_a_day,
+        a_report_is_told_and_locks_where_it_is_to,
+        an_end_that_lost_does_nothing_to_its_user,
+        removed_locks_are_told_and_begin_a_new_row,
+        what_is_replaced_is_cancelled_in_the_batch_of_the_new_one,
+        nothing_that_has_ended_or_is_of_another_user_is_replaced,
+        a_start_that_is_not_stored_replaces_nothing,
+        only_pushes_are_missed;
     key:
         wrong_pins_in_a_row_revoke_the_device_at_the_limit,
         wrong_pins_at_the_same_moment_are_all_counted,

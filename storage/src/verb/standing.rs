@@ -1,0 +1,134 @@
+//! How users stand: locks, and pushes that were ignored or refused in a row.
+//!
+//! Invariants: what the end of a transaction does to its user is stored in the batch of that end; nothing new is
+//! created for a user who is locked at the moment of the commit; a row goes by itself when nothing in it counts.
+
+use tocsin_model::{
+    AuditActor, AuditEvent, AuditKind, DeliveryStatus, FailureReason, Method, ReportLock, State, Transaction,
+    UnixMs, User, UserLock, UserStanding,
+};
+
+use super::batch::Batch;
+use super::rows::RowResult;
+use super::table::Table;
+use crate::envelope::Expiry;
+use crate::key::Key;
+use crate::record::StandingRecord;
+
+/// How an ended transaction ended for its user.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Success,
+    Missed,
+    Neither,
+}
+
+/// What locks a user at this moment.
+pub(crate) fn lock(table: &Table<'_>, user: &User) -> RowResult<Option<UserLock>> {
+    Ok(table.standing(user)?.and_then(|standing| standing.lock_at(table.now)))
+}
+
+/// Removes all locks of a user, and the row of misses that would lock him again. Answers with the locks that held.
+pub(crate) fn unlock(
+    table: &Table<'_>,
+    user: &User,
+    by: AuditActor,
+    batch: &mut Batch,
+) -> RowResult<Vec<UserLock>> {
+    let Some(standing) = table.standing(user)? else { return Ok(Vec::new()) };
+    batch.delete(Key::standing(user));
+    let held: Vec<UserLock> = standing.locks_at(table.now).copied().collect();
+    if !held.is_empty() {
+        let reasons: Vec<&str> = held.iter().map(|lock| lock.reason.as_str()).collect();
+        let unlocked = AuditEvent::new(AuditKind::UserUnlocked, by).user(user);
+        batch.audit(unlocked.detail(&reasons.join(" ")));
+    }
+    Ok(held)
+}
+
+/// What the ends of transactions of one user, in this order, do to him. `replaced` ones gave way to another and were
+/// answered by nobody.
+pub(super) fn note_ends(
+    table: &Table<'_>,
+    user: Option<&User>,
+    ended: &[&Transaction],
+    replaced: bool,
+    batch: &mut Batch,
+) -> RowResult<()> {
+    for reported in ended.iter().filter(|ended| ended.state == State::Reported) {
+        batch.audit(AuditEvent::new(AuditKind::FraudReported, by_phone(reported)).transaction(reported));
+    }
+    let Some(user) = user.filter(|_| ended.iter().any(|ended| ended.guard().is_some())) else {
+        return Ok(());
+    };
+    let before = table.standing(user)?.unwrap_or_default();
+    let mut standing = before.clone();
+    for ended in ended {
+        for lock in note_end(&mut standing, ended, replaced) {
+            let locked = AuditEvent::new(AuditKind::UserLocked, by_phone(ended)).transaction(ended);
+            batch.audit(locked.detail(lock.reason.as_str()));
+        }
+    }
+    if standing != before {
+        put(batch, user, &standing);
+    }
+    Ok(())
+}
+
+/// Answers with the locks that it makes.
+fn note_end(standing: &mut UserStanding, ended: &Transaction, replaced: bool) -> Vec<UserLock> {
+    let Some(guard) = ended.guard() else { return Vec::new() };
+    let at = ended.ended_at.unwrap_or(ended.expires_at);
+    let mut locks = Vec::new();
+    match ending(ended, replaced) {
+        Ending::Success if guard.counts => standing.succeed(),
+        Ending::Missed if guard.counts => locks.extend(standing.miss(at, guard.block)),
+        Ending::Success | Ending::Missed | Ending::Neither => {}
+    }
+    if let Some(report_lock) = guard.report_lock.filter(|_| ended.state == State::Reported) {
+        let until = match report_lock {
+            ReportLock::UntilRemoved => None,
+            ReportLock::For(length) => Some(at.plus(length)),
+        };
+        let reason = tocsin_model::LockReason::Reported;
+        locks.push(standing.lock(UserLock { reason, since: at, until }));
+    }
+    locks
+}
+
+/// Only pushes can be ignored or refused; whatever is accepted is a success.
+fn ending(ended: &Transaction, replaced: bool) -> Ending {
+    if ended.state == State::Accepted {
+        return Ending::Success;
+    }
+    if ended.method != Method::Push || !may_have_been_seen(ended) {
+        return Ending::Neither;
+    }
+    match ended.state {
+        State::Timeout | State::Declined | State::Reported | State::Failed(FailureReason::WrongNumber) => {
+            Ending::Missed
+        }
+        State::Cancelled if replaced => Ending::Missed,
+        State::Pending | State::Accepted | State::Cancelled | State::Failed(_) => Ending::Neither,
+    }
+}
+
+/// A request of which every push failed was ignored by nobody, unless its phone answered all the same.
+fn may_have_been_seen(ended: &Transaction) -> bool {
+    let mut deliveries = ended.recipients.iter().filter_map(|recipient| recipient.delivery.as_ref());
+    ended.answer.is_some() || deliveries.any(|delivery| delivery.status != DeliveryStatus::Failed)
+}
+
+fn by_phone(ended: &Transaction) -> AuditActor {
+    ended.answer.as_ref().map_or(AuditActor::Server, |answer| AuditActor::Device(answer.device_id))
+}
+
+/// Whoever has nothing that counts has no row.
+fn put(batch: &mut Batch, user: &User, standing: &UserStanding) {
+    let key = Key::standing(user);
+    if standing.is_clear() {
+        return batch.delete(key);
+    }
+    let expiry: Option<UnixMs> = standing.is_over_at();
+    batch.put(key, expiry.map_or(Expiry::Never, Expiry::At), &StandingRecord::new(standing));
+}
