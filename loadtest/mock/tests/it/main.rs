@@ -11,6 +11,7 @@ mod client;
 mod fcm_faults;
 mod fcm_rules;
 mod foreign;
+mod location;
 mod oauth;
 mod records;
 mod rig;
