@@ -6,11 +6,13 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use tocsin_config::{Config, process_environment};
 use tocsin_engine::Handle;
+use tocsin_engine::message::Origins;
 use tocsin_engine::provider::{DriverSources, Drivers, TokenShelf, rebuild_drivers};
 use tocsin_model::{AuditActor, AuditEvent, AuditKind};
 
 use crate::control::{ReloadOutcome, Reloaded};
 use crate::log::{self, LogControl};
+use crate::serve::open_origins;
 
 /// What a reload needs to know.
 pub(crate) struct Reloader {
@@ -26,10 +28,11 @@ pub(crate) struct Reloader {
 
 /// A configuration in which no fault was found, with its drivers.
 struct Candidate {
-    config: Config,
+    config: Arc<Config>,
     warnings: Vec<String>,
     drivers: Drivers,
     sources: DriverSources,
+    origins: Origins,
 }
 
 impl Reloader {
@@ -56,33 +59,42 @@ impl Reloader {
     }
 
     async fn take_over(&mut self, handle: &Handle, by: &AuditActor) -> ReloadOutcome {
-        let Candidate { config, warnings, drivers, sources } = self.candidate(handle)?;
+        let Candidate { config, warnings, drivers, sources, origins } = self.candidate(handle).await?;
         // Told first: a change that cannot be told is not made.
         let noted = handle.note(loaded_event(&config, by.clone())).await;
         noted.map_err(|problem| vec![format!("the audit trail cannot be written: {problem}")])?;
         self.log.set(&config.log.filter).map_err(|error| vec![error.to_string()])?;
-        handle.reload(Arc::new(config), drivers).await;
+        handle.reload(config, drivers, origins).await;
         self.sources = sources;
         Ok(Reloaded { warnings })
     }
 
-    fn candidate(&self, handle: &Handle) -> Result<Candidate, Vec<String>> {
+    async fn candidate(&self, handle: &Handle) -> Result<Candidate, Vec<String>> {
         let loaded = Config::load(self.file.as_deref(), process_environment())
             .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        let (config, warnings) = (loaded.config, loaded.warnings.iter().map(ToString::to_string).collect());
+        let (config, warnings) =
+            (Arc::new(loaded.config), loaded.warnings.iter().map(ToString::to_string).collect());
         let mut faults = handle.config().effective.needs_restart(&config.effective);
         faults.extend(log::check(&config.log).err().map(|error| error.to_string()));
         let mut sources = self.sources.clone();
         let rebuilt = rebuild_drivers(&handle.drivers(), &mut sources, &config, handle.clock(), &self.shelf);
-        match rebuilt {
-            Ok(drivers) if faults.is_empty() => Ok(Candidate { config, warnings, drivers, sources }),
-            Ok(_) => Err(faults),
-            Err(refused) => {
-                faults.extend(refused.iter().map(ToString::to_string));
-                Err(faults)
+        faults.extend(rebuilt.as_ref().err().into_iter().flatten().map(ToString::to_string));
+        let opened = open_origins_aside(&config, handle).await;
+        faults.extend(opened.as_ref().err().cloned());
+        match (rebuilt, opened) {
+            (Ok(drivers), Ok(origins)) if faults.is_empty() => {
+                Ok(Candidate { config, warnings, drivers, sources, origins })
             }
+            _ => Err(faults),
         }
     }
+}
+
+/// On a thread of its own: a file with all cities of the world takes its time.
+async fn open_origins_aside(config: &Arc<Config>, handle: &Handle) -> Result<Origins, String> {
+    let (config, clock) = (Arc::clone(config), handle.clock().clone());
+    let opened = actix_rt::task::spawn_blocking(move || open_origins(&config, &clock)).await;
+    opened.unwrap_or_else(|_| Err("origin.database_file: reading it failed".to_owned()))
 }
 
 /// A row that says which configuration is in force from now on, by a hash of what `tocsin config` prints.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tocsin_config::{Config, Loaded};
 use tocsin_engine::clock::Clock;
 use tocsin_engine::device::{KeyLives, ServerKeyError, ServerKeys, Start};
+use tocsin_engine::message::Origins;
 use tocsin_engine::metrics::Metrics;
 use tocsin_engine::provider::{DriverSources, ProviderSetupError, TokenShelf, build_drivers};
 use tocsin_engine::{Drained, Engine, EngineParts, EngineStartError, Handle};
@@ -48,6 +49,8 @@ enum ServeError {
     #[error("{}", lines(.0))]
     Providers(Vec<ProviderSetupError>),
     #[error("{0}")]
+    Origins(String),
+    #[error("{0}")]
     Engine(#[from] EngineStartError),
     #[error("the ready file cannot be written: {0}")]
     ReadyFile(io::Error),
@@ -63,7 +66,7 @@ impl ServeError {
     fn exit(&self) -> Exit {
         match self {
             Self::Unconfirmed(_) => Exit::Storage,
-            Self::Bind(_) | Self::MasterKey(_) | Self::Providers(_) => Exit::Configuration,
+            Self::Bind(_) | Self::MasterKey(_) | Self::Providers(_) | Self::Origins(_) => Exit::Configuration,
             Self::ServerKeys(ServerKeyError::Sealed { .. }) => Exit::Configuration,
             Self::Storage(error) if error.kind() == StoreErrorKind::MasterKey => Exit::Configuration,
             Self::Storage(_) | Self::ServerKeys(_) | Self::StorageStopped | Self::Close(_) => Exit::Storage,
@@ -123,6 +126,7 @@ async fn live(
     let engine = Engine::start(EngineParts {
         server_keys: server_keys(&config, sealer, start_of(&*store).await?, &clock)?,
         drivers: build_drivers(&config, &clock, &reloader.shelf).map_err(ServeError::Providers)?,
+        origins: open_origins(&config, &clock).map_err(ServeError::Origins)?,
         store: Arc::clone(&store) as Arc<dyn Store>,
         issuer: issuer.clone(),
         render_view: render_view(config.portal.public_url.as_deref().unwrap_or_default()),
@@ -254,6 +258,19 @@ async fn start_of(store: &dyn Store) -> Result<Start, StoreError> {
         None => Start::First,
         Some(_) => Start::Later,
     })
+}
+
+/// Who tells where calls come from; a fault is told with the place of its key.
+pub(crate) fn open_origins(config: &Config, clock: &Clock) -> Result<Origins, String> {
+    Origins::open(config, clock).map_err(|error| match config.effective.source_of(error.key) {
+        Some(place) => format!("{place}: {error}"),
+        None => error.to_string(),
+    })
+}
+
+/// What is wrong with the source of places.
+pub(crate) fn check_origins(config: &Config) -> Option<String> {
+    open_origins(config, &Clock::system()).err()
 }
 
 /// What is wrong with the providers' credential files.

@@ -2,6 +2,7 @@
 //! that is still missing or unfit means that the schema and this file disagree, which tests rule out.
 
 mod authentication_type;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -52,6 +53,7 @@ pub(crate) fn assemble(settings: &Settings) -> Result<Config, Unfit> {
         master_keys: named(settings, "master_keys", master_key)?,
         engine: engine(&section("engine"))?,
         callbacks: callbacks(&section("callbacks"))?,
+        origin: texts::origin(&section("origin"))?,
         realms: named(settings, "realms", realm)?,
         types: named(settings, "types", authentication_type)?,
         apps: named(settings, "apps", app)?,
@@ -204,6 +206,7 @@ fn realm(table: &Table<'_>) -> Result<Realm, Unfit> {
     Ok(Realm {
         user_id_rule: table.word("user_id_rule")?,
         time_to_live: table.seconds("ttl_s")?,
+        languages: table.list("languages", |text| text.parse().ok())?,
         starts_per_minute_max: table.small_count("starts_per_minute_max")?,
         starts_per_user_per_minute_max: table.small_count("starts_per_user_per_minute_max")?,
         ladder: ladder(table)?,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::texts::TypeTexts;
 use tocsin_model::{
     AppName, CodeDigits, DurationMs, KeyUse, Method, NumberMatchRule, ProviderName, ReportLock, TypeName,
 };
@@ -15,10 +16,8 @@ pub struct AuthenticationType {
     pub method: Method,
     /// Longest life of a transaction; `None` takes the realm's.
     pub time_to_live: Option<DurationMs>,
-    /// The title when the portal gives none.
-    pub default_title: Arc<str>,
-    /// The message when the portal gives none.
-    pub default_message: Arc<str>,
+    /// What the user is shown when the portal says nothing.
+    pub texts: TypeTexts,
     /// Longest message in characters.
     pub message_characters_max: usize,
     /// Whose phones may answer; empty means every app.

@@ -92,7 +92,8 @@ pub(crate) fn method_of(settings: &Settings, table: &KeyPath) -> Option<Method> 
     settings.text(&table.child("method")).and_then(Method::parse)
 }
 
-fn invalid_for(methods: &[Method], actual: Method) -> String {
+/// The message for a key of types of other methods.
+pub(crate) fn invalid_for(methods: &[Method], actual: Method) -> String {
     let valid: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
     let valid = valid.join("\", \"");
     format!("is not valid for method = \"{}\"; it is a key of types with \"{valid}\"", actual.as_str())

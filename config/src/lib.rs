@@ -33,6 +33,7 @@ mod place;
 mod schema;
 mod settings;
 mod shape;
+mod texts;
 mod types;
 mod url;
 mod word;
@@ -50,6 +51,7 @@ pub use fault::{Fault, Faults, Warning};
 pub use load::{DEFAULT_TOML, Loaded};
 pub use networks::Networks;
 pub use place::{Place, Source};
+pub use texts::{FieldPath, Localized, LocationService, LocationSource, Origin, TypeTexts};
 pub use tocsin_model::EnrolmentMode;
 pub use types::{
     ApnsProvider, App, AppPlatform, Client, ClientCertificates, Config, Confirmation, Door, DoorTls,

@@ -14,7 +14,7 @@ use crate::callbacks::CallbackBody;
 use crate::fatigue::PendingPush;
 use crate::shape::{Item, Shape};
 use crate::types::{Confirmation, Durability, LogFormat, Requirement, Role};
-use crate::word::{CLIENT_CERTIFICATE_WORDS, PLAINTEXT_WORDS, ProviderKind, Word};
+use crate::word::{CLIENT_CERTIFICATE_WORDS, LOCATION_WORDS, PLAINTEXT_WORDS, ProviderKind, Word};
 
 /// One key.
 pub(crate) struct Key {
@@ -96,6 +96,8 @@ const PROVIDER_WAIT_MS_MAX: u64 = 60_000;
 const MISSES_MAX: u64 = MISSES_KEPT_MAX as u64;
 
 const TITLE_CHARACTERS_MAX: usize = ContentLimits::TITLE_CHARACTERS_MAX;
+/// Longest template of an origin in characters, its places counted as they are written.
+const ORIGIN_CHARACTERS_MAX: usize = 500;
 const MESSAGE_CHARACTERS_MAX: usize = ContentLimits::MESSAGE_CHARACTERS_CEILING;
 
 /// All keys, in the order in which they are shown.
@@ -192,8 +194,24 @@ pub(crate) static KEYS: &[Key] = &[
     key("callbacks.tries_in_flight_max", whole(1, 10_000), Need::Built),
     key("callbacks.tries_per_host_max", whole(1, 1_000), Need::Built),
     key("callbacks.ca_file", Shape::File, Need::Optional),
+    key("texts.languages", Shape::List(Item::Language), Need::Built),
+    key("origin.template", Shape::Text { characters_max: ORIGIN_CHARACTERS_MAX }, Need::Built),
+    key("origin.location", Shape::Choice(LOCATION_WORDS), Need::Built),
+    key("origin.database_file", Shape::File, Need::Optional),
+    key("origin.texts.*.template", Shape::Text { characters_max: ORIGIN_CHARACTERS_MAX }, Need::Required),
+    key("origin.service.url", Shape::LocationUrl, Need::Optional),
+    key("origin.service.key", Shape::Password, Need::Optional),
+    key("origin.service.ca_file", Shape::File, Need::Optional),
+    key("origin.service.timeout_ms", whole(50, 5_000), Need::Built),
+    key("origin.service.cache_s", whole(0, 30 * DAY_S), Need::Built),
+    key("origin.service.cache_entries_max", whole(1, HELD_MAX), Need::Built),
+    key("origin.service.calls_in_flight_max", whole(1, 10_000), Need::Built),
+    key("origin.service.country_code", Shape::FieldPath, Need::Built),
+    key("origin.service.region", Shape::FieldPath, Need::Built),
+    key("origin.service.city", Shape::FieldPath, Need::Built),
     key("realms.*.user_id_rule", Shape::Choice(UserIdRule::WORDS), Need::Else("\"exact\"")),
     key("realms.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Else("60")),
+    key("realms.*.languages", Shape::List(Item::Language), Need::Else("[]")),
     key("realms.*.starts_per_minute_max", whole(1, PER_MINUTE_MAX), Need::Else("600000")),
     key("realms.*.starts_per_user_per_minute_max", whole(1, PER_MINUTE_MAX), Need::Else("60")),
     key("realms.*.ladder_number_match_after", whole(0, MISSES_MAX), Need::Else("0")),
@@ -215,6 +233,10 @@ pub(crate) static KEYS: &[Key] = &[
         Need::Optional,
     ),
     of(PUSH_OR_CODE, "types.*.message_max", whole(1, MESSAGE_CHARACTERS_MAX as u64), Need::Else("155")),
+    of(PUSH_OR_CODE, "types.*.message_required", Shape::Flag, Need::Else("false")),
+    of(PUSH_OR_OTP, "types.*.show_origin", Shape::Flag, Need::Else("false")),
+    key("types.*.texts.*.title", Shape::Text { characters_max: TITLE_CHARACTERS_MAX }, Need::Optional),
+    key("types.*.texts.*.message", Shape::Text { characters_max: MESSAGE_CHARACTERS_MAX }, Need::Optional),
     of(PUSH_OR_OTP, "types.*.apps", Shape::List(Item::Name), Need::Else("[]")),
     of(PUSH_OR_OTP, "types.*.keys", Shape::List(Item::KeyUse), Need::Else("[\"device\"]")),
     of(PUSH, "types.*.push_text", Shape::Choice(PushText::WORDS), Need::Else("\"loc-keys\"")),

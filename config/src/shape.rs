@@ -8,13 +8,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use tocsin_model::{AppVersion, CallbackUrl, KeyUse, NameError, RealmName, Secret};
+use tocsin_model::{AppVersion, CallbackUrl, KeyUse, Language, NameError, RealmName, Secret};
 use toml::Spanned;
 use toml::de::{DeInteger, DeValue};
 
 use crate::callbacks::{WEBHOOK_SECRETS_MAX, WebhookSecret};
 use crate::hint;
 use crate::place::{Origin, Place};
+use crate::texts::FieldPath;
 use crate::types::Right;
 use crate::url;
 use crate::word::Word;
@@ -83,6 +84,10 @@ pub(crate) enum Shape {
     Password,
     /// What webhooks are signed with.
     WebhookSecrets,
+    /// The URL of a server that knows places, with `{ip}` in it.
+    LocationUrl,
+    /// The names that lead to a member of a JSON object.
+    FieldPath,
 }
 
 /// What stands in a list.
@@ -104,6 +109,8 @@ pub(crate) enum Item {
     CustomId,
     /// A right of a client.
     Right,
+    /// A language.
+    Language,
     /// A program or one of its arguments; the same one may stand twice.
     Argument,
 }
@@ -229,6 +236,10 @@ impl Shape {
                     (1..=PASSWORD_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
                 if fits { Ok(Value::Password(Secret::new(text.to_owned()))) } else { Err(wrong()) }
             }
+            Self::LocationUrl => {
+                url::location(text).map(Value::Text).map_err(|allowed| format!("must be {allowed}"))
+            }
+            Self::FieldPath => kept_if(FieldPath::parse(text).is_some()),
             Self::Integer { .. } | Self::Flag | Self::List(_) | Self::WebhookSecrets => Err(wrong()),
         }
     }
@@ -280,6 +291,12 @@ impl Item {
             Self::KeyUse => {
                 KeyUse::parse(text).ok_or_else(|| format!("must be {}, is {text:?}", Shape::List(self)))?;
             }
+            Self::Language => {
+                let language = text.parse::<Language>();
+                return language
+                    .map(|language| language.to_string())
+                    .map_err(|_| format!("must be {}, is {text:?}", Shape::List(self)));
+            }
             Self::Argument => {
                 if text.is_empty() || text.chars().any(char::is_control) {
                     return Err(format!("must be {}", Shape::List(self)));
@@ -304,7 +321,7 @@ impl fmt::Display for Shape {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address => formatter.write_str("an IP address and port, such as \"127.0.0.1:8440\""),
-            Self::PublicUrl | Self::Endpoint => formatter.write_str("a URL in quotes"),
+            Self::PublicUrl | Self::Endpoint | Self::LocationUrl => formatter.write_str("a URL in quotes"),
             Self::Folder => formatter.write_str("the path of a folder in quotes"),
             Self::File | Self::CredentialFile | Self::SecretFile => {
                 formatter.write_str("the path of a file in quotes")
@@ -339,6 +356,12 @@ impl fmt::Display for Shape {
             Self::List(Item::CustomId) => formatter
                 .write_str("a list of ids of 1 to 32 letters, digits, '-' and '_', such as [\"face\"]"),
             Self::List(Item::Right) => write!(formatter, "a list of \"{}\"", Right::WORDS.join("\", \"")),
+            Self::List(Item::Language) => {
+                formatter.write_str("a list of languages, such as [\"en\", \"nl\", \"de-CH\"]")
+            }
+            Self::FieldPath => formatter.write_str(
+                "the name of a member of a JSON object, with those around it before it, such as \"location.city\"",
+            ),
             Self::List(Item::Argument) => formatter
                 .write_str("a list with the path of a program and its arguments, such as [\"/usr/bin/vault\", \"read\"]"),
             Self::AppleId => formatter.write_str("ten characters of A-Z and 0-9, as Apple's developer site shows it"),

@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use crate::networks::Networks;
 use tocsin_model::{
-    AppName, AppVersion, ClientId, DurationMs, EnrolmentMode, EnrolmentRules, KeyUse, MasterKeyName,
-    OperatorName, Platform, ProviderName, PushEnvironment, PushKind, RealmName, TypeName, UserIdRule,
+    AppName, AppVersion, ClientId, DurationMs, EnrolmentMode, EnrolmentRules, KeyUse, Language,
+    MasterKeyName, OperatorName, Platform, ProviderName, PushEnvironment, PushKind, RealmName, TypeName,
+    UserIdRule,
 };
 
 use crate::authentication_type::AuthenticationType;
 use crate::callbacks::{Callbacks, ClientCallbacks};
 use crate::fatigue::Ladder;
+use crate::texts::Origin;
 
 use crate::dump::Effective;
 
@@ -54,6 +56,8 @@ pub struct Config {
     pub engine: EngineLimits,
     /// `[callbacks]`.
     pub callbacks: Callbacks,
+    /// `[origin]`: what is shown of where a call comes from.
+    pub origin: Origin,
     /// `[realms.NAME]`.
     pub realms: BTreeMap<RealmName, Realm>,
     /// `[types.NAME]`.
@@ -238,6 +242,8 @@ pub struct Realm {
     pub user_id_rule: UserIdRule,
     /// Life of a transaction whose type says nothing.
     pub time_to_live: DurationMs,
+    /// The languages of its users, the one for those of whom nothing is known first; empty means all.
+    pub languages: Vec<Language>,
     /// Transactions and enrolments that may be started in a minute, all users together.
     pub starts_per_minute_max: u32,
     /// Transactions and enrolments that may be started in a minute for one user.

@@ -27,6 +27,28 @@ pub(crate) fn endpoint(text: &str) -> Result<String, &'static str> {
     if parts.scheme == "https" && parts.path.is_empty() { Ok(trimmed.to_owned()) } else { Err(ALLOWED) }
 }
 
+/// The URL of a server that knows places: `https`, or `http` when its host is loopback; `{ip}` stands once behind the
+/// host, `{key}` at most once.
+pub(crate) fn location(text: &str) -> Result<String, &'static str> {
+    const ALLOWED: &str = "an https URL with {ip} once in its path or query and {key} at most once, such as \
+                           \"https://geo.example.com/v1/{ip}\" (http only where the host is localhost or a loopback \
+                           address)";
+    let once = |word: &str| text.matches(word).count();
+    let plain = text.replacen("{ip}", "ip", 1).replacen("{key}", "key", 1);
+    let parts = split(plain.split('?').next().unwrap_or_default()).ok_or(ALLOWED)?;
+    let scheme_fits = parts.scheme == "https" || (parts.scheme == "http" && is_loopback(parts.host));
+    let behind_host = text.splitn(4, '/').nth(3).unwrap_or_default();
+    let is_url_byte = |byte: u8| byte.is_ascii_graphic() && !br##"{}#"<>\^`|"##.contains(&byte);
+    let fits = text.len() <= URL_BYTES_MAX
+        && scheme_fits
+        && once("{ip}") == 1
+        && once("{key}") <= 1
+        && behind_host.contains("{ip}")
+        && (once("{key}") == 0 || behind_host.contains("{key}"))
+        && plain.bytes().all(is_url_byte);
+    if fits { Ok(text.to_owned()) } else { Err(ALLOWED) }
+}
+
 /// `host` or `host:port`, in small letters.
 pub(crate) fn is_host(text: &str) -> bool {
     text.len() <= URL_BYTES_MAX
@@ -154,6 +176,34 @@ mod tests {
         }
         for bad in ["", "1x", "HTTPS", "a:", "a/", &"a".repeat(65)] {
             assert!(!is_scheme(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_url_of_places_has_the_address_once_and_behind_the_host() {
+        for good in [
+            "https://geo.example.com/v1/{ip}",
+            "https://geo.example.com/api/json/ip/{key}/{ip}?strictness=0",
+            "https://geo.example.com/?ip={ip}&key={key}",
+            "http://127.0.0.1:8080/{ip}",
+        ] {
+            assert_eq!(location(good), Ok(good.to_owned()));
+        }
+        for bad in [
+            "",
+            "https://geo.example.com/v1",
+            "https://geo.example.com/{ip}/{ip}",
+            "https://geo.example.com/{ip}/{key}{key}",
+            "https://{ip}.example.com/",
+            "https://{key}.example.com/{ip}",
+            "https://geo.example.com?ip={ip}",
+            "http://geo.example.com/{ip}",
+            "https://user:word@geo.example.com/{ip}",
+            "https://geo.example.com/{ip}#x",
+            "https://geo.example.com/{ip} x",
+            "https://geo.example.com/{ip}/{other}",
+        ] {
+            assert!(location(bad).is_err(), "{bad}");
         }
     }
 

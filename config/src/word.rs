@@ -90,3 +90,6 @@ pub(crate) const CLIENT_CERTIFICATE_WORDS: &[&str] = &["required", "optional"];
 
 /// How a door off loopback may do without TLS of its own.
 pub(crate) const PLAINTEXT_WORDS: &[&str] = &["behind-proxy"];
+
+/// How an address becomes a place.
+pub(crate) const LOCATION_WORDS: &[&str] = &["off", "database", "service"];

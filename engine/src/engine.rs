@@ -18,6 +18,7 @@ use crate::device::{ReplayLimits, ReplayMemory, ServerKeys, SignaturePool, Signa
 use crate::handle::{Core, DerivedCodes, Handle, NotedRefusals};
 use crate::health::Ticks;
 use crate::limits::{AUDIT_CUT_INTERVAL, CLOCK_FOLLOW_INTERVAL, DRAIN_POLL};
+use crate::message::Origins;
 use crate::metrics::Metrics;
 use crate::protocol::{ProviderAddress, ProviderTable, Revive};
 use crate::provider::{Driver, Drivers, LocalDriver, ProviderParts, start_provider};
@@ -42,6 +43,8 @@ pub struct EngineParts {
     pub issuer: String,
     /// The network of each configured provider.
     pub drivers: Drivers,
+    /// Who tells where calls come from.
+    pub origins: Origins,
     /// Writes the view that callbacks with `body = "full"` carry.
     pub render_view: RenderView,
 }
@@ -111,6 +114,7 @@ impl Engine {
         surroundings.set_providers(starter.start_all(&parts));
         let (drain, draining) = watch::channel(false);
         let callbacks = start_callbacks(&parts, &surroundings, &threads, &draining)?;
+        surroundings.set_origins(parts.origins);
         let recovered = recover(&registry, &surroundings).await?;
         tracing::info!(transactions = recovered.transactions, "open transactions live again");
         let core = Core {

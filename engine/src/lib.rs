@@ -13,6 +13,7 @@ mod error;
 mod handle;
 mod health;
 mod limits;
+pub mod message;
 pub mod metrics;
 pub mod protocol;
 pub mod provider;

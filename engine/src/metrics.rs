@@ -13,6 +13,7 @@ use tocsin_model::{
 };
 use tocsin_storage::{CommitReport, StoreObserver};
 
+use crate::message::LocationFault;
 use crate::protocol::DeliveryOutcome;
 use crate::provider::DriverSnapshot;
 
@@ -104,6 +105,10 @@ pub mod names {
     pub const RELOADS: &str = "tocsin_reloads_total";
     /// Backups of the running server, by `result` (`made`, `failed`).
     pub const BACKUPS: &str = "tocsin_backups_total";
+    /// Questions for the place of an address, by `source` and `result` (`found`, `cached` or the kind of failure).
+    pub const LOCATIONS: &str = "tocsin_origin_locations_total";
+    /// Origins that did not fit into their challenge.
+    pub const ORIGINS_LEFT_OUT: &str = "tocsin_origins_left_out_total";
     /// Steps of the system clock over one second.
     pub const CLOCK_STEPS: &str = "tocsin_clock_steps_total";
 }
@@ -237,6 +242,9 @@ pub struct Metrics {
     pub signatures_refused: IntCounter,
     /// Steps of the system clock.
     pub clock_steps: IntCounter,
+    locations: IntCounterVec,
+    /// Origins that did not fit into their challenge.
+    pub origins_left_out: IntCounter,
     audit_rows: IntCounter,
     reloads: IntCounterVec,
     backups: IntCounterVec,
@@ -416,6 +424,13 @@ impl Metrics {
                 &["app"],
             )),
             clock_steps: registrar.counter(names::CLOCK_STEPS, "Steps of the system clock over one second."),
+            locations: registrar.counters(
+                names::LOCATIONS,
+                "Questions for the place of an address.",
+                &["source", "result"],
+            ),
+            origins_left_out: registrar
+                .counter(names::ORIGINS_LEFT_OUT, "Origins that did not fit into their challenge."),
             audit_rows: registrar.counter(names::AUDIT_ROWS, "Rows that the audit trail has grown by."),
             reloads: registrar.counters(names::RELOADS, "New configurations.", &["result"]),
             backups: registrar.counters(names::BACKUPS, "Backups of the running server.", &["result"]),
@@ -478,6 +493,18 @@ impl Metrics {
         }
         for actor in ["transaction", "provider", "driver", "callback", "callback_try"] {
             self.actor_faults.with_label_values(&[actor]);
+        }
+    }
+
+    /// Counts a question for a place.
+    pub(crate) fn located(&self, source: &str, result: &str) {
+        self.locations.with_label_values(&[source, result]).inc();
+    }
+
+    /// Shows every result of this source of places as zero.
+    pub(crate) fn show_locations(&self, source: &str) {
+        for result in LocationFault::ALL.map(LocationFault::as_str).into_iter().chain(["found", "cached"]) {
+            self.locations.with_label_values(&[source, result]);
         }
     }
 

@@ -11,6 +11,7 @@ use tocsin_storage::Store;
 
 use crate::clock::Clock;
 use crate::limits::LINGERING_MAX;
+use crate::message::Origins;
 use crate::metrics::Metrics;
 use crate::protocol::{CallbackOwed, ProviderTable, SayOwed};
 use crate::registry::Waiters;
@@ -26,6 +27,7 @@ pub(crate) struct Surroundings {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) linger: Duration,
     providers: ArcSwap<ProviderTable>,
+    origins: ArcSwap<Origins>,
     /// Counts removals and suspensions of phones, so that a start that met one can tell.
     pub(crate) devices_gone: AtomicUsize,
     callbacks: OnceLock<SayOwed>,
@@ -59,6 +61,7 @@ impl Surroundings {
             linger: config.engine.linger.to_std(),
             config: ArcSwap::new(config),
             providers: ArcSwap::from_pointee(ProviderTable::default()),
+            origins: ArcSwap::from_pointee(Origins::off()),
             devices_gone: AtomicUsize::new(0),
             callbacks: OnceLock::new(),
             lingering: Arc::default(),
@@ -75,6 +78,17 @@ impl Surroundings {
     /// Puts another configuration in place of the present one.
     pub(crate) fn set_config(&self, config: Arc<Config>) {
         self.config.store(config);
+    }
+
+    /// Who tells where calls come from.
+    pub(crate) fn origins(&self) -> Arc<Origins> {
+        self.origins.load_full()
+    }
+
+    /// From now on these tell it.
+    pub(crate) fn set_origins(&self, origins: Origins) {
+        origins.show_zeros(&self.metrics);
+        self.origins.store(Arc::new(origins));
     }
 
     /// A place for one more lingering actor; `None` when there are too many.

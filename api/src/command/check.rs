@@ -4,7 +4,8 @@ use tocsin_config::Loaded;
 
 use crate::{Exit, log, master_key, serve};
 
-/// Looks at all that can be looked at without starting: the configuration, the log filter, the credential files.
+/// Looks at all that can be looked at without starting: the configuration, the log filter, the credential files, the
+/// source of places.
 pub(super) fn check(loaded: &Loaded) -> Exit {
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
@@ -13,6 +14,7 @@ pub(super) fn check(loaded: &Loaded) -> Exit {
     faults.extend(log::check(&loaded.config.log).err().map(|error| error.to_string()));
     faults.extend(master_key::check(&loaded.config).iter().map(ToString::to_string));
     faults.extend(serve::check_providers(&loaded.config).iter().map(ToString::to_string));
+    faults.extend(serve::check_origins(&loaded.config));
     if faults.is_empty() {
         return super::print("The configuration is in order.\n");
     }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tocsin_config::AuthenticationType;
 use tocsin_model::{
     CallContext, CallbackUrl, Content, ContentLimits, DeliveryChoice, Detail, DeviceId, DurationMs,
-    ErrorCode, NumberMatchRule, Problem, StartRequest,
+    ErrorCode, Language, NumberMatchRule, Problem, StartRequest,
 };
 
 use super::caller::Caller;
@@ -34,8 +34,8 @@ pub(super) const FIELDS: &[&str] = &[
     "number_match",
 ];
 
-/// Longest tag of a language in characters; registered ones have 35 at most (RFC 5646, section 4.4.1).
-pub(super) const LANGUAGE_CHARACTERS_MAX: usize = 35;
+/// Longest tag of a language in characters.
+pub(super) const LANGUAGE_CHARACTERS_MAX: usize = Language::CHARACTERS_MAX;
 
 /// Longest `context.user_agent` and `context.session_id` in characters.
 pub(super) const USER_AGENT_CHARACTERS_MAX: usize = 1_000;
@@ -78,11 +78,7 @@ fn call_context(fields: &Fields<'_>) -> Result<Option<Box<CallContext>>, Problem
 /// A tag of BCP 47 as far as its letters go: which ones there are texts for is known where texts are chosen.
 fn language(fields: &Fields<'_>) -> Result<Option<Box<str>>, Problem> {
     let Some(tag) = fields.text("language")? else { return Ok(None) };
-    let is_subtag =
-        |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let begins_well =
-        tag.split('-').next().is_some_and(|first| first.bytes().all(|b| b.is_ascii_alphabetic()));
-    if tag.len() > LANGUAGE_CHARACTERS_MAX || !begins_well || !tag.split('-').all(is_subtag) {
+    if tag.parse::<Language>().is_err() {
         return Err(fields.not_allowed("language", "this must be a language tag such as \"de\" or \"de-CH\""));
     }
     Ok(Some(tag.into()))

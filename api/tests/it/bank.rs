@@ -16,6 +16,7 @@ use tocsin_api::door::{Addresses, BoundDoors, OpenDoors};
 use tocsin_config::Config;
 use tocsin_engine::clock::Clock;
 use tocsin_engine::device::ServerKeys;
+use tocsin_engine::message::Origins;
 use tocsin_engine::metrics::Metrics;
 use tocsin_engine::protocol::{DeliveryOutcome, Parcel, Push};
 use tocsin_engine::provider::{Driver, DriverReport};
@@ -199,6 +200,7 @@ impl Bank {
         let driver = || Arc::clone(&network) as Arc<dyn Driver>;
         let names = ["apns-main", "fcm-main"];
         let engine = Engine::start(EngineParts {
+            origins: Origins::open(&config, &clock).expect("readable"),
             config,
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock,
@@ -223,7 +225,7 @@ impl Bank {
         let loaded = Config::load_str(&text, self.folder.path());
         let config = loaded.unwrap_or_else(|faults| panic!("{faults}")).config;
         let handle = self.engine.handle();
-        handle.reload(Arc::new(config), handle.drivers().as_ref().clone()).await;
+        handle.reload(Arc::new(config), handle.drivers().as_ref().clone(), Origins::off()).await;
     }
 
     pub fn addresses(&self) -> Addresses {

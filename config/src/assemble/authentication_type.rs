@@ -15,8 +15,7 @@ pub(super) fn authentication_type(table: &Table<'_>) -> Result<AuthenticationTyp
     Ok(AuthenticationType {
         method,
         time_to_live: table.is_set("ttl_s").then(|| table.seconds("ttl_s")).transpose()?,
-        default_title: table.optional_text("default_title").unwrap_or_default().into(),
-        default_message: table.optional_text("default_message").unwrap_or_default().into(),
+        texts: super::texts::of_type(table)?,
         message_characters_max: if_set(table, "message_max", |key| table.count(key))?,
         apps: if_set(table, "apps", |key| table.list(key, |text| text.parse().ok()))?,
         keys: if_set(table, "keys", |key| table.list(key, KeyUse::parse))?,
@@ -35,7 +34,7 @@ pub(super) fn authentication_type(table: &Table<'_>) -> Result<AuthenticationTyp
 }
 
 /// The value of a key that types of some methods do not have.
-fn if_set<T: Default>(
+pub(super) fn if_set<T: Default>(
     table: &Table<'_>,
     key: &str,
     read: impl FnOnce(&str) -> Result<T, Unfit>,

@@ -13,6 +13,7 @@ mod fatigue;
 mod files;
 mod master_keys;
 mod providers;
+mod texts;
 mod types;
 
 pub(crate) use codes::default_gateway;
@@ -28,6 +29,7 @@ pub(crate) fn check(settings: &Settings, findings: &mut Findings) {
     codes::check(settings, findings);
     fallbacks::check(settings, findings);
     fatigue::check(settings, findings);
+    texts::check(settings, findings);
     apps::check(settings, findings);
     providers::check(settings, findings);
     clients::check(settings, findings);

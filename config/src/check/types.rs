@@ -1,4 +1,4 @@
-//! Authentication types: their apps exist, and their default text keeps to their own limit.
+//! Authentication types: their apps exist, and so do their keys.
 
 use crate::findings::Findings;
 use crate::path::KeyPath;
@@ -11,14 +11,6 @@ pub(super) fn check(settings: &Settings, findings: &mut Findings) {
             findings.reference(settings, "apps", &app.text, app.place.clone(), &apps);
         }
         check_keys(settings, &table, findings);
-        let message = table.child("default_message");
-        let limit = settings.integer(&table.child("message_max"));
-        if let (Some(text), Some(limit)) = (settings.text(&message), limit)
-            && text.chars().count() as u64 > limit
-        {
-            let why = format!("is longer than this type's message_max of {limit} characters");
-            findings.fault(settings.place(&message), &message, why);
-        }
         let push_text = table.child("push_text");
         if settings.text(&push_text) == Some("message") {
             let why = "title and message pass Apple and Google in clear";

@@ -46,9 +46,13 @@ pub fn folder() -> TempDir {
         fs::write(&file, "not a credential").expect("a file in it");
         make_private(&file);
     }
+    fs::create_dir(folder.path().join("location")).expect("a folder in it");
+    fs::write(folder.path().join("location/city.mmdb"), "not a database").expect("a file in it");
     let tls = folder.path().join("tls");
     certificates::write(&tls);
     fs::copy(tls.join("portal-clients-ca.pem"), folder.path().join("credentials/callback-ca.pem"))
+        .expect("an authority");
+    fs::copy(tls.join("portal-clients-ca.pem"), folder.path().join("credentials/location-ca.pem"))
         .expect("an authority");
     folder
 }

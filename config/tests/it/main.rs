@@ -12,4 +12,5 @@ mod layers;
 mod master_keys;
 mod methods;
 mod spoiled;
+mod texts;
 mod value_faults;

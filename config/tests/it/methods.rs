@@ -1,6 +1,6 @@
 //! What the method of a type lets it say: codes, their gateways, and fallbacks.
 
-use tocsin_model::{DurationMs, Method};
+use tocsin_model::{DurationMs, Method, TextTag};
 
 use crate::fixture::{assert_only_fault, load, warnings};
 
@@ -19,14 +19,14 @@ fn a_code_has_six_digits_and_its_own_message_unless_the_type_says_otherwise() {
     let kind = config.types.values().next().expect("a type");
     let code = kind.code.as_ref().expect("a code");
     assert_eq!((kind.method, code.digits.get(), code.attempts_max), (Method::Sms, 6, 3));
-    assert!(kind.default_message.contains("{code}") && kind.default_title.is_empty());
+    assert!(kind.texts.message.last.has(TextTag::Code) && kind.texts.title.last.text().is_empty());
     assert_eq!((kind.resends_max, kind.resend_gap), (2, DurationMs::from_seconds(10)));
     assert_eq!((code.gateways.len(), &code.autofill_domain), (0, &None));
     let email = load("[types.code]\nmethod = \"email\"\nattempts_max = 0\ndigits = 10\n").config;
     let kind = email.types.values().next().expect("a type");
     let code = kind.code.as_ref().expect("a code");
     assert_eq!((code.digits.get(), code.attempts_max), (10, 0));
-    assert_eq!(&*kind.default_title, "Please confirm");
+    assert_eq!(&**kind.texts.title.last.text(), "Please confirm");
 }
 
 #[test]

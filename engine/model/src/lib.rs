@@ -14,6 +14,7 @@ mod enrollment;
 mod id;
 mod idempotency;
 mod key;
+mod language;
 mod name;
 mod number;
 mod problem;
@@ -22,6 +23,7 @@ mod secret;
 mod standing;
 mod start;
 mod state;
+mod template;
 mod text;
 mod time;
 mod transaction;
@@ -42,6 +44,7 @@ pub use enrollment::{
 pub use id::{DeviceId, EnrollmentId, IdError, Partition, PushId, TransactionId};
 pub use idempotency::{Fingerprint, Idempotency, IdempotencyKey};
 pub use key::{DeviceKey, KeyId, KeyUse, Nonce, PublicKey, ServerKeyPair, ServerSecret, Thumbprint};
+pub use language::{Language, LanguageError};
 pub use name::{
     AppName, ClientId, MasterKeyName, NameError, OperatorName, ProviderName, RealmName, TypeName,
 };
@@ -54,6 +57,7 @@ pub use standing::{
 };
 pub use start::{DeliveryChoice, StartRequest};
 pub use state::{Decision, FailureReason, Method, State, StateWord};
+pub use template::{OriginTag, Placeholder, Template, TextTag, UnknownPlaceholder};
 pub use text::{Content, ContentLimits, Detail};
 pub use time::{DurationMs, UnixMs};
 pub use transaction::{

@@ -17,6 +17,7 @@ mod ops;
 mod refusal;
 mod reload;
 mod start;
+mod texts;
 mod transaction;
 mod user;
 

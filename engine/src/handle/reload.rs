@@ -7,6 +7,7 @@ use tocsin_config::Config;
 use tocsin_model::ProviderName;
 
 use super::Handle;
+use crate::message::Origins;
 use crate::protocol::{Install, ProviderAddress, ProviderTable, Retire};
 use crate::provider::{Driver, Drivers};
 
@@ -17,12 +18,12 @@ impl Handle {
     }
 
     /// Puts `config` in place of the present configuration. `drivers` has one for each of its providers: the present
-    /// one where nothing changed, else a new one.
+    /// one where nothing changed, else a new one. `origins` is what the configuration says of places, opened.
     ///
     /// A call, and a transaction, that began with the old configuration ends with it. A provider whose driver changes
     /// ends by the old one what it has begun and begins by the new one what comes; one that is gone takes no new
     /// transaction and stops once the last that began with it has ended.
-    pub async fn reload(&self, config: Arc<Config>, drivers: Drivers) {
+    pub async fn reload(&self, config: Arc<Config>, drivers: Drivers, origins: Origins) {
         let _turn = self.0.reloading.lock().await;
         let before = self.0.surroundings.providers().clone();
         let providers = self.providers_after(&config, &drivers, &before).await;
@@ -38,6 +39,7 @@ impl Handle {
         let between =
             ProviderTable { providers: everything, retiring: retiring.clone(), local: local.clone() };
         self.0.surroundings.set_providers(between);
+        self.0.surroundings.set_origins(origins);
         self.0.surroundings.set_config(config);
         self.0.surroundings.set_providers(ProviderTable { providers, retiring, local });
         self.0.drivers.store(Arc::new(drivers));

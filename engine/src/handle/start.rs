@@ -21,7 +21,6 @@ use super::fatigue::{Sparing, fatigue};
 use super::number::{draw_number, stricter_number_match};
 use super::{Handle, random_bytes};
 use crate::callback::judge_start;
-use crate::device::check_challenge_size;
 use crate::error::store_problem;
 use crate::metrics::Stage;
 use crate::registry::AskError;
@@ -96,6 +95,7 @@ impl Handle {
         if request.is_held && number_match != NumberMatchRule::Off {
             return Err(Problem::wait_not_possible());
         }
+        let content = self.content(&config, &request, kind).await?;
         // Until it is stored nothing else is started for its user that would have to know of it.
         let user = request.user.as_ref().ok_or_else(user_missing)?;
         let _turn = self.turn(user, kind).await?;
@@ -113,8 +113,9 @@ impl Handle {
         if request.is_held && number.is_some() {
             return Err(Problem::wait_not_possible());
         }
-        let transaction = compose(&config, &request, kind, (number, &sparing), &eligible, called_at)?;
-        check_challenge_size(&transaction, self.issuer())?;
+        let mut transaction =
+            compose(&config, &request, kind, content, (number, &sparing), &eligible, called_at)?;
+        self.fit_challenge(&mut transaction)?;
         let permit = self.0.registry.admission().admit_in_place_of(
             sparing.replaces.len(),
             transaction.id,
@@ -336,6 +337,7 @@ fn compose(
     config: &Config,
     request: &StartRequest,
     kind: &AuthenticationType,
+    content: Content,
     (number, sparing): (Option<NumberMatch>, &Sparing),
     eligible: &[Eligible],
     called_at: UnixMs,
@@ -352,7 +354,7 @@ fn compose(
         created_at: called_at,
         expires_at: called_at.plus(time_to_live(config, request, kind)?),
         ended_at: None,
-        content: content(request, kind),
+        content,
         accepted_keys: kind.keys.clone(),
         recipients,
         attempts: Counter::new(pin_tries_max(config, eligible)),
@@ -435,17 +437,6 @@ fn recipient(eligible: &Eligible) -> Result<Recipient, Problem> {
         nonce: Nonce::from_bytes(random_bytes()?),
         delivery: provider.as_ref().map(queued),
     })
-}
-
-fn content(request: &StartRequest, kind: &AuthenticationType) -> Content {
-    let mut content = request.content.clone();
-    if content.title.is_empty() {
-        content.title = Arc::clone(&kind.default_title);
-    }
-    if content.message.is_empty() {
-        content.message = Arc::clone(&kind.default_message);
-    }
-    content
 }
 
 /// What the client may be called back at, by the configuration of this moment.

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tocsin_config::Config;
 use tocsin_engine::clock::Clock;
 use tocsin_engine::device::{Jwk, ServerKeys, thumbprint};
+use tocsin_engine::message::Origins;
 use tocsin_engine::metrics::Metrics;
 use tocsin_engine::protocol::{DeliveryOutcome, Parcel, Push};
 use tocsin_engine::provider::{Driver, DriverReport, PushVerdict};
@@ -161,6 +162,7 @@ impl Bank {
             Config::load_str(&settings, folder.path()).expect("a valid configuration").config;
         let driver: Arc<dyn Driver> = Arc::clone(&network) as Arc<dyn Driver>;
         let engine = Engine::start(EngineParts {
+            origins: Origins::open(&config, &clock).expect("readable"),
             config: Arc::new(config),
             store: Arc::clone(&store) as Arc<dyn tocsin_storage::Store>,
             clock: clock.clone(),
@@ -194,7 +196,7 @@ impl Bank {
     pub async fn reload_with(&self, change: impl Fn(&str) -> String) {
         let settings = change(&self.settings);
         let config = Config::load_str(&settings, self.folder.path()).expect("a valid configuration").config;
-        self.handle.reload(Arc::new(config), self.handle.drivers().as_ref().clone()).await;
+        self.handle.reload(Arc::new(config), self.handle.drivers().as_ref().clone(), Origins::off()).await;
     }
 
     /// Enrols a phone for a user.

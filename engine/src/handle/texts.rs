@@ -1,0 +1,98 @@
+//! What the user of a new transaction is shown: the portal's texts or the type's, and where the call comes from.
+//!
+//! All of it is fixed before the transaction is stored. Only a type that shows the origin asks for a place, and nothing
+//! that goes wrong there refuses a start.
+
+use std::net::IpAddr;
+
+use tocsin_config::{AuthenticationType, Config};
+use tocsin_model::{
+    CallContext, Content, ContentLimits, ErrorCode, Language, OriginTag, Problem, StartRequest, Template,
+    Transaction,
+};
+
+use super::Handle;
+use crate::device::check_challenge_size;
+use crate::message::{Located, OriginParts, Software, TextParts, languages, origin_text, shown_text};
+
+impl Handle {
+    /// What the user is shown; 422 where the type leaves the message to the portal, and it gave none.
+    pub(super) async fn content(
+        &self,
+        config: &Config,
+        request: &StartRequest,
+        kind: &AuthenticationType,
+    ) -> Result<Content, Problem> {
+        let call_context = request.call_context.as_deref();
+        let asked = call_context.and_then(|context| context.language.as_deref());
+        let user = request.user.as_ref();
+        // Whoever claims a transaction of nobody is most likely of the client's own realm.
+        let by_default = || config.clients.get(&request.client).map(|client| &client.default_realm);
+        let realm = user.map(|user| &user.realm).or_else(by_default);
+        let of_realm =
+            realm.and_then(|realm| config.realms.get(realm)).map_or(&[][..], |realm| &realm.languages);
+        let languages = languages(asked, of_realm);
+        let mut content = request.content.clone();
+        let parts = TextParts { type_name: &request.type_name, user, call_context };
+        if content.title.is_empty() {
+            let template = kind.texts.title.in_first_of(languages.iter());
+            content.title = shown_text(template, parts, ContentLimits::TITLE_CHARACTERS_MAX);
+        }
+        if content.message.is_empty() {
+            if kind.texts.is_message_required {
+                let problem =
+                    Problem::new(ErrorCode::FieldRequired, "transactions of this type need a message");
+                return Err(problem.with_field("message"));
+            }
+            let template = kind.texts.message.in_first_of(languages.iter());
+            content.message = shown_text(template, parts, kind.message_characters_max);
+        }
+        if let (true, Some(call_context)) = (kind.texts.shows_origin, call_context) {
+            // Few types show it: the others keep no room for its state.
+            content.context = Box::pin(self.origin(config, &content, call_context, &languages)).await;
+        }
+        Ok(content)
+    }
+
+    /// Where a call comes from, rendered; `None` where the portal sent nothing of it.
+    async fn origin(
+        &self,
+        config: &Config,
+        content: &Content,
+        call_context: &CallContext,
+        languages: &[Language],
+    ) -> Option<Box<str>> {
+        let CallContext { ip_address, user_agent, .. } = call_context;
+        if ip_address.is_none() && user_agent.is_none() {
+            return None;
+        }
+        let template = config.origin.template.in_first_of(languages.iter());
+        let located = self.located(template, ip_address.as_deref()).await;
+        let software = user_agent.as_deref().map(Software::of).unwrap_or_default();
+        let message = content.secure_message.as_deref().unwrap_or(&content.message);
+        origin_text(template, OriginParts { message, software: &software, located: &located }).map(Into::into)
+    }
+
+    async fn located(&self, template: &Template<OriginTag>, ip_address: Option<&str>) -> Located {
+        let address: Option<IpAddr> = ip_address.and_then(|text| text.parse().ok());
+        match address {
+            Some(address) if OriginTag::OF_LOCATION.iter().any(|tag| template.has(*tag)) => {
+                let origins = self.0.surroundings.origins();
+                origins.locate(address, self.metrics(), self.clock()).await
+            }
+            Some(_) | None => Located::NotAsked,
+        }
+    }
+
+    /// Refuses a challenge that is too large. What is only our own addition is left out before that.
+    pub(super) fn fit_challenge(&self, transaction: &mut Transaction) -> Result<(), Problem> {
+        match check_challenge_size(transaction, self.issuer()) {
+            Err(_) if transaction.content.context.is_some() => {
+                transaction.content.context = None;
+                self.metrics().origins_left_out.inc();
+                check_challenge_size(transaction, self.issuer())
+            }
+            checked => checked,
+        }
+    }
+}

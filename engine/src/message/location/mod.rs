@@ -1,0 +1,224 @@
+//! How an address becomes a place: by a file in memory, by a server that is asked, or not at all.
+//!
+//! A place is shown whole or not at all: country, region and city must be known. Whoever asks is told so within the
+//! time-out of the service, whatever that does; each failure is counted, and told in the log once a second for each kind.
+
+mod cache;
+mod database;
+mod reports;
+mod service;
+
+use std::net::IpAddr;
+
+use tocsin_config::{Config, Localized, LocationSource};
+use tocsin_model::OriginTag;
+
+use self::database::Database;
+use self::reports::Reports;
+use self::service::Service;
+use super::Software;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+
+/// Where an address is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) country_code: String,
+    pub(crate) region: String,
+    pub(crate) city: String,
+}
+
+/// What came of a question for a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Located {
+    /// It is there.
+    At(Place),
+    /// Nobody was asked: there was no address, no source, or no use for the answer.
+    NotAsked,
+    /// Somebody was asked, and does not know.
+    Unknown,
+}
+
+/// Why a place is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LocationFault {
+    /// No answer in time.
+    Timeout,
+    /// The server cannot be reached, or hung up.
+    Unreachable,
+    /// It answered with another status than 200.
+    Status,
+    /// Its answer, or the row of the file, cannot be read.
+    Malformed,
+    /// Country, region or city is missing.
+    Incomplete,
+    /// The file has no row for the address.
+    Unlisted,
+    /// Too many questions are on their way.
+    Busy,
+    /// It failed too often, and is left alone for a while.
+    Paused,
+}
+
+impl LocationFault {
+    /// Every fault.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Timeout,
+        Self::Unreachable,
+        Self::Status,
+        Self::Malformed,
+        Self::Incomplete,
+        Self::Unlisted,
+        Self::Busy,
+        Self::Paused,
+    ];
+
+    /// The word of log and metric.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Unreachable => "unreachable",
+            Self::Status => "status",
+            Self::Malformed => "malformed",
+            Self::Incomplete => "incomplete",
+            Self::Unlisted => "unlisted",
+            Self::Busy => "busy",
+            Self::Paused => "paused",
+        }
+    }
+
+    /// Whether the server itself is in trouble, rather than not knowing this address.
+    const fn is_trouble(self) -> bool {
+        match self {
+            Self::Timeout | Self::Unreachable | Self::Status | Self::Malformed => true,
+            Self::Incomplete | Self::Unlisted | Self::Busy | Self::Paused => false,
+        }
+    }
+}
+
+/// What is wrong with the source of places.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {reason}")]
+pub struct OriginSetupError {
+    /// The key of the configuration that it is about.
+    pub key: &'static str,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// Tells where calls come from, as the configuration says.
+#[derive(Debug)]
+pub struct Origins {
+    source: Source,
+    reports: Reports,
+}
+
+#[derive(Debug)]
+enum Source {
+    Off,
+    Database(Database),
+    Service(Box<Service>),
+}
+
+impl Origins {
+    /// Places are never known.
+    pub fn off() -> Self {
+        Self { source: Source::Off, reports: Reports::default() }
+    }
+
+    /// Reads what the configuration names. Blocks for as long as that takes.
+    pub fn open(config: &Config, clock: &Clock) -> Result<Self, OriginSetupError> {
+        if config.types.values().any(|kind| names_software(&kind.texts, &config.origin.template)) {
+            Software::prepare();
+        }
+        let source = match &config.origin.location {
+            LocationSource::Off => Source::Off,
+            LocationSource::Database(file) => Source::Database(Database::open(file)?),
+            LocationSource::Service(service) => Source::Service(Box::new(Service::new(service, clock)?)),
+        };
+        Ok(Self { source, reports: Reports::default() })
+    }
+
+    /// Shows what may be counted as zero.
+    pub(crate) fn show_zeros(&self, metrics: &Metrics) {
+        match self.source {
+            Source::Off => {}
+            Source::Database(_) => metrics.show_locations("database"),
+            Source::Service(_) => metrics.show_locations("service"),
+        }
+    }
+
+    /// Where this address is. Returns within the time-out of the service.
+    pub(crate) async fn locate(&self, address: IpAddr, metrics: &Metrics, clock: &Clock) -> Located {
+        let (source, found) = match &self.source {
+            Source::Off => return Located::NotAsked,
+            Source::Database(database) => {
+                ("database", database.place_of(address).map(|place| (place, "found")))
+            }
+            Source::Service(service) => ("service", Box::pin(service.place_of(address)).await),
+        };
+        match found {
+            Ok((place, how)) => {
+                metrics.located(source, how);
+                Located::At(place)
+            }
+            Err(fault) => {
+                metrics.located(source, fault.as_str());
+                self.reports.tell(fault, source, clock.instant());
+                Located::Unknown
+            }
+        }
+    }
+}
+
+fn names_software(texts: &tocsin_config::TypeTexts, origin: &Localized<OriginTag>) -> bool {
+    use tocsin_model::TextTag;
+    let of_text = |text: &Localized<TextTag>| {
+        let all = std::iter::once(&text.last).chain(text.others.values());
+        all.into_iter().any(|text| text.has(TextTag::OperatingSystem) || text.has(TextTag::Browser))
+    };
+    let mut of_origin = std::iter::once(&origin.last).chain(origin.others.values());
+    let names_any =
+        of_origin.any(|text| text.has(OriginTag::OperatingSystem) || text.has(OriginTag::Browser));
+    (texts.shows_origin && names_any) || of_text(&texts.title) || of_text(&texts.message)
+}
+
+/// A place of these names; each must be there.
+fn place(
+    country_code: Option<&str>,
+    region: Option<&str>,
+    city: Option<&str>,
+) -> Result<Place, LocationFault> {
+    /// Longest name of a region or city, in characters.
+    const NAME_CHARACTERS_MAX: usize = 64;
+    let is_code = |code: &&str| code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let code = country_code.filter(is_code).ok_or(LocationFault::Incomplete)?;
+    let name = |name: Option<&str>| {
+        let name = super::value::one_line(name.unwrap_or_default(), NAME_CHARACTERS_MAX);
+        if name.is_empty() { Err(LocationFault::Incomplete) } else { Ok(name) }
+    };
+    Ok(Place { country_code: code.to_ascii_uppercase(), region: name(region)?, city: name(city)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_whole_or_none() {
+        let utrecht = place(Some("nl"), Some("Provincie Utrecht"), Some("Utrecht\u{202e}")).expect("whole");
+        assert_eq!((&*utrecht.country_code, &*utrecht.city), ("NL", "Utrecht"));
+        for (country_code, region, city) in [
+            (None, Some("r"), Some("c")),
+            (Some(""), Some("r"), Some("c")),
+            (Some("NLD"), Some("r"), Some("c")),
+            (Some("N1"), Some("r"), Some("c")),
+            (Some("NL"), None, Some("c")),
+            (Some("NL"), Some(" \n"), Some("c")),
+            (Some("NL"), Some("r"), None),
+            (Some("NL"), Some("r"), Some("")),
+        ] {
+            assert_eq!(place(country_code, region, city), Err(LocationFault::Incomplete));
+        }
+    }
+}
