@@ -7,6 +7,7 @@ mod approval;
 mod asking;
 mod callbacks;
 mod content;
+mod context;
 mod delivery;
 mod devices;
 mod doors;
@@ -25,6 +26,7 @@ mod rows;
 pub mod scene;
 mod server_keys;
 mod switches;
+mod texts;
 mod waiting;
 
 use scene::Scene;

@@ -39,7 +39,7 @@ pub(super) async fn operated_as(options: SceneOptions) -> Scene {
 }
 
 /// As [`operated_as`], before its start.
-async fn prepared(options: SceneOptions) -> Scene {
+pub(super) async fn prepared(options: SceneOptions) -> Scene {
     let hash = digest(&SHA256, TOKEN.as_bytes());
     let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let more = options.more;
