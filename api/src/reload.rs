@@ -8,6 +8,7 @@ use tocsin_config::{Config, process_environment};
 use tocsin_engine::Handle;
 use tocsin_engine::message::Origins;
 use tocsin_engine::provider::{DriverSources, Drivers, TokenShelf, rebuild_drivers};
+use tocsin_engine::transport::Proxies;
 use tocsin_model::{AuditActor, AuditEvent, AuditKind};
 
 use crate::control::{ReloadOutcome, Reloaded};
@@ -24,6 +25,8 @@ pub(crate) struct Reloader {
     pub(crate) log: LogControl,
     /// Where tokens of providers outlive their drivers.
     pub(crate) shelf: TokenShelf,
+    /// The proxies on the way out.
+    pub(crate) proxies: Proxies,
 }
 
 /// A configuration in which no fault was found, with its drivers.
@@ -77,7 +80,8 @@ impl Reloader {
         let mut faults = handle.config().effective.needs_restart(&config.effective);
         faults.extend(log::check(&config.log).err().map(|error| error.to_string()));
         let mut sources = self.sources.clone();
-        let rebuilt = rebuild_drivers(&handle.drivers(), &mut sources, &config, handle.clock(), &self.shelf);
+        let (present, clock) = (handle.drivers(), handle.clock());
+        let rebuilt = rebuild_drivers(&present, &mut sources, &config, clock, &self.shelf, &self.proxies);
         faults.extend(rebuilt.as_ref().err().into_iter().flatten().map(ToString::to_string));
         let opened = open_origins_aside(&config, handle).await;
         faults.extend(opened.as_ref().err().cloned());

@@ -14,6 +14,7 @@ use tocsin_engine::device::{KeyLives, ServerKeyError, ServerKeys, Start};
 use tocsin_engine::message::Origins;
 use tocsin_engine::metrics::Metrics;
 use tocsin_engine::provider::{DriverSources, ProviderSetupError, TokenShelf, build_drivers};
+use tocsin_engine::transport::Proxies;
 use tocsin_engine::{Drained, Engine, EngineParts, EngineStartError, Handle};
 use tocsin_model::AuditActor;
 use tocsin_storage::rocks::RocksStore;
@@ -70,9 +71,11 @@ impl ServeError {
             Self::ServerKeys(ServerKeyError::Sealed { .. }) => Exit::Configuration,
             Self::Storage(error) if error.kind() == StoreErrorKind::MasterKey => Exit::Configuration,
             Self::Storage(_) | Self::ServerKeys(_) | Self::StorageStopped | Self::Close(_) => Exit::Storage,
-            Self::Engine(EngineStartError::OtherIssuer { .. } | EngineStartError::CallbackTls(_)) => {
-                Exit::Configuration
-            }
+            Self::Engine(
+                EngineStartError::OtherIssuer { .. }
+                | EngineStartError::CallbackTls(_)
+                | EngineStartError::CallbackProxy(_),
+            ) => Exit::Configuration,
             Self::Engine(EngineStartError::Store(_)) => Exit::Storage,
             Self::Engine(EngineStartError::Random | EngineStartError::Thread(_)) => Exit::Failed,
             Self::ReadyFile(_) | Self::Machine(_) => Exit::Failed,
@@ -97,8 +100,13 @@ pub(crate) fn run(loaded: Loaded, file: Option<PathBuf>, ready_file: Option<&Pat
         tracing::warn!("{warning}");
     }
     let config = Arc::new(loaded.config);
-    let reloader = Reloader { file, sources: DriverSources::of(&config), log, shelf: TokenShelf::none() };
-    match actix_rt::System::new().block_on(live(config, reloader, ready_file)) {
+    let (clock, metrics) = (Clock::system(), Arc::new(Metrics::new()));
+    let counted_in = Arc::clone(&metrics);
+    let proxies =
+        Proxies::new(clock.clone(), Arc::new(move |proxy, end| counted_in.tunnel_ended(proxy, end)));
+    let (sources, shelf) = (DriverSources::of(&config), TokenShelf::none());
+    let reloader = Reloader { file, sources, log, shelf, proxies };
+    match actix_rt::System::new().block_on(live(config, reloader, clock, metrics, ready_file)) {
         Ok(()) => Exit::Done,
         Err(error) => {
             tracing::error!("{error}");
@@ -111,12 +119,13 @@ pub(crate) fn run(loaded: Loaded, file: Option<PathBuf>, ready_file: Option<&Pat
 async fn live(
     config: Arc<Config>,
     mut reloader: Reloader,
+    clock: Clock,
+    metrics: Arc<Metrics>,
     ready_file: Option<&Path>,
 ) -> Result<(), ServeError> {
     let mut signals = Signals::listen()?;
     let doors = BoundDoors::bind(&config)?;
     let issuer = doors.issuer(&config);
-    let (clock, metrics) = (Clock::system(), Arc::new(Metrics::new()));
     backup::refuse_unconfirmed(&config.storage.path).map_err(ServeError::Unconfirmed)?;
     let sealer = master_key::sealer(&config)?;
     let store = open_store(&config, sealer.clone(), &clock, &metrics)?;
@@ -125,7 +134,9 @@ async fn live(
     }
     let engine = Engine::start(EngineParts {
         server_keys: server_keys(&config, sealer, start_of(&*store).await?, &clock)?,
-        drivers: build_drivers(&config, &clock, &reloader.shelf).map_err(ServeError::Providers)?,
+        drivers: build_drivers(&config, &clock, &reloader.shelf, &reloader.proxies)
+            .map_err(ServeError::Providers)?,
+        proxies: reloader.proxies.clone(),
         origins: open_origins(&config, &clock).map_err(ServeError::Origins)?,
         store: Arc::clone(&store) as Arc<dyn Store>,
         issuer: issuer.clone(),
@@ -275,7 +286,9 @@ pub(crate) fn check_origins(config: &Config) -> Option<String> {
 
 /// What is wrong with the providers' credential files.
 pub(crate) fn check_providers(config: &Config) -> Vec<ProviderSetupError> {
-    build_drivers(config, &Clock::system(), &TokenShelf::none()).err().unwrap_or_default()
+    let clock = Clock::system();
+    let proxies = Proxies::uncounted(clock.clone());
+    build_drivers(config, &clock, &TokenShelf::none(), &proxies).err().unwrap_or_default()
 }
 
 /// First the doors, so that nothing new comes; then the engine; last the ops door, which could be asked so far.

@@ -36,7 +36,7 @@ impl DriverPushes {
         let clock = Clock::system();
         let name = "apns-main".parse().expect("a valid name");
         let driver =
-            ApnsDriver::new(&name, &outside.provider(), &limits(), clock.clone(), &TokenShelf::none())
+            ApnsDriver::new(&name, &outside.provider(), &limits(), clock.clone(), &TokenShelf::none(), None)
                 .expect("the double's credentials are in order");
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
         Self { driver, clock, sent: 0, runtime }

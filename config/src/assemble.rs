@@ -20,6 +20,7 @@ use crate::dump::Effective;
 use crate::fatigue::Ladder;
 use crate::networks::Networks;
 use crate::path::KeyPath;
+use crate::proxy::{NoProxy, ProxyCredentials, ProxyPassword, ProxySettings};
 use crate::settings::Settings;
 use crate::shape::{Value, hex_digest};
 use crate::types::{
@@ -54,6 +55,7 @@ pub(crate) fn assemble(settings: &Settings) -> Result<Config, Unfit> {
         engine: engine(&section("engine"))?,
         callbacks: callbacks(&section("callbacks"))?,
         origin: texts::origin(&section("origin"))?,
+        proxy: proxy(&section("proxy"))?,
         realms: named(settings, "realms", realm)?,
         types: named(settings, "types", authentication_type)?,
         apps: named(settings, "apps", app)?,
@@ -170,6 +172,7 @@ fn callbacks(table: &Table<'_>) -> Result<Callbacks, Unfit> {
         tries_in_flight_max: table.count("tries_in_flight_max")?,
         tries_per_host_max: table.count("tries_per_host_max")?,
         ca_file: table.optional_file("ca_file"),
+        use_proxy: table.flag("use_proxy")?,
     })
 }
 
@@ -317,7 +320,37 @@ fn provider(table: &Table<'_>) -> Result<Provider, Unfit> {
             pushes_per_minute_max: table.small_count("pushes_per_minute_max")?,
         }),
     };
-    Ok(Provider { is_default: table.flag("default")?, network, limits: provider_limits(table)? })
+    let own_proxy = Table { settings: table.settings, path: table.path.child("proxy") };
+    let has_own = table.settings.has_table(&own_proxy.path);
+    let common_proxy = Table { settings: table.settings, path: KeyPath::of(&["proxy"]) };
+    Ok(Provider {
+        is_default: table.flag("default")?,
+        network,
+        proxy: proxy(if has_own { &own_proxy } else { &common_proxy })?,
+        limits: provider_limits(table)?,
+    })
+}
+
+/// The proxy of this table, where it is enabled.
+fn proxy(table: &Table<'_>) -> Result<Option<ProxySettings>, Unfit> {
+    if !table.flag("enabled")? {
+        return Ok(None);
+    }
+    let password = match table.settings.value(&table.path.child("password")) {
+        Some(Value::Password(password)) => Some(ProxyPassword::Value(password.clone())),
+        _ => table.optional_file("password_file").map(ProxyPassword::File),
+    };
+    let credentials = table.optional_text("username").zip(password);
+    let no_proxy = table.list("no_proxy", |text| Some(text.to_owned()))?;
+    Ok(Some(ProxySettings {
+        scheme: table.word("scheme")?,
+        host: table.text("host")?,
+        port: u16::try_from(table.integer("port")?).map_err(|_| table.unfit("port"))?,
+        credentials: credentials.map(|(username, password)| ProxyCredentials { username, password }),
+        is_preemptive: table.flag("preemptive")?,
+        no_proxy: NoProxy::of(no_proxy.iter().map(String::as_str)),
+        ca_file: table.optional_file("ca_file"),
+    }))
 }
 
 fn provider_limits(table: &Table<'_>) -> Result<ProviderLimits, Unfit> {

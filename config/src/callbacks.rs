@@ -35,6 +35,8 @@ pub struct Callbacks {
     pub tries_per_host_max: usize,
     /// Trust only the certificate authorities of this PEM file instead of the platform's.
     pub ca_file: Option<PathBuf>,
+    /// Whether they go through the proxy of `[proxy]`, where that is enabled.
+    pub use_proxy: bool,
 }
 
 /// What a client may ask for by `callback_url`.

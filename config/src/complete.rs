@@ -13,6 +13,8 @@ use crate::settings::{Setting, Settings};
 use crate::shape::{Value, is_bundle_id};
 use crate::word::{ProviderKind, Word};
 
+/// Quiet time before a connection through a proxy is asked whether it lives; proxies forget them after a minute or more.
+const PING_INTERVAL_BEHIND_PROXY_MS: u64 = 30_000;
 /// The base URL of FCM.
 const FCM_ENDPOINT: &str = "https://fcm.googleapis.com";
 
@@ -33,6 +35,7 @@ pub(crate) fn complete(settings: &mut Settings, findings: &mut Findings) {
     }
     fill_endpoints(settings);
     fill_default_messages(settings);
+    ask_more_often_behind_proxies(settings);
     fill_bundle_ids(settings, findings);
     fill_default_realms(settings, findings);
 }
@@ -139,6 +142,23 @@ const fn apns_endpoint(environment: PushEnvironment) -> &'static str {
     match environment {
         PushEnvironment::Production => "https://api.push.apple.com",
         PushEnvironment::Sandbox => "https://api.sandbox.push.apple.com",
+    }
+}
+
+/// Proxies forget quiet connections, so that they are asked more often there, where nobody says how often.
+fn ask_more_often_behind_proxies(settings: &mut Settings) {
+    let tables: Vec<KeyPath> = settings.named("providers").map(|(_, path)| path).collect();
+    for table in tables {
+        let own = table.child("proxy");
+        let proxy = if settings.has_table(&own) { own } else { KeyPath::of(&["proxy"]) };
+        let path = table.child("ping_interval_ms");
+        let is_behind_proxy = settings.flag(&proxy.child("enabled")) == Some(true);
+        if let (true, false, Some(key)) =
+            (is_behind_proxy, settings.is_set_by_hand(&path), schema::find(path.segments()))
+        {
+            let value = Some(Value::Integer(PING_INTERVAL_BEHIND_PROXY_MS));
+            settings.set(path, Setting { key, value, place: Place::whole(Source::Default) });
+        }
     }
 }
 

@@ -30,6 +30,7 @@ mod load;
 mod networks;
 mod path;
 mod place;
+mod proxy;
 mod schema;
 mod settings;
 mod shape;
@@ -51,6 +52,7 @@ pub use fault::{Fault, Faults, Warning};
 pub use load::{DEFAULT_TOML, Loaded};
 pub use networks::Networks;
 pub use place::{Place, Source};
+pub use proxy::{NoProxy, ProxyCredentials, ProxyPassword, ProxyScheme, ProxySettings};
 pub use texts::{FieldPath, Localized, LocationService, LocationSource, Origin, TypeTexts};
 pub use tocsin_model::EnrolmentMode;
 pub use types::{

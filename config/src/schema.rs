@@ -12,6 +12,7 @@ use tocsin_model::{
 use crate::authentication_type::{DeviceChoice, Purpose, PushText};
 use crate::callbacks::CallbackBody;
 use crate::fatigue::PendingPush;
+use crate::proxy::ProxyScheme;
 use crate::shape::{Item, Shape};
 use crate::types::{Confirmation, Durability, LogFormat, Requirement, Role};
 use crate::word::{CLIENT_CERTIFICATE_WORDS, LOCATION_WORDS, PLAINTEXT_WORDS, ProviderKind, Word};
@@ -94,6 +95,8 @@ const PROVIDER_WAIT_MS_MAX: u64 = 60_000;
 
 /// Most pushes in a row that a step of the ladder can ask for.
 const MISSES_MAX: u64 = MISSES_KEPT_MAX as u64;
+/// Hosts that are reached without a proxy when nobody says otherwise.
+const NO_PROXY: &str = "[\"localhost\", \"127.0.0.0/8\", \"::1/128\"]";
 
 const TITLE_CHARACTERS_MAX: usize = ContentLimits::TITLE_CHARACTERS_MAX;
 /// Longest template of an origin in characters, its places counted as they are written.
@@ -209,6 +212,17 @@ pub(crate) static KEYS: &[Key] = &[
     key("origin.service.country_code", Shape::FieldPath, Need::Built),
     key("origin.service.region", Shape::FieldPath, Need::Built),
     key("origin.service.city", Shape::FieldPath, Need::Built),
+    key("callbacks.use_proxy", Shape::Flag, Need::Built),
+    key("proxy.enabled", Shape::Flag, Need::Built),
+    key("proxy.preemptive", Shape::Flag, Need::Built),
+    key("proxy.username", Shape::Text { characters_max: 200 }, Need::Optional),
+    key("proxy.password", Shape::Password, Need::Optional),
+    key("proxy.password_file", Shape::CredentialFile, Need::Optional),
+    key("proxy.scheme", Shape::Choice(ProxyScheme::WORDS), Need::Built),
+    key("proxy.host", Shape::BareHost, Need::Optional),
+    key("proxy.port", whole(1, 65_535), Need::Built),
+    key("proxy.no_proxy", Shape::List(Item::NoProxy), Need::Built),
+    key("proxy.ca_file", Shape::File, Need::Optional),
     key("realms.*.user_id_rule", Shape::Choice(UserIdRule::WORDS), Need::Else("\"exact\"")),
     key("realms.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Else("60")),
     key("realms.*.languages", Shape::List(Item::Language), Need::Else("[]")),
@@ -296,6 +310,16 @@ pub(crate) static KEYS: &[Key] = &[
     key("providers.*.ping_timeout_ms", whole(100, PROVIDER_WAIT_MS_MAX), Need::Else("10000")),
     key("providers.*.breaker_faults", whole(1, 1_000), Need::Else("5")),
     key("providers.*.breaker_open_ms", whole(1, PROVIDER_WAIT_MS_MAX), Need::Else("5000")),
+    key("providers.*.proxy.enabled", Shape::Flag, Need::Else("false")),
+    key("providers.*.proxy.preemptive", Shape::Flag, Need::Else("false")),
+    key("providers.*.proxy.username", Shape::Text { characters_max: 200 }, Need::Optional),
+    key("providers.*.proxy.password", Shape::Password, Need::Optional),
+    key("providers.*.proxy.password_file", Shape::CredentialFile, Need::Optional),
+    key("providers.*.proxy.scheme", Shape::Choice(ProxyScheme::WORDS), Need::Else("\"http\"")),
+    key("providers.*.proxy.host", Shape::BareHost, Need::Optional),
+    key("providers.*.proxy.port", whole(1, 65_535), Need::Else("8080")),
+    key("providers.*.proxy.no_proxy", Shape::List(Item::NoProxy), Need::Else(NO_PROXY)),
+    key("providers.*.proxy.ca_file", Shape::File, Need::Optional),
     key("clients.*.secret_sha256", Shape::Digest, Need::Required),
     key("clients.*.default_realm", Shape::Name, Need::Optional),
     key("clients.*.rights", Shape::List(Item::Right), Need::Else("[\"transactions\"]")),

@@ -74,6 +74,8 @@ pub(crate) enum Shape {
     Host,
     /// A host's name in the DNS, in small letters.
     DomainName,
+    /// A host name or an IP address, without scheme, port and brackets.
+    BareHost,
     /// The scheme of a URL.
     Scheme,
     /// A SHA-256 in hex, the hash of a secret.
@@ -101,6 +103,8 @@ pub(crate) enum Item {
     Network,
     /// A host's name in the DNS.
     HostName,
+    /// A host's name in the DNS, with all below it, or an IP network.
+    NoProxy,
     /// A SHA-256 in hex of something that is no secret.
     Digest,
     /// The use of a key.
@@ -225,6 +229,7 @@ impl Shape {
             Self::DomainName => {
                 kept_if(url::is_host_name(text) && !text.bytes().any(|byte| byte.is_ascii_uppercase()))
             }
+            Self::BareHost => kept_if(url::is_bare_host(text)),
             Self::Scheme => kept_if(url::is_scheme(text)),
             Self::Digest => hex_digest(text).map(Value::Digest).ok_or_else(wrong),
             Self::CallbackUrl => match CallbackUrl::parse(text) {
@@ -284,6 +289,7 @@ impl Item {
             Self::Network => return network(text),
             Self::HostName if url::is_host_name(text) => return Ok(text.to_ascii_lowercase()),
             Self::HostName => return Err(format!("must be {}, is {text:?}", Shape::List(self))),
+            Self::NoProxy => return no_proxy(text),
             Self::Digest => {
                 hex_digest(text).ok_or_else(|| format!("must be {}", Shape::List(self)))?;
                 return Ok(text.to_ascii_lowercase());
@@ -344,6 +350,9 @@ impl fmt::Display for Shape {
             Self::List(Item::HostName) => {
                 formatter.write_str("a list of DNS names, such as [\"portal.example.com\"]")
             }
+            Self::List(Item::NoProxy) => formatter.write_str(
+                "a list of DNS names, networks and addresses, such as [\"bank.example\", \"10.0.0.0/8\"]",
+            ),
             Self::List(Item::Digest) => formatter.write_str("a list of texts of 64 hex digits"),
             Self::List(Item::KeyUse) => formatter
                 .write_str("a list of at least one of \"device\", \"pin\", \"biometric\", \"custom:ID\""),
@@ -374,6 +383,9 @@ impl fmt::Display for Shape {
             Self::AppVersion => formatter.write_str("a version of 1 to 32 visible ASCII characters, such as \"4.2\""),
             Self::Host => formatter.write_str("a host in small letters, perhaps with a port, such as \"app.example.com\""),
             Self::DomainName => formatter.write_str("a DNS name in small letters, such as \"www.example.com\""),
+            Self::BareHost => formatter.write_str(
+                "a host name or an IP address without scheme and port, such as \"proxy.example.com\"",
+            ),
             Self::Scheme => formatter.write_str("the scheme of a URL in small letters, such as \"https\" or \"com.example.bank\""),
             Self::Digest => formatter.write_str("64 hex digits, as `tocsin client new` and `tocsin token new` print them"),
         }
@@ -450,6 +462,18 @@ fn network(text: &str) -> Result<String, String> {
         return Err(format!("{text:?} has bits beyond its prefix; write \"{}\"", network.trunc()));
     }
     Ok(network.to_string())
+}
+
+/// A name or a network in its one spelling. What resolvers read as an address is none of a host.
+fn no_proxy(text: &str) -> Result<String, String> {
+    let looks_like_network = text.contains(['/', ':']) || url::ends_in_a_number(text);
+    if looks_like_network {
+        return network(text).map_err(|_| format!("must be {}, is {text:?}", Shape::List(Item::NoProxy)));
+    }
+    if !url::is_host_name(text) {
+        return Err(format!("must be {}, is {text:?}", Shape::List(Item::NoProxy)));
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 pub(crate) fn hex_digest(text: &str) -> Option<[u8; 32]> {

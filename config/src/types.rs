@@ -20,6 +20,7 @@ use crate::fatigue::Ladder;
 use crate::texts::Origin;
 
 use crate::dump::Effective;
+use crate::proxy::ProxySettings;
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -58,6 +59,8 @@ pub struct Config {
     pub callbacks: Callbacks,
     /// `[origin]`: what is shown of where a call comes from.
     pub origin: Origin,
+    /// `[proxy]`, where it is enabled.
+    pub proxy: Option<ProxySettings>,
     /// `[realms.NAME]`.
     pub realms: BTreeMap<RealmName, Realm>,
     /// `[types.NAME]`.
@@ -408,6 +411,8 @@ pub struct Provider {
     pub is_default: bool,
     /// The network and its credential.
     pub network: ProviderNetwork,
+    /// The proxy on the way there: its own, else that of all.
+    pub proxy: Option<ProxySettings>,
     /// Its bounds.
     pub limits: ProviderLimits,
 }

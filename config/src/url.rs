@@ -56,6 +56,16 @@ pub(crate) fn is_host(text: &str) -> bool {
         && !text.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
+/// A host name or an IP address, alone.
+pub(crate) fn is_bare_host(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok() || (is_host_name(text) && !ends_in_a_number(text))
+}
+
+/// Whether a host is an address to some resolver: `127.1`, `0x7f000001` and `2130706433` all are the loopback one.
+pub(crate) fn ends_in_a_number(host: &str) -> bool {
+    host.rsplit('.').next().is_some_and(|last| last.starts_with(|first: char| first.is_ascii_digit()))
+}
+
 /// A scheme (RFC 3986, section 3.1), in small letters.
 pub(crate) fn is_scheme(text: &str) -> bool {
     let fits =
@@ -123,7 +133,7 @@ const fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~')
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 

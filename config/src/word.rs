@@ -5,6 +5,7 @@ use tocsin_model::{EnrolmentMode, Method, NumberMatchRule, PushEnvironment, User
 use crate::authentication_type::{DeviceChoice, Purpose, PushText};
 use crate::callbacks::CallbackBody;
 use crate::fatigue::PendingPush;
+use crate::proxy::ProxyScheme;
 use crate::types::{Confirmation, Durability, LogFormat, Requirement, Right, Role};
 
 /// A choice that is spelled by one of a few words.
@@ -44,6 +45,7 @@ words!(PendingPush { "many" => Self::Many, "reject" => Self::Reject, "supersede"
 words!(Purpose { "login" => Self::Login });
 words!(NumberMatchRule { "off" => Self::Off, "choose" => Self::Choose, "type" => Self::Type });
 words!(CallbackBody { "id" => Self::Id, "state" => Self::State, "full" => Self::Full });
+words!(ProxyScheme { "http" => Self::Http, "https" => Self::Https });
 words!(Role { "read" => Self::Read, "operate" => Self::Operate });
 words!(PushEnvironment { "production" => Self::Production, "sandbox" => Self::Sandbox });
 words!(Right {

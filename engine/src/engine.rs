@@ -21,11 +21,13 @@ use crate::limits::{AUDIT_CUT_INTERVAL, CLOCK_FOLLOW_INTERVAL, DRAIN_POLL};
 use crate::message::Origins;
 use crate::metrics::Metrics;
 use crate::protocol::{ProviderAddress, ProviderTable, Revive};
-use crate::provider::{Driver, Drivers, LocalDriver, ProviderParts, start_provider};
+use crate::provider::{
+    Driver, Drivers, LocalDriver, ProviderParts, ProviderSetupError, callback_route, start_provider,
+};
 use crate::registry::{Admission, EnrollmentWaiters, Registry, recover};
 use crate::surroundings::Surroundings;
 use crate::transaction::PushIds;
-use crate::transport::TlsSetupError;
+use crate::transport::{Proxies, TlsSetupError};
 
 /// What an engine is made of.
 pub struct EngineParts {
@@ -45,6 +47,8 @@ pub struct EngineParts {
     pub drivers: Drivers,
     /// Who tells where calls come from.
     pub origins: Origins,
+    /// The proxies on the way out; the drivers were built with the same.
+    pub proxies: Proxies,
     /// Writes the view that callbacks with `body = "full"` carry.
     pub render_view: RenderView,
 }
@@ -64,6 +68,9 @@ pub enum EngineStartError {
     /// The authorities that callbacks trust cannot be read.
     #[error("callbacks: {0}")]
     CallbackTls(#[from] TlsSetupError),
+    /// The proxy that callbacks go through cannot be set up.
+    #[error(transparent)]
+    CallbackProxy(#[from] ProviderSetupError),
     /// The random number generator failed.
     #[error("the random number generator failed")]
     Random,
@@ -133,6 +140,7 @@ impl Engine {
             draining,
             ticks: Ticks::start(&threads),
             drivers: ArcSwap::from_pointee(parts.drivers),
+            proxies: parts.proxies,
             callbacks,
             starter,
             reloading: tokio::sync::Mutex::new(()),
@@ -180,12 +188,14 @@ fn start_callbacks(
     draining: &watch::Receiver<bool>,
 ) -> Result<Callbacks, EngineStartError> {
     let config = Arc::clone(surroundings);
+    let poster = Poster::new(parts.config.callbacks.ca_file.as_deref())?;
+    poster.go_by(callback_route(&parts.config, &parts.proxies)?);
     let callback_parts = CallbackParts {
         store: Arc::clone(&parts.store),
         clock: parts.clock.clone(),
         metrics: Arc::clone(&parts.metrics),
         config: Arc::new(move || config.config()),
-        poster: Poster::new(parts.config.callbacks.ca_file.as_deref())?,
+        poster,
         render: Arc::clone(&parts.render_view),
         draining: draining.clone(),
     };

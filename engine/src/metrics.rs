@@ -16,6 +16,7 @@ use tocsin_storage::{CommitReport, StoreObserver};
 use crate::message::LocationFault;
 use crate::protocol::DeliveryOutcome;
 use crate::provider::DriverSnapshot;
+use crate::transport::TunnelEnd;
 
 /// The names, as Prometheus sees them.
 pub mod names {
@@ -67,6 +68,8 @@ pub mod names {
     pub const PROVIDER_TOKENS: &str = "tocsin_provider_tokens_total";
     /// Answers that an operator must act on: a refused credential, topic or project.
     pub const PROVIDER_CREDENTIAL_FAULTS: &str = "tocsin_provider_credential_faults_total";
+    /// Attempts to get a tunnel from a proxy, by `proxy` (its host and port) and `result` (`made` or why not).
+    pub const PROXY_TUNNELS: &str = "tocsin_proxy_tunnels_total";
     /// Callbacks that are owed.
     pub const CALLBACKS_OWED: &str = "tocsin_callbacks_owed";
     /// Callbacks that are tried no more without a delivery.
@@ -234,6 +237,7 @@ pub struct Metrics {
     provider_answers: IntCounterVec,
     provider_tokens: IntCounterVec,
     provider_credential_faults: IntCounterVec,
+    proxy_tunnels: IntCounterVec,
     /// Verbs waiting for the writer.
     pub commit_queue: IntGauge,
     /// Signatures waiting for a thread.
@@ -404,6 +408,11 @@ impl Metrics {
                 names::PROVIDER_TOKENS,
                 "Provider tokens made, and tries that failed.",
                 &["provider", "result"],
+            ),
+            proxy_tunnels: registrar.counters(
+                names::PROXY_TUNNELS,
+                "Attempts to get a tunnel from a proxy.",
+                &["proxy", "result"],
             ),
             provider_credential_faults: registrar.counters(
                 names::PROVIDER_CREDENTIAL_FAULTS,
@@ -580,6 +589,15 @@ impl Metrics {
         raise(&self.provider_tokens, &[name, "made"], counted.tokens_made);
         raise(&self.provider_tokens, &[name, "failed"], counted.token_faults);
         raise(&self.provider_credential_faults, &[name], counted.credential_faults);
+    }
+
+    /// Counts an attempt to get a tunnel from `proxy`. Without one the proxy is new, and its counts begin at zero.
+    pub fn tunnel_ended(&self, proxy: &str, end: Option<TunnelEnd>) {
+        let count = |end: TunnelEnd| self.proxy_tunnels.with_label_values(&[proxy, end.as_str()]);
+        match end {
+            Some(end) => count(end).inc(),
+            None => TunnelEnd::ALL.into_iter().for_each(|end| drop(count(end))),
+        }
     }
 
     /// Shows what the outbox holds.

@@ -20,6 +20,7 @@ use tocsin_engine::message::Origins;
 use tocsin_engine::metrics::Metrics;
 use tocsin_engine::protocol::{DeliveryOutcome, Parcel, Push};
 use tocsin_engine::provider::{Driver, DriverReport};
+use tocsin_engine::transport::Proxies;
 use tocsin_engine::{Engine, EngineParts};
 use tocsin_storage::Store;
 use tocsin_storage::memory::{MemoryOptions, MemoryStore};
@@ -203,6 +204,7 @@ impl Bank {
             origins: Origins::open(&config, &clock).expect("readable"),
             config,
             store: Arc::clone(&store) as Arc<dyn Store>,
+            proxies: Proxies::uncounted(clock.clone()),
             clock,
             metrics: Arc::new(Metrics::new()),
             server_keys: ServerKeys::load_or_create(folder.path()).expect("keys"),

@@ -13,6 +13,7 @@ mod fatigue;
 mod files;
 mod master_keys;
 mod providers;
+mod proxies;
 mod texts;
 mod types;
 
@@ -34,6 +35,7 @@ pub(crate) fn check(settings: &Settings, findings: &mut Findings) {
     providers::check(settings, findings);
     clients::check(settings, findings);
     callbacks::check(settings, findings);
+    proxies::check(settings, findings);
     credentials::check(settings, findings);
     master_keys::check(settings, findings);
     files::check(settings, findings);

@@ -11,6 +11,7 @@ mod fixture;
 mod layers;
 mod master_keys;
 mod methods;
+mod proxies;
 mod spoiled;
 mod texts;
 mod value_faults;

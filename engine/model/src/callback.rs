@@ -252,6 +252,8 @@ faults! {
     AddressRefused = "address_refused",
     /// No address took the connection.
     Connect = "connect",
+    /// The proxy on the way made no tunnel.
+    Proxy = "proxy",
     /// TLS failed; a certificate that does not verify included.
     Tls = "tls",
     /// The connection broke, or what came was no HTTP.
@@ -272,9 +274,13 @@ impl CallbackFault {
     /// Whether the host itself could not be reached, so that others of it would fare the same.
     pub const fn is_of_the_host(self) -> bool {
         match self {
-            Self::Timeout | Self::LookUp | Self::AddressRefused | Self::Connect | Self::Tls | Self::Http => {
-                true
-            }
+            Self::Timeout
+            | Self::LookUp
+            | Self::AddressRefused
+            | Self::Connect
+            | Self::Proxy
+            | Self::Tls
+            | Self::Http => true,
             Self::Redirect
             | Self::ClientError
             | Self::ServerError

@@ -28,12 +28,13 @@ use super::census::{Census, Count};
 use super::outbox::{Bounds, Look, Outbox};
 use super::post::{Post, Poster};
 use super::signatures;
+use super::way::Destination;
 use crate::clock::Clock;
 use crate::limits::{CALLBACK_RESTART_MAX, CALLBACK_RESTART_MIN};
 use crate::metrics::Metrics;
 use crate::protocol::{CallbackOwed, SayOwed};
 use crate::supervise;
-use crate::transport::{Backoff, random_unit};
+use crate::transport::{Backoff, ProxyRoute, random_unit};
 
 /// Words that wait in the mailbox; one that finds no room is made up for by the next walk.
 const MAILBOX_MAX: usize = 4_096;
@@ -87,6 +88,11 @@ pub(crate) struct Callbacks {
 }
 
 impl Callbacks {
+    /// From now on tries go by this route.
+    pub(crate) fn go_by(&self, route: Option<ProxyRoute>) {
+        self.shared.parts.poster.go_by(route);
+    }
+
     /// Tries that have not ended and been settled.
     pub(crate) fn in_flight(&self) -> usize {
         self.shared.in_flight.load(Ordering::Acquire)
@@ -304,8 +310,11 @@ impl Shared {
         let timestamp_s = self.parts.clock.now().seconds();
         let signatures = signatures(secrets, &webhook_id, timestamp_s, &body);
         let post = Post {
-            url: &callback.url,
-            networks: &client.callbacks.networks,
+            to: Destination {
+                url: &callback.url,
+                networks: &client.callbacks.networks,
+                is_listed: entry.is_some(),
+            },
             webhook_id: &webhook_id,
             timestamp_s,
             signatures: &signatures,

@@ -1,38 +1,27 @@
-//! One try: look-up, judged address, TCP, TLS, one POST over HTTP/1.1, one status.
+//! One try: the way to the portal, TLS, one POST over HTTP/1.1, one status.
 //!
-//! The name is looked up anew for each try and the connection is made to the very address that was judged. A name that
-//! has an address that may not be connected to is refused whole, whatever else it has. Nothing of
-//! a reply is used but its status; of its body only a little is read, so that the peer sees an orderly end. A
+//! Nothing of a reply is used but its status; of its body only a little is read, so that the peer sees an orderly end. A
 //! connection serves one try.
 
-use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use ipnet::IpNet;
 use rustls_pki_types::ServerName;
-use tocsin_model::{CallbackFault, CallbackUrl};
+use tocsin_model::CallbackFault;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::may_connect;
-use crate::transport::{Application, TlsSetupError, client_config};
+use super::way::{Destination, Way};
+use crate::transport::{Application, ProxyRoute, TlsSetupError, client_config};
 
-/// Addresses of one look-up that are tried.
-const ADDRESSES_TRIED_MAX: usize = 4;
-/// Longest wait for TCP at one address while another is left to try.
-const ADDRESS_PATIENCE: Duration = Duration::from_millis(1_500);
 /// Most of a reply's head that is held.
 const HEAD_BYTES_MAX: usize = 32 * 1_024;
 /// Most of a reply's body that is read, and how long that may take.
@@ -42,9 +31,7 @@ const BODY_PATIENCE: Duration = Duration::from_millis(500);
 /// What is posted where.
 pub struct Post<'a> {
     /// Where to.
-    pub url: &'a CallbackUrl,
-    /// Private networks that the client's callbacks may reach.
-    pub networks: &'a [IpNet],
+    pub to: Destination<'a>,
     /// The identity of the message, the same for each of its tries.
     pub webhook_id: &'a str,
     /// When this try began, in seconds since 1970.
@@ -57,21 +44,21 @@ pub struct Post<'a> {
     pub body: Bytes,
 }
 
-/// Looks up the addresses of a host for a port.
-type LookUp = Box<dyn Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
-
 /// Makes tries.
 pub struct Poster {
     tls: TlsConnector,
-    look_up: LookUp,
+    way: Way,
 }
 
 impl Poster {
     /// Certificates must come from an authority of `ca_file`, or of the platform's where there is none.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, TlsSetupError> {
-        let look_up: LookUp =
-            Box::new(|host, port| Box::pin(async move { Ok(lookup_host((host, port)).await?.collect()) }));
-        Ok(Self { tls: TlsConnector::from(client_config(ca_file, Application::Http1)?), look_up })
+        Ok(Self { tls: TlsConnector::from(client_config(ca_file, Application::Http1)?), way: Way::new() })
+    }
+
+    /// From now on tries go by this route.
+    pub fn go_by(&self, route: Option<ProxyRoute>) {
+        self.way.go_by(route);
     }
 
     /// Posts once; the whole has a deadline.
@@ -81,9 +68,9 @@ impl Poster {
 
     async fn exchange(&self, post: &Post<'_>) -> Result<(), CallbackFault> {
         let request = request(post).map_err(|_| CallbackFault::Configuration)?;
-        let stream = connect(&self.addresses(post).await?).await.map_err(|_| CallbackFault::Connect)?;
-        let status = if post.url.is_https() {
-            let name = ServerName::try_from(post.url.host().to_owned()).map_err(|_| CallbackFault::Tls)?;
+        let stream = self.way.wire(post.to).await?;
+        let status = if post.to.url.is_https() {
+            let name = ServerName::try_from(post.to.url.host().to_owned()).map_err(|_| CallbackFault::Tls)?;
             let stream = self.tls.connect(name, stream).await.map_err(|_| CallbackFault::Tls)?;
             send(stream, request).await
         } else {
@@ -91,53 +78,12 @@ impl Poster {
         };
         judge(status.map_err(|_| CallbackFault::Http)?)
     }
-
-    /// The addresses that are tried: all of the look-up may be connected to. In clear only loopback ones may.
-    async fn addresses(&self, post: &Post<'_>) -> Result<Vec<SocketAddr>, CallbackFault> {
-        let (host, port) = (post.url.host(), post.url.port());
-        let mut found = match post.url.literal_address() {
-            Some(literal) => vec![SocketAddr::new(literal, port)],
-            None => (self.look_up)(host.to_owned(), port).await.map_err(|_| CallbackFault::LookUp)?,
-        };
-        if found.is_empty() {
-            return Err(CallbackFault::LookUp);
-        }
-        let allowed = |address: &SocketAddr| {
-            let address = address.ip();
-            may_connect(address, post.networks)
-                && (post.url.is_https() || address.to_canonical().is_loopback())
-        };
-        if !found.iter().all(allowed) {
-            return Err(CallbackFault::AddressRefused);
-        }
-        found.truncate(ADDRESSES_TRIED_MAX);
-        Ok(found)
-    }
-}
-
-async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-    let mut failure = io::Error::from(io::ErrorKind::NotFound);
-    for (index, address) in addresses.iter().enumerate() {
-        let connecting = TcpStream::connect(address);
-        let connected = if index + 1 == addresses.len() {
-            connecting.await
-        } else {
-            timeout(ADDRESS_PATIENCE, connecting)
-                .await
-                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        };
-        match connected {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
 }
 
 fn request(post: &Post<'_>) -> Result<Request<Full<Bytes>>, http::Error> {
     const AGENT: HeaderValue = HeaderValue::from_static(concat!("tocsin/", env!("CARGO_PKG_VERSION")));
-    let mut builder = Request::post(post.url.path_and_query())
-        .header(HOST, post.url.authority())
+    let mut builder = Request::post(post.to.url.path_and_query())
+        .header(HOST, post.to.url.authority())
         .header(USER_AGENT, AGENT)
         .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
         .header(HeaderName::from_static("webhook-id"), post.webhook_id)
@@ -186,10 +132,13 @@ fn judge(status: StatusCode) -> Result<(), CallbackFault> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener};
 
+    use ipnet::IpNet;
     use tocsin_mock::Authority;
+    use tocsin_model::CallbackUrl;
 
+    use super::super::way::ADDRESSES_TRIED_MAX;
     use super::*;
 
     const PUBLIC: [u8; 4] = [8, 8, 8, 8];
@@ -206,15 +155,15 @@ mod tests {
         let ca_file = folder.path().join("ca.pem");
         Authority::new().expect("keys").write_ca_pem(&ca_file).expect("written");
         let mut poster = Poster::new(Some(&ca_file)).expect("TLS");
-        poster.look_up = Box::new(move |host, of| {
+        poster.way.look_up = Box::new(move |host, of| {
             assert_eq!((&*host, of), ("portal.example", port));
             let found = found.clone();
             Box::pin(async move { Ok(found) })
         });
         let networks: Vec<IpNet> = networks.iter().map(|text| text.parse().expect("a network")).collect();
+        let url = CallbackUrl::parse(&format!("https://portal.example:{port}/")).expect("valid");
         let post = Post {
-            url: &CallbackUrl::parse(&format!("https://portal.example:{port}/")).expect("valid"),
-            networks: &networks,
+            to: Destination { url: &url, networks: &networks, is_listed: true },
             webhook_id: "id",
             timestamp_s: 1,
             signatures: "v1,",

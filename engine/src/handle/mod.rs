@@ -64,6 +64,7 @@ pub(crate) struct Core {
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) ticks: crate::health::Ticks,
     pub(crate) drivers: ArcSwap<crate::provider::Drivers>,
+    pub(crate) proxies: crate::transport::Proxies,
     pub(crate) starter: crate::engine::Starter,
     /// Held while a configuration is put in place of another.
     pub(crate) reloading: tokio::sync::Mutex<()>,

@@ -9,7 +9,7 @@ use tocsin_model::ProviderName;
 use super::Handle;
 use crate::message::Origins;
 use crate::protocol::{Install, ProviderAddress, ProviderTable, Retire};
-use crate::provider::{Driver, Drivers};
+use crate::provider::{Driver, Drivers, callback_route};
 
 impl Handle {
     /// The driver of each configured provider. A reload hands back those that need not change.
@@ -40,6 +40,7 @@ impl Handle {
             ProviderTable { providers: everything, retiring: retiring.clone(), local: local.clone() };
         self.0.surroundings.set_providers(between);
         self.0.surroundings.set_origins(origins);
+        self.take_callback_route(&config);
         self.0.surroundings.set_config(config);
         self.0.surroundings.set_providers(ProviderTable { providers, retiring, local });
         self.0.drivers.store(Arc::new(drivers));
@@ -47,6 +48,14 @@ impl Handle {
             if address.retire.send(Retire).await.is_err() {
                 tracing::warn!(provider = %name, "a provider that is configured no more was gone already");
             }
+        }
+    }
+
+    /// The drivers were built with the same proxies a moment ago, so that this fails only where a file changes now.
+    fn take_callback_route(&self, config: &Config) {
+        match callback_route(config, &self.0.proxies) {
+            Ok(route) => self.0.callbacks.go_by(route),
+            Err(error) => tracing::error!("callbacks go on by their present route: {error}"),
         }
     }
 

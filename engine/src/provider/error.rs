@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use tocsin_config::Effective;
 use tocsin_model::ProviderName;
 
-use crate::transport::{EndpointError, TlsSetupError};
+use crate::transport::{EndpointError, ProxySetupError, TlsSetupError};
 
 /// Why a provider cannot be set up, with the place of the key that is wrong.
 #[derive(Debug, thiserror::Error)]
-#[error("{}providers.{provider}.{}: {fault}", place.as_deref().unwrap_or_default(), fault.key())]
+#[error("{}{key}: {fault}", place.as_deref().unwrap_or_default())]
 pub struct ProviderSetupError {
-    /// Which provider.
-    pub provider: ProviderName,
+    /// The key of the configuration, such as `providers.apns-main.key_file`.
+    pub key: Box<str>,
     /// Where the configuration says so: `FILE:LINE:COLUMN: `, or nothing where it says nothing.
     place: Option<Box<str>>,
     /// What is wrong.
@@ -22,13 +22,20 @@ pub struct ProviderSetupError {
 
 impl ProviderSetupError {
     pub(super) fn new(provider: &ProviderName, fault: ProviderFault) -> Self {
-        Self { provider: provider.clone(), place: None, fault }
+        Self { key: format!("providers.{provider}.{}", fault.key()).into(), place: None, fault }
+    }
+
+    /// What is wrong with the proxy on the way to a provider, or to portals, where none is named. Its table is
+    /// the provider's own, or that of all.
+    pub(super) fn of_proxy(own_table: Option<&ProviderName>, error: ProxySetupError) -> Self {
+        let table = own_table.map_or_else(String::new, |provider| format!("providers.{provider}."));
+        let key = format!("{table}proxy.{}", error.key()).into();
+        Self { key, place: None, fault: ProviderFault::Proxy(error) }
     }
 
     /// The same with its place in this configuration.
     pub(super) fn placed(self, effective: &Effective) -> Self {
-        let key = format!("providers.{}.{}", self.provider, self.fault.key());
-        let place = effective.source_of(&key).map(|source| format!("{source}: ").into());
+        let place = effective.source_of(&self.key).map(|source| format!("{source}: ").into());
         Self { place, ..self }
     }
 }
@@ -52,6 +59,9 @@ pub enum ProviderFault {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsSetupError),
+    /// The proxy on the way there cannot be set up.
+    #[error(transparent)]
+    Proxy(ProxySetupError),
     /// A credential file cannot be read.
     #[error("cannot read {}: {reason}; put the file there and let the server's user read it", path.display())]
     Unreadable {
@@ -94,6 +104,7 @@ impl ProviderFault {
             | Self::NotACredential { key, .. }
             | Self::Id { key, .. } => key,
             Self::Tls(_) => "ca_file",
+            Self::Proxy(error) => error.key(),
         }
     }
 }

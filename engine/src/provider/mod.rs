@@ -31,4 +31,4 @@ pub use fcm::FcmDriver;
 pub(crate) use local::LocalDriver;
 pub use shelf::TokenShelf;
 pub(crate) use supervisor::{ProviderParts, start as start_provider};
-pub use table::{DriverSources, Drivers, build_drivers, rebuild_drivers};
+pub use table::{DriverSources, Drivers, build_drivers, callback_route, rebuild_drivers};

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use tocsin_config::{Config, Provider, ProviderNetwork};
+use tocsin_config::{Config, Provider, ProviderNetwork, ProxySettings};
 use tocsin_model::ProviderName;
 
 use super::{ApnsDriver, Driver, FcmDriver, ProviderSetupError, TokenShelf};
 use crate::clock::Clock;
+use crate::transport::{Proxies, ProxyRoute};
 
 /// The driver of each configured provider.
 pub type Drivers = HashMap<ProviderName, Arc<dyn Driver>>;
@@ -19,18 +20,18 @@ pub fn build_drivers(
     config: &Config,
     clock: &Clock,
     shelf: &TokenShelf,
+    proxies: &Proxies,
 ) -> Result<Drivers, Vec<ProviderSetupError>> {
-    let mut drivers = Drivers::new();
-    let mut faults = Vec::new();
-    for (name, provider) in &config.providers {
-        match build_driver(name, provider, clock, shelf) {
-            Ok(driver) => {
-                drivers.insert(name.clone(), driver);
-            }
-            Err(fault) => faults.push(fault.placed(&config.effective)),
-        }
-    }
-    if faults.is_empty() { Ok(drivers) } else { Err(faults) }
+    let mut sources = DriverSources::default();
+    rebuild_drivers(&Drivers::new(), &mut sources, config, clock, shelf, proxies)
+}
+
+/// The route of callbacks: by the proxy of all, where they use one.
+pub fn callback_route(config: &Config, proxies: &Proxies) -> Result<Option<ProxyRoute>, ProviderSetupError> {
+    let settings = config.proxy.as_ref().filter(|_| config.callbacks.use_proxy);
+    proxies
+        .route(settings)
+        .map_err(|error| ProviderSetupError::of_proxy(None, error).placed(&config.effective))
 }
 
 /// The drivers of another configuration: the present one of each provider that did not change, neither in what the
@@ -42,18 +43,29 @@ pub fn rebuild_drivers(
     config: &Config,
     clock: &Clock,
     shelf: &TokenShelf,
+    proxies: &Proxies,
 ) -> Result<Drivers, Vec<ProviderSetupError>> {
     let mut drivers = Drivers::new();
-    let mut faults = Vec::new();
+    let mut faults: Vec<ProviderSetupError> = callback_route(config, proxies).err().into_iter().collect();
     let fresh = DriverSources::of(config);
     for (name, provider) in &config.providers {
         let kept = present.get(name).filter(|_| fresh.agrees(sources, name));
-        match kept.map_or_else(|| build_driver(name, provider, clock, shelf), |driver| Ok(Arc::clone(driver)))
-        {
+        let built = match kept {
+            Some(driver) => Ok(Arc::clone(driver)),
+            None => route(name, provider, config, proxies)
+                .and_then(|route| build_driver(name, provider, clock, shelf, route.as_ref())),
+        };
+        match built {
             Ok(driver) => {
                 drivers.insert(name.clone(), driver);
             }
-            Err(fault) => faults.push(fault.placed(&config.effective)),
+            Err(fault) => {
+                let fault = fault.placed(&config.effective);
+                // Many may go by one proxy, which is told once.
+                if faults.iter().all(|known| known.key != fault.key) {
+                    faults.push(fault);
+                }
+            }
         }
     }
     if !faults.is_empty() {
@@ -91,8 +103,9 @@ fn hash_of_files(provider: &Provider) -> Option<[u8; 32]> {
         ProviderNetwork::Apns(apns) => [Some(&apns.key_file), apns.ca_file.as_ref()],
         ProviderNetwork::Fcm(fcm) => [Some(&fcm.service_account_file), fcm.ca_file.as_ref()],
     };
+    let files = files.into_iter().chain(provider.proxy.iter().flat_map(ProxySettings::files));
     let mut context = Context::new(&SHA256);
-    for file in files.into_iter().flatten() {
+    for file in files.flatten() {
         let bytes = zeroize::Zeroizing::new(std::fs::read(file).ok()?);
         context.update(&(bytes.len() as u64).to_be_bytes());
         context.update(&bytes);
@@ -102,15 +115,26 @@ fn hash_of_files(provider: &Provider) -> Option<[u8; 32]> {
     Some(hash)
 }
 
+fn route(
+    name: &ProviderName,
+    provider: &Provider,
+    config: &Config,
+    proxies: &Proxies,
+) -> Result<Option<ProxyRoute>, ProviderSetupError> {
+    let own_table = Some(name).filter(|_| provider.proxy != config.proxy);
+    proxies.route(provider.proxy.as_ref()).map_err(|error| ProviderSetupError::of_proxy(own_table, error))
+}
+
 fn build_driver(
     name: &ProviderName,
     provider: &Provider,
     clock: &Clock,
     shelf: &TokenShelf,
+    route: Option<&ProxyRoute>,
 ) -> Result<Arc<dyn Driver>, ProviderSetupError> {
     let (limits, clock) = (&provider.limits, clock.clone());
     Ok(match &provider.network {
-        ProviderNetwork::Apns(apns) => Arc::new(ApnsDriver::new(name, apns, limits, clock, shelf)?),
-        ProviderNetwork::Fcm(fcm) => Arc::new(FcmDriver::new(name, fcm, limits, clock)?),
+        ProviderNetwork::Apns(apns) => Arc::new(ApnsDriver::new(name, apns, limits, clock, shelf, route)?),
+        ProviderNetwork::Fcm(fcm) => Arc::new(FcmDriver::new(name, fcm, limits, clock, route)?),
     })
 }

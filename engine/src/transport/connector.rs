@@ -1,29 +1,23 @@
-//! A new connection: look-up, TCP, TLS, ALPN.
+//! A new connection: look-up and TCP, or a tunnel through a proxy; then TLS and ALPN.
 //!
-//! Every connection looks the name up anew, so that load spreads as the network wants it; nothing is cached.
-//! The caller puts a deadline over the whole.
+//! Where there is a proxy it looks the name up, not we. The caller puts a deadline over the whole.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
+use rustls::AlertDescription;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::Endpoint;
+use super::dialler::{DialError, Dialler};
+use super::proxy::{Proxy, ProxyFault, ProxyRoute};
 use super::tls::{Application, TlsSetupError, client_config};
-
-/// Addresses of one look-up that are tried before the connection counts as failed.
-const ADDRESSES_TRIED_MAX: usize = 4;
-/// Longest wait for TCP at one address while another is left to try.
-const ADDRESS_PATIENCE: Duration = Duration::from_millis(1_500);
+use super::{Endpoint, Wire};
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +28,14 @@ pub enum ConnectError {
     /// No address took the connection.
     #[error("cannot connect: {0}")]
     Tcp(io::Error),
+    /// The proxy did not make a tunnel.
+    #[error("proxy: {0}")]
+    Proxy(#[from] ProxyFault),
     /// TLS failed; a certificate that does not verify included.
     #[error("tls failed: {0}")]
     Tls(io::Error),
     /// TLS worked, HTTP/2 was not agreed on.
-    #[error("the peer or a middlebox does not speak http/2")]
+    #[error("the peer does not speak http/2, or a middlebox on the way removed it")]
     NoHttp2,
     /// The peer spoke no proper HTTP/2 from the start.
     #[error("http/2 failed: {0}")]
@@ -46,6 +43,15 @@ pub enum ConnectError {
     /// It took too long.
     #[error("no connection in time")]
     Late,
+}
+
+impl From<DialError> for ConnectError {
+    fn from(error: DialError) -> Self {
+        match error {
+            DialError::LookUp(error) => Self::LookUp(error),
+            DialError::Tcp(error) => Self::Tcp(error),
+        }
+    }
 }
 
 /// Something that makes byte streams to one peer.
@@ -65,7 +71,8 @@ pub struct Connector {
     endpoint: Arc<Endpoint>,
     tls: TlsConnector,
     application: Application,
-    turn: AtomicUsize,
+    dialler: Dialler,
+    proxy: Option<Arc<Proxy>>,
 }
 
 impl Connector {
@@ -77,7 +84,14 @@ impl Connector {
         application: Application,
     ) -> Result<Self, TlsSetupError> {
         let tls = TlsConnector::from(client_config(ca_file, application)?);
-        Ok(Self { endpoint, tls, application, turn: AtomicUsize::new(0) })
+        let dialler = Dialler::new(endpoint.host(), endpoint.port());
+        Ok(Self { endpoint, tls, application, dialler, proxy: None })
+    }
+
+    /// The same by this route, unless the endpoint is one that is reached without a proxy.
+    pub fn by(mut self, route: Option<&ProxyRoute>) -> Self {
+        self.proxy = route.and_then(|route| route.proxy_to(self.endpoint.host())).cloned();
+        self
     }
 
     /// Where it connects to.
@@ -85,88 +99,47 @@ impl Connector {
         &self.endpoint
     }
 
+    /// Straight to the endpoint, past any proxy: what is spoken in clear goes no other way.
     pub(super) async fn connect_tcp(
         &self,
         avoid: Option<SocketAddr>,
     ) -> Result<(TcpStream, SocketAddr), ConnectError> {
-        let found = lookup_host((self.endpoint.host(), self.endpoint.port()));
-        let found: Vec<SocketAddr> = found.await.map_err(ConnectError::LookUp)?.collect();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let addresses = in_order(found, avoid, turn);
-        let mut failure = io::Error::from(io::ErrorKind::NotFound);
-        for (index, address) in addresses.iter().enumerate() {
-            let is_last = index + 1 == addresses.len();
-            match tcp(*address, is_last).await {
-                Ok(stream) => return Ok((stream, *address)),
-                Err(error) => failure = error,
-            }
+        Ok(self.dialler.dial(avoid).await?)
+    }
+
+    /// The bytes to the endpoint, and the address that they go to: the endpoint's, or the proxy's.
+    async fn wire(&self, avoid: Option<SocketAddr>) -> Result<(Wire, SocketAddr), ConnectError> {
+        if let Some(proxy) = &self.proxy {
+            return Ok(proxy.tunnel(self.endpoint.host(), self.endpoint.port()).await?);
         }
-        Err(ConnectError::Tcp(failure))
+        let (stream, address) = self.connect_tcp(avoid).await?;
+        Ok((Wire::Plain(stream), address))
     }
 }
 
 impl Connect for Connector {
-    type Stream = TlsStream<TcpStream>;
+    type Stream = TlsStream<Wire>;
 
     async fn connect(&self, avoid: Option<SocketAddr>) -> Result<(Self::Stream, SocketAddr), ConnectError> {
-        let (stream, address) = self.connect_tcp(avoid).await?;
+        let (wire, address) = self.wire(avoid).await?;
         let name = self.endpoint.server_name().clone();
-        let stream = self.tls.connect(name, stream).await.map_err(ConnectError::Tls)?;
-        let agreed = stream.get_ref().1.alpn_protocol();
-        if self.application == Application::Http2 && agreed != Some(b"h2") {
+        let wants_http2 = self.application == Application::Http2;
+        let stream = self.tls.connect(name, wire).await.map_err(|error| {
+            if wants_http2 && is_refused_protocol(&error) {
+                ConnectError::NoHttp2
+            } else {
+                ConnectError::Tls(error)
+            }
+        })?;
+        if wants_http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err(ConnectError::NoHttp2);
         }
         Ok((stream, address))
     }
 }
 
-async fn tcp(address: SocketAddr, is_last: bool) -> io::Result<TcpStream> {
-    let connecting = TcpStream::connect(address);
-    let stream = if is_last {
-        connecting.await?
-    } else {
-        timeout(ADDRESS_PATIENCE, connecting).await.map_err(|_| io::ErrorKind::TimedOut)??
-    };
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-/// The addresses to try: starting at another one each `turn`, the one to avoid last.
-fn in_order(mut found: Vec<SocketAddr>, avoid: Option<SocketAddr>, turn: usize) -> Vec<SocketAddr> {
-    if !found.is_empty() {
-        let start = turn % found.len();
-        found.rotate_left(start);
-    }
-    found.sort_by_key(|address| Some(*address) == avoid);
-    let kept = found.len().min(ADDRESSES_TRIED_MAX);
-    found.truncate(kept);
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn addresses(last_bytes: &[u8]) -> Vec<SocketAddr> {
-        last_bytes.iter().map(|byte| SocketAddr::from(([192, 0, 2, *byte], 443))).collect()
-    }
-
-    #[test]
-    fn each_connection_starts_at_another_address() {
-        assert_eq!(in_order(addresses(&[1, 2, 3]), None, 0), addresses(&[1, 2, 3]));
-        assert_eq!(in_order(addresses(&[1, 2, 3]), None, 4), addresses(&[2, 3, 1]));
-    }
-
-    #[test]
-    fn the_address_that_said_goaway_comes_last_but_stays_when_it_is_the_only_one() {
-        let avoid = Some(addresses(&[1])[0]);
-        assert_eq!(in_order(addresses(&[1, 2, 3]), avoid, 0), addresses(&[2, 3, 1]));
-        assert_eq!(in_order(addresses(&[1]), avoid, 0), addresses(&[1]));
-    }
-
-    #[test]
-    fn at_most_so_many_addresses_are_tried() {
-        assert_eq!(in_order(addresses(&[1, 2, 3, 4, 5, 6]), None, 0).len(), ADDRESSES_TRIED_MAX);
-        assert_eq!(in_order(Vec::new(), None, 3), Vec::new());
-    }
+/// Whether the peer ended the handshake because it speaks none of the protocols on offer (RFC 7301, section 3.2).
+fn is_refused_protocol(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)))
 }

@@ -11,13 +11,14 @@
 //! It deliberately offers no way to skip the verification of a certificate.
 //!
 //! ```text
-//! connector  DNS, TCP, TLS, ALPN ──► connection  SETTINGS, PING, GOAWAY ──► pool  who sends where
-//!                                                                            └ dispatch (pure), permits
+//! dialler DNS, TCP ─┬─► connector  TLS, ALPN ──► connection  SETTINGS, PING, GOAWAY ──► pool  who sends where
+//! proxy   a tunnel ─┘                                                                  └ dispatch (pure), permits
 //! ```
 
 mod backoff;
 mod connection;
 mod connector;
+mod dialler;
 mod dispatch;
 mod endpoint;
 mod exchange;
@@ -27,9 +28,11 @@ mod keeper;
 mod lease;
 mod permits;
 mod pool;
+mod proxy;
 mod shared;
 mod stats;
 mod tls;
+mod wire;
 
 #[cfg(test)]
 mod fake_peer;
@@ -43,5 +46,7 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use exchange::{Answer, Interruption, Outgoing, SendError, Unsent};
 pub use http_client::{HttpAnswer, HttpClient, HttpFault, HttpLimits};
 pub use pool::{Pool, PoolLimits};
+pub use proxy::{Proxies, Proxy, ProxyFault, ProxyRoute, ProxySetupError, TunnelEnd, TunnelObserver};
 pub use stats::{TransportSnapshot, TransportStats};
 pub use tls::{Application, TlsSetupError, client_config};
+pub use wire::Wire;

@@ -20,6 +20,7 @@ use tocsin_engine::message::Origins;
 use tocsin_engine::metrics::Metrics;
 use tocsin_engine::protocol::{DeliveryOutcome, Parcel, Push};
 use tocsin_engine::provider::{Driver, DriverReport, PushVerdict};
+use tocsin_engine::transport::Proxies;
 use tocsin_engine::{ChallengeForm, DeviceCall, Engine, EngineParts, EnrollmentRequest, Handle};
 use tocsin_model::{
     Content, DeliveryChoice, Idempotency, KeyId, Problem, PublicKey, SealedChallenge, StartRequest, State,
@@ -172,6 +173,7 @@ impl Bank {
             render_view: Arc::new(|transaction| {
                 format!("{{\"id\":\"{}\",\"full\":true}}", transaction.id).into_bytes()
             }),
+            proxies: Proxies::uncounted(clock.clone()),
             drivers: HashMap::from([("apns-main".parse().expect("valid"), driver)]),
         })
         .await

@@ -8,4 +8,5 @@ mod fixture;
 mod gone;
 mod lifecycle;
 mod provider;
+mod proxy;
 mod sealed;

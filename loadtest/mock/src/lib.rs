@@ -1,12 +1,12 @@
-//! The outside world for tests, demos and load: strict doubles of APNs and FCM, of SMS gateways, of what knows places, and
-//! of a portal that is called back.
+//! The outside world for tests, demos and load: strict doubles of APNs and FCM, of SMS gateways, of what knows places, of
+//! a portal that is called back, and of the proxy on the way to them.
 //!
 //! Each double is a real server: TLS 1.2 or later with a certificate made at run time, HTTP/2 on the
 //! wire, and by default it refuses what Apple and Google refuse. [`Strictness::Fast`] is the one switch
 //! that turns the checks off; it exists to measure a client and not this crate.
 //!
 //! Start at [`World`] for Apple and Google at once, or at [`ApnsServer`], [`FcmServer`], [`TwilioServer`],
-//! [`GatewayServer`], [`LocationServer`] and [`CallbackServer`] for one of them.
+//! [`GatewayServer`], [`LocationServer`], [`CallbackServer`] and [`ProxyServer`] for one of them.
 //! What came is in [`PushLog`]; what shall go wrong is told to a [`FaultScript`].
 //!
 //! It deliberately imports nothing else of this product, so that a fault of the product cannot hide
@@ -23,6 +23,7 @@ mod fcm;
 mod form;
 mod jws;
 mod location;
+mod proxy;
 mod record;
 mod sms;
 mod strictness;
@@ -45,6 +46,7 @@ pub use fcm::{
     TokenEndpoint,
 };
 pub use location::{CityDatabase, LocationCall, LocationOptions, LocationRefusal, LocationServer, MockPlace};
+pub use proxy::{ProxyLog, ProxyOptions, ProxyRecord, ProxyRefusal, ProxyServer};
 pub use record::{PushLog, PushOutcome, PushRecord};
 pub use sms::{
     GatewayAccess, GatewayForm, GatewayOptions, GatewayServer, SmsLog, SmsRecord, SmsRefusal, StatusReport,

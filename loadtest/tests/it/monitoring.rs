@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tocsin_loadtest::{HttpClient, PhoneKind};
 use tocsin_model::Decision;
 
-use super::features::scene::{SOON, Scene};
+use super::features::scene::{SOON, Scene, SceneOptions};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/monitoring");
 
@@ -85,8 +85,10 @@ async fn until_shown(scene: &Scene, line: &str) {
 }
 
 /// A server through which a login has gone, so that what counts logins has counted one.
+/// It has a proxy that nothing goes through, so that its metric is there.
 async fn scene_with_a_login() -> Scene {
-    let scene = Scene::open().await;
+    let more = "[proxy]\nenabled = true\nhost = \"127.0.0.1\"\n".to_owned();
+    let scene = Scene::with(SceneOptions { more, ..SceneOptions::default() }).await;
     let mut phone = scene.enrol(PhoneKind::Iphone, "alice").await;
     let id = scene.begin("login", "alice").await;
     assert_eq!(phone.next_push(SOON).await.expect("a push"), id);

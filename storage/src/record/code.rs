@@ -46,7 +46,7 @@ codes! {
     PushKind: from_push_kind, to_push_kind, { 0 = None, 1 = Apns, 2 = FcmToken, 3 = FcmFid }
     CallbackFault: from_callback_fault, to_callback_fault, {
         0 = Timeout, 1 = LookUp, 2 = AddressRefused, 3 = Connect, 4 = Tls, 5 = Http, 6 = Redirect,
-        7 = ClientError, 8 = ServerError, 9 = Configuration, 10 = NotAllowed,
+        7 = ClientError, 8 = ServerError, 9 = Configuration, 10 = NotAllowed, 11 = Proxy,
     }
     LockReason: from_lock_reason, to_lock_reason, { 0 = Fatigue, 1 = Reported }
     PushEnvironment: from_push_environment, to_push_environment, { 0 = Production, 1 = Sandbox }

@@ -19,7 +19,7 @@ use super::error::{ProviderFault, ProviderSetupError};
 use super::{Driver, DriverReport, DriverSnapshot, TokenShelf};
 use crate::clock::Clock;
 use crate::protocol::{Parcel, Push};
-use crate::transport::{Answer, Application, Connector, Endpoint};
+use crate::transport::{Answer, Application, Connector, Endpoint, ProxyRoute};
 use credential::ApnsSigner;
 use request::RequestTemplate;
 
@@ -31,15 +31,17 @@ struct Apns {
 }
 
 impl ApnsDriver {
-    /// Reads the key and the file of authorities once. Connects to nothing yet. Its token outlives it on `shelf`.
+    /// Reads the key and the file of authorities once. Connects to nothing yet. Its token outlives it on `shelf`,
+    /// and its connections go by `route`.
     pub fn new(
         name: &ProviderName,
         provider: &ApnsProvider,
         limits: &ProviderLimits,
         clock: Clock,
         shelf: &TokenShelf,
+        route: Option<&ProxyRoute>,
     ) -> Result<Self, ProviderSetupError> {
-        Self::set_up(name, provider, limits, clock, shelf)
+        Self::set_up(name, provider, limits, clock, shelf, route)
             .map_err(|fault| ProviderSetupError::new(name, fault))
     }
 
@@ -49,6 +51,7 @@ impl ApnsDriver {
         limits: &ProviderLimits,
         clock: Clock,
         shelf: &TokenShelf,
+        route: Option<&ProxyRoute>,
     ) -> Result<Self, ProviderFault> {
         let endpoint = Endpoint::parse(&provider.endpoint).map_err(|reason| ProviderFault::Endpoint {
             key: "endpoint",
@@ -58,7 +61,8 @@ impl ApnsDriver {
         })?;
         let endpoint = Arc::new(endpoint);
         let signer = ApnsSigner::read(&provider.team_id, &provider.key_id, &provider.key_file)?;
-        let connector = Connector::new(endpoint.clone(), provider.ca_file.as_deref(), Application::Http2)?;
+        let connector =
+            Connector::new(endpoint.clone(), provider.ca_file.as_deref(), Application::Http2)?.by(route);
         let network = Apns { template: RequestTemplate::new(endpoint) };
         Ok(Self(Courier::new(name, network, signer, connector, limits, clock, shelf)))
     }

@@ -21,7 +21,7 @@ use super::error::{ProviderFault, ProviderSetupError};
 use super::{Driver, DriverReport, DriverSnapshot, TokenShelf};
 use crate::clock::Clock;
 use crate::protocol::{Parcel, Push};
-use crate::transport::{Answer, Application, Connector, Endpoint};
+use crate::transport::{Answer, Application, Connector, Endpoint, ProxyRoute};
 use credential::ServiceAccount;
 use oauth::OAuthMint;
 use request::RequestTemplate;
@@ -35,14 +35,17 @@ struct Fcm {
 }
 
 impl FcmDriver {
-    /// Reads the service account and the file of authorities once. Connects to nothing yet.
+    /// Reads the service account and the file of authorities once. Connects to nothing yet;
+    /// pushes and access tokens go by `route`.
     pub fn new(
         name: &ProviderName,
         provider: &FcmProvider,
         limits: &ProviderLimits,
         clock: Clock,
+        route: Option<&ProxyRoute>,
     ) -> Result<Self, ProviderSetupError> {
-        Self::set_up(name, provider, limits, clock).map_err(|fault| ProviderSetupError::new(name, fault))
+        Self::set_up(name, provider, limits, clock, route)
+            .map_err(|fault| ProviderSetupError::new(name, fault))
     }
 
     fn set_up(
@@ -50,6 +53,7 @@ impl FcmDriver {
         provider: &FcmProvider,
         limits: &ProviderLimits,
         clock: Clock,
+        route: Option<&ProxyRoute>,
     ) -> Result<Self, ProviderFault> {
         let endpoint = Endpoint::parse(&provider.endpoint).map_err(|reason| ProviderFault::Endpoint {
             key: "endpoint",
@@ -59,8 +63,8 @@ impl FcmDriver {
         })?;
         let account = ServiceAccount::read(&provider.service_account_file)?;
         let ca_file = provider.ca_file.as_deref();
-        let token_connector = Connector::new(account.token_endpoint(), ca_file, Application::Http)?;
-        let connector = Connector::new(Arc::new(endpoint.clone()), ca_file, Application::Http2)?;
+        let token_connector = Connector::new(account.token_endpoint(), ca_file, Application::Http)?.by(route);
+        let connector = Connector::new(Arc::new(endpoint.clone()), ca_file, Application::Http2)?.by(route);
         let network = Fcm {
             template: RequestTemplate::new(&endpoint, account.project_id())?,
             bucket: Mutex::new(Bucket::new(provider.pushes_per_minute_max)),

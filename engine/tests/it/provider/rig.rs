@@ -311,8 +311,8 @@ impl Parts<'_> {
             key_file,
         };
         let name = "apns-main".parse().expect("a name");
-        let driver =
-            ApnsDriver::new(&name, &provider, limits, clock.clone(), &TokenShelf::none()).expect("set up");
+        let driver = ApnsDriver::new(&name, &provider, limits, clock.clone(), &TokenShelf::none(), None)
+            .expect("set up");
         (Arc::new(driver), Server::Apns(server))
     }
 
@@ -337,7 +337,7 @@ impl Parts<'_> {
             pushes_per_minute_max: 600_000,
         };
         let name = "fcm-main".parse().expect("a name");
-        let driver = FcmDriver::new(&name, &provider, limits, clock.clone()).expect("set up");
+        let driver = FcmDriver::new(&name, &provider, limits, clock.clone(), None).expect("set up");
         (Arc::new(driver), Server::Fcm(server))
     }
 }

@@ -13,6 +13,7 @@ mod fcm_rules;
 mod foreign;
 mod location;
 mod oauth;
+mod proxy;
 mod records;
 mod rig;
 mod sms;

@@ -19,6 +19,7 @@ mod numbers;
 mod operations;
 mod portal;
 mod providers;
+mod proxy;
 mod python;
 mod resends;
 mod rows;
