@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tocsin_config::{Config, Loaded};
 use tocsin_engine::clock::Clock;
+use tocsin_engine::code::{CodeKeyError, CodeKeys};
 use tocsin_engine::device::{KeyLives, ServerKeyError, ServerKeys, Start};
 use tocsin_engine::message::Origins;
 use tocsin_engine::metrics::Metrics;
@@ -47,6 +48,8 @@ enum ServeError {
     Storage(#[from] StoreError),
     #[error("the server's key file cannot be used: {0}")]
     ServerKeys(#[from] ServerKeyError),
+    #[error("the code keys cannot be used: {0}")]
+    CodeKeys(#[from] CodeKeyError),
     #[error("{}", lines(.0))]
     Providers(Vec<ProviderSetupError>),
     #[error("{0}")]
@@ -68,9 +71,17 @@ impl ServeError {
         match self {
             Self::Unconfirmed(_) => Exit::Storage,
             Self::Bind(_) | Self::MasterKey(_) | Self::Providers(_) | Self::Origins(_) => Exit::Configuration,
-            Self::ServerKeys(ServerKeyError::Sealed { .. }) => Exit::Configuration,
+            Self::ServerKeys(ServerKeyError::Sealed { .. })
+            | Self::CodeKeys(CodeKeyError::NoMasterKey { .. } | CodeKeyError::Sealed { .. }) => {
+                Exit::Configuration
+            }
             Self::Storage(error) if error.kind() == StoreErrorKind::MasterKey => Exit::Configuration,
-            Self::Storage(_) | Self::ServerKeys(_) | Self::StorageStopped | Self::Close(_) => Exit::Storage,
+            Self::CodeKeys(CodeKeyError::Random) => Exit::Failed,
+            Self::Storage(_)
+            | Self::ServerKeys(_)
+            | Self::CodeKeys(_)
+            | Self::StorageStopped
+            | Self::Close(_) => Exit::Storage,
             Self::Engine(
                 EngineStartError::OtherIssuer { .. }
                 | EngineStartError::CallbackTls(_)
@@ -133,7 +144,8 @@ async fn live(
         reloader.shelf = TokenShelf::sealed_in(Arc::clone(&store) as Arc<dyn Store>);
     }
     let engine = Engine::start(EngineParts {
-        server_keys: server_keys(&config, sealer, start_of(&*store).await?, &clock)?,
+        server_keys: server_keys(&config, sealer.clone(), start_of(&*store).await?, &clock)?,
+        code_keys: CodeKeys::open(&config.storage.path, sealer, clock.now())?,
         drivers: build_drivers(&config, &clock, &reloader.shelf, &reloader.proxies)
             .map_err(ServeError::Providers)?,
         proxies: reloader.proxies.clone(),

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tocsin_model::{Counter, DeliveryReason, Transaction, User, UserLock};
+use tocsin_model::{Counter, Delivery, DeliveryReason, Fallback, Transaction, User, UserLock};
 
 use crate::door::rfc3339;
 use crate::openapi;
@@ -43,15 +43,18 @@ impl LockView {
     }
 }
 
-/// How far the push to one phone came.
+/// How far the push to one phone came, or the message with the code; the latter goes to no device of ours.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Delivery")]
 pub(crate) struct DeliveryView<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "openapi::id")]
-    device_id: String,
-    device_name: &'a str,
+    device_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "openapi::platform")]
-    platform: &'static str,
+    platform: Option<&'static str>,
     #[schemars(schema_with = "openapi::name")]
     provider: &'a str,
     #[schemars(schema_with = "openapi::delivery_status")]
@@ -62,19 +65,29 @@ pub(crate) struct DeliveryView<'a> {
 }
 
 impl<'a> DeliveryView<'a> {
-    /// Those of a transaction; a phone that is not pushed to has none.
+    /// Those of a transaction; a phone that is not pushed to has none. The code's stands last.
     pub(crate) fn all_of(transaction: &'a Transaction) -> Vec<Self> {
         let pushed = transaction.recipients.iter().filter_map(|recipient| {
             recipient.delivery.as_ref().map(|delivery| Self {
-                device_id: recipient.device_id.to_string(),
-                device_name: &recipient.device_name,
-                platform: recipient.platform.as_str(),
-                provider: delivery.provider.as_str(),
-                status: delivery.status.as_str(),
-                reason: delivery.reason.map(DeliveryReason::as_str),
+                device_id: Some(recipient.device_id.to_string()),
+                device_name: Some(&recipient.device_name),
+                platform: Some(recipient.platform.as_str()),
+                ..Self::of(delivery)
             })
         });
-        pushed.collect()
+        let code = transaction.code().and_then(|code| code.delivery.as_ref()).map(Self::of);
+        pushed.chain(code).collect()
+    }
+
+    fn of(delivery: &'a Delivery) -> Self {
+        Self {
+            device_id: None,
+            device_name: None,
+            platform: None,
+            provider: delivery.provider.as_str(),
+            status: delivery.status.as_str(),
+            reason: delivery.reason.map(DeliveryReason::as_str),
+        }
     }
 }
 
@@ -93,8 +106,35 @@ impl CounterView {
         Self { used: counter.used, max: Some(counter.max) }
     }
 
-    /// Tries of a PIN, of which zero means that there is no end of them.
+    /// Tries of a PIN or a code, of which zero means that there is no end of them.
     pub(crate) fn of_tries(counter: Counter) -> Self {
         Self { used: counter.used, max: Some(counter.max).filter(|max| *max > 0) }
+    }
+}
+
+/// The fallback that a transaction took.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Fallback")]
+pub(crate) struct FallbackView {
+    /// The method before.
+    #[schemars(schema_with = "openapi::method")]
+    from: &'static str,
+    /// The method since.
+    #[schemars(schema_with = "openapi::method")]
+    to: &'static str,
+    #[schemars(schema_with = "openapi::fallback_reason")]
+    reason: &'static str,
+    #[schemars(schema_with = "openapi::time")]
+    at: String,
+}
+
+impl FallbackView {
+    pub(crate) fn of(fallback: Fallback) -> Self {
+        Self {
+            from: fallback.from.as_str(),
+            to: fallback.to.as_str(),
+            reason: fallback.reason.as_str(),
+            at: rfc3339(fallback.at),
+        }
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::callback::{self, CallbackParts, Callbacks, Poster, RenderView};
 use crate::clock::Clock;
+use crate::code::CodeKeys;
 use crate::device::{ReplayLimits, ReplayMemory, ServerKeys, SignaturePool, SignaturePoolError, WrongCodes};
 use crate::handle::{Core, DerivedCodes, Handle, NotedRefusals};
 use crate::health::Ticks;
@@ -41,6 +42,8 @@ pub struct EngineParts {
     pub metrics: Arc<Metrics>,
     /// The keys that challenges are signed with.
     pub server_keys: ServerKeys,
+    /// The code keys.
+    pub code_keys: CodeKeys,
     /// The issuer of the device protocol.
     pub issuer: String,
     /// The network of each configured provider.
@@ -113,6 +116,7 @@ impl Engine {
             parts.clock.clone(),
             Arc::clone(&parts.config),
             PushIds::new(&derivation_key),
+            parts.code_keys.clone(),
             Arc::clone(&parts.metrics),
         ));
         let admission = Admission::new(&parts.config.engine);

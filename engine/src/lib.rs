@@ -7,6 +7,7 @@
 
 pub mod callback;
 pub mod clock;
+pub mod code;
 pub mod device;
 mod engine;
 mod error;
@@ -15,6 +16,7 @@ mod health;
 mod limits;
 pub mod message;
 pub mod metrics;
+mod private_file;
 pub mod protocol;
 pub mod provider;
 mod registry;

@@ -9,7 +9,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 use tocsin_model::{
-    CallbackFault, DurationMs, ErrorCode, FailureReason, Method, ProviderName, State, Transaction, TypeName,
+    CallbackFault, DurationMs, ErrorCode, FailureReason, Fallback, Method, ProviderName, State, Transaction,
+    TypeName,
 };
 use tocsin_storage::{CommitReport, StoreObserver};
 
@@ -34,6 +35,10 @@ pub mod names {
     pub const TRANSACTIONS_IN_FLIGHT: &str = "tocsin_transactions_in_flight";
     /// Answers of phones, by `result` (`taken` or an error code).
     pub const ANSWERS: &str = "tocsin_answers_total";
+    /// Codes that portals brought, by `method` and `result` (`right` or `wrong`).
+    pub const CODE_TRIES: &str = "tocsin_code_tries_total";
+    /// Fallbacks that transactions took, by `type`, the methods `from` and `to`, and the `reason`.
+    pub const FALLBACKS: &str = "tocsin_fallbacks_total";
     /// Phones that enrolled or were refused, by `result` (`enrolled` or an error code).
     pub const ENROLMENTS: &str = "tocsin_enrolments_total";
     /// Whether an activation code alone takes a user of this `app` over (1) or not (0).
@@ -196,6 +201,8 @@ pub struct Metrics {
     fatigue: IntCounterVec,
     closings_shed: IntCounter,
     answers: IntCounterVec,
+    code_tries: IntCounterVec,
+    fallbacks: IntCounterVec,
     pushes: IntCounterVec,
     actor_faults: IntCounterVec,
     callbacks_owed: IntGauge,
@@ -327,6 +334,16 @@ impl Metrics {
             closings_shed: registrar.counter(names::CLOSINGS_SHED, "Closing pushes that were left out."),
             starts_refused: registrar.counters(names::STARTS_REFUSED, "Starts that were refused.", &["code"]),
             answers: registrar.counters(names::ANSWERS, "Answers of phones.", &["result"]),
+            code_tries: registrar.counters(
+                names::CODE_TRIES,
+                "Codes that portals brought.",
+                &["method", "result"],
+            ),
+            fallbacks: registrar.counters(
+                names::FALLBACKS,
+                "Fallbacks that transactions took.",
+                &["type", "from", "to", "reason"],
+            ),
             pushes: registrar.counters(
                 names::PUSHES,
                 "Pushes that ended.",
@@ -471,13 +488,18 @@ impl Metrics {
     }
 
     /// Shows what may be counted as zero before its first event: a counter that begins at one hides that event from
-    /// every rate. `types` are the configured ones.
-    pub fn show_zeros<'a>(&self, types: impl Iterator<Item = &'a TypeName>) {
-        for type_name in types {
-            self.transactions_started.with_label_values(&[type_name.as_str(), Method::Push.as_str()]);
+    /// every rate. `types` are the configured ones with their methods.
+    pub fn show_zeros<'a>(&self, types: impl Iterator<Item = (&'a TypeName, Method)>) {
+        for (type_name, method) in types {
+            self.transactions_started.with_label_values(&[type_name.as_str(), method.as_str()]);
             for state in ENDS {
-                let labels = [type_name.as_str(), Method::Push.as_str(), state.as_str()];
+                let labels = [type_name.as_str(), method.as_str(), state.as_str()];
                 self.transactions_ended.with_label_values(&labels);
+            }
+        }
+        for method in Method::ALL.into_iter().filter(|method| method.sends_code()) {
+            for result in ["right", "wrong"] {
+                self.code_tries.with_label_values(&[method.as_str(), result]);
             }
         }
         for code in STARTS_REFUSED_WITH {
@@ -517,11 +539,25 @@ impl Metrics {
         }
     }
 
-    /// Counts a stored transaction.
+    /// Counts a stored transaction, and the fallback that it began with.
     pub fn started(&self, transaction: &Transaction) {
         self.transactions_started
             .with_label_values(&[transaction.type_name.as_str(), transaction.method.as_str()])
             .inc();
+        self.fell_back(transaction);
+    }
+
+    /// Counts the last fallback that a transaction took, if it took one.
+    pub fn fell_back(&self, transaction: &Transaction) {
+        let Some(Fallback { from, to, reason, at: _ }) = transaction.fallback() else { return };
+        let labels = [transaction.type_name.as_str(), from.as_str(), to.as_str(), reason.as_str()];
+        self.fallbacks.with_label_values(&labels).inc();
+    }
+
+    /// Counts a code that a portal brought.
+    pub fn code_tried(&self, method: Method, is_right: bool) {
+        let result = if is_right { "right" } else { "wrong" };
+        self.code_tries.with_label_values(&[method.as_str(), result]).inc();
     }
 
     /// Counts a final state.

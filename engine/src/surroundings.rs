@@ -10,6 +10,7 @@ use tocsin_model::Transaction;
 use tocsin_storage::Store;
 
 use crate::clock::Clock;
+use crate::code::CodeKeys;
 use crate::limits::LINGERING_MAX;
 use crate::message::Origins;
 use crate::metrics::Metrics;
@@ -23,6 +24,7 @@ pub(crate) struct Surroundings {
     pub(crate) clock: Clock,
     config: ArcSwap<Config>,
     pub(crate) push_ids: PushIds,
+    pub(crate) code_keys: CodeKeys,
     pub(crate) waiters: Waiters,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) linger: Duration,
@@ -50,12 +52,14 @@ impl Surroundings {
         clock: Clock,
         config: Arc<Config>,
         push_ids: PushIds,
+        code_keys: CodeKeys,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             store,
             clock,
             push_ids,
+            code_keys,
             waiters: Waiters::new(&config.engine),
             metrics,
             linger: config.engine.linger.to_std(),

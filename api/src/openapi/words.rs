@@ -3,8 +3,8 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use tocsin_model::{
     AuditKind, CallbackFault, ContentLimits, DeliveryReason, DeliveryStatus, DeviceStatus,
-    EnrollmentStanding, ErrorCode, FailureReason, LockReason, Method, Platform, PushEnvironment, PushKind,
-    StateWord,
+    EnrollmentStanding, ErrorCode, FailureReason, FallbackReason, LockReason, Method, Platform,
+    PushEnvironment, PushKind, StateWord,
 };
 
 fn one_of(words: impl IntoIterator<Item = &'static str>) -> Schema {
@@ -126,6 +126,11 @@ pub(crate) fn lock_reason(_: &mut SchemaGenerator) -> Schema {
 /// By which method a transaction reaches its user.
 pub(crate) fn method(_: &mut SchemaGenerator) -> Schema {
     one_of(Method::ALL.map(Method::as_str))
+}
+
+/// Why a fallback was taken.
+pub(crate) fn fallback_reason(_: &mut SchemaGenerator) -> Schema {
+    one_of(FallbackReason::ALL.map(FallbackReason::as_str))
 }
 
 /// The platform of a phone.

@@ -6,7 +6,7 @@ use tocsin_model::{FailureReason, OperatorName, Transaction};
 
 use crate::door::rfc3339;
 use crate::openapi;
-use crate::view::{CounterView, DeliveryView, UserView};
+use crate::view::{CounterView, DeliveryView, FallbackView, UserView};
 
 /// A transaction; members without a value are left out.
 #[derive(JsonSchema, Serialize)]
@@ -36,6 +36,9 @@ pub(super) struct TransactionView<'a> {
     #[schemars(schema_with = "openapi::time")]
     ended_at: Option<String>,
     delivery: Vec<DeliveryView<'a>>,
+    /// The fallback that it took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback: Option<FallbackView>,
     attempts: CounterView,
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<AnswerView>,
@@ -76,7 +79,8 @@ impl<'a> TransactionView<'a> {
             expires_at: rfc3339(transaction.expires_at),
             ended_at: transaction.ended_at.map(rfc3339),
             delivery: DeliveryView::all_of(transaction),
-            attempts: CounterView::of_tries(transaction.attempts),
+            fallback: transaction.fallback().map(FallbackView::of),
+            attempts: CounterView::of_tries(transaction.attempts_shown()),
             answer,
             cancelled_by: transaction.cancelled_by().map(OperatorName::as_str),
         }

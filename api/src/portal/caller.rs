@@ -122,8 +122,13 @@ impl Caller {
     }
 
     fn let_do(self, right: Right) -> Result<Self, Problem> {
+        self.must_have(right).map(|()| self)
+    }
+
+    /// 403 `not_permitted` for a client without this right.
+    pub(super) fn must_have(&self, right: Right) -> Result<(), Problem> {
         if self.client.rights.contains(&right) {
-            return Ok(self);
+            return Ok(());
         }
         Err(Problem::new(ErrorCode::NotPermitted, "the client does not have the right for this call"))
     }

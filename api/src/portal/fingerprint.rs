@@ -67,6 +67,8 @@ pub(super) fn start_meaning(start: &StartRequest) -> Value {
         type_name,
         user,
         content,
+        phone_number,
+        email,
         device_id,
         app,
         time_to_live,
@@ -78,6 +80,7 @@ pub(super) fn start_meaning(start: &StartRequest) -> Value {
         is_held: _,
         idempotency: _,
     } = start;
+    let is_usual = matches!(delivery, DeliveryChoice::Usual | DeliveryChoice::Push);
     let given = |text: &str| (!text.is_empty()).then(|| Value::from(text));
     let members = [
         ("type", Some(Value::from(type_name.as_str()))),
@@ -87,10 +90,12 @@ pub(super) fn start_meaning(start: &StartRequest) -> Value {
         ("secure_message", content.secure_message.as_deref().map(Value::from)),
         ("details", listed(&content.details)),
         ("hidden_details", keyed(&content.hidden_details)),
+        ("phone_number", phone_number.as_ref().map(|number| Value::from(number.expose()))),
+        ("email", email.as_ref().map(|address| Value::from(address.expose()))),
         ("device_id", device_id.map(|id| Value::from(id.to_string()))),
         ("app", app.as_ref().map(|app| Value::from(app.as_str()))),
-        // The default said aloud means the same as not said.
-        ("delivery", (*delivery != DeliveryChoice::default()).then(|| Value::from(delivery.words()))),
+        // The default of a push said aloud means the same as not said.
+        ("delivery", (!is_usual).then(|| Value::from(delivery.words()))),
         ("callback_url", callback_url.as_ref().map(|url| Value::from(url.as_str()))),
         ("number_match", number_match.map(|rule| Value::from(rule.as_str()))),
         ("ttl_ms", time_to_live.map(DurationMs::get).map(Value::from)),

@@ -4,6 +4,7 @@
 
 mod activation;
 mod caller;
+mod code;
 mod devices;
 mod document;
 mod enrollments;
@@ -52,6 +53,8 @@ pub(crate) const CALLS: &[Call] = &[
         || web::to(transactions::cancel),
         document::cancel_transaction,
     ),
+    Call::new(Verb::Post, "/v1/transactions/{id}/code", || web::to(code::check), document::check_code),
+    Call::new(Verb::Get, "/v1/transactions/{id}/code", || web::to(code::hand_out), document::hand_out_code),
     Call::new(
         Verb::Post,
         "/v1/transactions/{id}/resend",

@@ -3,10 +3,10 @@
 
 use std::net::IpAddr;
 
-use tocsin_config::AuthenticationType;
+use tocsin_config::{AuthenticationType, Right};
 use tocsin_model::{
     CallContext, CallbackUrl, Content, ContentLimits, DeliveryChoice, Detail, DeviceId, DurationMs,
-    ErrorCode, Language, NumberMatchRule, Problem, StartRequest,
+    EmailAddress, ErrorCode, Language, NumberMatchRule, PhoneNumber, Problem, StartRequest,
 };
 
 use super::caller::Caller;
@@ -24,6 +24,8 @@ pub(super) const FIELDS: &[&str] = &[
     "hidden_details",
     "device_id",
     "app",
+    "phone_number",
+    "email",
     "ttl_s",
     "delivery",
     "callback_url",
@@ -53,7 +55,9 @@ pub(super) fn start_of_body(caller: &Caller, fields: &Fields<'_>) -> Result<Star
         device_id: device_id(fields)?,
         app: fields.text("app")?.map(|name| caller.permitted_app(name)).transpose()?,
         time_to_live: time_to_live(fields)?,
-        delivery: delivery(fields)?,
+        phone_number: phone_number(fields)?,
+        email: email(fields)?,
+        delivery: delivery(caller, fields)?,
         callback_url: callback_url(fields)?,
         call_context: call_context(fields)?,
         number_match: number_match(fields)?,
@@ -101,14 +105,37 @@ pub(super) fn time_to_live(fields: &Fields<'_>) -> Result<Option<DurationMs>, Pr
     }
 }
 
-/// A subset of the two words, in any order; each stands once, and one at least.
-fn delivery(fields: &Fields<'_>) -> Result<DeliveryChoice, Problem> {
-    const CHOICES: [DeliveryChoice; 3] =
-        [DeliveryChoice::Push, DeliveryChoice::RequestMessage, DeliveryChoice::PushAndRequestMessage];
+/// A number in international form.
+fn phone_number(fields: &Fields<'_>) -> Result<Option<PhoneNumber>, Problem> {
+    let Some(text) = fields.text("phone_number")? else { return Ok(None) };
+    let why = "this must be a number in international form: a plus and 7 to 15 digits, such as +15055551234";
+    PhoneNumber::parse(text).map(Some).ok_or_else(|| fields.not_allowed("phone_number", why))
+}
+
+fn email(fields: &Fields<'_>) -> Result<Option<EmailAddress>, Problem> {
+    let Some(text) = fields.text("email")? else { return Ok(None) };
+    let why = "this must be an e-mail address, such as alice@example.com";
+    EmailAddress::parse(text).map(Some).ok_or_else(|| fields.not_allowed("email", why))
+}
+
+/// A subset of the first two words, in any order, each once and one at least; or `custom` alone, which is a right of
+/// its own.
+fn delivery(caller: &Caller, fields: &Fields<'_>) -> Result<DeliveryChoice, Problem> {
+    const CHOICES: [DeliveryChoice; 4] = [
+        DeliveryChoice::Push,
+        DeliveryChoice::RequestMessage,
+        DeliveryChoice::PushAndRequestMessage,
+        DeliveryChoice::Custom,
+    ];
     let Some(mut words) = fields.words("delivery")? else { return Ok(DeliveryChoice::default()) };
     words.sort_unstable();
     let chosen = CHOICES.into_iter().find(|choice| choice.words() == words);
-    chosen.ok_or_else(|| fields.not_allowed("delivery", "this must be push, request_message or both"))
+    let why = "this must be push, request_message or both, or custom alone";
+    let chosen = chosen.ok_or_else(|| fields.not_allowed("delivery", why))?;
+    if chosen == DeliveryChoice::Custom {
+        caller.must_have(Right::CustomDelivery).map_err(|problem| problem.with_field("delivery"))?;
+    }
+    Ok(chosen)
 }
 
 /// A well-formed URL; the engine knows which ones the client may name.

@@ -7,7 +7,7 @@ use tocsin_model::{Answer, AppName, CallContext, FailureReason, State, Transacti
 
 use crate::door::rfc3339;
 use crate::openapi;
-use crate::view::{CounterView, DeliveryView, UserView};
+use crate::view::{CounterView, DeliveryView, FallbackView, UserView};
 
 /// A transaction. Members without a value are left out.
 #[derive(JsonSchema, Serialize)]
@@ -40,9 +40,12 @@ pub(super) struct TransactionView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "openapi::time")]
     ended_at: Option<String>,
-    /// The phones that are pushed to, and how far each push came.
+    /// What was sent, to phones or as a code, and how far each came.
     delivery: Vec<DeliveryView<'a>>,
-    /// Tries of a PIN; the right one is among them.
+    /// The fallback that it took; `method` and the limits are the fallback's since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback: Option<FallbackView>,
+    /// Tries of a PIN or of the code; the right one is among them.
     attempts: CounterView,
     /// Repetitions that the portal asked for.
     resends: CounterView,
@@ -131,7 +134,8 @@ impl<'a> TransactionView<'a> {
             ttl_ms: transaction.time_to_live().get(),
             ended_at: transaction.ended_at.map(rfc3339),
             delivery: DeliveryView::all_of(transaction),
-            attempts: CounterView::of_tries(transaction.attempts),
+            fallback: transaction.fallback().map(FallbackView::of),
+            attempts: CounterView::of_tries(transaction.attempts_shown()),
             resends: CounterView::of(transaction.resends),
             request_message: transaction.request_message.text(),
             number: transaction.number().map(|number| number.right.to_string()),

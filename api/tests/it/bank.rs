@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tocsin_api::door::{Addresses, BoundDoors, OpenDoors};
 use tocsin_config::Config;
 use tocsin_engine::clock::Clock;
+use tocsin_engine::code::CodeKeys;
 use tocsin_engine::device::ServerKeys;
 use tocsin_engine::message::Origins;
 use tocsin_engine::metrics::Metrics;
@@ -208,6 +209,7 @@ impl Bank {
             clock,
             metrics: Arc::new(Metrics::new()),
             server_keys: ServerKeys::load_or_create(folder.path()).expect("keys"),
+            code_keys: CodeKeys::open(folder.path(), None, tocsin_model::UnixMs::new(0)).expect("code keys"),
             issuer: issuer.clone(),
             render_view: tocsin_api::door::render_view(""),
             drivers: names

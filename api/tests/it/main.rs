@@ -4,6 +4,7 @@ mod admin;
 mod bank;
 mod boundaries;
 mod callbacks;
+mod codes;
 mod commands;
 mod conformance;
 mod device_input;

@@ -61,7 +61,7 @@ fn delivery_is_a_subset_of_two_words() {
         let _phone = bank.enrol("alice").await;
         for (value, status, code, field) in [
             (json!([]), 422, "invalid_field", "delivery"),
-            (json!(["custom"]), 422, "invalid_field", "delivery"),
+            (json!(["custom"]), 403, "not_permitted", "delivery"),
             (json!(["push", "push"]), 422, "invalid_field", "delivery"),
             (json!("push"), 400, "invalid_request", "delivery"),
             (json!(["push", 1]), 400, "invalid_request", "delivery[1]"),

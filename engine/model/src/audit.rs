@@ -7,7 +7,8 @@
 use std::fmt;
 
 use crate::{
-    ClientId, DeviceId, EnrollmentId, OperatorName, State, Transaction, TransactionId, TypeName, UnixMs, User,
+    ClientId, DeviceId, EnrollmentId, Fallback, OperatorName, State, Transaction, TransactionId, TypeName,
+    UnixMs, User,
 };
 
 macro_rules! kinds {
@@ -46,6 +47,10 @@ kinds! {
     WrongTry = 3 "wrong_try",
     /// A portal had the push repeated; the detail is how many times now.
     PushResent = 4 "push_resent",
+    /// A transaction took its type's fallback; the detail is the methods before and since, and why.
+    FallbackTaken = 5 "fallback_taken",
+    /// A portal was handed a code, to deliver it by itself.
+    CodeHandedOut = 6 "code_handed_out",
     /// A portal opened an enrolment.
     EnrollmentOpened = 10 "enrollment_opened",
     /// An enrolment ended; the detail is its state.
@@ -219,6 +224,13 @@ impl AuditEvent {
         Self { session, ..Self::new(AuditKind::TransactionStarted, actor) }.transaction(transaction)
     }
 
+    /// A fallback that a transaction took, if it took one.
+    pub fn fallback(transaction: &Transaction) -> Option<Self> {
+        let Fallback { from, to, reason, at: _ } = transaction.fallback()?;
+        let event = Self::new(AuditKind::FallbackTaken, AuditActor::Server).transaction(transaction);
+        Some(event.detail(&format!("{} {} {}", from.as_str(), to.as_str(), reason.as_str())))
+    }
+
     /// The end of a transaction.
     pub fn ended(transaction: &Transaction) -> Self {
         let event = Self::new(AuditKind::TransactionEnded, who_ended(transaction)).transaction(transaction);
@@ -227,6 +239,7 @@ impl AuditEvent {
             (state, Some(answer)) => {
                 event.device(answer.device_id).detail(&format!("{} {}", state.as_str(), answer.key_use))
             }
+            (State::Accepted, None) => event.detail("accepted code"),
             (state, None) => event.detail(state.as_str()),
         }
     }
@@ -239,6 +252,8 @@ fn who_ended(transaction: &Transaction) -> AuditActor {
             Some(operator) => AuditActor::Operator(operator.clone()),
             None => AuditActor::Client(transaction.client.clone()),
         },
+        // The portal brought the right code.
+        (None, State::Accepted) => AuditActor::Client(transaction.client.clone()),
         (None, _) => AuditActor::Server,
     }
 }

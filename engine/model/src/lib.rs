@@ -35,7 +35,9 @@ pub use callback::{
     Callback, CallbackClient, CallbackFault, CallbackHost, CallbackPhase, CallbackUrl, CallbackUrlError,
 };
 pub use challenge::{KeptChallenge, SealedChallenge};
-pub use code::{CodeDigits, CodeText};
+pub use code::{
+    CodeDigits, CodeKeyId, CodeState, CodeText, Fallback, FallbackPlan, FallbackReason, OneTimeCode,
+};
 pub use device::{AppVersion, Device, DeviceGuards, DeviceProfile, DeviceStatus, Platform, ProfileChange};
 pub use enrollment::{
     AUTHORIZES_FOR, ActivationCodeHash, CONFIRMATION_TRIES_MAX, Enrollment, EnrollmentStanding,

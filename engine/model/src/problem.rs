@@ -110,6 +110,8 @@ error_codes! {
     IdempotencyMismatch = "idempotency_mismatch", 422, "The idempotency key belongs to another request";
     /// An answer that does not fit its challenge.
     WrongChallenge = "wrong_challenge", 422, "The answer does not fit the challenge";
+    /// A code that is not that of the transaction.
+    WrongCode = "wrong_code", 422, "The code is wrong";
     /// A number that is not the one the phone shows.
     WrongNumber = "wrong_number", 422, "The number is wrong";
     /// A version of the app that is switched off.

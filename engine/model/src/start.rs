@@ -1,26 +1,30 @@
 //! What a portal asks for.
 
 use crate::{
-    AppName, CallContext, CallbackUrl, ClientId, Content, DeviceId, DurationMs, Idempotency, NumberMatchRule,
-    TypeName, User,
+    AppName, CallContext, CallbackUrl, ClientId, Content, DeviceId, DurationMs, EmailAddress, Idempotency,
+    NumberMatchRule, PhoneNumber, TypeName, User,
 };
 
-/// How a challenge leaves for its phone.
+/// How a challenge or a code leaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeliveryChoice {
-    /// By a push.
+    /// As the method of the type does it.
     #[default]
+    Usual,
+    /// By a push.
     Push,
     /// By the caller, who is told the request message.
     RequestMessage,
     /// Both ways.
     PushAndRequestMessage,
+    /// The code is handed to the caller, who delivers it.
+    Custom,
 }
 
 impl DeliveryChoice {
     /// Whether phones are pushed to.
     pub const fn pushes(self) -> bool {
-        matches!(self, Self::Push | Self::PushAndRequestMessage)
+        matches!(self, Self::Usual | Self::Push | Self::PushAndRequestMessage)
     }
 
     /// Whether the caller is told the request message.
@@ -31,9 +35,11 @@ impl DeliveryChoice {
     /// The words of the interface, in its order.
     pub const fn words(self) -> &'static [&'static str] {
         match self {
+            Self::Usual => &[],
             Self::Push => &["push"],
             Self::RequestMessage => &["request_message"],
             Self::PushAndRequestMessage => &["push", "request_message"],
+            Self::Custom => &["custom"],
         }
     }
 }
@@ -50,6 +56,10 @@ pub struct StartRequest {
     pub user: Option<User>,
     /// What the user is shown; empty title or message stand for the type's default texts.
     pub content: Content,
+    /// Where a code goes by SMS, if not to the number of the user's profile.
+    pub phone_number: Option<PhoneNumber>,
+    /// Where a code goes by e-mail, if not to the address of the user's profile.
+    pub email: Option<EmailAddress>,
     /// Only this phone.
     pub device_id: Option<DeviceId>,
     /// Only phones with this app.

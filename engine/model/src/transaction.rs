@@ -1,9 +1,9 @@
 //! A transaction: one question to one user, from its start to its one final state.
 
 use crate::{
-    AppName, CallbackUrl, ClientId, Content, Decision, DeliveryReason, DeliveryStatus, DeviceId, DurationMs,
-    Guard, KeyUse, Method, Nonce, NumberMatch, OperatorName, Platform, ProviderName, State, TransactionId,
-    TypeName, UnixMs, User,
+    AppName, CallbackUrl, ClientId, CodeState, Content, Decision, DeliveryReason, DeliveryStatus, DeviceId,
+    DurationMs, Fallback, FallbackPlan, FallbackReason, Guard, KeyUse, Method, Nonce, NumberMatch,
+    OperatorName, Platform, ProviderName, State, TransactionId, TypeName, UnixMs, User,
 };
 
 /// Tries used and allowed.
@@ -174,6 +174,12 @@ pub struct Seldom {
     pub cancelled_by: Option<OperatorName>,
     /// What keeps its user from being worn out.
     pub fatigue: Option<Box<Fatigue>>,
+    /// Its code, where it sends one.
+    pub code: Option<Box<CodeState>>,
+    /// The fallback that it took.
+    pub fallback: Option<Fallback>,
+    /// The fallback that it may take yet.
+    pub plan: Option<Box<FallbackPlan>>,
 }
 
 /// What keeps the user of a transaction from being worn out by requests.
@@ -203,11 +209,36 @@ impl Seldom {
 const REVISIONS_LOST_MAX: u32 = 1_000;
 
 impl Transaction {
-    /// Whether every push has failed for good, and nothing else brings the challenge to a phone: it ends then.
+    /// What was sent for it, to phones and to the address of its code, and how far that came.
+    pub fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
+        let pushed = self.recipients.iter().filter_map(|recipient| recipient.delivery.as_ref());
+        pushed.chain(self.code().and_then(|code| code.delivery.as_ref()))
+    }
+
+    /// The same, of its present method alone.
+    pub fn present_deliveries(&self) -> impl Iterator<Item = &Delivery> {
+        let by_code = self.method.sends_code();
+        let pushed = self.recipients.iter().filter_map(|recipient| recipient.delivery.as_ref());
+        let sent = self.code().and_then(|code| code.delivery.as_ref());
+        pushed.filter(move |_| !by_code).chain(sent.filter(|_| by_code))
+    }
+
+    /// Whether all that its present method sent has failed for good: its fallback is taken then, if it has one. A
+    /// challenge that its caller brings to the phone needs none.
+    pub fn needs_fallback(&self) -> bool {
+        let mut present = self.present_deliveries().peekable();
+        self.plan().is_some()
+            && !self.request_message.is_asked_for()
+            && present.peek().is_some()
+            && present.all(|delivery| delivery.status == DeliveryStatus::Failed)
+    }
+
+    /// Whether all that was sent has failed for good, and nothing else brings it to its user: it ends then, unless there
+    /// is a fallback.
     pub fn has_lost_every_push(&self) -> bool {
-        let mut deliveries =
-            self.recipients.iter().filter_map(|recipient| recipient.delivery.as_ref()).peekable();
-        let is_reached_otherwise = self.keep_for_polling || self.request_message.is_asked_for();
+        let mut deliveries = self.deliveries().peekable();
+        let is_custom = self.code().is_some_and(CodeState::is_custom);
+        let is_reached_otherwise = self.keep_for_polling || self.request_message.is_asked_for() || is_custom;
         !is_reached_otherwise
             && deliveries.peek().is_some()
             && deliveries.all(|delivery| delivery.status == DeliveryStatus::Failed)
@@ -249,9 +280,56 @@ impl Transaction {
         self.seldom.as_ref().and_then(|seldom| seldom.fatigue.as_deref())
     }
 
-    /// When the last push that the portal asked for was made: at the start, or by a resend.
+    /// Its code, where it sends one.
+    pub fn code(&self) -> Option<&CodeState> {
+        self.seldom.as_ref().and_then(|seldom| seldom.code.as_deref())
+    }
+
+    /// Its code, to change.
+    pub fn code_mut(&mut self) -> Option<&mut CodeState> {
+        self.seldom.as_mut().and_then(|seldom| seldom.code.as_deref_mut())
+    }
+
+    /// The fallback that it took.
+    pub fn fallback(&self) -> Option<Fallback> {
+        self.seldom.as_ref().and_then(|seldom| seldom.fallback)
+    }
+
+    /// The fallback that it may take yet.
+    pub fn plan(&self) -> Option<&FallbackPlan> {
+        self.seldom.as_ref().and_then(|seldom| seldom.plan.as_deref())
+    }
+
+    /// Tries of its user by its present method: of the code, or of a PIN.
+    pub fn attempts_shown(&self) -> Counter {
+        match self.code() {
+            Some(code) if self.method.sends_code() => code.attempts,
+            Some(_) | None => self.attempts,
+        }
+    }
+
+    /// Goes on by the fallback, if there is one: its method and its limits count from here. Tries and repetitions that
+    /// were used stay used.
+    pub fn fall_back(&mut self, reason: FallbackReason, at: UnixMs) {
+        let from = self.method;
+        let seldom = self.seldom_mut();
+        let Some(plan) = seldom.plan.take() else { return };
+        let FallbackPlan { method, due_at: _, mut code, resends_max, next } = *plan;
+        if let Some(before) = &seldom.code {
+            code.attempts.used = before.attempts.used;
+        }
+        seldom.fallback = Some(Fallback { from, to: method, reason, at });
+        seldom.code = Some(Box::new(code));
+        seldom.plan = next;
+        self.method = method;
+        self.resends.max = self.resends.used.saturating_add(resends_max);
+    }
+
+    /// When the last push or code was made: at the start, by a fallback, or by a resend.
     pub fn last_push_at(&self) -> UnixMs {
-        self.seldom.as_ref().and_then(|seldom| seldom.resent_at).unwrap_or(self.created_at)
+        let resent_at = self.seldom.as_ref().and_then(|seldom| seldom.resent_at);
+        let fell_back_at = self.fallback().map(|fallback| fallback.at);
+        self.created_at.max(resent_at.unwrap_or_default()).max(fell_back_at.unwrap_or_default())
     }
 
     /// What few transactions have, to be set.

@@ -33,6 +33,7 @@ pub use answer::{AnswerContext, CheckedAnswer, SignatureFault, UnverifiedAnswer,
 pub use body::is_line;
 pub use challenge::{Shown, challenge_payload, check_challenge_size};
 pub use encoding::{base64url, key_id_text, nonce_text};
+pub(crate) use encoding::{decode, decode_array};
 pub use enrolment::{ActivationCode, EnrolmentLimits, EnrolmentRequest, KeyProofs};
 pub(crate) use enrolment::{parse_profile_change, parse_push_target};
 pub use jose::{JoseError, KeyIdRule, TokenType, UnverifiedJws};

@@ -5,12 +5,14 @@
 
 mod audit;
 mod challenge;
+mod code;
 mod device;
 mod enrol;
 mod enrolment;
 mod fatigue;
 mod key;
 mod manage;
+mod method;
 mod number;
 mod observe;
 mod ops;

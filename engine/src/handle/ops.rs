@@ -126,7 +126,7 @@ impl Handle {
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         metrics.transactions_in_flight.set(whole(self.0.registry.admission().in_flight()));
         metrics.ready.set(i64::from(self.readiness().is_ready()));
-        metrics.show_zeros(self.config().types.keys());
+        metrics.show_zeros(self.config().types.iter().map(|(name, kind)| (name, kind.method)));
         metrics.waiters.set(whole(self.0.surroundings.waiters.count() + self.0.enrollment_waiters.count()));
         metrics.commit_queue.set(whole(self.store().queue_depth()));
         metrics.signature_queue.set(whole(self.0.signatures.queue_depth()));

@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 use tocsin_config::{AuthenticationType, Config, DeviceChoice, Realm};
 use tocsin_model::{
     AppName, ClientId, Content, Counter, Delivery, DeliveryChoice, DeliveryStatus, Device, DeviceId,
-    DurationMs, ErrorCode, KeptChallenge, Method, Nonce, NumberMatch, NumberMatchRule, Partition, Problem,
-    ProviderName, Recipient, RequestMessage, Seldom, SelectableDevice, StartRequest, State, Transaction,
-    TransactionId, TypeName, UnixMs, User,
+    DurationMs, ErrorCode, FallbackPlan, KeptChallenge, Method, Nonce, NumberMatch, NumberMatchRule,
+    Partition, Problem, ProviderName, Recipient, RequestMessage, Seldom, SelectableDevice, StartRequest,
+    State, Transaction, TransactionId, TypeName, UnixMs, User, UserStanding,
 };
 use tocsin_storage::Created;
 use tokio::time::Instant;
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::challenge::ChallengedPhone;
 use super::enrolment::refuse_unless;
 use super::fatigue::{Sparing, fatigue};
+use super::method::CodeBeginning;
 use super::number::{draw_number, stricter_number_match};
 use super::{Handle, random_bytes};
 use crate::callback::judge_start;
@@ -84,10 +85,9 @@ impl Handle {
             return Err(Problem::wait_not_possible());
         }
         let config = self.config();
-        refuse_unless(config.switches.sending, "sending is switched off")?;
         let devices_gone = self.0.surroundings.devices_gone.load(Ordering::SeqCst);
         let (type_name, kind) = config.types.get_key_value(&request.type_name).ok_or_else(unknown_type)?;
-        refuse_unless(kind.method == Method::Push, "this version starts types with method = \"push\" only")?;
+        refuse_unless(kind.method != Method::Otp, "this version starts no type with method = \"otp\"")?;
         // Open transactions share the configuration's copy of the name.
         let request = StartRequest { type_name: type_name.clone(), ..request };
         check_callback(&config, &request)?;
@@ -103,18 +103,28 @@ impl Handle {
             return Ok(earlier);
         }
         let standing = self.standing_unless_locked(user).await?;
-        let devices = self.devices(user).await?;
-        let eligible = self.eligible_devices(&config, devices, &request, kind)?;
-        if kind.device_choice == DeviceChoice::Ask && request.device_id.is_none() && eligible.len() > 1 {
-            return Err(Problem::device_required(eligible.iter().map(selectable).collect()));
-        }
-        let sparing = self.spare(&config, user, kind, &standing, &pushed_apps(&eligible)).await?;
-        let number = draw_number(number_match.max(sparing.number_match))?;
-        if request.is_held && number.is_some() {
+        let fallbacks = self.fallbacks(&config, &request, kind, called_at)?;
+        let (eligible, sparing, how) = match kind.method {
+            Method::Push => match self.phones_to_ask(&config, &request, kind, user, &standing).await {
+                Ok((eligible, sparing)) => {
+                    let number = draw_number(number_match.max(sparing.number_match))?;
+                    (eligible, sparing, How::Pushed { number, plan: fallbacks.plan() })
+                }
+                Err(problem) => {
+                    let code = fallbacks.begin(kind.method, problem, called_at)?;
+                    (Vec::new(), Sparing::default(), How::Code(code))
+                }
+            },
+            Method::Sms | Method::Email | Method::Otp => {
+                let code = self.begin_code(&config, (&request, &content), kind, fallbacks, called_at)?;
+                (Vec::new(), Sparing::default(), How::Code(code))
+            }
+        };
+        if request.is_held && matches!(how, How::Pushed { number: Some(_), .. }) {
             return Err(Problem::wait_not_possible());
         }
         let mut transaction =
-            compose(&config, &request, kind, content, (number, &sparing), &eligible, called_at)?;
+            compose(&config, &request, kind, content, (how, &sparing), &eligible, called_at)?;
         self.fit_challenge(&mut transaction)?;
         let permit = self.0.registry.admission().admit_in_place_of(
             sparing.replaces.len(),
@@ -178,6 +188,29 @@ impl Handle {
         }
     }
 
+    /// The phones to push to and what the push must keep to, or why there is none.
+    async fn phones_to_ask(
+        &self,
+        config: &Config,
+        request: &StartRequest,
+        kind: &AuthenticationType,
+        user: &User,
+        standing: &UserStanding,
+    ) -> Result<(Vec<Eligible>, Sparing), Problem> {
+        if request.delivery == DeliveryChoice::Custom {
+            let detail = "only a type that sends a code takes custom delivery";
+            return Err(Problem::new(ErrorCode::InvalidField, detail).with_field("delivery"));
+        }
+        refuse_unless(config.switches.sending, "sending is switched off")?;
+        let devices = self.devices(user).await?;
+        let eligible = self.eligible_devices(config, devices, request, kind)?;
+        if kind.device_choice == DeviceChoice::Ask && request.device_id.is_none() && eligible.len() > 1 {
+            return Err(Problem::device_required(eligible.iter().map(selectable).collect()));
+        }
+        let sparing = self.spare(config, user, kind, standing, &pushed_apps(&eligible)).await?;
+        Ok((eligible, sparing))
+    }
+
     /// The user's phones that can take part; refused when none of them can be pushed to at the moment.
     fn eligible_devices(
         &self,
@@ -238,21 +271,28 @@ impl Handle {
     pub async fn usable_types(&self, client: &ClientId, user: &User) -> Result<Vec<UsableType>, Problem> {
         let config = self.config();
         let granted = config.clients.get(client).ok_or_else(Problem::not_found)?;
-        if !config.switches.sending {
-            return Ok(Vec::new());
-        }
         let devices = self.devices(user).await?;
-        let covered = config
-            .types
-            .iter()
-            .filter(|(name, kind)| granted.types.covers(name) && kind.method == Method::Push);
+        let covered = config.types.iter().filter(|(name, _)| granted.types.covers(name));
         let usable = covered.filter_map(|(name, kind)| {
-            let request = probe(client, name, user);
-            let eligible = self.eligible_devices(&config, devices.clone(), &request, kind).ok()?;
-            let device_ids = eligible.iter().map(|eligible| eligible.device.id).collect();
-            Some(UsableType { type_name: name.clone(), method: Method::Push, device_ids })
+            let by_push = || {
+                let is_pushed = kind.method == Method::Push && config.switches.sending;
+                let request = is_pushed.then(|| probe(client, name, user))?;
+                let eligible = self.eligible_devices(&config, devices.clone(), &request, kind).ok()?;
+                Some((Method::Push, eligible.iter().map(|eligible| eligible.device.id).collect()))
+            };
+            let (method, device_ids) =
+                by_push().or_else(|| Some((self.code_method(&config, kind)?, Vec::new())))?;
+            Some(UsableType { type_name: name.clone(), method, device_ids })
         });
         Ok(usable.collect())
+    }
+
+    /// By which method a type would send a code: its own, or its first fallback that can.
+    fn code_method(&self, config: &Config, kind: &AuthenticationType) -> Option<Method> {
+        let next = |kind: &&AuthenticationType| config.types.get(&kind.fallback.as_ref()?.to);
+        // Ends: the configuration has no fallbacks that go round.
+        let mut kinds = std::iter::successors(Some(kind), next);
+        kinds.find(|kind| self.can_send_code(config, kind)).map(|kind| kind.method)
     }
 }
 
@@ -263,10 +303,12 @@ fn probe(client: &ClientId, type_name: &TypeName, user: &User) -> StartRequest {
         type_name: type_name.clone(),
         user: Some(user.clone()),
         content: Content::default(),
+        phone_number: None,
+        email: None,
         device_id: None,
         app: None,
         time_to_live: None,
-        delivery: DeliveryChoice::Push,
+        delivery: DeliveryChoice::Usual,
         callback_url: None,
         call_context: None,
         number_match: None,
@@ -333,23 +375,38 @@ fn provider_of(config: &Config, device: &Device) -> Option<ProviderName> {
     device.can_be_pushed().then(by_version).flatten()
 }
 
+/// By which method it begins, and what is special to that.
+enum How {
+    Pushed { number: Option<NumberMatch>, plan: Option<Box<FallbackPlan>> },
+    Code(CodeBeginning),
+}
+
 fn compose(
     config: &Config,
     request: &StartRequest,
     kind: &AuthenticationType,
     content: Content,
-    (number, sparing): (Option<NumberMatch>, &Sparing),
+    (how, sparing): (How, &Sparing),
     eligible: &[Eligible],
     called_at: UnixMs,
 ) -> Result<Transaction, Problem> {
     let recipients = eligible.iter().map(recipient).collect::<Result<Vec<_>, Problem>>()?;
+    let (method, resends_max, seldom) = match how {
+        How::Pushed { number, plan } => {
+            (Method::Push, kind.resends_max, Seldom { number, plan, ..Seldom::default() })
+        }
+        How::Code(CodeBeginning { method, code, resends_max, fallback, plan }) => {
+            let code = Some(Box::new(code));
+            (method, resends_max, Seldom { code, fallback, plan, ..Seldom::default() })
+        }
+    };
     Ok(Transaction {
         id: TransactionId::compose(called_at, Partition::default(), random_bytes()?),
         revision: 1,
         client: request.client.clone(),
         user: request.user.clone(),
         type_name: request.type_name.clone(),
-        method: Method::Push,
+        method,
         state: State::Pending,
         created_at: called_at,
         expires_at: called_at.plus(time_to_live(config, request, kind)?),
@@ -358,7 +415,7 @@ fn compose(
         accepted_keys: kind.keys.clone(),
         recipients,
         attempts: Counter::new(pin_tries_max(config, eligible)),
-        resends: Counter::new(kind.resends_max),
+        resends: Counter::new(resends_max),
         answer: None,
         keep_for_polling: kind.keep_for_polling,
         request_message: match request.delivery.hands_out() {
@@ -367,12 +424,7 @@ fn compose(
         },
         callback_url: request.callback_url.clone(),
         call_context: request.call_context.clone(),
-        seldom: Seldom {
-            number,
-            fatigue: fatigue(config, request.user.as_ref(), kind, sparing),
-            ..Seldom::default()
-        }
-        .kept(),
+        seldom: Seldom { fatigue: fatigue(config, request.user.as_ref(), kind, sparing), ..seldom }.kept(),
     })
 }
 

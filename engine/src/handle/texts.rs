@@ -4,6 +4,7 @@
 //! that goes wrong there refuses a start.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use tocsin_config::{AuthenticationType, Config};
 use tocsin_model::{
@@ -23,20 +24,10 @@ impl Handle {
         request: &StartRequest,
         kind: &AuthenticationType,
     ) -> Result<Content, Problem> {
-        let call_context = request.call_context.as_deref();
-        let asked = call_context.and_then(|context| context.language.as_deref());
-        let user = request.user.as_ref();
-        // Whoever claims a transaction of nobody is most likely of the client's own realm.
-        let by_default = || config.clients.get(&request.client).map(|client| &client.default_realm);
-        let realm = user.map(|user| &user.realm).or_else(by_default);
-        let of_realm =
-            realm.and_then(|realm| config.realms.get(realm)).map_or(&[][..], |realm| &realm.languages);
-        let languages = languages(asked, of_realm);
+        let languages = languages_of(config, request);
         let mut content = request.content.clone();
-        let parts = TextParts { type_name: &request.type_name, user, call_context };
         if content.title.is_empty() {
-            let template = kind.texts.title.in_first_of(languages.iter());
-            content.title = shown_text(template, parts, ContentLimits::TITLE_CHARACTERS_MAX);
+            content.title = default_title(request, kind, &languages);
         }
         if content.message.is_empty() {
             if kind.texts.is_message_required {
@@ -44,9 +35,9 @@ impl Handle {
                     Problem::new(ErrorCode::FieldRequired, "transactions of this type need a message");
                 return Err(problem.with_field("message"));
             }
-            let template = kind.texts.message.in_first_of(languages.iter());
-            content.message = shown_text(template, parts, kind.message_characters_max);
+            content.message = default_message(request, kind, &languages);
         }
+        let call_context = request.call_context.as_deref();
         if let (true, Some(call_context)) = (kind.texts.shows_origin, call_context) {
             // Few types show it: the others keep no room for its state.
             content.context = Box::pin(self.origin(config, &content, call_context, &languages)).await;
@@ -94,5 +85,43 @@ impl Handle {
             }
             checked => checked,
         }
+    }
+}
+
+/// The languages in which the texts of a start are looked for.
+pub(super) fn languages_of(config: &Config, request: &StartRequest) -> Vec<Language> {
+    let asked = request.call_context.as_deref().and_then(|context| context.language.as_deref());
+    // Whoever claims a transaction of nobody is most likely of the client's own realm.
+    let by_default = || config.clients.get(&request.client).map(|client| &client.default_realm);
+    let realm = request.user.as_ref().map(|user| &user.realm).or_else(by_default);
+    let of_realm = realm.and_then(|realm| config.realms.get(realm)).map_or(&[][..], |realm| &realm.languages);
+    languages(asked, of_realm)
+}
+
+/// The title of a type for this start.
+pub(super) fn default_title(
+    request: &StartRequest,
+    kind: &AuthenticationType,
+    languages: &[Language],
+) -> Arc<str> {
+    let template = kind.texts.title.in_first_of(languages.iter());
+    shown_text(template, parts_of(request), ContentLimits::TITLE_CHARACTERS_MAX)
+}
+
+/// The message of a type for this start.
+pub(super) fn default_message(
+    request: &StartRequest,
+    kind: &AuthenticationType,
+    languages: &[Language],
+) -> Arc<str> {
+    let template = kind.texts.message.in_first_of(languages.iter());
+    shown_text(template, parts_of(request), kind.message_characters_max)
+}
+
+fn parts_of(request: &StartRequest) -> TextParts<'_> {
+    TextParts {
+        type_name: &request.type_name,
+        user: request.user.as_ref(),
+        call_context: request.call_context.as_deref(),
     }
 }

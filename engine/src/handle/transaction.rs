@@ -135,7 +135,7 @@ impl Handle {
         }
     }
 
-    /// Pushes once more, under a new push id and the same collapse id; answers with the view. A call that repeats an
+    /// Pushes once more, under a new push id and the same collapse id, or sends the same code again; answers with the view. A call that repeats an
     /// earlier one pushes nothing.
     pub async fn resend(
         &self,
@@ -190,7 +190,11 @@ impl Handle {
     }
 
     /// The transaction without the text of its request message, if it is this client's.
-    async fn own(&self, client: &ClientId, id: TransactionId) -> Result<Arc<Transaction>, Problem> {
+    pub(super) async fn own(
+        &self,
+        client: &ClientId,
+        id: TransactionId,
+    ) -> Result<Arc<Transaction>, Problem> {
         let transaction = self.view(id).await?;
         if transaction.client == *client { Ok(transaction) } else { Err(Problem::not_found()) }
     }

@@ -248,8 +248,7 @@ impl Registry {
 
 /// The provider of the first delivery, which supervises the transaction.
 fn first_provider(transaction: &Transaction) -> Option<ProviderName> {
-    let mut deliveries = transaction.recipients.iter().filter_map(|recipient| recipient.delivery.as_ref());
-    deliveries.next().map(|delivery| delivery.provider.clone())
+    transaction.deliveries().next().map(|delivery| delivery.provider.clone())
 }
 
 fn mailbox_full() -> Problem {

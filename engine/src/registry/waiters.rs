@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use tocsin_config::EngineLimits;
-use tocsin_model::{ClientId, DeliveryStatus, ErrorCode, Problem, Recipient, Transaction, TransactionId};
+use tocsin_model::{ClientId, Delivery, DeliveryStatus, ErrorCode, Problem, Transaction, TransactionId};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -40,16 +40,14 @@ impl Until {
     }
 }
 
-/// Whether a provider has said something of a push, or no provider ever will. Where all have refused, the end is on its
-/// way to the disk and says more.
+/// Whether a provider has said something of what the present method sent, or no provider ever will. Where all have
+/// refused, the end or the fallback is on its way to the disk and says more.
 fn is_sent(transaction: &Transaction) -> bool {
-    let unheard = |recipient: &Recipient| match &recipient.delivery {
-        Some(delivery) => matches!(delivery.status, DeliveryStatus::Queued | DeliveryStatus::Sent),
-        None => true,
-    };
-    let is_pushed = transaction.recipients.iter().any(|recipient| recipient.delivery.is_some());
-    let is_heard = !is_pushed || !transaction.recipients.iter().all(unheard);
-    is_heard && !transaction.has_lost_every_push()
+    let is_heard =
+        |delivery: &Delivery| !matches!(delivery.status, DeliveryStatus::Queued | DeliveryStatus::Sent);
+    let mut deliveries = transaction.present_deliveries().peekable();
+    let is_told = deliveries.peek().is_none() || deliveries.any(is_heard);
+    is_told && !transaction.has_lost_every_push() && !transaction.needs_fallback()
 }
 
 /// Who waits for what.

@@ -14,7 +14,7 @@ use tocsin_storage::{
 use tokio::sync::oneshot;
 
 use super::push::Target;
-use super::{CallerId, Effect, Event, Machine, Reply, WriteOutcome, closing, push};
+use super::{CallerId, Effect, Event, Machine, Reply, WriteOutcome, closing, message, push};
 use crate::error::store_failure;
 use crate::limits::READ_BACK_DELAY;
 use crate::protocol::{Addressee, Deliver, DeliveryOutcome, Parcel, ProviderEvent, Release};
@@ -121,9 +121,11 @@ impl TransactionActor {
                 drop(self.surroundings.store.mark(Transaction::clone(&transaction)));
             }
             Effect::ReadBack => self.read_back(context),
-            Effect::Push(device_id) => self.push(device_id, context),
+            Effect::Push(Addressee::Phone(device_id)) => self.push(device_id, context),
+            Effect::Push(Addressee::Code) => self.send_code(context),
             Effect::ArmTimer(at) => self.arm_timer(at, now, context),
             Effect::Reply(caller, reply) => self.reply(caller, reply),
+            Effect::CountFallback => self.surroundings.metrics.fell_back(self.machine.transaction()),
             Effect::OweCallback => self.surroundings.callback_owed(self.machine.transaction()),
             Effect::Publish(transaction) => self.surroundings.published(&transaction),
             Effect::Retire => self.retire(context),
@@ -226,7 +228,34 @@ impl TransactionActor {
             Ok(()) => return,
             Err(reason) => DeliveryOutcome::Failed(reason),
         };
-        self.step(Event::PushEnded { device_id, outcome }, context);
+        self.step(Event::PushEnded { addressee: Addressee::Phone(device_id), outcome }, context);
+    }
+
+    /// The code is made here and goes nowhere but into the message.
+    fn send_code(&mut self, context: &mut Context<Self>) {
+        if self.machine.transaction().state.is_final() {
+            return;
+        }
+        let outcome = match self.deliver_code(context) {
+            Ok(()) => return,
+            Err(reason) => DeliveryOutcome::Failed(reason),
+        };
+        self.step(Event::PushEnded { addressee: Addressee::Code, outcome }, context);
+    }
+
+    fn deliver_code(&self, context: &mut Context<Self>) -> Result<(), tocsin_model::DeliveryReason> {
+        use tocsin_model::DeliveryReason::{Busy, RequestRefused, Unavailable};
+        let transaction = self.machine.transaction();
+        let provider = transaction.code().and_then(|code| code.delivery.as_ref()).ok_or(RequestRefused)?;
+        let surroundings = &self.surroundings;
+        let message = message::compose(transaction, &surroundings.code_keys, &surroundings.push_ids);
+        let message = message.ok_or(RequestRefused)?;
+        let providers = surroundings.providers();
+        // Nobody else may have it: a gateway that is configured no more is none.
+        let address = providers.supervisor(Some(&provider.provider)).ok_or(Unavailable)?;
+        let parcel = Parcel::Code(Box::new(message));
+        let deliver = Deliver { parcel, reply_to: context.address().recipient() };
+        address.deliver.try_send(deliver).map_err(|_| Busy)
     }
 
     fn deliver(
@@ -272,7 +301,11 @@ impl TransactionActor {
     }
 
     fn resend_gap(&self) -> DurationMs {
-        let kind = self.config.types.get(&self.machine.transaction().type_name);
+        let transaction = self.machine.transaction();
+        if let Some(code) = transaction.code().filter(|_| transaction.method.sends_code()) {
+            return code.resend_gap;
+        }
+        let kind = self.config.types.get(&transaction.type_name);
         kind.map(|kind| kind.resend_gap).unwrap_or_default()
     }
 
@@ -293,10 +326,12 @@ impl TransactionActor {
         }
         let transaction = self.machine.transaction();
         let mut told: Vec<&ProviderName> = Vec::new();
-        for delivery in transaction.recipients.iter().filter_map(|recipient| recipient.delivery.as_ref()) {
-            if !told.contains(&&delivery.provider) {
-                told.push(&delivery.provider);
-                self.release(Some(&delivery.provider));
+        let pushed_by = transaction.deliveries().map(|delivery| &delivery.provider);
+        let sent_by = transaction.code().into_iter().flat_map(|code| &code.gateways);
+        for provider in pushed_by.chain(sent_by) {
+            if !told.contains(&provider) {
+                told.push(provider);
+                self.release(Some(provider));
             }
         }
         if told.is_empty() {
@@ -356,6 +391,8 @@ pub(crate) enum Request {
     },
     /// A wrong try that counts.
     TryWrong,
+    /// The right code.
+    Verify,
     /// A wrong PIN that is counted on its phone.
     TryPin {
         /// The phone.
@@ -363,7 +400,7 @@ pub(crate) enum Request {
         /// Whether it was the last try.
         exhausted: bool,
     },
-    /// Push again.
+    /// Push again, or send the code again.
     Resend {
         /// The caller's promise.
         idempotency: Option<Box<Idempotency>>,
@@ -381,6 +418,7 @@ impl Request {
             Self::View => Event::Viewed { caller },
             Self::Answer { answer, wrong_number } => Event::Answered { caller, answer, wrong_number },
             Self::TryWrong => Event::TriedWrong { caller },
+            Self::Verify => Event::CodeVerified { caller },
             Self::TryPin { device_id, exhausted } => Event::PinTried { caller, device_id, exhausted },
             Self::Resend { idempotency } => Event::Resent { caller, gap: resend_gap(), idempotency },
             Self::Cancel(by) => Event::Cancelled { caller, by },
@@ -441,15 +479,8 @@ impl Handler<ProviderEvent> for TransactionActor {
 
     fn handle(&mut self, event: ProviderEvent, context: &mut Context<Self>) {
         let event = match event {
-            ProviderEvent::Written { addressee: Addressee::Phone(device_id) } => {
-                Event::PushWritten { device_id }
-            }
-            ProviderEvent::Ended { addressee: Addressee::Phone(device_id), outcome } => {
-                Event::PushEnded { device_id, outcome }
-            }
-            // No transaction sends a code yet.
-            ProviderEvent::Written { addressee: Addressee::Code }
-            | ProviderEvent::Ended { addressee: Addressee::Code, .. } => return,
+            ProviderEvent::Written { addressee } => Event::PushWritten { addressee },
+            ProviderEvent::Ended { addressee, outcome } => Event::PushEnded { addressee, outcome },
             ProviderEvent::Down { provider } => Event::ProviderDown(provider),
             ProviderEvent::Up { provider } => Event::ProviderUp(provider),
         };

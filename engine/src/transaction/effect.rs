@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use tocsin_model::{DeviceId, Idempotency, Problem, State, Transaction, TransactionId, UnixMs};
+use tocsin_model::{Idempotency, Problem, State, Transaction, TransactionId, UnixMs};
 
 use super::CallerId;
+use crate::protocol::Addressee;
 
 /// What a caller is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +36,7 @@ pub enum Effect {
         /// What the counter was.
         used_before: u32,
     },
-    /// Store this record, which stays pending though a phone has left it. Ends in `Written`.
+    /// Store this record, which stays pending though a phone has left it or its fallback was taken. Ends in `Written`.
     Amend(Arc<Transaction>),
     /// Store that the push is repeated, raised from `used_before`. Ends in `Written`.
     Resend {
@@ -50,12 +51,14 @@ pub enum Effect {
     Mark(Arc<Transaction>),
     /// Read the record back. Ends in `ReadBack`.
     ReadBack,
-    /// Push to this phone.
-    Push(DeviceId),
+    /// Push to this phone, or send the code.
+    Push(Addressee),
     /// Fire the timer at this time; replaces an earlier one.
     ArmTimer(UnixMs),
     /// Tell this caller.
     Reply(CallerId, Reply),
+    /// Count the fallback that is stored now.
+    CountFallback,
     /// Say that the callback of the outcome, which is stored with it, is owed.
     OweCallback,
     /// Tell everybody who waits for a change.
@@ -64,4 +67,25 @@ pub enum Effect {
     Retire,
     /// It never came to be, or is out of reach: stop now.
     Stop,
+}
+
+impl Effect {
+    /// The record that this stores, to be waited for.
+    pub(super) fn record_to_write(&self) -> Option<&Transaction> {
+        match self {
+            Self::Create(record) | Self::End(record) | Self::Amend(record) => Some(record),
+            Self::Attempt { tried, .. } => Some(tried),
+            Self::Resend { resent, .. } => Some(resent),
+            Self::Mark(_)
+            | Self::ReadBack
+            | Self::Push(_)
+            | Self::ArmTimer(_)
+            | Self::Reply(..)
+            | Self::CountFallback
+            | Self::OweCallback
+            | Self::Publish(_)
+            | Self::Retire
+            | Self::Stop => None,
+        }
+    }
 }

@@ -5,7 +5,7 @@ use tocsin_model::{
     TransactionId, UserLock,
 };
 
-use crate::protocol::DeliveryOutcome;
+use crate::protocol::{Addressee, DeliveryOutcome};
 
 /// Names a waiting caller of one transaction; the shell keeps who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,15 +64,15 @@ pub enum Event {
     Written(WriteOutcome),
     /// The record was read back after a write whose end is unknown.
     ReadBack(Option<Box<Transaction>>),
-    /// The push was handed to the network.
+    /// The push, or the message with the code, was handed to the network.
     PushWritten {
-        /// To which phone.
-        device_id: DeviceId,
+        /// To whom.
+        addressee: Addressee,
     },
-    /// The push ended.
+    /// It ended.
     PushEnded {
-        /// To which phone.
-        device_id: DeviceId,
+        /// To whom.
+        addressee: Addressee,
         /// How.
         outcome: DeliveryOutcome,
     },
@@ -104,6 +104,11 @@ pub enum Event {
         /// Who waits for the count.
         caller: CallerId,
     },
+    /// The portal brought the right code.
+    CodeVerified {
+        /// Who waits for the view.
+        caller: CallerId,
+    },
     /// A phone answered by a wrong PIN, which is counted on the phone already.
     PinTried {
         /// Who waits for the count.
@@ -113,11 +118,11 @@ pub enum Event {
         /// Whether it was the last try, so that the phone is removed.
         exhausted: bool,
     },
-    /// The portal wants the push repeated.
+    /// The portal wants the push or the code repeated.
     Resent {
         /// Who waits for the view.
         caller: CallerId,
-        /// Shortest time since the push before.
+        /// Shortest time since the one before.
         gap: DurationMs,
         /// The caller's promise.
         idempotency: Option<Box<Idempotency>>,

@@ -7,9 +7,12 @@ mod actor;
 mod closing;
 mod effect;
 mod event;
+mod message;
 mod push;
 mod state;
 
+#[cfg(test)]
+mod code_tests;
 #[cfg(test)]
 mod state_tests;
 

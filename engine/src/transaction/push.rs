@@ -29,10 +29,23 @@ impl PushIds {
         context.update(transaction.as_bytes());
         context.update(device.as_bytes());
         context.update(&resends.to_be_bytes());
-        let mut digest = [0; 32];
-        digest.copy_from_slice(context.sign().as_ref());
-        PushId::from_digest(&digest)
+        id_of(context)
     }
+
+    /// One id for the code of a transaction and the number of resends that the portal had asked for.
+    pub(crate) fn derive_for_code(&self, transaction: TransactionId, resends: u32) -> PushId {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(b"tocsin/v1/code-message-id");
+        context.update(transaction.as_bytes());
+        context.update(&resends.to_be_bytes());
+        id_of(context)
+    }
+}
+
+fn id_of(context: hmac::Context) -> PushId {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.sign().as_ref());
+    PushId::from_digest(&digest)
 }
 
 /// Where a phone is pushed to.

@@ -5,8 +5,9 @@
 //!   (new) ───────────► Creating ───────────────────► Open ◄───────────────┐
 //!                         │                          │  │                 │ Written(Stored), tries left
 //!       SeenBefore,       │        Answered,         │  │ TriedWrong,     │ resends left: pushed again
-//!       Refused, Absent   │        Cancelled,        │  │ PinTried,       │
-//!                         ▼        timer at or       │  │ Resent          │
+//!       Refused, Absent   │        CodeVerified,     │  │ PinTried,       │
+//!                         │        Cancelled,        │  │ Resent          │
+//!                         ▼        timer at or       │  │                 │
 //!                       Gone       after expires_at, │  └──────► Counting ┤
 //!                                  all pushes        │                    │ last try, and no other phone is left
 //!                                  failed, last      ▼                    ▼
@@ -24,12 +25,18 @@
 //! are judged again when it ended; a final record never changes; counters only rise; nothing is pushed and
 //! nobody is told before the write it depends on is durable; no answer is taken at or after `expires_at`.
 //!
-//! A phone that may answer no more leaves by a write of its own, `Amending`, which returns to `Open`.
+//! A phone that may answer no more leaves by a write of its own, `Amending`, which returns to `Open`. So does the step to
+//! a fallback, when all that was sent has failed or the user was silent for so long: its code leaves once that is stored.
+//! What was answered to the challenge before goes on to count: the first valid answer or code ends it.
+//!
+//! A code is sent again only when the portal asks: one whose end is unknown may have arrived, and no gateway knows a
+//! repetition by its id.
 //!
 //! Here: the phases, the way an event takes, birth and rebirth. `state/writes`, `state/calls`, `state/pushes` and
-//! `state/leaving` hold what happens in each.
+//! `state/leaving` hold what happens in each; `state/codes` what is special to codes and fallbacks.
 
 mod calls;
+mod codes;
 mod leaving;
 mod pushes;
 mod writes;
@@ -42,6 +49,7 @@ use tocsin_model::{
 
 use self::leaving::Leaving;
 use super::{CallerId, Effect, Event, Reply};
+use crate::protocol::Addressee;
 
 /// Calls that may wait for the write in flight; one more is told `busy`.
 const WAITING_MAX: usize = 16;
@@ -60,6 +68,8 @@ pub struct Machine {
     phase: Phase,
     waiting: Vec<Event>,
     leaving: Option<Box<Leaving>>,
+    /// The revision of the last record that went to the storage, before any news that came since.
+    sent_revision: u32,
     repeats: u8,
 }
 
@@ -91,6 +101,8 @@ enum Phase {
 enum Cause {
     Answer(CallerId),
     Cancel(CallerId),
+    /// The right code.
+    Code(CallerId),
     /// A call that came past the deadline.
     Late(CallerId),
     Engine,
@@ -104,6 +116,7 @@ impl Machine {
             phase: Phase::New,
             waiting: Vec::new(),
             leaving: None,
+            sent_revision: 0,
             repeats: 0,
         }
     }
@@ -128,6 +141,9 @@ impl Machine {
                 self.apply(event, now, &mut effects);
             }
         }
+        if let Some(written) = effects.iter().rev().find_map(Effect::record_to_write) {
+            self.sent_revision = written.revision;
+        }
         effects
     }
 
@@ -139,14 +155,14 @@ impl Machine {
             Event::Revived => self.on_revived(now, effects),
             Event::Written(outcome) => self.on_written(outcome, now, effects),
             Event::ReadBack(record) => self.on_read_back(record, now, effects),
-            Event::PushWritten { device_id } => {
-                self.on_push(device_id, DeliveryStatus::Sent, None, now, effects);
+            Event::PushWritten { addressee } => {
+                self.on_push(addressee, DeliveryStatus::Sent, None, now, effects);
             }
-            Event::PushEnded { device_id, outcome } => self.on_push_ended(device_id, outcome, now, effects),
+            Event::PushEnded { addressee, outcome } => self.on_push_ended(addressee, outcome, now, effects),
             Event::ProviderDown(provider) => self.on_provider_down(&provider, effects),
             Event::ProviderUp(provider) => self.on_provider_up(&provider, now, effects),
             Event::Fetched { device_id } => {
-                self.on_push(device_id, DeliveryStatus::Fetched, None, now, effects);
+                self.on_push(Addressee::Phone(device_id), DeliveryStatus::Fetched, None, now, effects);
             }
             Event::DeviceGone { device_id, reason } => self.on_device_gone(device_id, reason),
             Event::EndedElsewhere(record) => self.on_ended_elsewhere(record, effects),
@@ -158,6 +174,7 @@ impl Machine {
             Event::Viewed { caller } => effects.push(Effect::Reply(caller, self.view())),
             Event::Answered { .. }
             | Event::TriedWrong { .. }
+            | Event::CodeVerified { .. }
             | Event::PinTried { .. }
             | Event::Resent { .. }
             | Event::Cancelled { .. }
@@ -208,23 +225,24 @@ impl Machine {
         }
         let revision = self.transaction.revision_after_a_gap(now);
         Arc::make_mut(&mut self.transaction).revision = revision;
-        self.open(now, effects);
-        // Whether they had left before the fall, nobody knows: only `sent` in memory would have told.
-        for device_id in self.devices_whose_push(is_unfinished).collect::<Vec<_>>() {
-            self.note_delivery(device_id, DeliveryStatus::Unknown, Some(DeliveryReason::Cut));
-        }
-    }
-
-    /// Pushes what is not known to be with the network, and arms the timer.
-    fn open(&mut self, now: UnixMs, effects: &mut Vec<Effect>) {
-        self.phase = Phase::Open;
-        effects.push(Effect::ArmTimer(self.transaction.expires_at));
+        self.open(effects);
+        let unfinished: Vec<Addressee> = self.addressees_whose_push(is_unfinished).collect();
         if now < self.transaction.expires_at {
-            effects.extend(self.devices_whose_push(is_unfinished).map(Effect::Push));
+            effects.extend(unfinished.iter().copied().filter(may_repeat).map(Effect::Push));
+        }
+        // Whether they had left before the fall, nobody knows: only `sent` in memory would have told.
+        for addressee in unfinished {
+            self.note_delivery(addressee, DeliveryStatus::Unknown, Some(DeliveryReason::Cut));
         }
     }
 
-    fn devices_whose_push(&self, chosen: impl Fn(DeliveryStatus) -> bool) -> impl Iterator<Item = DeviceId> {
+    /// Arms the timer.
+    fn open(&mut self, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Open;
+        effects.push(Effect::ArmTimer(self.alarm()));
+    }
+
+    fn phones_whose_push(&self, chosen: impl Fn(DeliveryStatus) -> bool) -> impl Iterator<Item = DeviceId> {
         self.transaction.recipients.iter().filter_map(move |recipient| {
             recipient
                 .delivery
@@ -232,6 +250,16 @@ impl Machine {
                 .filter(|delivery| chosen(delivery.status))
                 .map(|_| recipient.device_id)
         })
+    }
+
+    /// The same, with the address that the code goes to.
+    fn addressees_whose_push(
+        &self,
+        chosen: impl Fn(DeliveryStatus) -> bool + Copy,
+    ) -> impl Iterator<Item = Addressee> {
+        let sent = self.transaction.code().and_then(|code| code.delivery.as_ref());
+        let code = sent.filter(|delivery| chosen(delivery.status)).map(|_| Addressee::Code);
+        self.phones_whose_push(chosen).map(Addressee::Phone).chain(code)
     }
 
     /// The create did not happen: everybody is told, and the machine is over.
@@ -247,7 +275,9 @@ impl Machine {
 impl Cause {
     const fn caller(self) -> Option<CallerId> {
         match self {
-            Self::Answer(caller) | Self::Cancel(caller) | Self::Late(caller) => Some(caller),
+            Self::Answer(caller) | Self::Cancel(caller) | Self::Code(caller) | Self::Late(caller) => {
+                Some(caller)
+            }
             Self::Engine => None,
         }
     }
@@ -256,6 +286,11 @@ impl Cause {
 /// Whether somebody may still be working on a push.
 const fn is_unfinished(status: DeliveryStatus) -> bool {
     matches!(status, DeliveryStatus::Queued | DeliveryStatus::Sent)
+}
+
+/// Whether a push whose end is unknown may be repeated: the network of a phone knows it by its id.
+const fn may_repeat(addressee: &Addressee) -> bool {
+    matches!(addressee, Addressee::Phone(_))
 }
 
 fn idempotency_mismatch() -> Problem {

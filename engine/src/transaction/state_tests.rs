@@ -12,7 +12,7 @@ use tocsin_model::{
 };
 
 use super::{CallerId, Effect, Event, Machine, Reply, StoreFailure, WriteOutcome};
-use crate::protocol::DeliveryOutcome;
+use crate::protocol::{Addressee, DeliveryOutcome};
 
 const CREATED: UnixMs = UnixMs::new(1_000_000);
 const GAP: DurationMs = DurationMs::new(1_000);
@@ -116,7 +116,7 @@ fn nothing_is_pushed_or_told_before_the_create_is_stored() {
     assert!(viewed.is_empty(), "what is not stored is not shown");
     let effects = machine.step(Event::Written(WriteOutcome::Stored), CREATED);
     assert!(effects.contains(&Effect::ArmTimer(EXPIRES)));
-    assert!(effects.contains(&Effect::Push(device(1))));
+    assert!(effects.contains(&Effect::Push(Addressee::Phone(device(1)))));
     let told = replies(&effects);
     assert!(
         matches!(told.as_slice(), [(CallerId(1), Reply::View(_)), (CallerId(2), Reply::View(_))]),
@@ -320,8 +320,10 @@ fn it_fails_when_every_push_failed_and_says_whose_fault_it_was() {
         (DeliveryReason::Unavailable, FailureReason::ProviderUnavailable),
     ] {
         let mut machine = open_machine(2);
-        let failed =
-            |number| Event::PushEnded { device_id: device(number), outcome: DeliveryOutcome::Failed(reason) };
+        let failed = |number| Event::PushEnded {
+            addressee: Addressee::Phone(device(number)),
+            outcome: DeliveryOutcome::Failed(reason),
+        };
         assert_eq!(ended_as(&machine.step(failed(1), CREATED)), None, "one push is left");
         assert_eq!(ended_as(&machine.step(failed(2), CREATED)), Some(State::Failed(expected)));
     }
@@ -331,19 +333,25 @@ fn it_fails_when_every_push_failed_and_says_whose_fault_it_was() {
 fn it_stays_when_phones_ask_by_themselves_or_a_push_is_unknown() {
     let failed = DeliveryOutcome::Failed(DeliveryReason::TokenDead);
     let mut polled = open_machine(0);
-    polled.step(Event::PushEnded { device_id: device(1), outcome: failed }, CREATED);
+    polled.step(Event::PushEnded { addressee: Addressee::Phone(device(1)), outcome: failed }, CREATED);
     assert_eq!(polled.transaction().state, State::Pending);
     let mut machine = Machine::new(Transaction { keep_for_polling: true, ..transaction(1) });
     machine.step(Event::Revived, CREATED);
     assert_eq!(
-        ended_as(&machine.step(Event::PushEnded { device_id: device(1), outcome: failed }, CREATED)),
+        ended_as(
+            &machine
+                .step(Event::PushEnded { addressee: Addressee::Phone(device(1)), outcome: failed }, CREATED)
+        ),
         None
     );
     let mut machine = open_machine(2);
     let unknown = DeliveryOutcome::Unknown(DeliveryReason::Cut);
-    machine.step(Event::PushEnded { device_id: device(1), outcome: unknown }, CREATED);
+    machine.step(Event::PushEnded { addressee: Addressee::Phone(device(1)), outcome: unknown }, CREATED);
     assert_eq!(
-        ended_as(&machine.step(Event::PushEnded { device_id: device(2), outcome: failed }, CREATED)),
+        ended_as(
+            &machine
+                .step(Event::PushEnded { addressee: Addressee::Phone(device(2)), outcome: failed }, CREATED)
+        ),
         None
     );
 }
@@ -360,7 +368,10 @@ fn a_revived_transaction_repeats_only_pushes_not_known_to_be_with_the_network() 
     }
     let effects = Machine::new(record).step(Event::Revived, CREATED);
     let pushed: Vec<&Effect> = effects.iter().filter(|effect| matches!(effect, Effect::Push(_))).collect();
-    assert_eq!(pushed, vec![&Effect::Push(device(1)), &Effect::Push(device(2))]);
+    assert_eq!(
+        pushed,
+        vec![&Effect::Push(Addressee::Phone(device(1))), &Effect::Push(Addressee::Phone(device(2)))]
+    );
 }
 
 #[test]
@@ -374,7 +385,10 @@ fn a_revived_transaction_past_its_deadline_pushes_nothing_and_times_out() {
 fn what_a_fallen_provider_had_in_hand_is_repeated_once() {
     let provider = || "apns-main".parse().expect("valid");
     let mut machine = open_machine(2);
-    machine.step(Event::PushEnded { device_id: device(2), outcome: DeliveryOutcome::Relayed }, CREATED);
+    machine.step(
+        Event::PushEnded { addressee: Addressee::Phone(device(2)), outcome: DeliveryOutcome::Relayed },
+        CREATED,
+    );
     machine.step(Event::ProviderDown(provider()), CREATED);
     let statuses: Vec<_> = machine
         .transaction()
@@ -383,7 +397,10 @@ fn what_a_fallen_provider_had_in_hand_is_repeated_once() {
         .filter_map(|recipient| recipient.delivery.as_ref().map(|delivery| delivery.status))
         .collect();
     assert_eq!(statuses, vec![DeliveryStatus::Unknown, DeliveryStatus::Relayed]);
-    assert_eq!(machine.step(Event::ProviderUp(provider()), CREATED), vec![Effect::Push(device(1))]);
+    assert_eq!(
+        machine.step(Event::ProviderUp(provider()), CREATED),
+        vec![Effect::Push(Addressee::Phone(device(1)))]
+    );
     machine.step(Event::ProviderDown(provider()), CREATED);
     assert!(machine.step(Event::ProviderUp(provider()), CREATED).is_empty(), "once is enough");
 }
@@ -391,15 +408,18 @@ fn what_a_fallen_provider_had_in_hand_is_repeated_once() {
 #[test]
 fn a_repetition_that_cannot_be_sent_does_not_undo_a_push_that_may_have_arrived() {
     let provider = || "apns-main".parse().expect("valid");
-    let failed = |reason| Event::PushEnded { device_id: device(1), outcome: DeliveryOutcome::Failed(reason) };
+    let failed = |reason| Event::PushEnded {
+        addressee: Addressee::Phone(device(1)),
+        outcome: DeliveryOutcome::Failed(reason),
+    };
     let mut fallen = open_machine(1);
-    fallen.step(Event::PushWritten { device_id: device(1) }, CREATED);
+    fallen.step(Event::PushWritten { addressee: Addressee::Phone(device(1)) }, CREATED);
     fallen.step(Event::ProviderDown(provider()), CREATED);
     fallen.step(Event::ProviderUp(provider()), CREATED);
     let mut restarted = Machine::new(transaction(1));
     restarted.step(Event::Revived, CREATED);
     for mut machine in [fallen, restarted] {
-        machine.step(Event::PushWritten { device_id: device(1) }, CREATED);
+        machine.step(Event::PushWritten { addressee: Addressee::Phone(device(1)) }, CREATED);
         assert_eq!(ended_as(&machine.step(failed(DeliveryReason::Unavailable), CREATED)), None);
         let delivery = machine.transaction().recipients[0].delivery.clone().expect("one");
         assert_eq!((delivery.status, delivery.reason), (DeliveryStatus::Unknown, Some(DeliveryReason::Cut)));
@@ -413,9 +433,14 @@ fn told_and_lost() -> (u32, Transaction) {
     let mut machine = open_machine(3);
     let stored = Transaction::clone(machine.transaction());
     for number in 1..=3 {
-        machine.step(Event::PushWritten { device_id: device(number) }, CREATED);
-        machine
-            .step(Event::PushEnded { device_id: device(number), outcome: DeliveryOutcome::Relayed }, CREATED);
+        machine.step(Event::PushWritten { addressee: Addressee::Phone(device(number)) }, CREATED);
+        machine.step(
+            Event::PushEnded {
+                addressee: Addressee::Phone(device(number)),
+                outcome: DeliveryOutcome::Relayed,
+            },
+            CREATED,
+        );
     }
     assert!(machine.transaction().revision > stored.revision);
     (machine.transaction().revision, stored)
@@ -430,8 +455,13 @@ fn a_revision_never_falls_however_often_what_was_told_is_lost() {
         machine.step(Event::Revived, now);
         assert!(machine.transaction().revision > told, "life {life}");
         for number in 1..=3 {
-            machine
-                .step(Event::PushEnded { device_id: device(number), outcome: DeliveryOutcome::Relayed }, now);
+            machine.step(
+                Event::PushEnded {
+                    addressee: Addressee::Phone(device(number)),
+                    outcome: DeliveryOutcome::Relayed,
+                },
+                now,
+            );
         }
         told = machine.transaction().revision;
     }
@@ -511,7 +541,8 @@ fn row_057_ttl_covers_attempts() {
 fn a_mark_never_carries_an_old_counter_past_a_try_in_flight() {
     let mut machine = open_machine(1);
     machine.step(Event::TriedWrong { caller: CallerId(2) }, CREATED);
-    let relayed = Event::PushEnded { device_id: device(1), outcome: DeliveryOutcome::Relayed };
+    let relayed =
+        Event::PushEnded { addressee: Addressee::Phone(device(1)), outcome: DeliveryOutcome::Relayed };
     let effects = machine.step(relayed, CREATED);
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Mark(_))), "{effects:?}");
     machine.step(Event::Written(WriteOutcome::Stored), CREATED);
@@ -585,7 +616,7 @@ fn relayed_machine(devices: u8) -> Machine {
     let mut machine = open_machine(devices);
     for number in 1..=devices {
         let outcome = DeliveryOutcome::Relayed;
-        machine.step(Event::PushEnded { device_id: device(number), outcome }, CREATED);
+        machine.step(Event::PushEnded { addressee: Addressee::Phone(device(number)), outcome }, CREATED);
     }
     machine
 }
@@ -667,7 +698,7 @@ fn a_repeated_push_leaves_once_it_is_counted() {
         matches!(replies(&effects).as_slice(), [(CallerId(2), Reply::View(view))] if view.resends.used == 1)
     );
     for number in [1, 2] {
-        assert!(effects.contains(&Effect::Push(device(number))));
+        assert!(effects.contains(&Effect::Push(Addressee::Phone(device(number)))));
     }
 }
 
@@ -740,7 +771,8 @@ fn a_resend_that_cannot_be_sent_does_not_undo_the_push_that_was() {
     machine.step(resend(2), later);
     machine.step(Event::Written(WriteOutcome::Stored), later);
     let failed = DeliveryOutcome::Failed(DeliveryReason::Unavailable);
-    let effects = machine.step(Event::PushEnded { device_id: device(1), outcome: failed }, later);
+    let effects =
+        machine.step(Event::PushEnded { addressee: Addressee::Phone(device(1)), outcome: failed }, later);
     assert_eq!(ended_as(&effects), None);
     assert_eq!(machine.transaction().state, State::Pending);
 }
@@ -888,7 +920,7 @@ impl World {
                     assert!(!was_final || self.owed == 0, "a callback was owed twice");
                     self.owed += 1;
                 }
-                Effect::ArmTimer(_) | Effect::Retire | Effect::Stop => {}
+                Effect::ArmTimer(_) | Effect::CountFallback | Effect::Retire | Effect::Stop => {}
             }
         }
         if let Some(stored) = &self.stored {
@@ -1043,7 +1075,7 @@ impl World {
                     1 => DeliveryOutcome::Failed(DeliveryReason::Unavailable),
                     _ => DeliveryOutcome::Unknown(DeliveryReason::Cut),
                 };
-                self.step(Event::PushEnded { device_id: device(number), outcome });
+                self.step(Event::PushEnded { addressee: Addressee::Phone(device(number)), outcome });
             }
             Move::Fetch(number) => self.step(Event::Fetched { device_id: device(number) }),
             Move::ProviderDown => self.step(Event::ProviderDown("apns-main".parse().expect("valid"))),

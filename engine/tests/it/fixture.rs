@@ -15,10 +15,11 @@ use rustls::crypto::hpke::{EncapsulatedSecret, Hpke as _, HpkePrivateKey};
 use serde_json::{Value, json};
 use tocsin_config::Config;
 use tocsin_engine::clock::Clock;
+use tocsin_engine::code::CodeKeys;
 use tocsin_engine::device::{Jwk, ServerKeys, thumbprint};
 use tocsin_engine::message::Origins;
 use tocsin_engine::metrics::Metrics;
-use tocsin_engine::protocol::{DeliveryOutcome, Parcel, Push};
+use tocsin_engine::protocol::{CodeMessage, DeliveryOutcome, Parcel, Push};
 use tocsin_engine::provider::{Driver, DriverReport, PushVerdict};
 use tocsin_engine::transport::Proxies;
 use tocsin_engine::{ChallengeForm, DeviceCall, Engine, EngineParts, EnrollmentRequest, Handle};
@@ -78,11 +79,17 @@ pub enum Script {
 pub struct ScriptedNetwork {
     script: Mutex<Script>,
     pushes: Mutex<Vec<Push>>,
+    messages: Mutex<Vec<CodeMessage>>,
 }
 
 impl ScriptedNetwork {
     pub fn set(&self, script: Script) {
         *self.script.lock().expect("not poisoned") = script;
+    }
+
+    /// The messages with codes that it was given.
+    pub fn messages(&self) -> Vec<CodeMessage> {
+        self.messages.lock().expect("not poisoned").clone()
     }
 
     pub fn pushes(&self) -> Vec<Push> {
@@ -96,10 +103,12 @@ impl Driver for ScriptedNetwork {
         parcel: &'a Parcel,
         written: &'a (dyn Fn() + Send + Sync),
     ) -> Pin<Box<dyn Future<Output = DriverReport> + Send + 'a>> {
-        let Parcel::Push(push) = parcel else {
-            return Box::pin(std::future::ready(DriverReport::wrong_parcel()));
-        };
-        self.pushes.lock().expect("not poisoned").push(Push::clone(push));
+        match parcel {
+            Parcel::Push(push) => self.pushes.lock().expect("not poisoned").push(Push::clone(push)),
+            Parcel::Code(message) => {
+                self.messages.lock().expect("not poisoned").push(CodeMessage::clone(message));
+            }
+        }
         let script = *self.script.lock().expect("not poisoned");
         Box::pin(async move {
             written();
@@ -146,6 +155,7 @@ impl Bank {
         let network = Arc::new(ScriptedNetwork {
             script: Mutex::new(Script::End(DeliveryOutcome::Relayed, Some(true))),
             pushes: Mutex::new(Vec::new()),
+            messages: Mutex::new(Vec::new()),
         });
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         std::fs::write(folder.path().join("key.p8"), "read by the real driver only").expect("written");
@@ -159,8 +169,12 @@ impl Bank {
         folder: Arc<tempfile::TempDir>,
         settings: String,
     ) -> Self {
-        let config: Config =
+        let mut config: Config =
             Config::load_str(&settings, folder.path()).expect("a valid configuration").config;
+        // The scripted network carries codes, too, as no network of the configuration does.
+        for code in config.types.values_mut().filter_map(|kind| kind.code.as_mut()) {
+            code.gateways = vec!["apns-main".parse().expect("valid")];
+        }
         let driver: Arc<dyn Driver> = Arc::clone(&network) as Arc<dyn Driver>;
         let engine = Engine::start(EngineParts {
             origins: Origins::open(&config, &clock).expect("readable"),
@@ -169,6 +183,7 @@ impl Bank {
             clock: clock.clone(),
             metrics: Arc::new(Metrics::new()),
             server_keys: ServerKeys::load_or_create(folder.path()).expect("keys"),
+            code_keys: CodeKeys::open(folder.path(), None, tocsin_model::UnixMs::new(0)).expect("code keys"),
             issuer: ISSUER.to_owned(),
             render_view: Arc::new(|transaction| {
                 format!("{{\"id\":\"{}\",\"full\":true}}", transaction.id).into_bytes()
@@ -275,10 +290,12 @@ pub fn request(user_id: &str, type_name: &str) -> StartRequest {
         type_name: type_name.parse().expect("valid"),
         user: Some(user(user_id)),
         content: Content::default(),
+        phone_number: None,
+        email: None,
         device_id: None,
         app: None,
         time_to_live: None,
-        delivery: DeliveryChoice::Push,
+        delivery: DeliveryChoice::Usual,
         callback_url: None,
         call_context: None,
         is_held: false,

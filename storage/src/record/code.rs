@@ -1,8 +1,8 @@
 //! The numbers that stand on disk for the words of closed lists. A number is never given to another word.
 
 use tocsin_model::{
-    CallbackFault, Decision, DeliveryReason, DeliveryStatus, DeviceStatus, FailureReason, LockReason, Method,
-    Platform, PushEnvironment, PushKind,
+    CallbackFault, Decision, DeliveryReason, DeliveryStatus, DeviceStatus, FailureReason, FallbackReason,
+    LockReason, Method, Platform, PushEnvironment, PushKind,
 };
 
 use super::Malformed;
@@ -30,6 +30,10 @@ codes! {
     FailureReason: from_failure_reason, to_failure_reason, {
         0 = ProviderRejected, 1 = ProviderUnavailable, 2 = AttemptsExceeded, 3 = WrongNumber,
         4 = DeviceRevoked, 5 = NoDevice, 6 = UserDeleted, 7 = Restored,
+    }
+    FallbackReason: from_fallback_reason, to_fallback_reason, {
+        0 = NoDevice, 1 = MethodDisabled, 2 = FieldRequired, 3 = ProviderUnavailable, 4 = ProviderRejected,
+        5 = NoAnswer,
     }
     Platform: from_platform, to_platform, { 0 = Ios, 1 = Android, 2 = Other }
     DeliveryStatus: from_delivery_status, to_delivery_status, {

@@ -12,6 +12,7 @@ mod device;
 mod enrollment;
 mod kept;
 mod marks;
+mod one_time_code;
 mod small;
 mod standing;
 mod transaction;

@@ -1,6 +1,7 @@
 //! Golden bytes: what a version has written, later ones must read. A changed line here is a changed disk format.
 
 mod anonymous;
+mod codes;
 
 use tocsin_model::{
     ActivationCodeHash, Answer, AppVersion, CallContext, Callback, CallbackFault, CallbackPhase, CallbackUrl,

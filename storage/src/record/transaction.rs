@@ -8,6 +8,7 @@ use tocsin_model::{
 };
 
 use super::callback::callback_url;
+use super::one_time_code::{CodeRecord, FallbackRecord, PlanRecord, plan_of, plan_records};
 use super::standing::{GuardRecord, IdRecord};
 use super::{Malformed, code, is_unset, key_use, name};
 
@@ -82,6 +83,12 @@ pub(crate) struct TransactionRecord<'a> {
     guard: Option<GuardRecord>,
     #[cbor(n(54), skip_if = "Vec::is_empty")]
     replaces: Vec<IdRecord>,
+    #[b(40)]
+    code: Option<CodeRecord<'a>>,
+    #[n(41)]
+    fallback: Option<FallbackRecord>,
+    #[cbor(b(42), skip_if = "Vec::is_empty", default)]
+    plans: Vec<PlanRecord<'a>>,
 }
 
 /// The fields that a compare-and-set compares, read without the texts.
@@ -98,6 +105,8 @@ pub(crate) struct TransactionHead {
     pub(crate) resends_used: u32,
     #[n(8)]
     expires_at_ms: u64,
+    #[n(41)]
+    fallback: Option<FallbackRecord>,
 }
 
 #[derive(Encode, Decode)]
@@ -158,7 +167,7 @@ struct RecipientRecord<'a> {
 
 #[derive(Encode, Decode)]
 #[cbor(map)]
-struct DeliveryRecord<'a> {
+pub(super) struct DeliveryRecord<'a> {
     #[b(0)]
     provider: &'a str,
     #[n(1)]
@@ -220,6 +229,9 @@ impl<'a> TransactionRecord<'a> {
             resent_at_ms: transaction.seldom.as_ref().and_then(|seldom| seldom.resent_at).map(UnixMs::get),
             guard: transaction.guard().map(GuardRecord::new),
             replaces: transaction.replaces().iter().map(IdRecord::new).collect(),
+            code: transaction.code().map(CodeRecord::new),
+            fallback: transaction.fallback().map(FallbackRecord::new),
+            plans: plan_records(transaction.plan()),
         }
     }
 
@@ -261,6 +273,9 @@ impl<'a> TransactionRecord<'a> {
                     replaces: self.replaces.iter().map(IdRecord::to_model).collect(),
                 }
                 .kept(),
+                code: self.code.map(CodeRecord::into_model).transpose()?.map(Box::new),
+                fallback: self.fallback.map(FallbackRecord::into_model).transpose()?,
+                plan: plan_of(self.plans)?,
             }
             .kept(),
         })
@@ -272,6 +287,11 @@ impl TransactionHead {
     /// never be overwritten.
     pub(crate) const fn is_final(&self) -> bool {
         self.state != PENDING
+    }
+
+    /// When it took its last fallback.
+    pub(crate) fn fallback_at(&self) -> Option<UnixMs> {
+        self.fallback.as_ref().map(FallbackRecord::at)
     }
 
     /// The deadline, under which an open transaction stands.
@@ -404,7 +424,7 @@ impl<'a> RecipientRecord<'a> {
 }
 
 impl<'a> DeliveryRecord<'a> {
-    fn new(delivery: &'a Delivery) -> Self {
+    pub(super) fn new(delivery: &'a Delivery) -> Self {
         Self {
             provider: delivery.provider.as_str(),
             status: code::from_delivery_status(delivery.status),
@@ -412,7 +432,7 @@ impl<'a> DeliveryRecord<'a> {
         }
     }
 
-    fn into_model(self) -> Result<Delivery, Malformed> {
+    pub(super) fn into_model(self) -> Result<Delivery, Malformed> {
         Ok(Delivery {
             provider: name(self.provider)?,
             status: code::to_delivery_status(self.status)?,

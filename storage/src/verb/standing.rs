@@ -101,7 +101,8 @@ fn ending(ended: &Transaction, replaced: bool) -> Ending {
     if ended.state == State::Accepted {
         return Ending::Success;
     }
-    if ended.method != Method::Push || !may_have_been_seen(ended) {
+    // A push whose fallback was taken was ignored all the same; an anonymous one was pushed to nobody.
+    if ended.method == Method::Otp || !may_have_been_seen(ended) {
         return Ending::Neither;
     }
     match ended.state {

@@ -36,6 +36,9 @@ pub(crate) fn create(table: &Table<'_>, new: &NewTransaction, batch: &mut Batch)
     replace_earlier(table, transaction, batch)?;
     put(batch, transaction, table.retention);
     batch.audit(AuditEvent::started(transaction));
+    if let Some(taken) = AuditEvent::fallback(transaction) {
+        batch.audit(taken);
+    }
     list(batch, transaction, table.retention);
     batch.put(Key::open(transaction.expires_at, &transaction.id), Expiry::Never, &EmptyRecord {});
     for (device_id, challenge) in challenges {
@@ -203,6 +206,11 @@ pub(crate) fn amend(table: &Table<'_>, amended: &Transaction, batch: &mut Batch)
             Some(standing) => Amended::Lost(Box::new(standing)),
             None => Amended::Absent,
         });
+    }
+    if let Some(taken) = AuditEvent::fallback(amended)
+        && amended.fallback().map(|fallback| fallback.at) != stored.fallback_at()
+    {
+        batch.audit(taken);
     }
     put(batch, amended, table.retention);
     Ok(Amended::Stored)

@@ -1,5 +1,6 @@
 //! What the document of the portal door says, call by call.
 
+mod codes;
 mod devices;
 mod enrollments;
 mod transactions;
@@ -11,6 +12,7 @@ use tocsin_model::ErrorCode;
 use super::timing::WAIT_S_MAX;
 use crate::openapi::{About, Operation, Schemas};
 
+pub(super) use codes::{check_code, hand_out_code};
 pub(super) use devices::{change_device, list_devices, remove_device, remove_devices};
 pub(super) use enrollments::{cancel_enrollment, confirm_enrollment, open_enrollment, read_enrollment};
 pub(super) use transactions::{

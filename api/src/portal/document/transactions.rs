@@ -68,10 +68,11 @@ fn start() -> Value {
     });
     fields["delivery"] = json!({
         "type": "array",
-        "description": "How the challenge leaves; `push` without it.",
+        "description": "How the challenge leaves; `push` without it. `custom` stands alone: the code of a type that \
+                        sends one is fetched by the client, which delivers it.",
         "minItems": 1,
         "uniqueItems": true,
-        "items": {"enum": ["push", "request_message"]},
+        "items": {"enum": ["push", "request_message", "custom"]},
     });
     fields["context"] = json!({
         "type": "object",
@@ -98,7 +99,8 @@ fn start_form() -> Value {
             "title": one_line(ContentLimits::TITLE_CHARACTERS_MAX, "Else the type's default."),
             "message": text_lines(
                 ContentLimits::MESSAGE_CHARACTERS_CEILING,
-                "Else the type's default; at most the type's `message_max`.",
+                "Else the type's default; at most the type's `message_max`. In a message that is sent, each `{code}` \
+                 becomes the code; without one it is the code alone.",
             ),
             "secure_message": text_lines(
                 ContentLimits::SECURE_MESSAGE_CHARACTERS_MAX,
@@ -106,6 +108,17 @@ fn start_form() -> Value {
             ),
             "device_id": {"type": "string", "description": "Only this phone."},
             "app": {"type": "string", "description": "Only phones with this app."},
+            "phone_number": {
+                "type": "string",
+                "pattern": "^\\+[1-9][0-9]{6,14}$",
+                "description": "Where a code goes by SMS, in international form (E.164).",
+            },
+            "email": {
+                "type": "string",
+                "format": "email",
+                "maxLength": 254,
+                "description": "Where a code goes by e-mail.",
+            },
             "ttl_s": {"type": "integer", "minimum": 1, "description": "A shorter life than the type's."},
             "callback_url": {
                 "type": "string",
@@ -145,7 +158,7 @@ pub(in crate::portal) fn list_transactions(schemas: &mut Schemas) -> Operation {
 }
 
 /// A call about one transaction.
-fn of_transaction(name: &'static str, summary: &'static str) -> Operation {
+pub(super) fn of_transaction(name: &'static str, summary: &'static str) -> Operation {
     call(name, summary).path("id", fixed(id), "The transaction.").refused_with(&[ErrorCode::NotFound])
 }
 
@@ -169,12 +182,17 @@ pub(in crate::portal) fn cancel_transaction(schemas: &mut Schemas) -> Operation 
 /// `POST /v1/transactions/{id}/resend`
 pub(in crate::portal) fn resend_push(schemas: &mut Schemas) -> Operation {
     let nothing = json!({"type": "object", "additionalProperties": false, "properties": {}});
-    keyed(of_transaction("resendPush", "Push once more to the same phones"))
+    keyed(of_transaction("resendPush", "Push once more to the same phones, or send the same code again"))
         .telling("The challenge stays the same, and so does its end. The body may be left out.")
         .optional_json(nothing.clone())
         .form(with_credentials(nothing))
         .replies(200, "The transaction.", schemas.of::<TransactionView<'_>>())
-        .refused_with(&[ErrorCode::ResendLimit, ErrorCode::TransactionFinal, ErrorCode::Draining])
+        .refused_with(&[
+            ErrorCode::InvalidField,
+            ErrorCode::ResendLimit,
+            ErrorCode::TransactionFinal,
+            ErrorCode::Draining,
+        ])
 }
 
 /// `GET /v1/transactions/{id}/events`

@@ -6,12 +6,12 @@
 //! server, which follows.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tocsin_model::UnixMs;
 use tocsin_storage::Sealer;
@@ -20,17 +20,12 @@ use zeroize::Zeroizing;
 use super::{KeyRing, RotationRefused, SealFault, ServerKey, ServerKeyError, Start, pair_of};
 use crate::device::encoding::{base64url, decode, decode_array, key_id_text, parse_key_id};
 use crate::device::jwk::parse_jwk;
+use crate::private_file::{self, FILE_BYTES_MAX, SecretText, Unread};
 
 /// The name of the file in the data folder.
 pub(super) const FILE_NAME: &str = "server-keys.json";
-/// The name under which a new file is written before it takes its place.
-pub(super) const FILE_NAME_NEW: &str = "server-keys.json.new";
 /// The file that is locked while the keys are changed.
 const FILE_NAME_LOCK: &str = "server-keys.lock";
-/// The largest key file that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
-/// Permission bits that must not be set: anything for group and others.
-const MODE_FORBIDDEN: u32 = 0o077;
 /// What the file is sealed for.
 const SEAL_CONTEXT: &str = "server-keys.json";
 
@@ -135,17 +130,10 @@ impl KeyFolder {
     }
 
     fn read_text(&self) -> Result<Zeroizing<Vec<u8>>, ServerKeyError> {
-        let failed = |source| self.failed(source);
-        let file = File::open(self.path()).map_err(failed)?;
-        // The opened file is asked, not the path, so that what is checked is what is read.
-        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
-        if mode & MODE_FORBIDDEN != 0 {
-            return Err(ServerKeyError::TooOpen { path: self.path(), mode });
-        }
-        // As large as the file may be, so that no growing leaves a copy behind.
-        let mut text = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX as usize + 1));
-        file.take(FILE_BYTES_MAX).read_to_end(&mut text).map_err(failed)?;
-        Ok(text)
+        private_file::read(&self.path()).map_err(|unread| match unread {
+            Unread::Io(source) => self.failed(source),
+            Unread::TooOpen(mode) => ServerKeyError::TooOpen { path: self.path(), mode },
+        })
     }
 
     fn store(&self, ring: &KeyRing) -> Result<(), ServerKeyError> {
@@ -166,7 +154,7 @@ impl KeyFolder {
         };
         let mut text = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX as usize));
         serde_json::to_writer(&mut *text, &file).map_err(failed)?;
-        write_new(&self.folder, &text).map_err(|source| self.failed(source))
+        private_file::replace(&self.folder, FILE_NAME, &text).map_err(|source| self.failed(source))
     }
 }
 
@@ -197,21 +185,6 @@ pub(super) struct StoredKey {
 }
 
 const FILE_FORMAT: u32 = 1;
-
-/// A text that is wiped when dropped.
-pub(super) struct SecretText(pub(super) Zeroizing<String>);
-
-impl Serialize for SecretText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for SecretText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Zeroizing::new).map(Self)
-    }
-}
 
 impl StoredKey {
     pub(super) fn of(key: &ServerKey) -> Result<Self, ServerKeyError> {
@@ -249,18 +222,4 @@ fn restore(stored: &[StoredKey]) -> Result<KeyRing, &'static str> {
         return Err("it holds no key");
     }
     stored.iter().map(StoredKey::restore).collect::<Result<_, _>>().map(KeyRing)
-}
-
-/// Either the whole file is there after this, also across a power failure, or none. Whoever writes holds the lock.
-fn write_new(data_folder: &Path, text: &[u8]) -> io::Result<()> {
-    let new = data_folder.join(FILE_NAME_NEW);
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    std::fs::rename(&new, data_folder.join(FILE_NAME))?;
-    File::open(data_folder)?.sync_all()
 }

@@ -6,7 +6,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::Value;
 use tocsin_storage::MasterKey;
 
-use super::file::{FILE_NAME, FILE_NAME_NEW, KeyFile, StoredKey};
+use super::file::{FILE_NAME, KeyFile, StoredKey};
+
+/// The name under which a new file is written before it takes its place.
+const FILE_NAME_NEW: &str = "server-keys.json.new";
 use super::*;
 use crate::device::encoding::{decode, decode_array};
 use crate::device::jose::{KeyIdRule, UnverifiedJws};

@@ -7,7 +7,9 @@ use tocsin_model::{
     KeyUse, OperatorName, Problem, State, Transaction, UnixMs,
 };
 
+use super::codes::queue_code_again;
 use super::{Cause, Machine, Phase, WAITING_MAX, is_unfinished};
+use crate::protocol::Addressee;
 use crate::transaction::{CallerId, Effect, Event, Reply};
 
 impl Machine {
@@ -29,6 +31,7 @@ impl Machine {
                 self.judge_answer(caller, *answer, wrong_number, now, effects);
             }
             Event::TriedWrong { caller } => self.judge_wrong_try(caller, now, effects),
+            Event::CodeVerified { caller } => self.judge_right_code(caller, now, effects),
             Event::PinTried { caller, device_id, exhausted } => {
                 self.judge_pin_try(caller, device_id, exhausted, now, effects);
             }
@@ -100,21 +103,6 @@ impl Machine {
         self.refuse_late(caller, now, effects);
     }
 
-    pub(super) fn judge_wrong_try(&mut self, caller: CallerId, now: UnixMs, effects: &mut Vec<Effect>) {
-        if !self.is_open_at(now) {
-            return self.refuse_late(caller, now, effects);
-        }
-        let used_before = self.transaction.attempts.used;
-        let tried = self.changed(now, |transaction| {
-            transaction.attempts.used += 1;
-            if transaction.attempts.left() == 0 {
-                transaction.state = State::Failed(FailureReason::AttemptsExceeded);
-            }
-        });
-        effects.push(Effect::Attempt { tried: Arc::clone(&tried), used_before });
-        self.phase = Phase::Counting { counted: tried, call: Box::new(Event::TriedWrong { caller }) };
-    }
-
     /// Notes a wrong PIN on this transaction. A phone that was removed by it can answer no more.
     fn judge_pin_try(
         &mut self,
@@ -132,7 +120,7 @@ impl Machine {
             transaction.attempts.used += 1;
             if exhausted {
                 transaction.recipients.retain(|recipient| recipient.device_id != device_id);
-                if transaction.recipients.is_empty() {
+                if transaction.recipients.is_empty() && transaction.code().is_none() {
                     transaction.recipients.clone_from(&self.transaction.recipients);
                     transaction.state = State::Failed(FailureReason::AttemptsExceeded);
                 }
@@ -162,6 +150,9 @@ impl Machine {
         let resent = self.changed(now, |transaction| {
             transaction.resends.used += 1;
             transaction.seldom_mut().resent_at = Some(now);
+            if transaction.method.sends_code() {
+                return queue_code_again(transaction);
+            }
             let deliveries = transaction.recipients.iter_mut().filter_map(|found| found.delivery.as_mut());
             for delivery in deliveries.filter(|delivery| delivery.status == DeliveryStatus::Failed) {
                 delivery.status = DeliveryStatus::Queued;
@@ -174,21 +165,27 @@ impl Machine {
     }
 
     fn check_resend(&self, gap: DurationMs, now: UnixMs) -> Result<(), Problem> {
-        if self.transaction.recipients.iter().all(|recipient| recipient.delivery.is_none()) {
+        let sends_code = self.transaction.method.sends_code();
+        let is_sent = match sends_code {
+            true => self.transaction.code().is_some_and(|code| !code.is_custom()),
+            false => self.phones_whose_push(|_| true).next().is_some(),
+        };
+        if !is_sent {
             let detail = "nothing was sent for this transaction, so nothing can be sent again";
             return Err(Problem::new(ErrorCode::InvalidField, detail).with_field("id"));
         }
         if self.transaction.resends.left() == 0 {
-            let detail = "the push was repeated as often as the type allows";
+            let detail = "it was repeated as often as the type allows";
             return Err(Problem::new(ErrorCode::ResendLimit, detail));
         }
         let wait = self.transaction.last_push_at().plus(gap).since(now);
         if wait.get() > 0 {
-            let detail = "the last push left a moment ago";
+            let detail = "the last one left a moment ago";
             return Err(Problem::new(ErrorCode::RateLimited, detail).with_retry_after(wait));
         }
-        if self.devices_whose_push(|status| !is_unfinished(status)).next().is_none() {
-            let detail = "the last push is still on its way to the network";
+        let is_addressed = |addressee: &Addressee| (*addressee == Addressee::Code) == sends_code;
+        if !self.addressees_whose_push(|status| !is_unfinished(status)).any(|found| is_addressed(&found)) {
+            let detail = "the last one is still on its way to the network";
             return Err(Problem::new(ErrorCode::RateLimited, detail));
         }
         Ok(())
@@ -218,7 +215,7 @@ impl Machine {
             Cause::Answer(caller) => {
                 effects.push(Effect::Reply(caller, Reply::Answered(self.transaction.state)));
             }
-            Cause::Cancel(caller) => {
+            Cause::Cancel(caller) | Cause::Code(caller) => {
                 effects.push(Effect::Reply(caller, Reply::View(Arc::clone(&self.transaction))));
             }
             Cause::Late(caller) => self.tell_final(caller, effects),
@@ -249,6 +246,7 @@ impl Machine {
             (Cause::Cancel(caller), _) => {
                 self.judge_cancel(caller, lost.cancelled_by().cloned(), now, effects);
             }
+            (Cause::Code(caller), _) => self.judge_right_code(caller, now, effects),
             (Cause::Late(caller), _) => self.tell_final(caller, effects),
             (Cause::Engine, _) => {}
         }
@@ -268,6 +266,7 @@ pub(super) const fn caller_of(event: &Event) -> Option<CallerId> {
         | Event::SeenOverdue { caller }
         | Event::Answered { caller, .. }
         | Event::TriedWrong { caller }
+        | Event::CodeVerified { caller }
         | Event::PinTried { caller, .. }
         | Event::Resent { caller, .. }
         | Event::Cancelled { caller, .. } => Some(*caller),

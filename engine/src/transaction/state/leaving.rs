@@ -55,7 +55,7 @@ impl Machine {
         let stays = |device_id: &DeviceId| leaving.phones.iter().all(|(gone, _)| gone != device_id);
         let changed = self.changed(now, |transaction| {
             transaction.recipients.retain(|recipient| stays(&recipient.device_id));
-            if transaction.recipients.is_empty() {
+            if transaction.recipients.is_empty() && transaction.code().is_none() {
                 // The record of how it ended keeps who was asked.
                 transaction.recipients.clone_from(&self.transaction.recipients);
                 transaction.state = State::Failed(reason);
@@ -79,10 +79,21 @@ impl Machine {
     ) {
         match outcome {
             WriteOutcome::Stored => {
+                let has_new_code = amended.fallback() != self.transaction.fallback();
                 self.adopt(amended, effects);
+                if has_new_code {
+                    return self.begin_fallback(now, effects);
+                }
                 self.end_if_no_push_is_left(now, effects);
             }
-            WriteOutcome::Lost(stands) => self.adopt(Arc::from(stands), effects),
+            WriteOutcome::Lost(stands) => {
+                // What stands may be this very fallback, stored by a write that was taken for refused.
+                let has_new_code = stands.fallback() != self.transaction.fallback();
+                self.adopt(Arc::from(stands), effects);
+                if has_new_code {
+                    self.begin_fallback(now, effects);
+                }
+            }
             WriteOutcome::Absent => self.vanish(None, effects),
             WriteOutcome::Failed(StoreFailure::Unknown) => {
                 self.phase = Phase::Amending { amended };

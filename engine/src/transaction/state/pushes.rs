@@ -3,33 +3,39 @@
 use std::sync::Arc;
 
 use tocsin_model::{
-    DeliveryReason, DeliveryStatus, DeviceId, FailureReason, ProviderName, State, Transaction, UnixMs,
+    Delivery, DeliveryReason, DeliveryStatus, FailureReason, FallbackReason, ProviderName, State,
+    Transaction, UnixMs,
 };
 
-use super::{Cause, Machine, Phase, REPEATS_MAX, WAITING_MAX, WRITE_RETRY, is_unfinished};
-use crate::protocol::DeliveryOutcome;
+use super::{Cause, Machine, Phase, REPEATS_MAX, WAITING_MAX, WRITE_RETRY, is_unfinished, may_repeat};
+use crate::protocol::{Addressee, DeliveryOutcome};
 use crate::transaction::{Effect, Event};
 
 impl Machine {
     pub(super) fn on_push_ended(
         &mut self,
-        device_id: DeviceId,
+        addressee: Addressee,
         outcome: DeliveryOutcome,
         now: UnixMs,
         effects: &mut Vec<Effect>,
     ) {
+        if let (Addressee::Code, DeliveryOutcome::Failed(_)) = (addressee, outcome)
+            && self.try_next_gateway(now, effects)
+        {
+            return;
+        }
         let (status, reason) = match outcome {
             DeliveryOutcome::Relayed => (DeliveryStatus::Relayed, None),
             DeliveryOutcome::Failed(reason) => (DeliveryStatus::Failed, Some(reason)),
             DeliveryOutcome::Unknown(reason) => (DeliveryStatus::Unknown, Some(reason)),
         };
-        self.on_push(device_id, status, reason, now, effects);
+        self.on_push(addressee, status, reason, now, effects);
     }
 
     /// Notes how far a push came. A phone that fetched the challenge has it, whatever the network says later.
     pub(super) fn on_push(
         &mut self,
-        device_id: DeviceId,
+        addressee: Addressee,
         status: DeliveryStatus,
         reason: Option<DeliveryReason>,
         now: UnixMs,
@@ -38,12 +44,13 @@ impl Machine {
         if !self.takes_pushes() {
             return;
         }
-        if !self.note_delivery(device_id, status, reason) {
+        if !self.note_delivery(addressee, status, reason) {
             return;
         }
         effects.push(Effect::Publish(Arc::clone(&self.transaction)));
         // A mark beside a try in flight would carry the old counter; the try's own record carries the mark.
-        // `sent` is worth no write: after a restart it is pushed again under the same ids either way.
+        // `sent` is worth no write: after a restart a push leaves again under the same ids, and a code is unknown, either
+        // way.
         if matches!(self.phase, Phase::Open) && status != DeliveryStatus::Sent {
             effects.push(Effect::Mark(Arc::clone(&self.transaction)));
             self.end_if_no_push_is_left(now, effects);
@@ -52,16 +59,12 @@ impl Machine {
 
     pub(super) fn note_delivery(
         &mut self,
-        device_id: DeviceId,
+        addressee: Addressee,
         status: DeliveryStatus,
         reason: Option<DeliveryReason>,
     ) -> bool {
         let advance = |transaction: &mut Transaction| {
-            let Some(delivery) =
-                transaction.recipient_mut(&device_id).and_then(|found| found.delivery.as_mut())
-            else {
-                return false;
-            };
+            let Some(delivery) = delivery_to(transaction, addressee) else { return false };
             if !is_news(delivery.status, status, reason) {
                 return false;
             }
@@ -79,26 +82,37 @@ impl Machine {
         noted
     }
 
+    /// Takes the fallback when all that the present method sent has failed, and ends it when nothing is left.
     pub(super) fn end_if_no_push_is_left(&mut self, now: UnixMs, effects: &mut Vec<Effect>) {
-        if !self.transaction.has_lost_every_push() || !self.is_open_at(now) {
+        if !self.is_open_at(now) {
             return;
         }
-        let mut deliveries =
-            self.transaction.recipients.iter().filter_map(|recipient| recipient.delivery.as_ref());
-        let unavailable =
-            deliveries.any(|delivery| delivery.reason.is_some_and(DeliveryReason::is_unavailable));
-        let reason =
-            if unavailable { FailureReason::ProviderUnavailable } else { FailureReason::ProviderRejected };
+        let is_unavailable =
+            |delivery: &Delivery| delivery.reason.is_some_and(DeliveryReason::is_unavailable);
+        if self.transaction.needs_fallback() {
+            let reason = match self.transaction.present_deliveries().any(is_unavailable) {
+                true => FallbackReason::ProviderUnavailable,
+                false => FallbackReason::ProviderRejected,
+            };
+            return self.fall_back(reason, now, effects);
+        }
+        if !self.transaction.has_lost_every_push() {
+            return;
+        }
+        let reason = match self.transaction.deliveries().any(is_unavailable) {
+            true => FailureReason::ProviderUnavailable,
+            false => FailureReason::ProviderRejected,
+        };
         let ended = self.changed(now, |transaction| transaction.state = State::Failed(reason));
         self.end(ended, Cause::Engine, effects);
     }
 
     /// What was in the provider's hands may or may not have left the house.
     pub(super) fn on_provider_down(&mut self, provider: &ProviderName, effects: &mut Vec<Effect>) {
-        let in_hand: Vec<DeviceId> = self.devices_of_provider(provider, is_unfinished);
+        let in_hand: Vec<Addressee> = self.addressees_of_provider(provider, is_unfinished);
         let mut noted = false;
-        for device_id in in_hand {
-            noted |= self.note_delivery(device_id, DeliveryStatus::Unknown, Some(DeliveryReason::Cut));
+        for addressee in in_hand {
+            noted |= self.note_delivery(addressee, DeliveryStatus::Unknown, Some(DeliveryReason::Cut));
         }
         if noted && !self.transaction.state.is_final() {
             effects.push(Effect::Publish(Arc::clone(&self.transaction)));
@@ -118,7 +132,8 @@ impl Machine {
         if !self.is_open_at(now) || self.repeats >= REPEATS_MAX {
             return;
         }
-        let cut = self.devices_of_provider(provider, |status| status == DeliveryStatus::Unknown);
+        let mut cut = self.addressees_of_provider(provider, |status| status == DeliveryStatus::Unknown);
+        cut.retain(may_repeat);
         if !cut.is_empty() {
             self.repeats += 1;
             effects.extend(cut.into_iter().map(Effect::Push));
@@ -126,32 +141,42 @@ impl Machine {
     }
 
     /// Whether news of pushes counts: it is stored and not about to end.
-    fn takes_pushes(&self) -> bool {
+    pub(super) fn takes_pushes(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Counting { .. } | Phase::Amending { .. })
     }
 
-    pub(super) fn devices_of_provider(
+    fn addressees_of_provider(
         &self,
         provider: &ProviderName,
-        chosen: impl Fn(DeliveryStatus) -> bool,
-    ) -> Vec<DeviceId> {
+        chosen: impl Fn(DeliveryStatus) -> bool + Copy,
+    ) -> Vec<Addressee> {
         if !self.takes_pushes() {
             return Vec::new();
         }
-        let by_provider = |device_id: &DeviceId| {
-            let delivery = self.transaction.recipient(device_id).and_then(|found| found.delivery.as_ref());
+        let by_provider = |addressee: &Addressee| {
+            let delivery = match addressee {
+                Addressee::Phone(device_id) => {
+                    self.transaction.recipient(device_id).and_then(|found| found.delivery.as_ref())
+                }
+                Addressee::Code => self.transaction.code().and_then(|code| code.delivery.as_ref()),
+            };
             delivery.is_some_and(|delivery| delivery.provider == *provider)
         };
-        self.devices_whose_push(chosen).filter(by_provider).collect()
+        self.addressees_whose_push(chosen).filter(by_provider).collect()
     }
 
     pub(super) fn on_timer(&mut self, now: UnixMs, effects: &mut Vec<Effect>) {
         match self.phase {
             Phase::Open if now < self.transaction.expires_at => {
-                effects.push(Effect::ArmTimer(self.transaction.expires_at));
                 // The timer is also what retries a write of our own that was refused.
                 self.retry_leaving();
-                self.end_if_no_push_is_left(now, effects);
+                if self.is_silent_too_long(now) {
+                    effects.push(Effect::ArmTimer(self.transaction.expires_at));
+                    self.fall_back(FallbackReason::NoAnswer, now, effects);
+                } else {
+                    effects.push(Effect::ArmTimer(self.alarm()));
+                    self.end_if_no_push_is_left(now, effects);
+                }
             }
             Phase::Open => {
                 let ended = self.changed(now, |transaction| transaction.state = State::Timeout);
@@ -185,6 +210,16 @@ impl Machine {
 
     pub(super) fn is_open_at(&self, now: UnixMs) -> bool {
         matches!(self.phase, Phase::Open) && now < self.transaction.expires_at
+    }
+}
+
+/// How far what was sent to `addressee` came, to be changed.
+pub(super) fn delivery_to(transaction: &mut Transaction, addressee: Addressee) -> Option<&mut Delivery> {
+    match addressee {
+        Addressee::Phone(device_id) => {
+            transaction.recipient_mut(&device_id).and_then(|found| found.delivery.as_mut())
+        }
+        Addressee::Code => transaction.code_mut().and_then(|code| code.delivery.as_mut()),
     }
 }
 

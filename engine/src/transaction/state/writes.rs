@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use tocsin_model::{DeviceId, ErrorCode, Problem, Transaction, UnixMs};
+use tocsin_model::{ErrorCode, Problem, Transaction, UnixMs};
 
 use super::calls::{caller_of, device_removed};
 use super::{Cause, Machine, Phase, WAITING_MAX, WRITE_RETRY, idempotency_mismatch, is_unfinished};
+use crate::protocol::Addressee;
 use crate::transaction::{CallerId, Effect, Event, Reply, StoreFailure, WriteOutcome};
 
 impl Machine {
@@ -31,7 +32,10 @@ impl Machine {
     ) {
         match outcome {
             WriteOutcome::Stored => {
-                self.open(now, effects);
+                self.open(effects);
+                if now < self.transaction.expires_at {
+                    effects.extend(self.addressees_whose_push(is_unfinished).map(Effect::Push));
+                }
                 effects.push(Effect::Reply(caller, Reply::View(Arc::clone(&self.transaction))));
             }
             WriteOutcome::Failed(StoreFailure::Unknown) => {
@@ -91,10 +95,16 @@ impl Machine {
     ) {
         let reply = match call {
             Event::Resent { .. } => Reply::View(Arc::clone(&counted)),
+            Event::TriedWrong { .. } => {
+                Reply::TriesLeft(counted.code().map_or(counted.attempts, |code| code.attempts).left())
+            }
             _ => Reply::TriesLeft(counted.attempts.left()),
         };
-        let again: Vec<DeviceId> = match call {
-            Event::Resent { .. } => self.devices_whose_push(|status| !is_unfinished(status)).collect(),
+        let again: Vec<Addressee> = match call {
+            Event::Resent { .. } if counted.method.sends_code() => vec![Addressee::Code],
+            Event::Resent { .. } => {
+                self.phones_whose_push(|status| !is_unfinished(status)).map(Addressee::Phone).collect()
+            }
             _ => Vec::new(),
         };
         self.tell(call, reply, effects);
@@ -160,8 +170,8 @@ impl Machine {
         }
         let again = match cause {
             Cause::Engine => now.plus(WRITE_RETRY),
-            Cause::Answer(_) | Cause::Cancel(_) | Cause::Late(_) => {
-                self.transaction.expires_at.max(now.plus(WRITE_RETRY))
+            Cause::Answer(_) | Cause::Cancel(_) | Cause::Code(_) | Cause::Late(_) => {
+                self.alarm().max(now.plus(WRITE_RETRY))
             }
         };
         effects.push(Effect::ArmTimer(again));
@@ -177,9 +187,9 @@ impl Machine {
         let outcome = match (&self.phase, record) {
             (Phase::Creating { .. }, Some(_)) => WriteOutcome::Stored,
             (Phase::Creating { .. }, None) => WriteOutcome::Failed(StoreFailure::Refused),
-            (Phase::Counting { counted, .. }, Some(stands)) => found(&self.transaction, counted, stands),
-            (Phase::Amending { amended }, Some(stands)) => found(&self.transaction, amended, stands),
-            (Phase::Ending { ended, .. }, Some(stands)) => found(&self.transaction, ended, stands),
+            (Phase::Counting { counted, .. }, Some(stands)) => self.found(counted, stands),
+            (Phase::Amending { amended }, Some(stands)) => self.found(amended, stands),
+            (Phase::Ending { ended, .. }, Some(stands)) => self.found(ended, stands),
             (Phase::Counting { .. } | Phase::Amending { .. } | Phase::Ending { .. }, None) => {
                 WriteOutcome::Absent
             }
@@ -219,6 +229,24 @@ impl Machine {
         }
     }
 
+    /// What a read-back says of a write: stored if the record has come at least as far, lost if it went elsewhere,
+    /// refused if nothing happened. News that came since the write left is in no record yet.
+    fn found(&self, written: &Transaction, stands: Box<Transaction>) -> WriteOutcome {
+        let before = &self.transaction;
+        let rose = stands.attempts.used > before.attempts.used || stands.resends.used > before.resends.used;
+        if stands.revision >= self.sent_revision
+            && stands.state == written.state
+            && stands.attempts == written.attempts
+            && stands.resends == written.resends
+        {
+            WriteOutcome::Stored
+        } else if stands.state.is_final() || rose {
+            WriteOutcome::Lost(stands)
+        } else {
+            WriteOutcome::Failed(StoreFailure::Refused)
+        }
+    }
+
     /// The record is gone although it was stored: nothing can be decided any more.
     pub(super) fn vanish(&mut self, caller: Option<CallerId>, effects: &mut Vec<Effect>) {
         if let Some(caller) = caller {
@@ -226,23 +254,6 @@ impl Machine {
         }
         self.phase = Phase::Gone;
         effects.push(Effect::Stop);
-    }
-}
-
-/// What a read-back says of a write: stored if the record has come at least as far, lost if it went elsewhere,
-/// refused if nothing happened.
-fn found(before: &Transaction, written: &Transaction, stands: Box<Transaction>) -> WriteOutcome {
-    let rose = stands.attempts.used > before.attempts.used || stands.resends.used > before.resends.used;
-    if stands.revision >= written.revision
-        && stands.state == written.state
-        && stands.attempts == written.attempts
-        && stands.resends == written.resends
-    {
-        WriteOutcome::Stored
-    } else if stands.state.is_final() || rose {
-        WriteOutcome::Lost(stands)
-    } else {
-        WriteOutcome::Failed(StoreFailure::Refused)
     }
 }
 

@@ -6,6 +6,7 @@
 mod approval;
 mod asking;
 mod callbacks;
+mod codes;
 mod content;
 mod context;
 mod delivery;

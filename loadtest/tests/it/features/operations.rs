@@ -19,7 +19,7 @@ use super::approval::{KEYS, approve, fetch, view_path};
 use super::scene::{SOON, SceneOptions};
 
 /// The token of the operator `console`.
-const TOKEN: &str = "the token of an operator in a test, long enough";
+pub(super) const TOKEN: &str = "the token of an operator in a test, long enough";
 
 /// A server whose operator may do everything.
 pub(super) async fn operated() -> Scene {

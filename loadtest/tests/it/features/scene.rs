@@ -106,7 +106,8 @@ impl Scene {
         let server_options = ServerOptions {
             catalogue: Some(options.catalogue.unwrap_or_else(|| CATALOGUE.to_owned())),
             client: format!(
-                "rights = [\"transactions\", \"enrollments\", \"devices\", \"users\"]\n\
+                "rights = [\"transactions\", \"enrollments\", \"devices\", \"users\", \
+                 \"custom_delivery\"]\n\
                  realms = [\"*\"]\napps = [\"*\"]\ntypes = [\"*\"]\n{}",
                 options.client
             ),

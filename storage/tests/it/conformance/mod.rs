@@ -109,6 +109,7 @@ conformance! {
         a_final_transaction_is_not_open,
         a_record_that_a_phone_has_left_is_kept,
         an_amended_record_stands_only_over_an_older_pending_one_with_the_same_counters,
+        a_fallback_is_told_once_however_often_its_record_is_amended,
         transactions_of_a_user_are_listed_newest_first,
         a_list_is_filtered_by_client_and_by_the_word_of_the_state,
         a_list_is_bounded_by_times,

@@ -1,9 +1,12 @@
 //! Transactions.
 
 use tocsin_model::{
-    DeliveryStatus, FailureReason, Partition, Recipient, State, StateWord, Transaction, TransactionId, UnixMs,
+    AuditKind, DeliveryStatus, FailureReason, Fallback, FallbackReason, Method, Partition, Recipient, State,
+    StateWord, Transaction, TransactionId, UnixMs,
 };
-use tocsin_storage::{Amended, Attempted, Created, Ended, NewTransaction, Resend, Resent, TransactionQuery};
+use tocsin_storage::{
+    Amended, Attempted, AuditQuery, Created, Ended, NewTransaction, Resend, Resent, TransactionQuery,
+};
 
 use super::Bench;
 use crate::fixture::*;
@@ -198,6 +201,22 @@ pub async fn an_amended_record_stands_only_over_an_older_pending_one_with_the_sa
     let _ = bench.store.end(over.clone()).await.expect("stored");
     let late = bench.store.amend(Transaction { revision: 9, ..left }).await.expect("answered");
     assert_eq!(late, Amended::Lost(Box::new(over)));
+}
+
+pub async fn a_fallback_is_told_once_however_often_its_record_is_amended(bench: Bench) {
+    let _ = bench.store.create(new_transaction(1)).await.expect("stored");
+    let mut fallen = transaction(1);
+    fallen.revision += 1;
+    fallen.method = Method::Sms;
+    fallen.seldom_mut().fallback =
+        Some(Fallback { from: Method::Push, to: Method::Sms, reason: FallbackReason::NoAnswer, at: START });
+    assert_eq!(bench.store.amend(fallen.clone()).await.expect("answered"), Amended::Stored);
+    let again = Transaction { revision: fallen.revision + 1, ..fallen };
+    assert_eq!(bench.store.amend(again).await.expect("answered"), Amended::Stored);
+    let query = AuditQuery { kind: Some(AuditKind::FallbackTaken), limit: 9, ..AuditQuery::default() };
+    let rows = bench.store.audit(query).await.expect("read").rows;
+    let details: Vec<_> = rows.iter().map(|row| row.event.detail.as_deref()).collect();
+    assert_eq!(details, [Some("push sms no_answer")]);
 }
 
 fn of_user(salt: u64) -> TransactionQuery {
