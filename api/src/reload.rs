@@ -80,8 +80,9 @@ impl Reloader {
         let mut faults = handle.config().effective.needs_restart(&config.effective);
         faults.extend(log::check(&config.log).err().map(|error| error.to_string()));
         let mut sources = self.sources.clone();
-        let (present, clock) = (handle.drivers(), handle.clock());
-        let rebuilt = rebuild_drivers(&present, &mut sources, &config, clock, &self.shelf, &self.proxies);
+        let (present, clock, issuer) = (handle.drivers(), handle.clock(), Some(handle.issuer()));
+        let rebuilt =
+            rebuild_drivers(&present, &mut sources, &config, clock, &self.shelf, &self.proxies, issuer);
         faults.extend(rebuilt.as_ref().err().into_iter().flatten().map(ToString::to_string));
         let opened = open_origins_aside(&config, handle).await;
         faults.extend(opened.as_ref().err().cloned());

@@ -146,7 +146,7 @@ async fn live(
     let engine = Engine::start(EngineParts {
         server_keys: server_keys(&config, sealer.clone(), start_of(&*store).await?, &clock)?,
         code_keys: CodeKeys::open(&config.storage.path, sealer, clock.now())?,
-        drivers: build_drivers(&config, &clock, &reloader.shelf, &reloader.proxies)
+        drivers: build_drivers(&config, &clock, &reloader.shelf, &reloader.proxies, Some(&issuer))
             .map_err(ServeError::Providers)?,
         proxies: reloader.proxies.clone(),
         origins: open_origins(&config, &clock).map_err(ServeError::Origins)?,
@@ -300,7 +300,7 @@ pub(crate) fn check_origins(config: &Config) -> Option<String> {
 pub(crate) fn check_providers(config: &Config) -> Vec<ProviderSetupError> {
     let clock = Clock::system();
     let proxies = Proxies::uncounted(clock.clone());
-    build_drivers(config, &clock, &TokenShelf::none(), &proxies).err().unwrap_or_default()
+    build_drivers(config, &clock, &TokenShelf::none(), &proxies, None).err().unwrap_or_default()
 }
 
 /// First the doors, so that nothing new comes; then the engine; last the ops door, which could be asked so far.

@@ -2,6 +2,7 @@
 //! that is still missing or unfit means that the schema and this file disagree, which tests rule out.
 
 mod authentication_type;
+mod gateway;
 mod texts;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use tocsin_model::{AppVersion, CallbackUrl, DurationMs, KeyUse, PushEnvironment};
 
 use self::authentication_type::authentication_type;
+use self::gateway::{http_sms, sms_rules, twilio};
 
 use crate::callbacks::{BasicCredentials, CallbackEntry, Callbacks, ClientCallbacks};
 use crate::check::{PLATFORMS, defaults};
@@ -56,6 +58,7 @@ pub(crate) fn assemble(settings: &Settings) -> Result<Config, Unfit> {
         callbacks: callbacks(&section("callbacks"))?,
         origin: texts::origin(&section("origin"))?,
         proxy: proxy(&section("proxy"))?,
+        sms: sms_rules(&section("sms"))?,
         realms: named(settings, "realms", realm)?,
         types: named(settings, "types", authentication_type)?,
         apps: named(settings, "apps", app)?,
@@ -319,6 +322,8 @@ fn provider(table: &Table<'_>) -> Result<Provider, Unfit> {
                 .ok_or_else(|| table.unfit("service_account_file"))?,
             pushes_per_minute_max: table.small_count("pushes_per_minute_max")?,
         }),
+        ProviderKind::Twilio => ProviderNetwork::Twilio(twilio(table)?),
+        ProviderKind::HttpSms => ProviderNetwork::HttpSms(http_sms(table)?),
     };
     let own_proxy = Table { settings: table.settings, path: table.path.child("proxy") };
     let has_own = table.settings.has_table(&own_proxy.path);
@@ -360,8 +365,8 @@ fn provider_limits(table: &Table<'_>) -> Result<ProviderLimits, Unfit> {
         supervised_max: table.count("supervised_max")?,
         request_timeout: table.milliseconds("request_timeout_ms")?,
         connect_timeout: table.milliseconds("connect_timeout_ms")?,
-        ping_interval: table.milliseconds("ping_interval_ms")?,
-        ping_timeout: table.milliseconds("ping_timeout_ms")?,
+        ping_interval: table.optional_milliseconds("ping_interval_ms")?,
+        ping_timeout: table.optional_milliseconds("ping_timeout_ms")?,
         breaker_faults: table.small_count("breaker_faults")?,
         breaker_open: table.milliseconds("breaker_open_ms")?,
     })
@@ -429,6 +434,11 @@ impl Table<'_> {
 
     fn milliseconds(&self, key: &str) -> Result<DurationMs, Unfit> {
         self.integer(key).map(DurationMs::new)
+    }
+
+    /// Zero where the key is not for this table.
+    fn optional_milliseconds(&self, key: &str) -> Result<DurationMs, Unfit> {
+        if self.is_set(key) { self.milliseconds(key) } else { Ok(DurationMs::default()) }
     }
 
     fn flag(&self, key: &str) -> Result<bool, Unfit> {

@@ -18,6 +18,9 @@ const PING_INTERVAL_BEHIND_PROXY_MS: u64 = 30_000;
 /// The base URL of FCM.
 const FCM_ENDPOINT: &str = "https://fcm.googleapis.com";
 
+/// The base URL of Twilio.
+const TWILIO_ENDPOINT: &str = "https://api.twilio.com";
+
 /// The message of a push that nobody set.
 const PUSH_MESSAGE: &str = "Open the app to approve or refuse.";
 
@@ -49,11 +52,11 @@ fn complete_key(
 ) {
     let path = table.child(key.leaf());
     let is_set = settings.is_set(&path);
-    if let Some(kind) = key.kind {
+    if !key.kinds.is_empty() {
         match provider_kind(settings, table) {
-            Some(actual) if actual == kind => {}
+            Some(actual) if key.kinds.contains(&actual) => {}
             Some(actual) if is_set => {
-                findings.fault(settings.place(&path), &path, out_of_place(kind, actual));
+                findings.fault(settings.place(&path), &path, out_of_place(key.kinds, actual));
                 return;
             }
             Some(_) | None => return,
@@ -86,8 +89,9 @@ pub(crate) fn provider_kind(settings: &Settings, table: &KeyPath) -> Option<Prov
     settings.text(&table.child("kind")).and_then(ProviderKind::parse)
 }
 
-fn out_of_place(kind: ProviderKind, actual: ProviderKind) -> String {
-    format!("is a key of kind = \"{}\", but this provider is \"{}\"", kind.as_str(), actual.as_str())
+fn out_of_place(kinds: &[ProviderKind], actual: ProviderKind) -> String {
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    format!("is a key of kind = \"{}\", but this provider is \"{}\"", kinds.join("\" or \""), actual.as_str())
 }
 
 /// The method of the type whose table this is; `None` when it is unknown.
@@ -117,7 +121,8 @@ fn fill_endpoints(settings: &mut Settings) {
         let endpoint = match (provider_kind(settings, &table), environment) {
             (Some(ProviderKind::Fcm), _) => Some(FCM_ENDPOINT),
             (Some(ProviderKind::Apns), Some(environment)) => Some(apns_endpoint(environment)),
-            (Some(ProviderKind::Apns), None) | (None, _) => None,
+            (Some(ProviderKind::Twilio), _) => Some(TWILIO_ENDPOINT),
+            (Some(ProviderKind::Apns), None) | (Some(ProviderKind::HttpSms) | None, _) => None,
         };
         if let Some(endpoint) = endpoint {
             fill(settings, &table.child("endpoint"), endpoint);
@@ -152,7 +157,7 @@ fn ask_more_often_behind_proxies(settings: &mut Settings) {
         let own = table.child("proxy");
         let proxy = if settings.has_table(&own) { own } else { KeyPath::of(&["proxy"]) };
         let path = table.child("ping_interval_ms");
-        let is_behind_proxy = settings.flag(&proxy.child("enabled")) == Some(true);
+        let is_behind_proxy = settings.is_set(&path) && settings.flag(&proxy.child("enabled")) == Some(true);
         if let (true, false, Some(key)) =
             (is_behind_proxy, settings.is_set_by_hand(&path), schema::find(path.segments()))
         {

@@ -34,6 +34,8 @@ mod proxy;
 mod schema;
 mod settings;
 mod shape;
+mod sms;
+mod template;
 mod texts;
 mod types;
 mod url;
@@ -53,6 +55,11 @@ pub use load::{DEFAULT_TOML, Loaded};
 pub use networks::Networks;
 pub use place::{Place, Source};
 pub use proxy::{NoProxy, ProxyCredentials, ProxyPassword, ProxyScheme, ProxySettings};
+pub use sms::{
+    AnswerPattern, AnswerRules, BodyFormat, CountryPrefix, GatewayAccess, GatewayMethod, HttpSmsProvider,
+    SmsRules, StatusRange, TwilioApiKey, TwilioProvider, TwilioSender,
+};
+pub use template::{Escape, Filling, Template};
 pub use texts::{FieldPath, Localized, LocationService, LocationSource, Origin, TypeTexts};
 pub use tocsin_model::EnrolmentMode;
 pub use types::{

@@ -14,6 +14,7 @@ use crate::callbacks::CallbackBody;
 use crate::fatigue::PendingPush;
 use crate::proxy::ProxyScheme;
 use crate::shape::{Item, Shape};
+use crate::sms::{BodyFormat, GatewayMethod};
 use crate::types::{Confirmation, Durability, LogFormat, Requirement, Role};
 use crate::word::{CLIENT_CERTIFICATE_WORDS, LOCATION_WORDS, PLAINTEXT_WORDS, ProviderKind, Word};
 
@@ -25,8 +26,8 @@ pub(crate) struct Key {
     pub(crate) shape: Shape,
     /// What happens when nobody sets it.
     pub(crate) need: Need,
-    /// The kind of provider it belongs to, when not to all.
-    pub(crate) kind: Option<ProviderKind>,
+    /// The kinds of provider it belongs to; empty when to all.
+    pub(crate) kinds: &'static [ProviderKind],
     /// The methods whose types it is valid for; empty when the method does not matter.
     pub(crate) methods: &'static [Method],
 }
@@ -45,20 +46,26 @@ pub(crate) enum Need {
 }
 
 const fn key(pattern: &'static str, shape: Shape, need: Need) -> Key {
-    Key { pattern, shape, need, kind: None, methods: &[] }
+    Key { pattern, shape, need, kinds: &[], methods: &[] }
 }
 
-const fn apns(pattern: &'static str, shape: Shape, need: Need) -> Key {
-    Key { pattern, shape, need, kind: Some(ProviderKind::Apns), methods: &[] }
+/// A key of providers of these kinds.
+const fn by(kinds: &'static [ProviderKind], pattern: &'static str, shape: Shape, need: Need) -> Key {
+    Key { pattern, shape, need, kinds, methods: &[] }
 }
 
-const fn fcm(pattern: &'static str, shape: Shape, need: Need) -> Key {
-    Key { pattern, shape, need, kind: Some(ProviderKind::Fcm), methods: &[] }
-}
+const APNS: &[ProviderKind] = &[ProviderKind::Apns];
+const FCM: &[ProviderKind] = &[ProviderKind::Fcm];
+const PUSH_NETWORK: &[ProviderKind] = &[ProviderKind::Apns, ProviderKind::Fcm];
+const TWILIO: &[ProviderKind] = &[ProviderKind::Twilio];
+const HTTP_SMS: &[ProviderKind] = &[ProviderKind::HttpSms];
+const SMS_GATEWAY: &[ProviderKind] = &[ProviderKind::Twilio, ProviderKind::HttpSms];
+/// Kinds whose service is at a base URL.
+const WITH_ENDPOINT: &[ProviderKind] = &[ProviderKind::Apns, ProviderKind::Fcm, ProviderKind::Twilio];
 
 /// A key of types of these methods.
 const fn of(methods: &'static [Method], pattern: &'static str, shape: Shape, need: Need) -> Key {
-    Key { pattern, shape, need, kind: None, methods }
+    Key { pattern, shape, need, kinds: &[], methods }
 }
 
 const PUSH: &[Method] = &[Method::Push];
@@ -223,6 +230,10 @@ pub(crate) static KEYS: &[Key] = &[
     key("proxy.port", whole(1, 65_535), Need::Built),
     key("proxy.no_proxy", Shape::List(Item::NoProxy), Need::Built),
     key("proxy.ca_file", Shape::File, Need::Optional),
+    key("sms.country_prefixes", Shape::List(Item::CountryPrefix), Need::Optional),
+    key("sms.sends_per_number_per_hour_max", whole(1, 1_000), Need::Built),
+    key("sms.sends_per_prefix_per_hour_max", whole(1, HELD_MAX), Need::Built),
+    key("sms.sends_per_client_per_hour_max", whole(1, HELD_MAX), Need::Built),
     key("realms.*.user_id_rule", Shape::Choice(UserIdRule::WORDS), Need::Else("\"exact\"")),
     key("realms.*.ttl_s", whole(1, TIME_TO_LIVE_S_MAX), Need::Else("60")),
     key("realms.*.languages", Shape::List(Item::Language), Need::Else("[]")),
@@ -293,21 +304,43 @@ pub(crate) static KEYS: &[Key] = &[
     key("apps.*.android.versions.*.provider", Shape::Name, Need::Optional),
     key("providers.*.kind", Shape::Choice(ProviderKind::WORDS), Need::Required),
     key("providers.*.default", Shape::Flag, Need::Else("false")),
-    apns("providers.*.environment", Shape::Choice(PushEnvironment::WORDS), Need::Else("\"production\"")),
-    apns("providers.*.team_id", Shape::AppleId, Need::Required),
-    apns("providers.*.key_id", Shape::AppleId, Need::Required),
-    apns("providers.*.key_file", Shape::CredentialFile, Need::Required),
-    fcm("providers.*.service_account_file", Shape::CredentialFile, Need::Required),
-    fcm("providers.*.pushes_per_minute_max", whole(1, 100_000_000), Need::Else("600000")),
-    key("providers.*.endpoint", Shape::Endpoint, Need::Optional),
+    by(APNS, "providers.*.environment", Shape::Choice(PushEnvironment::WORDS), Need::Else("\"production\"")),
+    by(APNS, "providers.*.team_id", Shape::AppleId, Need::Required),
+    by(APNS, "providers.*.key_id", Shape::AppleId, Need::Required),
+    by(APNS, "providers.*.key_file", Shape::CredentialFile, Need::Required),
+    by(FCM, "providers.*.service_account_file", Shape::CredentialFile, Need::Required),
+    by(FCM, "providers.*.pushes_per_minute_max", whole(1, 100_000_000), Need::Else("600000")),
+    by(TWILIO, "providers.*.account_sid", Shape::TwilioSid("AC"), Need::Required),
+    by(TWILIO, "providers.*.auth_token_file", Shape::CredentialFile, Need::Required),
+    by(TWILIO, "providers.*.api_key_sid", Shape::TwilioSid("SK"), Need::Optional),
+    by(TWILIO, "providers.*.api_key_secret_file", Shape::CredentialFile, Need::Optional),
+    by(TWILIO, "providers.*.messaging_service_sid", Shape::TwilioSid("MG"), Need::Optional),
+    by(TWILIO, "providers.*.status_reports", Shape::Flag, Need::Optional),
+    by(HTTP_SMS, "providers.*.url", Shape::GatewayUrl, Need::Required),
+    by(HTTP_SMS, "providers.*.http_method", Shape::Choice(GatewayMethod::WORDS), Need::Else("\"POST\"")),
+    by(HTTP_SMS, "providers.*.body_format", Shape::Choice(BodyFormat::WORDS), Need::Else("\"form\"")),
+    by(HTTP_SMS, "providers.*.body", Shape::Template, Need::Optional),
+    by(HTTP_SMS, "providers.*.headers", Shape::List(Item::Header), Need::Else("[]")),
+    by(HTTP_SMS, "providers.*.username", Shape::Text { characters_max: 100 }, Need::Optional),
+    by(HTTP_SMS, "providers.*.password", Shape::Password, Need::Optional),
+    by(HTTP_SMS, "providers.*.token_file", Shape::CredentialFile, Need::Optional),
+    by(HTTP_SMS, "providers.*.token_header", Shape::HeaderName, Need::Optional),
+    by(HTTP_SMS, "providers.*.answer_pointer", Shape::JsonPointer, Need::Optional),
+    by(HTTP_SMS, "providers.*.success_statuses", Shape::List(Item::Status), Need::Else("[\"2xx\"]")),
+    by(HTTP_SMS, "providers.*.success_pattern", Shape::Pattern, Need::Optional),
+    by(HTTP_SMS, "providers.*.permanent_statuses", Shape::List(Item::Status), Need::Else("[]")),
+    by(HTTP_SMS, "providers.*.permanent_pattern", Shape::Pattern, Need::Optional),
+    by(SMS_GATEWAY, "providers.*.from", Shape::Text { characters_max: 50 }, Need::Optional),
+    by(SMS_GATEWAY, "providers.*.resend_unknown", Shape::Flag, Need::Else("false")),
+    by(WITH_ENDPOINT, "providers.*.endpoint", Shape::Endpoint, Need::Optional),
     key("providers.*.ca_file", Shape::File, Need::Optional),
     key("providers.*.connections_max", whole(1, 64), Need::Else("4")),
     key("providers.*.queue_max", whole(1, HELD_MAX), Need::Else("10000")),
     key("providers.*.supervised_max", whole(1, HELD_MAX), Need::Else("100000")),
     key("providers.*.request_timeout_ms", whole(100, PROVIDER_WAIT_MS_MAX), Need::Else("5000")),
     key("providers.*.connect_timeout_ms", whole(100, PROVIDER_WAIT_MS_MAX), Need::Else("5000")),
-    key("providers.*.ping_interval_ms", whole(100, 3_600_000), Need::Else("60000")),
-    key("providers.*.ping_timeout_ms", whole(100, PROVIDER_WAIT_MS_MAX), Need::Else("10000")),
+    by(PUSH_NETWORK, "providers.*.ping_interval_ms", whole(100, 3_600_000), Need::Else("60000")),
+    by(PUSH_NETWORK, "providers.*.ping_timeout_ms", whole(100, PROVIDER_WAIT_MS_MAX), Need::Else("10000")),
     key("providers.*.breaker_faults", whole(1, 1_000), Need::Else("5")),
     key("providers.*.breaker_open_ms", whole(1, PROVIDER_WAIT_MS_MAX), Need::Else("5000")),
     key("providers.*.proxy.enabled", Shape::Flag, Need::Else("false")),

@@ -14,11 +14,16 @@ use toml::de::{DeInteger, DeValue};
 
 use crate::callbacks::{WEBHOOK_SECRETS_MAX, WebhookSecret};
 use crate::hint;
-use crate::place::{Origin, Place};
+use crate::place::{Origin, Place, one_line};
+use crate::sms::{AnswerPattern, CountryPrefix, StatusRange};
+use crate::template::Template;
 use crate::texts::FieldPath;
 use crate::types::Right;
 use crate::url;
 use crate::word::Word;
+
+/// Longest template in characters.
+const TEMPLATE_CHARACTERS_MAX: usize = 4_000;
 
 /// Longest password in bytes.
 const PASSWORD_BYTES_MAX: usize = 500;
@@ -90,6 +95,18 @@ pub(crate) enum Shape {
     LocationUrl,
     /// The names that lead to a member of a JSON object.
     FieldPath,
+    /// An id of Twilio: these two letters and 32 hex digits.
+    TwilioSid(&'static str),
+    /// Where a gateway is asked, with placeholders in path or query.
+    GatewayUrl,
+    /// A text with placeholders for a request's body.
+    Template,
+    /// The name of a header, in small letters.
+    HeaderName,
+    /// A place in a JSON text (RFC 6901).
+    JsonPointer,
+    /// A regular expression.
+    Pattern,
 }
 
 /// What stands in a list.
@@ -117,6 +134,12 @@ pub(crate) enum Item {
     Language,
     /// A program or one of its arguments; the same one may stand twice.
     Argument,
+    /// The beginning of telephone numbers.
+    CountryPrefix,
+    /// A status of HTTP or a class of them.
+    Status,
+    /// A header with its value.
+    Header,
 }
 
 /// A checked value. No debug form: one of them may be the hash of a secret.
@@ -245,6 +268,21 @@ impl Shape {
                 url::location(text).map(Value::Text).map_err(|allowed| format!("must be {allowed}"))
             }
             Self::FieldPath => kept_if(FieldPath::parse(text).is_some()),
+            Self::TwilioSid(prefix) => {
+                let is_hex = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+                kept_if(text.strip_prefix(prefix).is_some_and(|digits| digits.len() == 32 && is_hex(digits)))
+            }
+            Self::GatewayUrl => match url::gateway(text) {
+                Ok(_) => Ok(Value::Text(text.to_owned())),
+                Err(allowed) => Err(format!("must be {allowed}")),
+            },
+            Self::Template => template(text).map(|()| Value::Text(text.to_owned())),
+            Self::HeaderName => kept_if(is_header_name(text)),
+            Self::JsonPointer => kept_if(text.starts_with('/') && is_plain_text(text, 200)),
+            Self::Pattern => match AnswerPattern::parse(text) {
+                Ok(_) => Ok(Value::Text(text.to_owned())),
+                Err(why) => Err(format!("must be {self}: {}", one_line(&why.to_string()))),
+            },
             Self::Integer { .. } | Self::Flag | Self::List(_) | Self::WebhookSecrets => Err(wrong()),
         }
     }
@@ -272,7 +310,8 @@ impl Item {
                 Err(why) => problems.push((place, why)),
             }
         }
-        if elements.is_empty() && problems.is_empty() && matches!(self, Self::KeyUse | Self::Argument) {
+        let may_not_be_empty = matches!(self, Self::KeyUse | Self::Argument | Self::CountryPrefix);
+        if elements.is_empty() && problems.is_empty() && may_not_be_empty {
             problems.push((origin.place(value.span()), format!("must be {}, is empty", Shape::List(self))));
         }
         if problems.is_empty() { Ok(Value::List(elements)) } else { Err(problems) }
@@ -307,6 +346,17 @@ impl Item {
                 if text.is_empty() || text.chars().any(char::is_control) {
                     return Err(format!("must be {}", Shape::List(self)));
                 }
+            }
+            Self::CountryPrefix => {
+                CountryPrefix::parse(text)
+                    .ok_or_else(|| format!("must be {}, is {text:?}", Shape::List(self)))?;
+            }
+            Self::Status => {
+                StatusRange::parse(text)
+                    .ok_or_else(|| format!("must be {}, is {text:?}", Shape::List(self)))?;
+            }
+            Self::Header => {
+                header(text).ok_or_else(|| format!("must be {}", Shape::List(self)))?;
             }
             Self::CustomId => {
                 KeyUse::parse(&format!("custom:{text}"))
@@ -387,7 +437,69 @@ impl fmt::Display for Shape {
                 "a host name or an IP address without scheme and port, such as \"proxy.example.com\"",
             ),
             Self::Scheme => formatter.write_str("the scheme of a URL in small letters, such as \"https\" or \"com.example.bank\""),
+            Self::TwilioSid(prefix) => write!(formatter, "{prefix} and 32 hex digits, as Twilio's console shows it"),
+            Self::GatewayUrl => formatter.write_str("a URL in quotes"),
+            Self::Template => formatter
+                .write_str("a text of 1 to 4000 characters, perhaps with {to}, {text}, {from} and {ref}"),
+            Self::HeaderName => formatter.write_str(
+                "the name of a header in small letters, such as \"x-api-key\", and none that HTTP itself needs",
+            ),
+            Self::JsonPointer => formatter.write_str("a JSON pointer, such as \"/messages/0/status\""),
+            Self::Pattern => formatter.write_str("a regular expression, such as \"^(ok|queued)$\""),
+            Self::List(Item::CountryPrefix) => formatter.write_str(
+                "a list of at least one beginning of telephone numbers, \"+\" and 1 to 7 digits, such as [\"+49\"]",
+            ),
+            Self::List(Item::Status) => {
+                formatter.write_str("a list of statuses or classes of them, such as [\"200\", \"4xx\"]")
+            }
+            Self::List(Item::Header) => formatter.write_str(
+                "a list of headers, each a name in small letters and a value, such as [\"x-account: 7\"], and none that \
+                 HTTP itself needs; secrets belong into token_file",
+            ),
             Self::Digest => formatter.write_str("64 hex digits, as `tocsin client new` and `tocsin token new` print them"),
+        }
+    }
+}
+
+/// Headers that are made for each request, or that lead it elsewhere.
+const RESERVED_HEADERS: [&str; 10] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn is_header_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    (1..=100).contains(&text.len()) && text.bytes().all(fits) && !RESERVED_HEADERS.contains(&text)
+}
+
+/// Name and value of `name: value`.
+pub(crate) fn header(text: &str) -> Option<(&str, &str)> {
+    let (name, value) = text.split_once(':')?;
+    let value = value.trim();
+    let fits = (1..=500).contains(&value.len())
+        && value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+        && is_header_name(name);
+    fits.then_some((name, value))
+}
+
+/// Lines and tabs are allowed: bodies may be written over several lines.
+fn template(text: &str) -> Result<(), String> {
+    let fits = |character: char| !character.is_control() || matches!(character, '\n' | '\t');
+    if text.trim().is_empty() || text.chars().count() > TEMPLATE_CHARACTERS_MAX || !text.chars().all(fits) {
+        return Err(format!("must be {}", Shape::Template));
+    }
+    match Template::parse(text) {
+        Ok(_) => Ok(()),
+        Err(name) => {
+            Err(format!("has {{{name}}}, but only {{to}}, {{text}}, {{from}} and {{ref}} can be put in"))
         }
     }
 }

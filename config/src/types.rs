@@ -21,6 +21,7 @@ use crate::texts::Origin;
 
 use crate::dump::Effective;
 use crate::proxy::ProxySettings;
+use crate::sms::{HttpSmsProvider, SmsRules, TwilioProvider};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -61,6 +62,8 @@ pub struct Config {
     pub origin: Origin,
     /// `[proxy]`, where it is enabled.
     pub proxy: Option<ProxySettings>,
+    /// Where codes may go by SMS, and how many.
+    pub sms: SmsRules,
     /// `[realms.NAME]`.
     pub realms: BTreeMap<RealmName, Realm>,
     /// `[types.NAME]`.
@@ -424,6 +427,10 @@ pub enum ProviderNetwork {
     Apns(ApnsProvider),
     /// Firebase Cloud Messaging, HTTP v1.
     Fcm(FcmProvider),
+    /// Twilio's Messages API.
+    Twilio(TwilioProvider),
+    /// An SMS gateway that is described by templates.
+    HttpSms(HttpSmsProvider),
 }
 
 /// A credential for APNs, token-based.
@@ -459,9 +466,9 @@ pub struct FcmProvider {
 /// The bounds of one provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderLimits {
-    /// HTTP/2 connections held at once.
+    /// Connections held at once.
     pub connections_max: usize,
-    /// Pushes waiting for a stream; one more is answered `busy`.
+    /// Pushes or messages waiting for a stream or connection; one more is answered `busy`.
     pub queue_max: usize,
     /// Transactions it supervises at once.
     pub supervised_max: usize,
@@ -469,9 +476,9 @@ pub struct ProviderLimits {
     pub request_timeout: DurationMs,
     /// Longest wait for a connection: look-up, TCP, TLS and first SETTINGS.
     pub connect_timeout: DurationMs,
-    /// Idle time before a PING asks whether the connection lives.
+    /// Idle time before a PING asks whether the connection lives; zero for a network without HTTP/2.
     pub ping_interval: DurationMs,
-    /// Longest wait for the PING's answer.
+    /// Longest wait for the PING's answer; zero for a network without HTTP/2.
     pub ping_timeout: DurationMs,
     /// Faults in a row that open the breaker.
     pub breaker_faults: u32,

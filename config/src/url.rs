@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::template::{Escape, Filling, Template};
+
 /// Longest URL in bytes.
 const URL_BYTES_MAX: usize = 512;
 
@@ -47,6 +49,30 @@ pub(crate) fn location(text: &str) -> Result<String, &'static str> {
         && (once("{key}") == 0 || behind_host.contains("{key}"))
         && plain.bytes().all(is_url_byte);
     if fits { Ok(text.to_owned()) } else { Err(ALLOWED) }
+}
+
+/// Where a gateway is asked, cut before its path: `https`, or `http` on this machine. Placeholders may stand in path and
+/// query, never in what decides where a message goes.
+pub(crate) fn gateway(text: &str) -> Result<(&str, Template), String> {
+    const ALLOWED: &str = "an https URL without fragment, user or password, perhaps with {to}, {text}, {from} and \
+                           {ref} in path or query, such as \"https://sms.example.com/send\" (http only where the host is \
+                           localhost or a loopback address)";
+    let authority_at = text.find("://").map(|at| at + 3).ok_or(ALLOWED)?;
+    let (_, rest) = text.split_at(authority_at);
+    let length = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (base, target) = text.split_at(authority_at + length);
+    let parts = split(base).filter(|parts| parts.path.is_empty()).ok_or(ALLOWED)?;
+    let scheme_fits = parts.scheme == "https" || (parts.scheme == "http" && is_loopback(parts.host));
+    let is_target_byte = |byte: u8| byte.is_ascii_graphic() && !b"#\"<>\\^`|".contains(&byte);
+    let target_fits = target.len() <= URL_BYTES_MAX && target.bytes().all(is_target_byte);
+    if !scheme_fits || !target_fits {
+        return Err(ALLOWED.to_owned());
+    }
+    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+    let template = Template::parse(&target).map_err(|_| ALLOWED)?;
+    // What is left of braces after all that is known was put in could stand in no URL.
+    let filled = template.fill(Filling { to: "", text: "", from: "", reference: "" }, Escape::Percent);
+    if filled.contains(['{', '}']) { Err(ALLOWED.to_owned()) } else { Ok((base, template)) }
 }
 
 /// `host` or `host:port`, in small letters.

@@ -6,6 +6,7 @@ use crate::authentication_type::{DeviceChoice, Purpose, PushText};
 use crate::callbacks::CallbackBody;
 use crate::fatigue::PendingPush;
 use crate::proxy::ProxyScheme;
+use crate::sms::{BodyFormat, GatewayMethod};
 use crate::types::{Confirmation, Durability, LogFormat, Requirement, Right, Role};
 
 /// A choice that is spelled by one of a few words.
@@ -63,18 +64,30 @@ pub(crate) enum ProviderKind {
     Apns,
     /// Firebase Cloud Messaging.
     Fcm,
+    /// Twilio's Messages API.
+    Twilio,
+    /// An SMS gateway that is described by templates.
+    HttpSms,
 }
 
-words!(ProviderKind { "apns" => Self::Apns, "fcm" => Self::Fcm });
+words!(ProviderKind {
+    "apns" => Self::Apns,
+    "fcm" => Self::Fcm,
+    "twilio" => Self::Twilio,
+    "http-sms" => Self::HttpSms,
+});
+words!(GatewayMethod { "GET" => Self::Get, "POST" => Self::Post, "PUT" => Self::Put });
+words!(BodyFormat { "form" => Self::Form, "json" => Self::Json, "xml" => Self::Xml });
 
 impl ProviderKind {
     /// Every kind; of several default providers the first kind's is taken.
-    pub(crate) const ALL: [Self; 2] = [Self::Apns, Self::Fcm];
+    pub(crate) const ALL: [Self; 4] = [Self::Apns, Self::Fcm, Self::Twilio, Self::HttpSms];
 
     /// The method that it serves.
     pub(crate) const fn serves(self) -> Method {
         match self {
             Self::Apns | Self::Fcm => Method::Push,
+            Self::Twilio | Self::HttpSms => Method::Sms,
         }
     }
 
@@ -83,6 +96,8 @@ impl ProviderKind {
         match self {
             Self::Apns => "apns",
             Self::Fcm => "fcm",
+            Self::Twilio => "twilio",
+            Self::HttpSms => "http-sms",
         }
     }
 }

@@ -185,7 +185,7 @@ pub(crate) fn callback_fault(_: &mut SchemaGenerator) -> Schema {
 
 /// A push network.
 pub(crate) fn provider_kind(_: &mut SchemaGenerator) -> Schema {
-    one_of(["apns", "fcm"])
+    one_of(["apns", "fcm", "twilio", "http-sms"])
 }
 
 /// Which of APNs' two networks.

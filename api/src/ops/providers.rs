@@ -44,6 +44,8 @@ impl ProviderView {
         let (kind, environment, endpoint) = match &provider.network {
             ProviderNetwork::Apns(apns) => ("apns", Some(apns.environment.as_str()), &apns.endpoint),
             ProviderNetwork::Fcm(fcm) => ("fcm", None, &fcm.endpoint),
+            ProviderNetwork::Twilio(twilio) => ("twilio", None, &twilio.endpoint),
+            ProviderNetwork::HttpSms(gateway) => ("http-sms", None, &gateway.base_url),
         };
         Self {
             name,

@@ -11,6 +11,7 @@ mod doors;
 mod fallbacks;
 mod fatigue;
 mod files;
+mod gateways;
 mod master_keys;
 mod providers;
 mod proxies;
@@ -33,6 +34,7 @@ pub(crate) fn check(settings: &Settings, findings: &mut Findings) {
     texts::check(settings, findings);
     apps::check(settings, findings);
     providers::check(settings, findings);
+    gateways::check(settings, findings);
     clients::check(settings, findings);
     callbacks::check(settings, findings);
     proxies::check(settings, findings);

@@ -13,7 +13,7 @@ pub(crate) const PLATFORMS: [(&str, ProviderKind); 2] =
     [("ios", ProviderKind::Apns), ("android", ProviderKind::Fcm)];
 
 pub(super) fn check(settings: &Settings, findings: &mut Findings) {
-    for (_, kind) in PLATFORMS {
+    for kind in ProviderKind::ALL {
         check_one_default(settings, kind, findings);
     }
     check_ready_requires(settings, findings);

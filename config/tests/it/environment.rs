@@ -45,7 +45,7 @@ fn dashes_and_dots_of_names_are_spelled_as_underscores() {
     let config = load(&text, &variables).unwrap_or_else(|faults| panic!("{faults}")).config;
     let team = config.providers.values().find_map(|provider| match &provider.network {
         ProviderNetwork::Apns(apns) => Some(apns.team_id.as_str()),
-        ProviderNetwork::Fcm(_) => None,
+        _ => None,
     });
     assert_eq!(team, Some("TEAM000009"));
     assert!(config.realms.values().any(|realm| realm.time_to_live.get() == 9_000));

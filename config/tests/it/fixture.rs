@@ -41,7 +41,16 @@ types = ["login"]
 pub fn folder() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::create_dir(folder.path().join("credentials")).expect("a folder in it");
-    for name in ["apns-main.p8", "apns-main-ca.pem", "fcm-main.json", "master.key"] {
+    let names = [
+        "apns-main.p8",
+        "apns-main-ca.pem",
+        "fcm-main.json",
+        "master.key",
+        "twilio-token",
+        "twilio-key",
+        "sms-token",
+    ];
+    for name in names {
         let file = folder.path().join("credentials").join(name);
         fs::write(&file, "not a credential").expect("a file in it");
         make_private(&file);

@@ -65,6 +65,8 @@ fn providers_have_the_endpoint_of_their_network() {
         let endpoint = |network: &ProviderNetwork| match network {
             ProviderNetwork::Apns(apns) => apns.endpoint.clone(),
             ProviderNetwork::Fcm(fcm) => fcm.endpoint.clone(),
+            ProviderNetwork::Twilio(twilio) => twilio.endpoint.clone(),
+            ProviderNetwork::HttpSms(gateway) => gateway.base_url.clone(),
         };
         providers.values().map(|provider| endpoint(&provider.network)).collect::<Vec<_>>()
     };
@@ -94,7 +96,7 @@ fn relative_paths_are_relative_to_their_file() {
     assert_eq!(config.storage.path, folder.path().join("state"));
     let key_file = config.providers.values().find_map(|provider| match &provider.network {
         ProviderNetwork::Apns(apns) => Some(apns.key_file.clone()),
-        ProviderNetwork::Fcm(_) => None,
+        _ => None,
     });
     assert_eq!(key_file, Some(folder.path().join("credentials/apns-main.p8")));
 }
@@ -126,7 +128,7 @@ fn the_default_file_with_every_example_in_it_loads() {
     assert!(
         config.device.tls.is_some() && config.portal.tls.is_some_and(|tls| tls.client_certificates.is_some())
     );
-    assert_eq!((config.providers.len(), config.clients.len(), config.apps.len()), (2, 1, 1));
+    assert_eq!((config.providers.len(), config.clients.len(), config.apps.len()), (6, 1, 1));
     assert!(config.portal.public_url.is_some());
 }
 

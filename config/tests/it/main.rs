@@ -8,6 +8,7 @@ mod cross_faults;
 mod dump;
 mod environment;
 mod fixture;
+mod gateways;
 mod layers;
 mod master_keys;
 mod methods;

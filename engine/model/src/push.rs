@@ -172,11 +172,15 @@ pub enum DeliveryReason {
     Late,
     /// The stream was cut after the request was written.
     Cut,
+    /// The gateway says that no message will ever reach this number or mailbox from us.
+    AddressRefused,
+    /// The gateway took the message, and reported later that it did not arrive.
+    Undelivered,
 }
 
 impl DeliveryReason {
     /// Every reason.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::TokenDead,
         Self::TokenSuspect,
         Self::CredentialRefused,
@@ -186,6 +190,8 @@ impl DeliveryReason {
         Self::Busy,
         Self::Late,
         Self::Cut,
+        Self::AddressRefused,
+        Self::Undelivered,
     ];
 
     /// The word of the portal's view and of metric labels.
@@ -200,6 +206,8 @@ impl DeliveryReason {
             Self::Busy => "busy",
             Self::Late => "late",
             Self::Cut => "cut",
+            Self::AddressRefused => "address_refused",
+            Self::Undelivered => "undelivered",
         }
     }
 
@@ -207,7 +215,12 @@ impl DeliveryReason {
     pub const fn is_unavailable(self) -> bool {
         match self {
             Self::Throttled | Self::Unavailable | Self::Busy | Self::Late | Self::Cut => true,
-            Self::TokenDead | Self::TokenSuspect | Self::CredentialRefused | Self::RequestRefused => false,
+            Self::TokenDead
+            | Self::TokenSuspect
+            | Self::CredentialRefused
+            | Self::RequestRefused
+            | Self::AddressRefused
+            | Self::Undelivered => false,
         }
     }
 }

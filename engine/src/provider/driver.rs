@@ -5,6 +5,7 @@ use std::pin::Pin;
 
 use tocsin_model::{DeliveryReason, UnixMs};
 
+use super::report::{GatewayReport, ReportCall, ReportFault};
 use crate::protocol::{DeliveryOutcome, Parcel};
 use crate::transport::TransportSnapshot;
 
@@ -73,6 +74,11 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Takes no new push and closes the connections once their streams have ended.
     fn close(&self);
+
+    /// Reads what a gateway reports of a message that it took, if it is signed as the gateway signs.
+    fn read_report(&self, _: &ReportCall<'_>) -> Result<GatewayReport, ReportFault> {
+        Err(ReportFault::NotHere)
+    }
 
     /// What it has counted; nothing for a driver without a network.
     fn snapshot(&self) -> DriverSnapshot {

@@ -36,6 +36,10 @@ pub(super) enum Treatment {
     },
     /// The phone's address is refused, perhaps by our configuration.
     TokenSuspect,
+    /// No message will ever reach this number or mailbox from us.
+    AddressRefused,
+    /// The answer leaves open whether a message was taken: as if there were none.
+    Unclear,
     /// The request is wrong: a fault of ours that no repetition heals.
     RequestRefused,
     /// The credential, topic or project is wrong: an operator must act.
@@ -108,6 +112,13 @@ impl Progress {
         Self { may_have_arrived: false, renewals: 1, moves: 2, quick_retries: 1, cuts: 1, throttles: 2 }
     }
 
+    /// A message for an SMS gateway that was not tried yet: one quick repetition, two after being throttled, and after an
+    /// unknown outcome one only if the configuration asks for it.
+    pub(super) fn of_gateway(resends_unknown: bool) -> Self {
+        let cuts = u8::from(resends_unknown);
+        Self { may_have_arrived: false, renewals: 0, moves: 0, quick_retries: 1, cuts, throttles: 2 }
+    }
+
     /// The network answered. `time_left` is what the push has now, `hold` how long its address has to wait by
     /// our own count when it is throttled, `random` from 0 to 1.
     pub(super) fn answered(
@@ -131,6 +142,8 @@ impl Progress {
             Treatment::RequestRefused => {
                 done(DeliveryOutcome::Failed(Reason::RequestRefused), None, Some(true))
             }
+            Treatment::AddressRefused => self.ended(Reason::AddressRefused, Some(true)),
+            Treatment::Unclear => self.unclear(time_left),
             Treatment::CredentialRefused => self.ended(Reason::CredentialRefused, Some(false)),
             Treatment::RenewToken { retires_connection } => {
                 let again = Again { renews_token: true, retires_connection, ..AT_ONCE };
@@ -168,12 +181,15 @@ impl Progress {
             SendError::Unsent(Unsent::Malformed) => {
                 done(DeliveryOutcome::Failed(DeliveryReason::RequestRefused), None, None)
             }
-            SendError::Unknown(_) => {
-                self.may_have_arrived = true;
-                let is_left = take(&mut self.cuts);
-                self.again(is_left, AT_ONCE, time_left, DeliveryReason::Cut, Some(false))
-            }
+            SendError::Unknown(_) => self.unclear(time_left),
         }
+    }
+
+    /// It was written, and nobody knows what became of it.
+    pub(super) fn unclear(&mut self, time_left: Duration) -> Step {
+        self.may_have_arrived = true;
+        let is_left = take(&mut self.cuts);
+        self.again(is_left, AT_ONCE, time_left, DeliveryReason::Cut, Some(false))
     }
 
     /// It ends here, for a reason that says nothing of an earlier try that was cut.

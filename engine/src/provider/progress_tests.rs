@@ -193,3 +193,29 @@ mod any_answers {
         }
     }
 }
+
+#[test]
+fn a_message_is_sent_once_unless_its_outcome_is_known_or_the_configuration_asks() {
+    let unknown = Unknown(Reason::Cut);
+    let mut progress = Progress::of_gateway(false);
+    assert_eq!(report(progress.unanswered(cut(), MINUTE)).outcome, unknown);
+    assert_eq!(report(answered(&mut Progress::of_gateway(false), Treatment::Unclear)).outcome, unknown);
+    let mut asked = Progress::of_gateway(true);
+    again(answered(&mut asked, Treatment::Unclear));
+    assert_eq!(report(asked.unanswered(cut(), MINUTE)).outcome, unknown);
+    let mut refused = Progress::of_gateway(false);
+    again(answered(&mut refused, RETRY));
+    assert_eq!(report(answered(&mut refused, RETRY)).outcome, Failed(Reason::Unavailable));
+}
+
+#[test]
+fn a_refused_number_is_told_unless_an_earlier_try_may_have_arrived() {
+    let refusal = report(answered(&mut Progress::of_gateway(true), Treatment::AddressRefused));
+    let expected =
+        DriverReport { outcome: Failed(Reason::AddressRefused), verdict: None, healthy: Some(true) };
+    assert_eq!(refusal, expected);
+    let mut progress = Progress::of_gateway(true);
+    again(answered(&mut progress, Treatment::Unclear));
+    let refusal = report(answered(&mut progress, Treatment::AddressRefused));
+    assert_eq!(refusal.outcome, Unknown(Reason::Cut));
+}

@@ -4,26 +4,27 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use tocsin_config::{Config, Provider, ProviderNetwork, ProxySettings};
+use tocsin_config::{Config, GatewayAccess, Provider, ProviderNetwork, ProxySettings};
 use tocsin_model::ProviderName;
 
-use super::{ApnsDriver, Driver, FcmDriver, ProviderSetupError, TokenShelf};
+use super::{ApnsDriver, Driver, FcmDriver, HttpSmsDriver, ProviderSetupError, TokenShelf, TwilioDriver};
 use crate::clock::Clock;
 use crate::transport::{Proxies, ProxyRoute};
 
 /// The driver of each configured provider.
 pub type Drivers = HashMap<ProviderName, Arc<dyn Driver>>;
 
-/// Reads every provider's credential and sets its driver up; connects to nothing yet. Answers with all faults
-/// at once.
+/// Reads every provider's credential and sets its driver up; connects to nothing yet. Gateways report below `issuer`,
+/// the device door's URL, where it is known. Answers with all faults at once.
 pub fn build_drivers(
     config: &Config,
     clock: &Clock,
     shelf: &TokenShelf,
     proxies: &Proxies,
+    issuer: Option<&str>,
 ) -> Result<Drivers, Vec<ProviderSetupError>> {
     let mut sources = DriverSources::default();
-    rebuild_drivers(&Drivers::new(), &mut sources, config, clock, shelf, proxies)
+    rebuild_drivers(&Drivers::new(), &mut sources, config, clock, shelf, proxies, issuer)
 }
 
 /// The route of callbacks: by the proxy of all, where they use one.
@@ -44,6 +45,7 @@ pub fn rebuild_drivers(
     clock: &Clock,
     shelf: &TokenShelf,
     proxies: &Proxies,
+    issuer: Option<&str>,
 ) -> Result<Drivers, Vec<ProviderSetupError>> {
     let mut drivers = Drivers::new();
     let mut faults: Vec<ProviderSetupError> = callback_route(config, proxies).err().into_iter().collect();
@@ -53,7 +55,7 @@ pub fn rebuild_drivers(
         let built = match kept {
             Some(driver) => Ok(Arc::clone(driver)),
             None => route(name, provider, config, proxies)
-                .and_then(|route| build_driver(name, provider, clock, shelf, route.as_ref())),
+                .and_then(|route| build_driver(name, provider, clock, shelf, route.as_ref(), issuer)),
         };
         match built {
             Ok(driver) => {
@@ -100,8 +102,19 @@ impl DriverSources {
 /// `None` when a file cannot be read; whoever needs it says so.
 fn hash_of_files(provider: &Provider) -> Option<[u8; 32]> {
     let files = match &provider.network {
-        ProviderNetwork::Apns(apns) => [Some(&apns.key_file), apns.ca_file.as_ref()],
-        ProviderNetwork::Fcm(fcm) => [Some(&fcm.service_account_file), fcm.ca_file.as_ref()],
+        ProviderNetwork::Apns(apns) => [Some(&apns.key_file), None, apns.ca_file.as_ref()],
+        ProviderNetwork::Fcm(fcm) => [Some(&fcm.service_account_file), None, fcm.ca_file.as_ref()],
+        ProviderNetwork::Twilio(twilio) => {
+            let secret_file = twilio.api_key.as_ref().map(|key| &key.secret_file);
+            [Some(&twilio.auth_token_file), secret_file, twilio.ca_file.as_ref()]
+        }
+        ProviderNetwork::HttpSms(gateway) => {
+            let token_file = match &gateway.access {
+                GatewayAccess::Token { file, .. } => Some(file),
+                GatewayAccess::None | GatewayAccess::Basic(_) => None,
+            };
+            [token_file, None, gateway.ca_file.as_ref()]
+        }
     };
     let files = files.into_iter().chain(provider.proxy.iter().flat_map(ProxySettings::files));
     let mut context = Context::new(&SHA256);
@@ -131,10 +144,17 @@ fn build_driver(
     clock: &Clock,
     shelf: &TokenShelf,
     route: Option<&ProxyRoute>,
+    issuer: Option<&str>,
 ) -> Result<Arc<dyn Driver>, ProviderSetupError> {
     let (limits, clock) = (&provider.limits, clock.clone());
     Ok(match &provider.network {
         ProviderNetwork::Apns(apns) => Arc::new(ApnsDriver::new(name, apns, limits, clock, shelf, route)?),
         ProviderNetwork::Fcm(fcm) => Arc::new(FcmDriver::new(name, fcm, limits, clock, route)?),
+        ProviderNetwork::Twilio(twilio) => {
+            Arc::new(TwilioDriver::new(name, twilio, limits, clock, issuer, route)?)
+        }
+        ProviderNetwork::HttpSms(gateway) => {
+            Arc::new(HttpSmsDriver::new(name, gateway, limits, clock, route)?)
+        }
     })
 }

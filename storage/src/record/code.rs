@@ -41,7 +41,7 @@ codes! {
     }
     DeliveryReason: from_delivery_reason, to_delivery_reason, {
         0 = TokenDead, 1 = TokenSuspect, 2 = CredentialRefused, 3 = RequestRefused, 4 = Throttled,
-        5 = Unavailable, 6 = Busy, 7 = Late, 8 = Cut,
+        5 = Unavailable, 6 = Busy, 7 = Late, 8 = Cut, 9 = AddressRefused, 10 = Undelivered,
     }
     Decision: from_decision, to_decision, { 0 = Accept, 1 = Decline, 2 = Report }
     DeviceStatus: from_device_status, to_device_status, {

@@ -1,13 +1,12 @@
-//! What every provider must do, whatever its network: one suite, run against APNs and FCM.
+//! What every push network must do beside what all providers must (`common`): one suite, run against APNs and FCM.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tocsin_engine::protocol::DeliveryOutcome::{Failed, Relayed, Unknown};
-use tocsin_engine::protocol::{CodeMessage, Parcel};
 use tocsin_engine::provider::PushVerdict;
 use tocsin_mock::Fault;
-use tocsin_model::{CodeAddress, CodeText, DeliveryReason, DurationMs, PhoneNumber};
+use tocsin_model::{DeliveryReason, DurationMs};
 
 use super::rig::{PATIENCE, Refusal, Rig, RigOptions, Which, parcel, relayed, until};
 
@@ -33,26 +32,18 @@ conformance! {
     a_push_is_relayed_once_and_the_address_is_good,
     a_dead_address_is_said_to_be_dead,
     a_refused_address_is_only_suspect,
-    a_throttled_push_waits_and_is_relayed,
-    a_throttled_push_without_time_fails,
     a_fault_of_the_network_is_tried_once_more_on_another_connection,
-    a_network_that_stays_in_trouble_is_unavailable_after_two_tries,
     a_push_that_was_cut_is_sent_again_with_the_same_ids,
     a_push_that_is_cut_twice_is_unknown,
     a_push_without_an_answer_is_unknown_and_ends_in_time,
     goaway_in_full_flight_loses_nothing_and_doubles_nothing,
     a_push_above_goaways_last_id_and_a_refused_stream_are_sent_again,
-    a_push_that_nobody_can_answer_in_time_is_not_sent,
     two_hundred_first_pushes_share_one_token_and_respect_the_limit,
     an_old_token_that_is_refused_is_renewed_and_the_push_relayed,
     a_young_token_that_is_refused_is_not_replaced,
-    a_refused_credential_fails_and_is_counted,
     streams_follow_a_limit_that_falls_and_rises,
-    an_outage_fails_quickly_and_its_end_is_noticed,
-    a_certificate_of_an_unknown_authority_is_not_trusted,
     a_driver_kept_warm_is_ready_before_traffic_and_ends_when_closed,
     a_full_queue_answers_busy,
-    a_message_with_a_code_is_not_for_a_push_network,
 }
 
 async fn a_push_is_relayed_once_and_the_address_is_good(which: Which) {
@@ -90,25 +81,6 @@ async fn a_refused_address_is_only_suspect(which: Which) {
     assert_eq!(rig.deliver(&rig.push(2)).await.outcome, Relayed, "others are not touched");
 }
 
-async fn a_throttled_push_waits_and_is_relayed(which: Which) {
-    let rig = Rig::start(which).await;
-    rig.refuse(1, Refusal::Throttled);
-    let began = Instant::now();
-    assert_eq!(rig.deliver(&rig.push(1)).await.outcome, Relayed);
-    assert!(began.elapsed() >= Duration::from_secs(1));
-    assert_eq!((rig.log().accepted(), rig.log().refused()), (1, 1));
-}
-
-async fn a_throttled_push_without_time_fails(which: Which) {
-    let rig = Rig::start(which).await;
-    rig.refuse(1, Refusal::Throttled);
-    let mut push = rig.push(1);
-    push.expires_at = rig.clock.now().plus(DurationMs::new(1_900));
-    let report = rig.deliver(&push).await;
-    assert_eq!((report.outcome, report.verdict), (Failed(DeliveryReason::Throttled), None));
-    assert_ne!(report.healthy, Some(false), "a network that throttles is not out of order");
-}
-
 async fn a_fault_of_the_network_is_tried_once_more_on_another_connection(which: Which) {
     let rig = Rig::start(which).await;
     rig.refuse(1, Refusal::Internal);
@@ -117,15 +89,6 @@ async fn a_fault_of_the_network_is_tried_once_more_on_another_connection(which: 
     assert_eq!(records.len(), 2);
     assert_ne!(records[0].connection, records[1].connection);
     assert_eq!(rig.identity(&records[0]), rig.identity(&records[1]));
-}
-
-async fn a_network_that_stays_in_trouble_is_unavailable_after_two_tries(which: Which) {
-    let rig = Rig::start(which).await;
-    rig.refuse(u32::MAX, Refusal::Unavailable);
-    let report = rig.deliver(&rig.push(1)).await;
-    assert_eq!(report.outcome, Failed(DeliveryReason::Unavailable));
-    assert_eq!((report.verdict, report.healthy), (None, Some(false)));
-    assert_eq!(rig.log().refused(), 2);
 }
 
 async fn a_push_that_was_cut_is_sent_again_with_the_same_ids(which: Which) {
@@ -187,15 +150,6 @@ async fn a_push_above_goaways_last_id_and_a_refused_stream_are_sent_again(which:
     assert_eq!(rig.driver.snapshot().transport.resent_unprocessed, 2);
 }
 
-async fn a_push_that_nobody_can_answer_in_time_is_not_sent(which: Which) {
-    let rig = Rig::start(which).await;
-    let mut push = rig.push(1);
-    push.expires_at = rig.clock.now().plus(DurationMs::new(900));
-    let report = rig.deliver(&push).await;
-    assert_eq!((report.outcome, report.healthy), (Failed(DeliveryReason::Late), None));
-    assert_eq!(rig.traffic().connections, 0);
-}
-
 async fn two_hundred_first_pushes_share_one_token_and_respect_the_limit(which: Which) {
     let rig = Rig::start_with(which, RigOptions { stream_limit: 7, ..RigOptions::default() }).await;
     assert_eq!(rig.relay_all(0..200).await, 200);
@@ -232,17 +186,6 @@ async fn a_young_token_that_is_refused_is_not_replaced(which: Which) {
     assert_eq!((snapshot.tokens_made, snapshot.credential_faults), (1, 1));
 }
 
-async fn a_refused_credential_fails_and_is_counted(which: Which) {
-    let rig = Rig::start(which).await;
-    rig.deliver(&rig.push(1)).await;
-    rig.revoke_credential();
-    let report = rig.deliver(&rig.push(2)).await;
-    assert_eq!(report.outcome, Failed(DeliveryReason::CredentialRefused));
-    assert_eq!((report.verdict, report.healthy), (None, Some(false)));
-    assert_eq!(rig.log().refused(), 1, "it is not tried again");
-    assert_eq!(rig.driver.snapshot().credential_faults, 1);
-}
-
 async fn streams_follow_a_limit_that_falls_and_rises(which: Which) {
     let limits = |limits: &mut tocsin_config::ProviderLimits| limits.connections_max = 1;
     let rig = Rig::start_with(which, RigOptions { limits, stream_limit: 50, ..RigOptions::default() }).await;
@@ -256,28 +199,6 @@ async fn streams_follow_a_limit_that_falls_and_rises(which: Which) {
     let reports = rig.connections();
     assert_eq!(reports.len(), 1);
     assert!((2..=50).contains(&reports[0].streams_peak), "{} streams", reports[0].streams_peak);
-}
-
-async fn an_outage_fails_quickly_and_its_end_is_noticed(which: Which) {
-    let rig = Rig::start(which).await;
-    assert_eq!(rig.deliver(&rig.push(1)).await.outcome, Relayed);
-    rig.stop_server().await;
-    until("the driver sees the outage", || rig.driver.snapshot().transport.connections_open == 0).await;
-    let mut push = rig.push(2);
-    push.expires_at = rig.clock.now().plus(DurationMs::new(1_200));
-    let report = rig.deliver(&push).await;
-    assert_eq!((report.outcome, report.healthy), (Failed(DeliveryReason::Unavailable), Some(false)));
-    rig.start_server_again().await;
-    assert_eq!(rig.deliver(&rig.push(3)).await.outcome, Relayed);
-}
-
-async fn a_certificate_of_an_unknown_authority_is_not_trusted(which: Which) {
-    let rig = Rig::start_with(which, RigOptions { trusts_others: true, ..RigOptions::default() }).await;
-    let mut push = rig.push(1);
-    push.expires_at = rig.clock.now().plus(DurationMs::new(1_200));
-    let report = rig.deliver(&push).await;
-    assert_eq!((report.outcome, report.healthy), (Failed(DeliveryReason::Unavailable), Some(false)));
-    assert_eq!((rig.traffic().requests, rig.log().accepted()), (0, 0));
 }
 
 async fn a_driver_kept_warm_is_ready_before_traffic_and_ends_when_closed(which: Which) {
@@ -314,21 +235,4 @@ async fn a_full_queue_answers_busy(which: Which) {
     }
     assert_eq!((busy, relayed), (14, 6), "one in flight and five in the queue");
     assert_eq!(rig.driver.snapshot().transport.refused_busy, 14);
-}
-
-async fn a_message_with_a_code_is_not_for_a_push_network(which: Which) {
-    let rig = Rig::start(which).await;
-    let push = rig.push(1);
-    let message = CodeMessage {
-        transaction_id: push.transaction_id,
-        push_id: push.push_id,
-        address: CodeAddress::Phone(PhoneNumber::parse("+15055551234").expect("a number")),
-        title: None,
-        text: CodeText::new("123456".to_owned()),
-        expires_at: push.expires_at,
-        language: None,
-    };
-    let report = rig.driver.deliver(&Parcel::Code(Box::new(message)), &|| panic!("nothing is sent")).await;
-    assert_eq!(report.outcome, Failed(DeliveryReason::RequestRefused));
-    assert_eq!((report.verdict, report.healthy), (None, None));
 }

@@ -361,7 +361,7 @@ pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-fn limits() -> ProviderLimits {
+pub(super) fn limits() -> ProviderLimits {
     ProviderLimits {
         connections_max: 2,
         queue_max: 1_000,
@@ -381,16 +381,16 @@ fn fcm_credential() -> &'static FcmCredential {
     CREDENTIAL.get_or_init(|| FcmCredential::generate("example-bank").expect("a key"))
 }
 
-fn wall_time() -> UnixMs {
+pub(super) fn wall_time() -> UnixMs {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     UnixMs::new(u64::try_from(since_epoch.as_millis()).expect("this era"))
 }
 
-fn script<R: Clone>(script: &FaultScript<R>, times: u32, fault: Fault<R>) {
+pub(super) fn script<R: Clone>(script: &FaultScript<R>, times: u32, fault: Fault<R>) {
     if times == u32::MAX { script.for_all(fault) } else { script.for_next(times, fault) }.expect("room");
 }
 
-fn any_refusal<R>(fault: Fault<std::convert::Infallible>) -> Fault<R> {
+pub(super) fn any_refusal<R>(fault: Fault<std::convert::Infallible>) -> Fault<R> {
     match fault {
         Fault::Refuse(never) => match never {},
         Fault::Delay(time) => Fault::Delay(time),

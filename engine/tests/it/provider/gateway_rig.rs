@@ -1,0 +1,279 @@
+//! One driver of an SMS gateway and the gateway's double, on the loopback interface.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tocsin_config::{
+    AnswerRules, BodyFormat, GatewayAccess as Access, GatewayMethod, HttpSmsProvider, ProviderLimits,
+    StatusRange, Template, TwilioProvider, TwilioSender,
+};
+use tocsin_engine::clock::Clock;
+use tocsin_engine::protocol::{CodeMessage, Parcel};
+use tocsin_engine::provider::{Driver, DriverReport, HttpSmsDriver, TwilioDriver};
+use tocsin_mock::{
+    Authority, Fault, FaultScript, GatewayAccess, GatewayForm, GatewayOptions, GatewayServer, SmsLog,
+    SmsRefusal, Traffic, TwilioOptions, TwilioServer,
+};
+use tocsin_model::{
+    CodeAddress, CodeText, DurationMs, Partition, PhoneNumber, PushId, TransactionId, UnixMs,
+};
+use tokio::task::JoinHandle;
+
+use super::rig::{PATIENCE, Refusal, any_refusal, limits, script, wall_time};
+
+pub(super) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+pub(super) const AUTH_TOKEN: &str = "token-of-the-account";
+pub(super) const ISSUER: &str = "https://push.example.com";
+
+/// The gateway under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gateway {
+    Twilio,
+    Http,
+}
+
+/// How a rig is set up.
+#[derive(Clone, Copy)]
+pub(super) struct GatewayRigOptions {
+    pub(super) limits: fn(&mut ProviderLimits),
+    /// Whether the driver trusts another authority than the server's.
+    pub(super) trusts_others: bool,
+    /// Whether a message with an unknown outcome is sent again.
+    pub(super) resend_unknown: bool,
+    /// How the templated gateway wants its messages.
+    pub(super) form: GatewayForm,
+}
+
+impl Default for GatewayRigOptions {
+    fn default() -> Self {
+        let form = GatewayForm::Form;
+        Self { limits: |_| (), trusts_others: false, resend_unknown: false, form }
+    }
+}
+
+enum Server {
+    Twilio(TwilioServer),
+    Http(GatewayServer),
+}
+
+pub(super) struct GatewayRig {
+    pub(super) driver: Arc<dyn Driver>,
+    pub(super) clock: Clock,
+    server: Server,
+    _folder: TempDir,
+}
+
+impl GatewayRig {
+    pub(super) async fn start(which: Gateway) -> Self {
+        Self::start_with(which, GatewayRigOptions::default()).await
+    }
+
+    pub(super) async fn start_with(which: Gateway, options: GatewayRigOptions) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let authority = Authority::new().expect("an authority");
+        let ca_file = folder.path().join("ca.pem");
+        authority.write_ca_pem(&ca_file).expect("written");
+        if options.trusts_others {
+            Authority::new().expect("another").write_ca_pem(&ca_file).expect("written");
+        }
+        let clock = Clock::starting_at(wall_time());
+        let mut limits = limits();
+        (options.limits)(&mut limits);
+        let secret_file = folder.path().join("secret");
+        std::fs::write(&secret_file, AUTH_TOKEN).expect("written");
+        let parts =
+            Parts { authority: &authority, ca_file: &ca_file, secret_file, options, limits, clock: &clock };
+        let (driver, server) = match which {
+            Gateway::Twilio => parts.twilio().await,
+            Gateway::Http => parts.http().await,
+        };
+        Self { driver, clock, server, _folder: folder }
+    }
+
+    /// The message with this number, good for half a minute.
+    pub(super) fn message(&self, number: u8) -> CodeMessage {
+        let created_at = UnixMs::new(1_000);
+        let partition = Partition::new(0).expect("six bits");
+        CodeMessage {
+            transaction_id: TransactionId::compose(created_at, partition, [number; 16]),
+            push_id: PushId::from_digest(&[number; 32]),
+            address: CodeAddress::Phone(phone(number)),
+            title: None,
+            text: CodeText::new(format!("Your code is {:06}", u32::from(number) * 1_001)),
+            expires_at: self.clock.now().plus(DurationMs::from_seconds(30)),
+            language: None,
+        }
+    }
+
+    pub(super) async fn deliver(&self, message: &CodeMessage) -> DriverReport {
+        let parcel = Parcel::Code(Box::new(message.clone()));
+        let delivering = self.driver.deliver(&parcel, &|| ());
+        tokio::time::timeout(PATIENCE, delivering).await.expect("a message ends by itself")
+    }
+
+    /// Delivers in a task of its own.
+    pub(super) fn spawn(&self, message: CodeMessage) -> JoinHandle<DriverReport> {
+        let driver = self.driver.clone();
+        tokio::spawn(async move { driver.deliver(&Parcel::Code(Box::new(message)), &|| ()).await })
+    }
+
+    pub(super) fn faults(&self) -> &FaultScript<SmsRefusal> {
+        match &self.server {
+            Server::Twilio(server) => server.faults(),
+            Server::Http(server) => server.faults(),
+        }
+    }
+
+    /// The next `times` requests are refused.
+    pub(super) fn refuse(&self, times: u32, refusal: Refusal) {
+        let status = |status: u16| SmsRefusal::status(http::StatusCode::from_u16(status).expect("a status"));
+        let is_twilio = matches!(self.server, Server::Twilio(_));
+        let refusal = match refusal {
+            Refusal::Internal => status(500),
+            Refusal::Unavailable if is_twilio => SmsRefusal::twilio(20_503),
+            Refusal::Unavailable => status(503),
+            Refusal::Throttled if is_twilio => SmsRefusal::twilio(20_429).after("1"),
+            Refusal::Throttled => status(429).after("1"),
+            Refusal::Unauthenticated if is_twilio => SmsRefusal::twilio(20_003),
+            Refusal::Unauthenticated => status(401),
+        };
+        script(self.faults(), times, Fault::Refuse(refusal));
+    }
+
+    /// The next `times` requests meet this fault of the wire.
+    pub(super) fn disturb(&self, times: u32, fault: Fault<std::convert::Infallible>) {
+        script(self.faults(), times, any_refusal(fault));
+    }
+
+    pub(super) fn log(&self) -> &SmsLog {
+        match &self.server {
+            Server::Twilio(server) => server.messages(),
+            Server::Http(server) => server.messages(),
+        }
+    }
+
+    pub(super) fn traffic(&self) -> Traffic {
+        match &self.server {
+            Server::Twilio(server) => server.traffic(),
+            Server::Http(server) => server.traffic(),
+        }
+    }
+
+    pub(super) async fn stop_server(&self) {
+        match &self.server {
+            Server::Twilio(server) => server.stop().await,
+            Server::Http(server) => server.stop().await,
+        }
+    }
+
+    pub(super) async fn start_server_again(&self) {
+        match &self.server {
+            Server::Twilio(server) => server.accept_again().await,
+            Server::Http(server) => server.accept_again().await,
+        }
+        .expect("the port is free");
+    }
+
+    pub(super) fn twilio(&self) -> &TwilioServer {
+        match &self.server {
+            Server::Twilio(server) => server,
+            Server::Http(_) => panic!("this rig has another gateway"),
+        }
+    }
+}
+
+pub(super) fn phone(number: u8) -> PhoneNumber {
+    PhoneNumber::parse(&format!("+1505555{:04}", u32::from(number))).expect("a number")
+}
+
+/// What both gateways are built from.
+struct Parts<'a> {
+    authority: &'a Authority,
+    ca_file: &'a Path,
+    secret_file: PathBuf,
+    options: GatewayRigOptions,
+    limits: ProviderLimits,
+    clock: &'a Clock,
+}
+
+impl Parts<'_> {
+    async fn twilio(self) -> (Arc<dyn Driver>, Server) {
+        let identity = self.authority.issue().expect("issued");
+        let server = TwilioServer::start(TwilioOptions::new(identity, ACCOUNT, AUTH_TOKEN)).await;
+        let server = server.expect("started");
+        let provider = TwilioProvider {
+            endpoint: server.url(),
+            ca_file: Some(self.ca_file.to_owned()),
+            account_sid: ACCOUNT.to_owned(),
+            auth_token_file: self.secret_file,
+            api_key: None,
+            sender: TwilioSender::From("+15005550006".to_owned()),
+            status_reports: true,
+            resend_unknown: self.options.resend_unknown,
+        };
+        let name = "twilio-main".parse().expect("a name");
+        let driver =
+            TwilioDriver::new(&name, &provider, &self.limits, self.clock.clone(), Some(ISSUER), None);
+        (Arc::new(driver.expect("set up")), Server::Twilio(server))
+    }
+
+    async fn http(self) -> (Arc<dyn Driver>, Server) {
+        let mut options = GatewayOptions::new(self.authority.issue().expect("issued"), self.options.form);
+        options.access = GatewayAccess::Bearer(AUTH_TOKEN.to_owned());
+        let server = GatewayServer::start(options).await.expect("started");
+        let url = server.url();
+        let path_at = url.rfind('/').expect("a path");
+        let (base_url, path) = url.split_at(path_at);
+        let (target, http_method, body_format, body) = match self.options.form {
+            GatewayForm::Query => {
+                let query = "?to={to}&text={text}&from={from}&ref={ref}";
+                (format!("{path}{query}"), GatewayMethod::Get, BodyFormat::Form, None)
+            }
+            GatewayForm::Form => {
+                let body = "to={to}&text={text}&from={from}&ref={ref}";
+                (path.to_owned(), GatewayMethod::Post, BodyFormat::Form, Some(body))
+            }
+            GatewayForm::Json => {
+                let body = r#"{"to":"{to}","text":"{text}","from":"{from}","ref":"{ref}"}"#;
+                (path.to_owned(), GatewayMethod::Post, BodyFormat::Json, Some(body))
+            }
+            GatewayForm::Xml => {
+                let body = "<sms><to>{to}</to><text>{text}</text><from>{from}</from><ref>{ref}</ref></sms>";
+                (path.to_owned(), GatewayMethod::Post, BodyFormat::Xml, Some(body))
+            }
+        };
+        let template = |text: &str| Template::parse(text).expect("a template");
+        let provider = HttpSmsProvider {
+            base_url: base_url.to_owned(),
+            target: template(&target),
+            http_method,
+            body_format,
+            body: body.map(template),
+            headers: vec![("x-account".to_owned(), "7".to_owned())],
+            access: Access::Token { file: self.secret_file, header: None },
+            from: "Bank & Co".to_owned(),
+            ca_file: Some(self.ca_file.to_owned()),
+            rules: AnswerRules {
+                pointer: None,
+                success_statuses: vec![StatusRange::parse("2xx").expect("a class")],
+                success_pattern: None,
+                permanent_statuses: vec![StatusRange::parse("422").expect("a status")],
+                permanent_pattern: None,
+            },
+            resend_unknown: self.options.resend_unknown,
+        };
+        let name = "sms-local".parse().expect("a name");
+        let driver = HttpSmsDriver::new(&name, &provider, &self.limits, self.clock.clone(), None);
+        (Arc::new(driver.expect("set up")), Server::Http(server))
+    }
+}
+
+/// Shorter waits, for tests in which nobody answers.
+pub(super) fn impatient(limits: &mut ProviderLimits) {
+    limits.request_timeout = DurationMs::new(500);
+}
+
+/// Longer than the impatient wait.
+pub(super) const IMPATIENT: Duration = Duration::from_millis(500);
