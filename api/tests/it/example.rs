@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
-use tocsin_mock::{ApnsCredential, FcmCredential};
+use tocsin_mock::{ApnsCredential, CityDatabase, FcmCredential};
 
 use crate::pki::{Pki, write_key};
 use crate::process::{run, text, tocsin};
@@ -36,6 +36,8 @@ fn bank() -> TempDir {
     let account = google.service_account_json("https://oauth2.googleapis.com/token");
     write_key(&path.join("credentials/fcm.json"), &account);
     write_key(&path.join("master.key"), &"5a".repeat(32));
+    fs::create_dir(path.join("location")).expect("a folder");
+    fs::write(path.join("location/city.mmdb"), CityDatabase::new().to_bytes()).expect("written");
     fs::write(path.join("bank.toml"), BANK).expect("written");
     folder
 }
@@ -87,6 +89,7 @@ fn every_file_and_secret_that_the_example_of_a_bank_names_is_needed() {
         "credentials/apns.p8",
         "credentials/fcm.json",
         "master.key",
+        "location/city.mmdb",
     ] {
         let (path, aside) = (folder.path().join(file), folder.path().join("aside"));
         fs::rename(&path, &aside).expect("moved");

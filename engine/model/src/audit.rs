@@ -80,6 +80,9 @@ kinds! {
     LogLevelSet = 43 "log_level_set",
     /// An operator asked for a callback to be delivered again.
     RedeliveryAsked = 45 "redelivery_asked",
+    /// The place of an address was asked for and is not known; the detail is the source, the kind of failure, and how
+    /// many there were since the last such row.
+    PlaceUnknown = 50 "place_unknown",
     /// A user reported a request as fraud.
     FraudReported = 60 "fraud_reported",
     /// A user was locked; the detail is why.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use tocsin_config::{AuthenticationType, Config};
 use tocsin_model::{
-    CallContext, Content, ContentLimits, ErrorCode, Language, OriginTag, Problem, StartRequest, Template,
-    Transaction,
+    AuditEvent, CallContext, Content, ContentLimits, ErrorCode, Language, OriginTag, Problem, StartRequest,
+    Template, Transaction,
 };
 
 use super::Handle;
@@ -69,10 +69,24 @@ impl Handle {
         match address {
             Some(address) if OriginTag::OF_LOCATION.iter().any(|tag| template.has(*tag)) => {
                 let origins = self.0.surroundings.origins();
-                origins.locate(address, self.metrics(), self.clock()).await
+                let (located, event) = origins.locate(address, self.metrics(), self.clock()).await;
+                if let Some(event) = event {
+                    self.note_aside(event);
+                }
+                located
             }
             Some(_) | None => Located::NotAsked,
         }
+    }
+
+    /// The start does not wait for the row.
+    fn note_aside(&self, event: AuditEvent) {
+        let handle = self.clone();
+        tokio::spawn(async move {
+            if let Err(problem) = handle.note(event).await {
+                tracing::warn!(code = problem.code.as_str(), "an unknown place is not in the audit trail");
+            }
+        });
     }
 
     /// Refuses a challenge that is too large. What is only our own addition is left out before that.

@@ -76,7 +76,7 @@ fn start() -> Value {
     });
     fields["context"] = json!({
         "type": "object",
-        "description": "Where the user is calling from.",
+        "description": "Where the user is calling from; shown where the type says `show_origin`.",
         "additionalProperties": false,
         "properties": {
             "ip_address": {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]},
@@ -130,7 +130,7 @@ fn start_form() -> Value {
                 "type": "string",
                 "maxLength": LANGUAGE_CHARACTERS_MAX,
                 "pattern": "^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$",
-                "description": "A language tag (RFC 5646).",
+                "description": "A language tag (RFC 5646), for the texts that are left out.",
             },
             "reply": {
                 "enum": ["stored", "sent"],

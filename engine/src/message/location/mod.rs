@@ -1,7 +1,8 @@
 //! How an address becomes a place: by a file in memory, by a server that is asked, or not at all.
 //!
 //! A place is shown whole or not at all: country, region and city must be known. Whoever asks is told so within the
-//! time-out of the service, whatever that does; each failure is counted, and told in the log once a second for each kind.
+//! time-out of the service, whatever that does; each failure is counted, and each kind of them is
+//! told in the log once a second and in the audit trail once a minute.
 
 mod cache;
 mod database;
@@ -11,7 +12,7 @@ mod service;
 use std::net::IpAddr;
 
 use tocsin_config::{Config, Localized, LocationSource};
-use tocsin_model::OriginTag;
+use tocsin_model::{AuditEvent, OriginTag};
 
 use self::database::Database;
 use self::reports::Reports;
@@ -148,10 +149,15 @@ impl Origins {
         }
     }
 
-    /// Where this address is. Returns within the time-out of the service.
-    pub(crate) async fn locate(&self, address: IpAddr, metrics: &Metrics, clock: &Clock) -> Located {
+    /// Where this address is, and what the audit trail is to be told. Returns within the time-out of the service.
+    pub(crate) async fn locate(
+        &self,
+        address: IpAddr,
+        metrics: &Metrics,
+        clock: &Clock,
+    ) -> (Located, Option<AuditEvent>) {
         let (source, found) = match &self.source {
-            Source::Off => return Located::NotAsked,
+            Source::Off => return (Located::NotAsked, None),
             Source::Database(database) => {
                 ("database", database.place_of(address).map(|place| (place, "found")))
             }
@@ -160,12 +166,11 @@ impl Origins {
         match found {
             Ok((place, how)) => {
                 metrics.located(source, how);
-                Located::At(place)
+                (Located::At(place), None)
             }
             Err(fault) => {
                 metrics.located(source, fault.as_str());
-                self.reports.tell(fault, source, clock.instant());
-                Located::Unknown
+                (Located::Unknown, self.reports.tell(fault, source, clock.instant()))
             }
         }
     }

@@ -9,8 +9,8 @@ use tocsin_loadtest::{Handset, PhoneKind};
 use tocsin_mock::{CityDatabase, Fault, LocationOptions, LocationRefusal, LocationServer, MockPlace};
 
 use super::Scene;
-use super::operations::{edit, prepared, refused, reload, tocsin};
-use super::scene::SceneOptions;
+use super::operations::{self, edit, prepared, refused, reload, tocsin};
+use super::scene::{SOON, SceneOptions};
 
 const HOME: [u8; 4] = [192, 0, 2, 7];
 const CHROME: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_14_3) AppleWebKit/537.36 (KHTML, like Gecko) \
@@ -99,6 +99,22 @@ async fn counted(scene: &Scene, source: &str, result: &str) -> u64 {
     let series = format!("tocsin_origin_locations_total{{result=\"{result}\",source=\"{source}\"}} ");
     let line = metrics.lines().find_map(|line| line.strip_prefix(&series));
     line.unwrap_or_else(|| panic!("no {series}")).parse().expect("a number")
+}
+
+/// Waits for the row of the audit trail about this kind of failure.
+async fn event_of(scene: &Scene, result: &str) {
+    let deadline = Instant::now() + SOON;
+    let beginning = format!("service {result}, 0 more");
+    loop {
+        let rows = operations::shown(scene, "/v1/admin/audit?event=place_unknown").await;
+        let rows = rows["items"].as_array().expect("rows");
+        let is_it = |row: &Value| row["detail"].as_str().is_some_and(|detail| detail.starts_with(&beginning));
+        if rows.iter().any(is_it) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no row about {result}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// All there: the phone shows device and place. Nothing sent, or another type: it shows none.
@@ -235,6 +251,7 @@ async fn row_139_geo_failure() {
         let told = |line: &str| line.contains("a place is not known") && line.contains(result);
         assert!(log.lines().any(told), "{result}: {log}");
         assert!(!log.contains("192.0.2.7"), "no address stands in the log");
+        event_of(&scene, result).await;
         // A success between two failures, so that the service is not left alone.
         assert_eq!(shown(&scene, &phone, at_home()).await.as_deref(), Some(AT_HOME));
     }
@@ -256,7 +273,7 @@ async fn a_stalled_geolocation_service_delays_no_push_of_others() {
         (started, begun.elapsed())
     };
     let others = async {
-        let deadline = Instant::now() + super::scene::SOON;
+        let deadline = Instant::now() + SOON;
         while outside.calls().is_empty() {
             assert!(Instant::now() < deadline, "the service is asked");
             tokio::task::yield_now().await;
@@ -264,7 +281,7 @@ async fn a_stalled_geolocation_service_delays_no_push_of_others() {
         let asked_at = begun.elapsed();
         let body = json!({"type": "plain", "user": "bob"});
         let started = scene.portal("POST", "/v1/transactions", Some(&body)).await.expect(201);
-        let pushed = other.next_push(super::scene::SOON).await.expect("a push");
+        let pushed = other.next_push(SOON).await.expect("a push");
         assert_eq!(started["id"], pushed.to_string());
         begun.elapsed() - asked_at
     };
@@ -309,6 +326,31 @@ async fn a_file_of_places_is_read_again_at_a_reload_and_refused_when_it_is_spoil
     scene.stop().await;
     let started = tocsin(&scene, &["serve"], &[]);
     assert_eq!(started.status.code(), Some(78), "{started:?}");
+}
+
+/// An origin that would make the challenge too large is left out and counted; what is too large without it is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_origin_that_does_not_fit_is_left_out_and_refuses_nothing() {
+    let (scene, phone) = by_file().await;
+    let left_out = async || {
+        let metrics = scene.ops("GET", "/metrics", None, None).await.reply.body;
+        let metrics = String::from_utf8_lossy(&metrics).into_owned();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("tocsin_origins_left_out_total "));
+        line.expect("the counter").parse::<u64>().expect("a number")
+    };
+    for (characters, fits) in [(2_000, true), (4_000, false)] {
+        let mut body = at_home();
+        body["secure_message"] = json!("x".repeat(characters));
+        let context = shown(&scene, &phone, body).await;
+        assert_eq!(context.is_some(), fits, "{characters}");
+        assert_eq!(left_out().await, u64::from(!fits), "{characters}");
+    }
+    let mut body = at_home();
+    body["secure_message"] = json!("x".repeat(4_000));
+    body["details"] =
+        json!([{"label": "a", "value": "ä".repeat(512)}, {"label": "b", "value": "ä".repeat(512)}]);
+    let refused = scene.portal("POST", "/v1/transactions", Some(&body)).await;
+    refused.expect_problem(422, "content_too_large");
 }
 
 /// Systems and browsers of ten user agents; hostile ones are refused or say nothing.
