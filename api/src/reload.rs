@@ -84,7 +84,7 @@ impl Reloader {
         let rebuilt =
             rebuild_drivers(&present, &mut sources, &config, clock, &self.shelf, &self.proxies, issuer);
         faults.extend(rebuilt.as_ref().err().into_iter().flatten().map(ToString::to_string));
-        let opened = open_origins_aside(&config, handle).await;
+        let opened = self.open_origins(&config, handle).await;
         faults.extend(opened.as_ref().err().cloned());
         match (rebuilt, opened) {
             (Ok(drivers), Ok(origins)) if faults.is_empty() => {
@@ -93,13 +93,13 @@ impl Reloader {
             _ => Err(faults),
         }
     }
-}
 
-/// On a thread of its own: a file with all cities of the world takes its time.
-async fn open_origins_aside(config: &Arc<Config>, handle: &Handle) -> Result<Origins, String> {
-    let (config, clock) = (Arc::clone(config), handle.clock().clone());
-    let opened = actix_rt::task::spawn_blocking(move || open_origins(&config, &clock)).await;
-    opened.unwrap_or_else(|_| Err("origin.database_file: reading it failed".to_owned()))
+    /// On a thread of its own: a file with all cities of the world takes its time.
+    async fn open_origins(&self, config: &Arc<Config>, handle: &Handle) -> Result<Origins, String> {
+        let (config, clock, proxies) = (Arc::clone(config), handle.clock().clone(), self.proxies.clone());
+        let opened = actix_rt::task::spawn_blocking(move || open_origins(&config, &clock, &proxies)).await;
+        opened.unwrap_or_else(|_| Err("origin.database_file: reading it failed".to_owned()))
+    }
 }
 
 /// A row that says which configuration is in force from now on, by a hash of what `tocsin config` prints.

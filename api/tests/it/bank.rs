@@ -202,7 +202,7 @@ impl Bank {
         let driver = || Arc::clone(&network) as Arc<dyn Driver>;
         let names = ["apns-main", "fcm-main"];
         let engine = Engine::start(EngineParts {
-            origins: Origins::open(&config, &clock).expect("readable"),
+            origins: Origins::open(&config, &clock, &Proxies::uncounted(clock.clone())).expect("readable"),
             config,
             store: Arc::clone(&store) as Arc<dyn Store>,
             proxies: Proxies::uncounted(clock.clone()),

@@ -177,7 +177,7 @@ impl Bank {
         }
         let driver: Arc<dyn Driver> = Arc::clone(&network) as Arc<dyn Driver>;
         let engine = Engine::start(EngineParts {
-            origins: Origins::open(&config, &clock).expect("readable"),
+            origins: Origins::open(&config, &clock, &Proxies::uncounted(clock.clone())).expect("readable"),
             config: Arc::new(config),
             store: Arc::clone(&store) as Arc<dyn tocsin_storage::Store>,
             clock: clock.clone(),

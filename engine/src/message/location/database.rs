@@ -22,7 +22,7 @@ impl Database {
     /// Reads the file and checks it.
     pub(super) fn open(file: &Path) -> Result<Self, OriginSetupError> {
         let fault = |reason: String| OriginSetupError {
-            key: "origin.database_file",
+            key: "origin.database_file".to_owned(),
             reason: format!("cannot use {}: {reason}", file.display()),
         };
         let bytes = read(file).map_err(fault)?;

@@ -20,6 +20,7 @@ use self::service::Service;
 use super::Software;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::transport::Proxies;
 
 /// Where an address is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,7 +103,7 @@ impl LocationFault {
 #[error("{key}: {reason}")]
 pub struct OriginSetupError {
     /// The key of the configuration that it is about.
-    pub key: &'static str,
+    pub key: String,
     /// What is wrong.
     pub reason: String,
 }
@@ -127,15 +128,21 @@ impl Origins {
         Self { source: Source::Off, reports: Reports::default() }
     }
 
-    /// Reads what the configuration names. Blocks for as long as that takes.
-    pub fn open(config: &Config, clock: &Clock) -> Result<Self, OriginSetupError> {
+    /// Reads what the configuration names, and connects to nothing. Blocks for as long as that takes.
+    pub fn open(config: &Config, clock: &Clock, proxies: &Proxies) -> Result<Self, OriginSetupError> {
         if config.types.values().any(|kind| names_software(&kind.texts, &config.origin.template)) {
             Software::prepare();
         }
         let source = match &config.origin.location {
             LocationSource::Off => Source::Off,
             LocationSource::Database(file) => Source::Database(Database::open(file)?),
-            LocationSource::Service(service) => Source::Service(Box::new(Service::new(service, clock)?)),
+            LocationSource::Service(service) => {
+                let route = proxies.route(config.proxy.as_ref()).map_err(|error| OriginSetupError {
+                    key: format!("proxy.{}", error.key()),
+                    reason: error.to_string(),
+                })?;
+                Source::Service(Box::new(Service::new(service, clock, route.as_ref())?))
+            }
         };
         Ok(Self { source, reports: Reports::default() })
     }

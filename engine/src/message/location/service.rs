@@ -23,7 +23,7 @@ use super::{LocationFault, OriginSetupError, Place, place};
 use crate::clock::Clock;
 use crate::provider::Breaker;
 use crate::transport::{
-    Application, Connector, Endpoint, HttpAnswer, HttpClient, HttpFault, HttpLimits, Unsent,
+    Application, Connector, Endpoint, HttpAnswer, HttpClient, HttpFault, HttpLimits, ProxyRoute, Unsent,
 };
 
 /// Longest answer in bytes.
@@ -54,12 +54,17 @@ struct Question {
 
 impl Service {
     /// Sets the client up; connects to nothing.
-    pub(super) fn new(settings: &LocationService, clock: &Clock) -> Result<Self, OriginSetupError> {
+    pub(super) fn new(
+        settings: &LocationService,
+        clock: &Clock,
+        route: Option<&ProxyRoute>,
+    ) -> Result<Self, OriginSetupError> {
         let of_url = |reason: &dyn fmt::Display| setup_error("origin.service.url", reason);
         let (origin, path) = origin_and_path(&settings.url);
         let endpoint = Endpoint::parse_or_loopback(origin).map_err(|error| of_url(&error))?;
         let connector = Connector::new(Arc::new(endpoint), settings.ca_file.as_deref(), Application::Http1)
-            .map_err(|error| setup_error("origin.service.ca_file", &error))?;
+            .map_err(|error| setup_error("origin.service.ca_file", &error))?
+            .by(route);
         let limits = HttpLimits {
             connections_max: settings.calls_in_flight_max,
             connect_timeout: settings.timeout.to_std(),
@@ -170,7 +175,7 @@ impl Question {
 }
 
 fn setup_error(key: &'static str, reason: &dyn fmt::Display) -> OriginSetupError {
-    OriginSetupError { key, reason: reason.to_string() }
+    OriginSetupError { key: key.to_owned(), reason: reason.to_string() }
 }
 
 /// `https://host:port` and the rest from its slash on.

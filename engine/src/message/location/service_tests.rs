@@ -5,10 +5,13 @@ use std::time::Instant as WallInstant;
 
 use http::StatusCode as Status;
 use tempfile::TempDir;
-use tocsin_mock::{Authority, Fault, LocationOptions, LocationRefusal, LocationServer, MockPlace};
+use tocsin_mock::{
+    Authority, Fault, LocationOptions, LocationRefusal, LocationServer, MockPlace, ProxyOptions, ProxyServer,
+};
 use tocsin_model::Secret;
 
 use super::*;
+use crate::transport::Proxies;
 
 const HOME: [u8; 4] = [192, 0, 2, 7];
 
@@ -40,7 +43,7 @@ impl Outside {
     }
 
     fn service(&self) -> Service {
-        Service::new(&self.settings, &Clock::system()).expect("set up")
+        Service::new(&self.settings, &Clock::system(), None).expect("set up")
     }
 
     fn script(&self, fault: Fault<LocationRefusal>) {
@@ -181,11 +184,26 @@ fn what_cannot_be_set_up_names_its_key() {
             other => panic!("{other:?}"),
         }
     };
-    let refused = Service::new(&settings("key = \"ä\"\n"), &Clock::system());
+    let refused = Service::new(&settings("key = \"ä\"\n"), &Clock::system(), None);
     // A header may carry bytes above ASCII as they are; a line break it may not.
     assert!(refused.is_ok());
     let mut missing = settings("");
     missing.ca_file = Some(PathBuf::from("nowhere.pem"));
-    let refused = Service::new(&missing, &Clock::system()).expect_err("no such file");
+    let refused = Service::new(&missing, &Clock::system(), None).expect_err("no such file");
     assert_eq!(refused.key, "origin.service.ca_file");
+}
+
+#[tokio::test]
+async fn a_proxy_leads_there() {
+    let outside = Outside::start().await;
+    let proxy = ProxyServer::start(ProxyOptions::default()).await.expect("a port");
+    let text = format!(
+        "[proxy]\nenabled = true\nhost = \"127.0.0.1\"\nport = {}\nno_proxy = []\n",
+        proxy.addr().port()
+    );
+    let config = tocsin_config::Config::load_str(&text, std::path::Path::new("")).expect("no fault").config;
+    let route = Proxies::uncounted(Clock::system()).route(config.proxy.as_ref()).expect("set up");
+    let service = Service::new(&outside.settings, &Clock::system(), route.as_ref()).expect("set up");
+    assert_eq!(service.place_of(home()).await.expect("known").1, "found");
+    assert_eq!(proxy.log().records().len(), 1);
 }
