@@ -6,17 +6,17 @@ use std::time::Duration;
 use tocsin_model::{
     ActivationCodeHash, AuditActor, AuditEvent, Callback, CallbackHost, ClientId, Device, DeviceId,
     Enrollment, EnrollmentId, EnrolmentRules, Idempotency, KeptChallenge, KeyId, KeyUse, ProviderName,
-    PushKind, PushToken, Transaction, TransactionId, UnixMs, User, UserLock, UserStanding,
+    PushKind, PushToken, Transaction, TransactionId, UnixMs, User, UserLock, UserProfile, UserStanding,
 };
 use tokio::sync::watch;
 
 use crate::store::{
     Amended, Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditPage, AuditQuery, CallbackList,
     CallbackPage, CallbackSettled, CallbackVerdict, ChangeNoted, Created, DeviceChange, DeviceChanged,
-    DueCallbacks, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened,
-    KeptProviderToken, KeyChange, KeyDeleted, KeyPut, MetaKey, NewEnrollment, NewTransaction, OpenPage,
-    Pending, PinTried, PushTargetVerdict, Read, Redelivered, Resend, Resent, Revoked, Store, TransactionPage,
-    TransactionQuery,
+    DueCallbacks, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, Erased,
+    Erasure, KeptProviderToken, KeyChange, KeyDeleted, KeyPut, MetaKey, NewEnrollment, NewTransaction,
+    OpenPage, Pending, PinTried, PushTargetVerdict, Read, Redelivered, Resend, Resent, Revoked, Store,
+    TransactionPage, TransactionQuery,
 };
 use crate::verb::{Enrolment, RowResult, Table, Verb, audit, callback, look, meta};
 
@@ -184,9 +184,29 @@ impl<B: BackEnd> Store for B {
         pending
     }
 
+    fn put_profile(&self, user: User, profile: UserProfile, by: AuditActor) -> Pending<()> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::PutProfile(Box::new((user, profile, by)), answer));
+        pending
+    }
+
+    fn profile<'a>(&'a self, user: &'a User) -> Read<'a, Option<UserProfile>> {
+        let user = user.clone();
+        self.look(move |table| table.profile(&user))
+    }
+
+    fn erase_user(&self, erasure: Erasure) -> Pending<Erased> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::EraseUser(Box::new(erasure), answer));
+        pending
+    }
+
     fn standing<'a>(&'a self, user: &'a User) -> Read<'a, UserStanding> {
         let user = user.clone();
-        self.look(move |table| Ok(table.standing(&user)?.unwrap_or_default()))
+        self.look(move |table| {
+            let row = table.user(&user)?.unwrap_or_default();
+            Ok(row.standing.without_what_is_over(table.now))
+        })
     }
 
     fn keep_meta(&self, key: MetaKey, value: Vec<u8>) -> Pending<Vec<u8>> {

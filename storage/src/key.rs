@@ -10,7 +10,7 @@ use std::fmt;
 use aws_lc_rs::digest;
 use tocsin_model::{
     ActivationCodeHash, AppName, CallbackHost, ClientId, DeviceId, EnrollmentId, IdempotencyKey, KeyId,
-    ProviderName, PushKind, PushToken, Thumbprint, TransactionId, UnixMs, User,
+    ProviderName, Pseudonym, PushKind, PushToken, Thumbprint, TransactionId, UnixMs, User,
 };
 
 use crate::MetaKey;
@@ -45,7 +45,7 @@ pub(crate) enum Family {
     ByUser,
     /// The audit trail by number, and its two ends.
     Audit,
-    /// Users: how they stand.
+    /// Users: how they stand, their profiles, and whom the pseudonyms of the audit trail stand for.
     User,
 }
 
@@ -120,7 +120,9 @@ enum Kind {
     Audit = 0x0c01,
     AuditHead = 0x0c02,
     AuditAnchor = 0x0c03,
-    Standing = 0x0d01,
+    User = 0x0d01,
+    Profile = 0x0d02,
+    Pseudonym = 0x0d03,
 }
 
 impl Kind {
@@ -138,7 +140,7 @@ impl Kind {
             Self::Audit | Self::AuditHead | Self::AuditAnchor => Family::Audit,
             Self::CallbackOwed | Self::CallbackDead | Self::CallbackDue => Family::Outbox,
             Self::TransactionOfUser => Family::ByUser,
-            Self::Standing => Family::User,
+            Self::User | Self::Profile | Self::Pseudonym => Family::User,
         }
     }
 
@@ -331,9 +333,19 @@ impl Key {
         Self::of_user(Kind::TransactionOfUser, user, &[])
     }
 
-    /// How a user stands.
-    pub(crate) fn standing(user: &User) -> Self {
-        Self::of_user(Kind::Standing, user, &[])
+    /// How a user stands, and how the audit trail names him.
+    pub(crate) fn user(user: &User) -> Self {
+        Self::of_user(Kind::User, user, &[])
+    }
+
+    /// What a portal keeps of a user.
+    pub(crate) fn profile(user: &User) -> Self {
+        Self::of_user(Kind::Profile, user, &[])
+    }
+
+    /// Whom a pseudonym of the audit trail stands for.
+    pub(crate) fn pseudonym(pseudonym: &Pseudonym) -> Self {
+        Self::new(Kind::Pseudonym, &[pseudonym.as_bytes()])
     }
 
     fn of_user(kind: Kind, user: &User, rest: &[&[u8]]) -> Self {
@@ -399,6 +411,7 @@ impl Key {
         let number = match key {
             MetaKey::Issuer => 1_u8,
             MetaKey::DerivationKey => 2,
+            MetaKey::PseudonymKey => 3,
         };
         Self::new(Kind::Meta, &[&[number]])
     }

@@ -11,6 +11,7 @@ mod envelope;
 mod error;
 mod key;
 pub mod memory;
+mod pseudonym;
 mod record;
 #[cfg(feature = "rocks")]
 pub mod rocks;
@@ -25,10 +26,10 @@ pub use store::{
     Amended, Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditFault, AuditPage, AuditQuery,
     AuditSummary, CallbackList, CallbackPage, CallbackSettled, CallbackVerdict, ChangeNoted, CommitReport,
     Created, DeviceChange, DeviceChanged, DueCallbacks, Ended, Enrolled, EnrollmentCancelled,
-    EnrollmentConfirmed, EnrollmentOpened, KeptProviderToken, KeyApproval, KeyChange, KeyDeleted, KeyPut,
-    MetaKey, NewEnrollment, NewTransaction, NoObserver, OpenPage, Pending, PinTried, PushTargetVerdict, Read,
-    Redelivered, Registered, Resend, Resent, Revoked, Store, StoreObserver, TransactionPage,
-    TransactionQuery,
+    EnrollmentConfirmed, EnrollmentOpened, Erased, Erasure, KeptProviderToken, KeyApproval, KeyChange,
+    KeyDeleted, KeyPut, MetaKey, NewEnrollment, NewTransaction, NoObserver, OpenPage, Pending, PinTried,
+    PushTargetVerdict, Read, Redelivered, Registered, Resend, Resent, Revoked, Store, StoreObserver,
+    TransactionPage, TransactionQuery,
 };
 pub use verb::callback::callback_host;
 pub use verb::table::Retention;

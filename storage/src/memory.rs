@@ -16,9 +16,10 @@ use crate::back_end::BackEnd;
 use crate::clock::Clock;
 use crate::envelope;
 use crate::key::Key;
+use crate::pseudonym::Pseudonyms;
 use crate::store::{CommitReport, NoObserver, Read, StoreObserver};
 use crate::verb::audit::AuditHead;
-use crate::verb::{Group, Retention, RowResult, Settled, Table, Verb};
+use crate::verb::{Group, Retention, RowResult, Settled, Table, Trail, Verb};
 use crate::{StoreError, StoreErrorKind};
 
 /// What a [`MemoryStore`] needs to know.
@@ -61,6 +62,7 @@ impl fmt::Debug for MemoryOptions {
 pub struct MemoryStore {
     options: MemoryOptions,
     shelf: Mutex<Shelf>,
+    pseudonyms: Pseudonyms,
     stopped: watch::Sender<bool>,
 }
 
@@ -91,7 +93,9 @@ type Answers = Vec<(Settled, Result<(), StoreError>)>;
 impl MemoryStore {
     /// An empty store.
     pub fn new(options: MemoryOptions) -> Self {
-        Self { options, shelf: Mutex::default(), stopped: watch::Sender::new(false) }
+        // Nothing of it outlives its process, so its pseudonyms need not be kept from anybody.
+        let pseudonyms = Pseudonyms::new(&[0; 32]);
+        Self { options, shelf: Mutex::default(), pseudonyms, stopped: watch::Sender::new(false) }
     }
 
     /// Drops rows whose retention is over, as the other back ends do in the background.
@@ -157,9 +161,10 @@ impl MemoryStore {
         if verbs.is_empty() {
             return Answers::new();
         }
-        let mut group = Group::new(&shelf.rows, (self.options.clock)(), self.options.retention);
+        let trail = Trail { head: shelf.audit_head, pseudonyms: &self.pseudonyms };
+        let mut group = Group::new(&shelf.rows, (self.options.clock)(), self.options.retention, trail);
         verbs.into_iter().for_each(|verb| group.take(verb));
-        let work = group.finish(shelf.audit_head);
+        let work = group.finish();
         let fault = if work.needs_sync { shelf.fault.take() } else { None };
         let outcome = match fault {
             None => Ok(()),

@@ -10,6 +10,7 @@ mod device;
 mod enrollment;
 mod kept;
 mod transaction;
+mod user;
 
 use std::future::Future;
 use std::ops::RangeInclusive;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use tocsin_model::{
     ActivationCodeHash, AuditActor, AuditEvent, Callback, CallbackHost, ClientId, Device, DeviceId,
     Enrollment, EnrollmentId, EnrolmentRules, Idempotency, KeptChallenge, KeyId, KeyUse, ProviderName,
-    PushKind, PushToken, Transaction, TransactionId, UnixMs, User, UserLock, UserStanding,
+    PushKind, PushToken, Transaction, TransactionId, UnixMs, User, UserLock, UserProfile, UserStanding,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -40,6 +41,7 @@ pub use transaction::{
     Amended, Attempted, Created, Ended, NewTransaction, OpenPage, Resend, Resent, TransactionPage,
     TransactionQuery,
 };
+pub use user::{Erased, Erasure};
 
 /// The answer to a submitted write. Dropping it cancels nothing.
 #[must_use = "a write is only known to be durable when it was awaited"]
@@ -208,6 +210,16 @@ pub trait Store: Send + Sync + 'static {
     /// Removes all locks of a user, and forgets the pushes that he ignored or refused; answers with the locks that
     /// held.
     fn unlock_user(&self, user: User, by: AuditActor) -> Pending<Vec<UserLock>>;
+
+    /// Keeps a profile of a user in place of the one before.
+    fn put_profile(&self, user: User, profile: UserProfile, by: AuditActor) -> Pending<()>;
+
+    /// What is kept of a user.
+    fn profile<'a>(&'a self, user: &'a User) -> Read<'a, Option<UserProfile>>;
+
+    /// Erases a user: profile, devices, locks and the transactions named, which end as `failed/user_deleted`. The audit
+    /// trail keeps his pseudonym, and nothing leads from it to him.
+    fn erase_user(&self, erasure: Erasure) -> Pending<Erased>;
 
     /// How a user stands.
     fn standing<'a>(&'a self, user: &'a User) -> Read<'a, UserStanding>;

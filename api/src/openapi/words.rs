@@ -17,6 +17,11 @@ pub(crate) fn id(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "uuid"})
 }
 
+/// How the audit trail names a user.
+pub(crate) fn pseudonym(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "pattern": "^[0-9a-f]{32}$"})
+}
+
 /// A time in RFC 3339.
 pub(crate) fn time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time"})

@@ -35,8 +35,13 @@ struct RowView<'a> {
     #[schemars(schema_with = "openapi::audit_event")]
     event: &'static str,
     actor: ActorView,
+    /// Left out once he was erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<UserView<'a>>,
+    /// How the row itself names the user; rows of older versions name him as he is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "openapi::pseudonym")]
+    pseudonym: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "openapi::id")]
     transaction: Option<String>,
@@ -79,6 +84,7 @@ impl<'a> RowView<'a> {
             event: kind.as_str(),
             actor: ActorView::of(actor),
             user: user.as_ref().map(UserView::of),
+            pseudonym: row.pseudonym.map(|pseudonym| pseudonym.to_string()),
             transaction: transaction.map(|id| id.to_string()),
             r#type: type_name.as_ref().map(|name| name.as_str()),
             device_id: device.map(|id| id.to_string()),
@@ -104,7 +110,7 @@ impl ActorView {
 
 /// What a list may be narrowed by.
 pub(super) const PARAMETERS: &[&str] =
-    &["user", "realm", "transaction", "type", "event", "from", "to", "limit", "cursor"];
+    &["user", "realm", "pseudonym", "transaction", "type", "event", "from", "to", "limit", "cursor"];
 
 /// `GET /v1/admin/audit`: newest first. A page looks at a bounded number of rows, so that one with few items, or
 /// none, may have a cursor all the same.
@@ -113,6 +119,7 @@ pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply 
     let query = Query::parse(request.query_string(), PARAMETERS)?;
     let query = AuditQuery {
         user: user(&state.handle.config(), &query)?,
+        pseudonym: parsed(&query, "pseudonym")?,
         transaction: parsed(&query, "transaction")?,
         type_name: parsed(&query, "type")?,
         kind: query.text("event").map(kind).transpose()?,

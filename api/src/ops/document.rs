@@ -104,6 +104,7 @@ pub(super) fn providers(schemas: &mut Schemas) -> Operation {
 /// `GET /v1/admin/audit`
 pub(super) fn list_audit(schemas: &mut Schemas) -> Operation {
     in_time(of_somebody(call("listAudit", "The audit trail, newest first").in_pages()))
+        .query("pseudonym", fixed(openapi::pseudonym), "Only about the user with this pseudonym.")
         .query("transaction", fixed(openapi::id), "Only about this transaction.")
         .query("type", fixed(openapi::name), "Only about transactions of this type.")
         .query("event", fixed(openapi::audit_event), "Only such rows.")

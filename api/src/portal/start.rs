@@ -80,7 +80,7 @@ fn call_context(fields: &Fields<'_>) -> Result<Option<Box<CallContext>>, Problem
 }
 
 /// A tag of BCP 47 as far as its letters go: which ones there are texts for is known where texts are chosen.
-fn language(fields: &Fields<'_>) -> Result<Option<Box<str>>, Problem> {
+pub(super) fn language(fields: &Fields<'_>) -> Result<Option<Box<str>>, Problem> {
     let Some(tag) = fields.text("language")? else { return Ok(None) };
     if tag.parse::<Language>().is_err() {
         return Err(fields.not_allowed("language", "this must be a language tag such as \"de\" or \"de-CH\""));

@@ -89,6 +89,10 @@ kinds! {
     UserLocked = 61 "user_locked",
     /// A user's locks were removed.
     UserUnlocked = 62 "user_unlocked",
+    /// A portal kept a profile of a user; the detail is which members it has.
+    UserChanged = 63 "user_changed",
+    /// A user was erased.
+    UserErased = 64 "user_erased",
 }
 
 impl AuditKind {
@@ -293,6 +297,50 @@ impl fmt::Debug for AuditHash {
     }
 }
 
+/// How the audit trail names a user: what stays of him in it once he was erased.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pseudonym([u8; 16]);
+
+/// Why a text is no pseudonym.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PseudonymError;
+
+impl Pseudonym {
+    /// The pseudonym whose bytes are `bytes`.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes of the pseudonym.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for Pseudonym {
+    type Err = PseudonymError;
+
+    /// Reads 32 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| is_hex).ok_or(PseudonymError)?;
+        Ok(Self(number.to_be_bytes()))
+    }
+}
+
+/// Hexadecimal.
+impl fmt::Display for Pseudonym {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Pseudonym {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
 /// A stored row of the audit trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRow {
@@ -300,8 +348,10 @@ pub struct AuditRow {
     pub number: u64,
     /// When it was stored; never before the row before it.
     pub at: UnixMs,
-    /// What happened.
+    /// What happened. Its user is there while the pseudonym leads to him, and in rows that older versions wrote.
     pub event: AuditEvent,
+    /// How the row itself names the user.
+    pub pseudonym: Option<Pseudonym>,
     /// Chains it to the rows before it.
     pub hash: AuditHash,
 }
@@ -318,6 +368,16 @@ mod tests {
         }
         assert_eq!(AuditKind::from_number(0), None);
         assert_eq!(AuditKind::parse("started"), None);
+    }
+
+    #[test]
+    fn a_pseudonym_is_thirty_two_digits() {
+        let pseudonym = Pseudonym::from_bytes([0x0a; 16]);
+        assert_eq!(pseudonym.to_string(), "0a".repeat(16));
+        assert_eq!(pseudonym.to_string().parse(), Ok(pseudonym));
+        for wrong in ["", "0a", &"0a".repeat(17), &"+a".repeat(16), &"zz".repeat(16)] {
+            assert_eq!(wrong.parse::<Pseudonym>(), Err(PseudonymError), "{wrong}");
+        }
     }
 
     #[test]

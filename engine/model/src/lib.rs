@@ -18,6 +18,7 @@ mod language;
 mod name;
 mod number;
 mod problem;
+mod profile;
 mod push;
 mod secret;
 mod standing;
@@ -30,7 +31,7 @@ mod transaction;
 mod user;
 
 pub use address::{CodeAddress, EmailAddress, PhoneNumber};
-pub use audit::{AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow};
+pub use audit::{AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, Pseudonym};
 pub use callback::{
     Callback, CallbackClient, CallbackFault, CallbackHost, CallbackPhase, CallbackUrl, CallbackUrlError,
 };
@@ -52,6 +53,7 @@ pub use name::{
 };
 pub use number::{NumberMatch, NumberMatchRule, TwoDigits};
 pub use problem::{ErrorCode, Problem, SelectableDevice};
+pub use profile::UserProfile;
 pub use push::{DeliveryReason, DeliveryStatus, PushEnvironment, PushKind, PushTarget, PushToken};
 pub use secret::Secret;
 pub use standing::{

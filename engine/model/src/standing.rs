@@ -120,6 +120,13 @@ impl UserStanding {
         self.misses.clear();
     }
 
+    /// The same without what counts no more.
+    #[must_use]
+    pub fn without_what_is_over(mut self, now: UnixMs) -> Self {
+        self.forget_what_is_over(now);
+        self
+    }
+
     fn forget_what_is_over(&mut self, now: UnixMs) {
         self.locks.retain(|lock| lock.holds_at(now));
         self.misses.retain(|missed| now < missed.plus(MISSES_COUNT_FOR));

@@ -9,6 +9,7 @@ mod code;
 mod device;
 mod enrol;
 mod enrolment;
+mod erase;
 mod fatigue;
 mod key;
 mod manage;

@@ -812,6 +812,10 @@ enum Move {
     /// Answers the write in flight: stored, refused, lost answer after or before the write.
     Store(u8),
     Restart,
+    /// Another call ends it in the storage.
+    EndElsewhere,
+    /// The word of that.
+    HearOfTheEnd,
     Wait(u16),
 }
 
@@ -834,6 +838,8 @@ fn any_move() -> impl Strategy<Value = Move> {
         (0..5_u8).prop_map(Move::Store),
         (0..5_u8).prop_map(Move::Store),
         Just(Move::Restart),
+        Just(Move::EndElsewhere),
+        Just(Move::HearOfTheEnd),
         (0..30_000_u16).prop_map(Move::Wait),
     ]
 }
@@ -854,6 +860,8 @@ struct World {
     revoked: Vec<DeviceId>,
     revoked_before_the_end: Vec<DeviceId>,
     promise: Option<Fingerprint>,
+    /// Until it hears of that, the machine goes on as it must.
+    ended_elsewhere: bool,
 }
 
 fn calling() -> Transaction {
@@ -877,6 +885,7 @@ impl World {
             revoked: Vec::new(),
             revoked_before_the_end: Vec::new(),
             promise: None,
+            ended_elsewhere: false,
         };
         let caller = world.caller();
         world.step(Event::Started { caller });
@@ -898,7 +907,8 @@ impl World {
                     self.audit_reply(reply);
                 }
                 Effect::Push(_) => {
-                    assert!(self.stored.is_some() && !was_final, "pushed before stored or after the end")
+                    let has_ended = was_final && !self.ended_elsewhere;
+                    assert!(self.stored.is_some() && !has_ended, "pushed before stored or after the end")
                 }
                 Effect::Publish(_) => assert!(self.stored.is_some(), "published before stored"),
                 Effect::Mark(marked) => self.mark(marked),
@@ -1082,8 +1092,26 @@ impl World {
             Move::ProviderUp => self.step(Event::ProviderUp("apns-main".parse().expect("valid"))),
             Move::Store(how) => self.answer_write(how),
             Move::Restart => self.restart(),
+            Move::EndElsewhere => self.end_elsewhere(),
+            Move::HearOfTheEnd => {
+                if let Some(stored) = self.stored.clone() {
+                    self.step(Event::EndedElsewhere(Box::new(stored)));
+                }
+            }
             Move::Wait(ms) => self.now = UnixMs::new(self.now.get() + u64::from(ms)),
         }
+    }
+
+    /// As a start does that takes its place.
+    fn end_elsewhere(&mut self) {
+        let pending = self.stored.as_ref().filter(|stored| !stored.state.is_final());
+        let Some(pending) = pending.cloned() else { return };
+        let revision = pending.revision_after_a_gap(self.now);
+        let (state, ended_at) = (State::Cancelled, Some(self.now));
+        self.stored = Some(Transaction { state, revision, ended_at, ..pending });
+        self.revoked_before_the_end.clone_from(&self.revoked);
+        self.finals_stored.push(state);
+        self.ended_elsewhere = true;
     }
 
     /// A killed process: the write in flight may have happened, and every caller is gone.

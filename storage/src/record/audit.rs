@@ -6,8 +6,8 @@
 use aws_lc_rs::digest;
 use minicbor::{Decode, Encode};
 use tocsin_model::{
-    AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, DeviceId, EnrollmentId, TransactionId, UnixMs,
-    User, UserId,
+    AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, DeviceId, EnrollmentId, Pseudonym, TransactionId,
+    UnixMs, User, UserId,
 };
 
 use super::{Malformed, from_payload, name};
@@ -70,6 +70,9 @@ struct Body<'b> {
     detail: Option<&'b str>,
     #[b(12)]
     session: Option<&'b str>,
+    /// In place of the user, whom older versions named.
+    #[cbor(n(13), with = "minicbor::bytes")]
+    pseudonym: Option<[u8; 16]>,
 }
 
 impl Default for AuditPlaceRecord {
@@ -85,9 +88,16 @@ impl AuditPlaceRecord {
 
 impl AuditRecord {
     /// The row behind `previous`.
-    pub(crate) fn chained(previous: &AuditPlaceRecord, number: u64, at: UnixMs, event: &AuditEvent) -> Self {
+    pub(crate) fn chained(
+        previous: &AuditPlaceRecord,
+        number: u64,
+        at: UnixMs,
+        event: &AuditEvent,
+        pseudonym: Option<Pseudonym>,
+    ) -> Self {
         let mut body = Vec::with_capacity(BODY_BYTES_HINT);
-        minicbor::encode(Body::of(at, event), &mut body).expect("writing CBOR into a vector cannot fail");
+        minicbor::encode(Body::of(at, event, pseudonym), &mut body)
+            .expect("writing CBOR into a vector cannot fail");
         let hash = hash(&previous.hash, number, &body);
         Self { body, hash }
     }
@@ -106,8 +116,9 @@ impl AuditRecord {
     /// The row as the product sees it.
     pub(crate) fn into_model(self, number: u64) -> Result<AuditRow, Malformed> {
         let body: Body<'_> = from_payload(&self.body)?;
-        let (at, event) = (UnixMs::new(body.at_ms), body.into_event()?);
-        Ok(AuditRow { number, at, event, hash: AuditHash::from_bytes(self.hash) })
+        let (at, pseudonym) = (UnixMs::new(body.at_ms), body.pseudonym.map(Pseudonym::from_bytes));
+        let event = body.into_event()?;
+        Ok(AuditRow { number, at, event, pseudonym, hash: AuditHash::from_bytes(self.hash) })
     }
 }
 
@@ -127,7 +138,7 @@ const OPERATOR: u8 = 4;
 const CONSOLE: u8 = 5;
 
 impl<'b> Body<'b> {
-    fn of(at: UnixMs, event: &'b AuditEvent) -> Self {
+    fn of(at: UnixMs, event: &'b AuditEvent, pseudonym: Option<Pseudonym>) -> Self {
         let (actor, actor_name, actor_device) = match &event.actor {
             AuditActor::Server => (SERVER, None, None),
             AuditActor::Client(id) => (CLIENT, Some(id.as_str()), None),
@@ -142,13 +153,14 @@ impl<'b> Body<'b> {
             actor_name,
             actor_device,
             realm: event.user.as_ref().map(|user| user.realm.as_str()),
-            user: event.user.as_ref().map(|user| user.id.as_str()),
+            user: event.user.as_ref().filter(|_| pseudonym.is_none()).map(|user| user.id.as_str()),
             transaction: event.transaction.map(|id| *id.as_bytes()),
             type_name: event.type_name.as_ref().map(|name| name.as_str()),
             device: event.device.map(|id| *id.as_bytes()),
             enrollment: event.enrollment.map(|id| *id.as_bytes()),
             detail: event.detail.as_deref(),
             session: event.session.as_deref(),
+            pseudonym: pseudonym.map(|pseudonym| *pseudonym.as_bytes()),
         }
     }
 
@@ -156,6 +168,7 @@ impl<'b> Body<'b> {
         let kind = AuditKind::from_number(self.kind).ok_or(Malformed("it is of an unknown kind"))?;
         let user = match (self.realm, self.user) {
             (Some(realm), Some(id)) => Some(User { realm: name(realm)?, id: UserId::from_stored(id) }),
+            (_, None) if self.pseudonym.is_some() => None,
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err(Malformed("it holds half a user")),
         };

@@ -16,6 +16,7 @@ mod one_time_code;
 mod small;
 mod standing;
 mod transaction;
+mod user;
 
 use std::str::FromStr;
 
@@ -34,8 +35,8 @@ pub(crate) use small::FormatRecord;
 pub(crate) use small::{
     EmptyRecord, IdempotencyRecord, LinkRecord, MetaRecord, ProviderTokenRecord, ServerKeyRecord, UsedRecord,
 };
-pub(crate) use standing::StandingRecord;
 pub(crate) use transaction::{TransactionHead, TransactionRecord};
+pub(crate) use user::{NameRecord, ProfileRecord, UserRecord, UserRow};
 
 /// What is wrong with a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

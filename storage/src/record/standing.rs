@@ -1,65 +1,9 @@
-//! The disk form of how a user stands, and of what the end of a transaction does to it.
+//! The disk form of what the end of a transaction does to its user, and of what it takes the place of.
 
 use minicbor::{Decode, Encode};
-use tocsin_model::{BlockRule, DurationMs, Guard, ReportLock, TransactionId, UnixMs, UserLock, UserStanding};
+use tocsin_model::{BlockRule, DurationMs, Guard, ReportLock, TransactionId};
 
-use super::{Malformed, code, is_unset};
-
-/// How a user stands.
-#[derive(Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub(crate) struct StandingRecord {
-    #[n(0)]
-    locks: Vec<LockRecord>,
-    #[n(1)]
-    misses_ms: Vec<u64>,
-}
-
-#[derive(Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-struct LockRecord {
-    #[n(0)]
-    reason: u8,
-    #[n(1)]
-    since_ms: u64,
-    #[n(2)]
-    until_ms: Option<u64>,
-}
-
-impl StandingRecord {
-    pub(crate) fn new(standing: &UserStanding) -> Self {
-        Self {
-            locks: standing.locks.iter().map(LockRecord::new).collect(),
-            misses_ms: standing.misses.iter().copied().map(UnixMs::get).collect(),
-        }
-    }
-
-    pub(crate) fn into_model(self) -> Result<UserStanding, Malformed> {
-        Ok(UserStanding {
-            locks: self.locks.into_iter().map(LockRecord::into_model).collect::<Result<_, _>>()?,
-            misses: self.misses_ms.into_iter().map(UnixMs::new).collect(),
-        })
-    }
-}
-
-impl LockRecord {
-    fn new(lock: &UserLock) -> Self {
-        let UserLock { reason, since, until } = *lock;
-        Self {
-            reason: code::from_lock_reason(reason),
-            since_ms: since.get(),
-            until_ms: until.map(UnixMs::get),
-        }
-    }
-
-    fn into_model(self) -> Result<UserLock, Malformed> {
-        Ok(UserLock {
-            reason: code::to_lock_reason(self.reason)?,
-            since: UnixMs::new(self.since_ms),
-            until: self.until_ms.map(UnixMs::new),
-        })
-    }
-}
+use super::is_unset;
 
 /// What the end of a transaction does to its user.
 #[derive(Debug, PartialEq, Eq, Encode, Decode)]

@@ -508,7 +508,7 @@ const AUDIT_BODY: &str = "\
 #[test]
 fn the_audit_row_has_these_bytes_and_this_hash() {
     let event = tocsin_model::AuditEvent::ended(&transaction()).device(DeviceId::from_bytes([3; 16]));
-    let row = AuditRecord::chained(&AuditPlaceRecord::START, 1, UnixMs::new(5), &event);
+    let row = AuditRecord::chained(&AuditPlaceRecord::START, 1, UnixMs::new(5), &event, None);
     assert_eq!(hex(&row.body), AUDIT_BODY);
     let before =
         [b"tocsin/v1/audit".to_vec(), vec![0; 32], 1_u64.to_be_bytes().to_vec(), row.body.clone()].concat();
@@ -521,16 +521,30 @@ fn the_audit_row_has_these_bytes_and_this_hash() {
 }
 
 #[test]
+fn a_row_with_a_pseudonym_names_no_user() {
+    let event = tocsin_model::AuditEvent::ended(&transaction()).device(DeviceId::from_bytes([3; 16]));
+    let pseudonym = tocsin_model::Pseudonym::from_bytes([9; 16]);
+    let chained = |named| AuditRecord::chained(&AuditPlaceRecord::START, 1, UnixMs::new(5), &event, named);
+    let (plain, named) = (hex(&chained(None).body), hex(&chained(Some(pseudonym)).body));
+    assert_eq!(named, plain.replace("066175", "") + "0d50" + &"09".repeat(16));
+    let row = chained(Some(pseudonym)).into_model(1).expect("readable");
+    assert_eq!(
+        (row.pseudonym, row.event.user.is_none(), row.event.kind),
+        (Some(pseudonym), true, event.kind)
+    );
+}
+
+#[test]
 fn the_session_of_a_start_is_one_more_field_of_its_audit_row() {
     let body = |event: &tocsin_model::AuditEvent| {
-        AuditRecord::chained(&AuditPlaceRecord::START, 1, UnixMs::new(5), event).body
+        AuditRecord::chained(&AuditPlaceRecord::START, 1, UnixMs::new(5), event, None).body
     };
     let context = CallContext { session_id: Some("s".into()), ..CallContext::default() };
     let plain = tocsin_model::AuditEvent::started(&Transaction { call_context: None, ..transaction() });
     let called = Transaction { call_context: Some(Box::new(context)), ..transaction() };
     let named = tocsin_model::AuditEvent::started(&called);
     assert_eq!(hex(&body(&named))[2..], format!("{}0c6173", &hex(&body(&plain))[2..]));
-    let row = AuditRecord::chained(&AuditPlaceRecord::START, 1, UnixMs::new(5), &named);
+    let row = AuditRecord::chained(&AuditPlaceRecord::START, 1, UnixMs::new(5), &named, None);
     assert_eq!(row.into_model(1).map(|row| row.event), Ok(named));
 }
 

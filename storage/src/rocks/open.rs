@@ -21,11 +21,14 @@ use super::sealed;
 use crate::clock::Clock;
 use crate::envelope::{self, Expiry};
 use crate::key::{Family, Key};
-use crate::record::{FormatRecord, Malformed, from_payload, to_row};
+use crate::pseudonym::Pseudonyms;
+use crate::record::{FormatRecord, Malformed, MetaRecord, from_payload, to_row};
 use crate::sealing::Sealer;
+use crate::store::MetaKey;
 use crate::verb::overlay::Changes;
 use crate::verb::rows::Rows;
 use crate::verb::table::corrupt;
+use crate::verb::{Table, meta};
 use crate::{StoreError, StoreErrorKind};
 
 /// The format of the whole database that this version writes, and the newest that it reads.
@@ -226,6 +229,17 @@ fn check_format(database: &Database) -> Result<(), StoreError> {
         return Err(StoreError::new(StoreErrorKind::NewerFormat, what));
     }
     Ok(())
+}
+
+/// What names the users of the audit trail, by the key that is kept or by a new one.
+pub(super) fn pseudonyms(database: &Database, table: &Table<'_>) -> Result<Pseudonyms, StoreError> {
+    if let Some(key) = meta::kept(table, MetaKey::PseudonymKey)? {
+        return Ok(Pseudonyms::new(&key));
+    }
+    let key = Pseudonyms::new_key()?;
+    let row = to_row(Expiry::Never, &MetaRecord { value: key.clone() });
+    database.write(&Changes::from([(Key::meta(MetaKey::PseudonymKey), Some(row))]), true)?;
+    Ok(Pseudonyms::new(&key))
 }
 
 /// RocksDB tells a held lock from other refusals only in its text: the first is of another process, the second

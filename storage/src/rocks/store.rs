@@ -107,7 +107,9 @@ impl RocksStore {
             transaction: storage.transaction_retention,
             enrollment: storage.enrollment_retention,
         };
-        let audit_head = Cell::new(audit::stored_head(&Table::new(&*database, (clock)(), retention))?);
+        let table = Table::new(&*database, (clock)(), retention);
+        let audit_head = Cell::new(audit::stored_head(&table)?);
+        let pseudonyms = open::pseudonyms(&database, &table)?;
         let disk = Arc::new(Disk::new(open::folder_of(&storage.path), storage.disk_free_min_bytes));
         let state = Arc::new(WriterState::new());
         let (queue, submissions) = sync_channel(storage.commit_queue_max);
@@ -120,6 +122,7 @@ impl RocksStore {
             durability: storage.durability,
             observer: Arc::clone(&observer),
             audit_head,
+            pseudonyms,
         };
         let (housekeeper_stop, closing) = sync_channel(0);
         let housekeeper = Housekeeper {

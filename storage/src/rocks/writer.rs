@@ -16,9 +16,10 @@ use tokio::sync::watch;
 use super::database::Database;
 use crate::clock::Clock;
 use crate::key::Key;
+use crate::pseudonym::Pseudonyms;
 use crate::store::{CommitReport, StoreObserver};
 use crate::verb::audit::AuditHead;
-use crate::verb::{Group, Retention, Verb};
+use crate::verb::{Group, Retention, Trail, Verb};
 use crate::{StoreError, StoreErrorKind};
 
 /// How often an idle writer shows that it lives.
@@ -103,6 +104,8 @@ pub(super) struct Writer {
     pub(super) observer: Arc<dyn StoreObserver>,
     /// The last row of the audit trail.
     pub(super) audit_head: Cell<AuditHead>,
+    /// How the audit trail names users.
+    pub(super) pseudonyms: Pseudonyms,
 }
 
 /// Whether the writer goes on.
@@ -154,7 +157,7 @@ impl Writer {
 
     fn turn(&self, first: Submission) -> Next {
         let mut turn = Turn {
-            group: Group::new(&*self.database, (self.clock)(), self.retention),
+            group: Group::new(&*self.database, (self.clock)(), self.retention, self.trail()),
             verbs: 0,
             queue_wait: Duration::ZERO,
             sweeps: Vec::new(),
@@ -168,11 +171,15 @@ impl Writer {
         self.commit(turn)
     }
 
+    fn trail(&self) -> Trail<'_> {
+        Trail { head: self.audit_head.get(), pseudonyms: &self.pseudonyms }
+    }
+
     fn commit(&self, turn: Turn<'_>) -> Next {
         let Turn { group, verbs, queue_wait, sweeps, close } = turn;
         #[cfg(feature = "bench-hook")]
         let group = if self.state.leaves_out_audit() { group.without_audit() } else { group };
-        let work = group.finish(self.audit_head.get());
+        let work = group.finish();
         let synced = work.needs_sync && self.durability == Durability::Sync;
         let began = Instant::now();
         let outcome =

@@ -1,6 +1,6 @@
 //! What is asked of the audit trail, and what a check of it found.
 
-use tocsin_model::{AuditHash, AuditKind, AuditRow, TransactionId, TypeName, UnixMs, User};
+use tocsin_model::{AuditHash, AuditKind, AuditRow, Pseudonym, TransactionId, TypeName, UnixMs, User};
 
 use crate::record::AuditPlaceRecord;
 
@@ -9,6 +9,8 @@ use crate::record::AuditPlaceRecord;
 pub struct AuditQuery {
     /// Only rows about this user.
     pub user: Option<User>,
+    /// Only rows that name their user by this pseudonym.
+    pub pseudonym: Option<Pseudonym>,
     /// Only rows about this transaction.
     pub transaction: Option<TransactionId>,
     /// Only rows about transactions of this type.
@@ -26,11 +28,14 @@ pub struct AuditQuery {
 }
 
 impl AuditQuery {
-    /// Whether the row is asked for, as far as the row itself can say.
-    pub(crate) fn wants(&self, row: &AuditRow) -> bool {
-        let AuditRow { event, .. } = row;
+    /// Whether the row is asked for, where `known` is the pseudonym of the user who is asked for.
+    pub(crate) fn wants(&self, row: &AuditRow, known: Option<Pseudonym>) -> bool {
+        let AuditRow { event, pseudonym, .. } = row;
         self.kind.is_none_or(|kind| event.kind == kind)
-            && (self.user.is_none() || event.user == self.user)
+            && (self.user.is_none()
+                || event.user == self.user
+                || (pseudonym.is_some() && *pseudonym == known))
+            && (self.pseudonym.is_none() || *pseudonym == self.pseudonym)
             && (self.transaction.is_none() || event.transaction == self.transaction)
             && (self.type_name.is_none() || event.type_name == self.type_name)
     }

@@ -11,6 +11,8 @@ pub enum MetaKey {
     Issuer,
     /// The key that push ids and activation codes are derived with.
     DerivationKey,
+    /// The key that pseudonyms of the audit trail are made with.
+    PseudonymKey,
 }
 
 /// A token that a push network knows us by, as it outlives the process.

@@ -4,7 +4,7 @@
 //! group extends the trail, so that a row is stored if and only if the change that it tells is; only a whole
 //! prefix is ever cut, and a row of the trail itself tells where.
 
-use tocsin_model::{AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, UnixMs};
+use tocsin_model::{AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, Pseudonym, UnixMs};
 
 use super::batch::Batch;
 use super::overlay::Changes;
@@ -41,15 +41,15 @@ const ROWS_PER_READ: u64 = 500;
 pub(crate) fn extend(
     head: AuditHead,
     now: UnixMs,
-    events: &[AuditEvent],
+    events: &[(AuditEvent, Option<Pseudonym>)],
     changes: &mut Changes,
 ) -> AuditHead {
     let mut last = head;
     // The trail's time never runs back, so that it can be searched; a clock may.
     let at = now.max(UnixMs::new(head.at_ms));
-    for event in events {
+    for (event, pseudonym) in events {
         let number = last.number + 1;
-        let row = AuditRecord::chained(&last, number, at, event);
+        let row = AuditRecord::chained(&last, number, at, event, *pseudonym);
         last = AuditPlaceRecord { number, hash: row.hash, at_ms: at.get() };
         changes.insert(Key::audit(number), Some(record::to_row(Expiry::Never, &row)));
     }
@@ -120,6 +120,9 @@ pub(crate) fn list(table: &Table<'_>, query: &AuditQuery) -> RowResult<AuditPage
     if let Some(before) = query.before {
         newest = newest.min(before.saturating_sub(1));
     }
+    // Asked for by name, rows are compared by the pseudonym that it has now.
+    let known = query.user.as_ref().map(|user| table.user(user)).transpose()?.flatten();
+    let known = known.and_then(|row| row.pseudonym);
     let floor = oldest.max(newest.saturating_sub(ROWS_PER_LIST_MAX - 1));
     let mut page = AuditPage::default();
     while newest >= floor && newest > 0 {
@@ -127,10 +130,10 @@ pub(crate) fn list(table: &Table<'_>, query: &AuditQuery) -> RowResult<AuditPage
         let count = usize::try_from(newest - from + 1).unwrap_or(usize::MAX);
         for (number, row) in table.audit_rows(from - 1, count)?.into_iter().rev() {
             let row = model_of(row, number)?;
-            if !query.wants(&row) {
+            if !query.wants(&row, known) {
                 continue;
             }
-            page.rows.push(row);
+            page.rows.push(with_name(table, row)?);
             if page.rows.len() >= query.limit.max(1) {
                 page.next = (number > oldest).then_some(number);
                 return Ok(page);
@@ -140,6 +143,14 @@ pub(crate) fn list(table: &Table<'_>, query: &AuditQuery) -> RowResult<AuditPage
     }
     page.next = (floor > oldest).then_some(floor);
     Ok(page)
+}
+
+/// The row with the user whom its pseudonym leads to.
+fn with_name(table: &Table<'_>, mut row: AuditRow) -> RowResult<AuditRow> {
+    if let Some(pseudonym) = &row.pseudonym {
+        row.event.user = table.named_by(pseudonym)?;
+    }
+    Ok(row)
 }
 
 fn model_of(row: AuditRecord, number: u64) -> RowResult<AuditRow> {

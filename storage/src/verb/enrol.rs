@@ -12,7 +12,7 @@ use super::batch::Batch;
 use super::enrollment::{DEVICES_OF_APP_MAX, changed, event, live_devices, put};
 use super::rows::RowResult;
 use super::table::Table;
-use super::{device, push_target};
+use super::{device, push_target, user};
 use crate::key::Key;
 use crate::record::LinkRecord;
 use crate::store::{Enrolled, Registered};
@@ -31,6 +31,9 @@ pub(crate) fn enrol(
     batch: &mut Batch,
 ) -> RowResult<Enrolled> {
     let Some(enrollment) = table.enrollment_by_code(code_hash)? else { return Ok(Enrolled::BadCode) };
+    if user::is_erased_since(table, &enrollment)? {
+        return Ok(Enrolled::BadCode);
+    }
     match &enrollment.state {
         EnrollmentState::Pending if now < enrollment.expires_at => {
             register(table, enrollment, device, rules, now, batch)

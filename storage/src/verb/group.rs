@@ -1,22 +1,34 @@
 //! Many verbs, one commit.
 
-use tocsin_model::{AuditEvent, UnixMs};
+use tocsin_model::{AuditEvent, Pseudonym, UnixMs};
 
 use super::audit::{self, AuditHead};
+use super::naming;
 use super::overlay::{Changes, Overlay};
 use super::rows::Rows;
 use super::submission::{Settled, Verb};
 use super::table::{Retention, Table};
+use crate::pseudonym::Pseudonyms;
 
 /// Verbs that are decided one behind the other, each over the rows that the earlier ones will leave.
 pub(crate) struct Group<'r> {
     overlay: Overlay<'r>,
     now: UnixMs,
     retention: Retention,
+    trail: Trail<'r>,
     settled: Vec<Settled>,
-    events: Vec<AuditEvent>,
+    events: Vec<(AuditEvent, Option<Pseudonym>)>,
     needs_sync: bool,
     bytes: usize,
+}
+
+/// The audit trail that a group extends.
+#[derive(Clone, Copy)]
+pub(crate) struct Trail<'r> {
+    /// Its last row.
+    pub(crate) head: AuditHead,
+    /// How it names users.
+    pub(crate) pseudonyms: &'r Pseudonyms,
 }
 
 /// What a group wants stored, and the answers that wait for it.
@@ -33,11 +45,12 @@ pub(crate) struct Work {
 
 impl<'r> Group<'r> {
     /// An empty group over `base`.
-    pub(crate) fn new(base: &'r dyn Rows, now: UnixMs, retention: Retention) -> Self {
+    pub(crate) fn new(base: &'r dyn Rows, now: UnixMs, retention: Retention, trail: Trail<'r>) -> Self {
         Self {
             overlay: Overlay::new(base),
             now,
             retention,
+            trail,
             settled: Vec::new(),
             events: Vec::new(),
             needs_sync: false,
@@ -48,13 +61,38 @@ impl<'r> Group<'r> {
     /// Decides one more verb.
     pub(crate) fn take(&mut self, verb: Verb) {
         let verb_needs_sync = verb.needs_sync();
-        let (mut batch, settled) = verb.decide(&Table::new(&self.overlay, self.now, self.retention));
+        let table = Table::new(&self.overlay, self.now, self.retention);
+        let (mut batch, settled) = verb.decide(&table);
         self.needs_sync |= verb_needs_sync && !batch.is_empty();
-        let events = batch.take_events();
+        // Before its rows: an erasure tells of whom it takes the name from.
+        let named = |event: AuditEvent| (naming::known(&table, &event), event);
+        let events: Vec<_> = batch.take_events().into_iter().map(named).collect();
         self.bytes += batch.bytes() + events.len() * audit::ROW_BYTES_GUESSED;
-        self.events.extend(events);
         self.overlay.apply(batch);
+        for (known, event) in events {
+            let pseudonym = known.or_else(|| self.introduce(&event));
+            self.events.push((event, pseudonym));
+        }
         self.settled.push(settled);
+    }
+
+    /// The pseudonym of a user whom the trail does not know.
+    fn introduce(&mut self, event: &AuditEvent) -> Option<Pseudonym> {
+        let user = event.user.as_ref()?;
+        let number = self.trail.head.number + 1 + self.events.len() as u64;
+        let fresh = self.trail.pseudonyms.of(user, number);
+        match Table::new(&self.overlay, self.now, self.retention).user(user) {
+            Ok(row) => {
+                let row = row.unwrap_or_default();
+                Some(naming::introduce(&mut self.overlay, row, event.kind, user, fresh))
+            }
+            Err(_) => {
+                tracing::error!(
+                    "a user's row cannot be read; one row of the audit trail names him otherwise"
+                );
+                Some(fresh)
+            }
+        }
     }
 
     /// Bytes of the rows changed so far, each change counted.
@@ -70,10 +108,10 @@ impl<'r> Group<'r> {
         self
     }
 
-    /// The work to do. The audit trail, which ends with `audit_head`, is extended by what the verbs told.
-    pub(crate) fn finish(self, audit_head: AuditHead) -> Work {
+    /// The work to do. The audit trail is extended by what the verbs told.
+    pub(crate) fn finish(self) -> Work {
         let mut changes = self.overlay.into_changes();
-        let audit_head = audit::extend(audit_head, self.now, &self.events, &mut changes);
+        let audit_head = audit::extend(self.trail.head, self.now, &self.events, &mut changes);
         Work { changes, settled: self.settled, needs_sync: self.needs_sync, audit_head }
     }
 }

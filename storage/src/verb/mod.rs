@@ -17,6 +17,7 @@ pub(crate) mod group;
 pub(crate) mod idempotency;
 pub(crate) mod look;
 pub(crate) mod meta;
+mod naming;
 pub(crate) mod overlay;
 pub(crate) mod push_target;
 pub(crate) mod rows;
@@ -24,8 +25,9 @@ pub(crate) mod standing;
 pub(crate) mod submission;
 pub(crate) mod table;
 pub(crate) mod transaction;
+pub(crate) mod user;
 
-pub(crate) use group::Group;
+pub(crate) use group::{Group, Trail};
 pub(crate) use rows::RowResult;
 pub(crate) use submission::{Enrolment, Settled, Verb};
 pub(crate) use table::{Retention, Table};

@@ -1,11 +1,11 @@
 //! How users stand: locks, and pushes that were ignored or refused in a row.
 //!
 //! Invariants: what the end of a transaction does to its user is stored in the batch of that end; nothing new is
-//! created for a user who is locked at the moment of the commit; a row goes by itself when nothing in it counts.
+//! created for a user who is locked at the moment of the commit; what is over is left out at the next change.
 
 use tocsin_model::{
     AuditActor, AuditEvent, AuditKind, DeliveryStatus, FailureReason, Method, ReportLock, State, Transaction,
-    UnixMs, User, UserLock, UserStanding,
+    User, UserLock, UserStanding,
 };
 
 use super::batch::Batch;
@@ -13,7 +13,7 @@ use super::rows::RowResult;
 use super::table::Table;
 use crate::envelope::Expiry;
 use crate::key::Key;
-use crate::record::StandingRecord;
+use crate::record::{UserRecord, UserRow};
 
 /// How an ended transaction ended for its user.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ enum Ending {
 
 /// What locks a user at this moment.
 pub(crate) fn lock(table: &Table<'_>, user: &User) -> RowResult<Option<UserLock>> {
-    Ok(table.standing(user)?.and_then(|standing| standing.lock_at(table.now)))
+    Ok(table.user(user)?.and_then(|row| row.standing.lock_at(table.now)))
 }
 
 /// Removes all locks of a user, and the row of misses that would lock him again. Answers with the locks that held.
@@ -35,9 +35,11 @@ pub(crate) fn unlock(
     by: AuditActor,
     batch: &mut Batch,
 ) -> RowResult<Vec<UserLock>> {
-    let Some(standing) = table.standing(user)? else { return Ok(Vec::new()) };
-    batch.delete(Key::standing(user));
-    let held: Vec<UserLock> = standing.locks_at(table.now).copied().collect();
+    let Some(row) = table.user(user)? else { return Ok(Vec::new()) };
+    let held: Vec<UserLock> = row.standing.locks_at(table.now).copied().collect();
+    if !row.standing.is_clear() {
+        put(batch, user, &UserRow { standing: UserStanding::default(), ..row });
+    }
     if !held.is_empty() {
         let reasons: Vec<&str> = held.iter().map(|lock| lock.reason.as_str()).collect();
         let unlocked = AuditEvent::new(AuditKind::UserUnlocked, by).user(user);
@@ -61,16 +63,16 @@ pub(super) fn note_ends(
     let Some(user) = user.filter(|_| ended.iter().any(|ended| ended.guard().is_some())) else {
         return Ok(());
     };
-    let before = table.standing(user)?.unwrap_or_default();
-    let mut standing = before.clone();
+    let row = table.user(user)?.unwrap_or_default();
+    let mut standing = row.standing.clone();
     for ended in ended {
         for lock in note_end(&mut standing, ended, replaced) {
             let locked = AuditEvent::new(AuditKind::UserLocked, by_phone(ended)).transaction(ended);
             batch.audit(locked.detail(lock.reason.as_str()));
         }
     }
-    if standing != before {
-        put(batch, user, &standing);
+    if standing != row.standing {
+        put(batch, user, &UserRow { standing, ..row });
     }
     Ok(())
 }
@@ -124,12 +126,11 @@ fn by_phone(ended: &Transaction) -> AuditActor {
     ended.answer.as_ref().map_or(AuditActor::Server, |answer| AuditActor::Device(answer.device_id))
 }
 
-/// Whoever has nothing that counts has no row.
-fn put(batch: &mut Batch, user: &User, standing: &UserStanding) {
-    let key = Key::standing(user);
-    if standing.is_clear() {
-        return batch.delete(key);
-    }
-    let expiry: Option<UnixMs> = standing.is_over_at();
-    batch.put(key, expiry.map_or(Expiry::Never, Expiry::At), &StandingRecord::new(standing));
+/// A row with a pseudonym stays; another one goes when nothing in it counts.
+fn put(batch: &mut Batch, user: &User, row: &UserRow) {
+    let expiry = match (row.pseudonym, row.erased_at) {
+        (None, None) => row.standing.is_over_at(),
+        (_, _) => None,
+    };
+    batch.put(Key::user(user), expiry.map_or(Expiry::Never, Expiry::At), &UserRecord::new(row));
 }

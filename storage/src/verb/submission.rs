@@ -3,7 +3,7 @@
 use tocsin_model::{
     ActivationCodeHash, AuditActor, AuditEvent, Device, DeviceId, EnrollmentId, EnrolmentRules,
     KeptChallenge, KeyUse, ProviderName, PushKind, PushToken, Transaction, TransactionId, UnixMs, User,
-    UserLock,
+    UserLock, UserProfile,
 };
 use tokio::sync::oneshot;
 
@@ -11,14 +11,14 @@ use super::batch::Batch;
 use super::rows::RowResult;
 use super::table::Table;
 use super::{
-    audit, callback, device, device_key, enrol, enrollment, meta, push_target, standing, transaction,
+    audit, callback, device, device_key, enrol, enrollment, meta, push_target, standing, transaction, user,
 };
 use crate::StoreError;
 use crate::store::{
     Amended, Attempted, AuditCut, CallbackSettled, CallbackVerdict, ChangeNoted, Created, DeviceChange,
-    DeviceChanged, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened,
-    KeptProviderToken, KeyChange, KeyDeleted, KeyPut, MetaKey, NewEnrollment, NewTransaction, PinTried,
-    PushTargetVerdict, Redelivered, Resend, Resent, Revoked,
+    DeviceChanged, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, Erased,
+    Erasure, KeptProviderToken, KeyChange, KeyDeleted, KeyPut, MetaKey, NewEnrollment, NewTransaction,
+    PinTried, PushTargetVerdict, Redelivered, Resend, Resent, Revoked,
 };
 
 /// The way to the one who waits.
@@ -68,6 +68,8 @@ pub(crate) enum Verb {
     Resend(Box<Resend>, Answer<Resent>),
     JudgePushTarget(Box<(PushKind, PushToken, PushTargetVerdict)>, Answer<Vec<DeviceId>>),
     UnlockUser(Box<(User, AuditActor)>, Answer<Vec<UserLock>>),
+    PutProfile(Box<(User, UserProfile, AuditActor)>, Answer<()>),
+    EraseUser(Box<Erasure>, Answer<Erased>),
     KeepMeta(MetaKey, Vec<u8>, Answer<Vec<u8>>),
     KeepProviderToken(Box<(ProviderName, KeptProviderToken)>, Answer<()>),
     Note(Box<AuditEvent>, Answer<()>),
@@ -111,6 +113,8 @@ impl Verb {
             | Self::Resend(..)
             | Self::JudgePushTarget(..)
             | Self::UnlockUser(..)
+            | Self::PutProfile(..)
+            | Self::EraseUser(..)
             | Self::KeepMeta(..)
             | Self::KeepProviderToken(..)
             | Self::Note(..)
@@ -139,6 +143,8 @@ impl Verb {
             | Self::Resend(..)
             | Self::JudgePushTarget(..)
             | Self::UnlockUser(..)
+            | Self::PutProfile(..)
+            | Self::EraseUser(..)
             | Self::KeepMeta(..)
             | Self::KeepProviderToken(..)
             | Self::Note(..)
@@ -173,6 +179,8 @@ impl Verb {
             Self::Resend(_, answer) => drop(answer.send(Err(error))),
             Self::JudgePushTarget(_, answer) => drop(answer.send(Err(error))),
             Self::UnlockUser(_, answer) => drop(answer.send(Err(error))),
+            Self::PutProfile(_, answer) => drop(answer.send(Err(error))),
+            Self::EraseUser(_, answer) => drop(answer.send(Err(error))),
             Self::KeepMeta(_, _, answer) => drop(answer.send(Err(error))),
             Self::KeepProviderToken(_, answer) => drop(answer.send(Err(error))),
             Self::Note(_, answer) => drop(answer.send(Err(error))),
@@ -238,6 +246,12 @@ impl Verb {
                 let (user, by) = *asked;
                 settle(standing::unlock(table, &user, by, batch), batch, answer)
             }
+            Self::PutProfile(asked, answer) => {
+                let (user, profile, by) = *asked;
+                user::put_profile(&user, &profile, by, batch);
+                settle(Ok(()), batch, answer)
+            }
+            Self::EraseUser(erasure, answer) => settle(user::erase(table, &erasure, batch), batch, answer),
             Self::KeepMeta(key, value, answer) => {
                 settle(meta::keep(table, key, &value, batch), batch, answer)
             }

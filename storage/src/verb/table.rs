@@ -3,7 +3,7 @@
 use minicbor::Decode;
 use tocsin_model::{
     ActivationCodeHash, Callback, Device, DeviceId, DurationMs, Enrollment, EnrollmentId, KeptChallenge,
-    Transaction, TransactionId, UnixMs, User, UserStanding,
+    Pseudonym, Transaction, TransactionId, UnixMs, User, UserProfile,
 };
 
 use zeroize::Zeroizing;
@@ -13,7 +13,8 @@ use crate::envelope;
 use crate::key::Key;
 use crate::record::{
     AuditRecord, CallbackRecord, DeviceRecord, EnrollmentRecord, KeptChallengeRecord, LinkRecord, Malformed,
-    MarksRecord, StandingRecord, TransactionHead, TransactionRecord, UsedRecord, from_payload,
+    MarksRecord, NameRecord, ProfileRecord, TransactionHead, TransactionRecord, UsedRecord, UserRecord,
+    UserRow, from_payload,
 };
 use crate::sealing::MasterKeyId;
 use crate::store::CallbackList;
@@ -233,9 +234,19 @@ impl<'r> Table<'r> {
         Ok(Some(device))
     }
 
-    /// How a user stands; `None` where nothing is known of him.
-    pub(crate) fn standing(&self, user: &User) -> RowResult<Option<UserStanding>> {
-        self.read(&Key::standing(user), |payload| from_payload::<StandingRecord>(payload)?.into_model())
+    /// How a user stands and is named; `None` where nothing is known of him.
+    pub(crate) fn user(&self, user: &User) -> RowResult<Option<UserRow>> {
+        self.read(&Key::user(user), |payload| from_payload::<UserRecord>(payload)?.into_model())
+    }
+
+    /// What a portal keeps of a user.
+    pub(crate) fn profile(&self, user: &User) -> RowResult<Option<UserProfile>> {
+        self.read(&Key::profile(user), |payload| from_payload::<ProfileRecord>(payload)?.into_model())
+    }
+
+    /// Whom a pseudonym stands for; `None` once he was erased.
+    pub(crate) fn named_by(&self, pseudonym: &Pseudonym) -> RowResult<Option<User>> {
+        self.read(&Key::pseudonym(pseudonym), |payload| from_payload::<NameRecord<'_>>(payload)?.to_model())
     }
 
     pub(crate) fn enrollment(&self, id: &EnrollmentId) -> RowResult<Option<Enrollment>> {

@@ -234,6 +234,14 @@ fn put_final(batch: &mut Batch, stored: &TransactionHead, ended: &Transaction, t
     }
 }
 
+/// The same for one that is known to be pending and that another verb ends.
+pub(super) fn put_ended(table: &Table<'_>, ended: &Transaction, batch: &mut Batch) -> RowResult<()> {
+    if let Some(stored) = table.transaction_head(&ended.id)? {
+        put_final(batch, &stored, ended, table);
+    }
+    Ok(())
+}
+
 fn put(batch: &mut Batch, transaction: &Transaction, retention: Retention) {
     batch.put(
         Key::transaction(&transaction.id),

@@ -19,7 +19,7 @@ pub(super) use transactions::{
     cancel_transaction, list_methods, list_transactions, qr_picture, read_transaction, resend_push,
     start_transaction, transaction_events,
 };
-pub(super) use users::{list_locks, remove_locks};
+pub(super) use users::{erase_user, list_locks, put_profile, read_profile, remove_locks};
 
 const BASIC: &str = "client_secret";
 const CERTIFICATE: &str = "client_certificate";
@@ -137,6 +137,7 @@ mod tests {
             ("/v1/enrollments", "post", super::super::enrollments::FIELDS),
             ("/v1/enrollments/{id}/confirm", "post", super::super::enrollments::CONFIRM_FIELDS),
             ("/v1/users/{user}/devices/{device_id}", "patch", super::super::devices::FIELDS),
+            ("/v1/users/{user}", "put", super::super::users::FIELDS),
         ] {
             assert_eq!(documented(path, method, "application/json"), sorted(fields), "{method} {path}");
         }

@@ -13,6 +13,7 @@ mod delivery;
 mod devices;
 mod doors;
 mod enrolment;
+mod fatigue;
 mod keys;
 mod modes;
 mod networks;
@@ -29,6 +30,7 @@ pub mod scene;
 mod server_keys;
 mod switches;
 mod texts;
+mod users;
 mod waiting;
 
 use scene::Scene;

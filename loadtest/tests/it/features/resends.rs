@@ -98,7 +98,11 @@ bundle_id = "com.example.bank"
         assert_eq!((&view["state"], &view["resends"]["used"]), (&json!("pending"), &json!(max)), "{view}");
         scene.portal("DELETE", &view_path(id), None).await.expect(200);
     }
-    assert_eq!(scene.world.apns.pushes().records().len(), 3 + 6);
+    let records = scene.world.apns.pushes().records();
+    let is_prompt = |record: &&std::sync::Arc<tocsin_mock::PushRecord>| {
+        record.payload_json().is_some_and(|payload| payload.get("closed").is_none())
+    };
+    assert_eq!(records.iter().filter(is_prompt).count(), 3 + 6);
 
     let handed_out = json!({"type": "five", "user": "alice", "delivery": ["request_message"]});
     let view = scene.portal("POST", "/v1/transactions", Some(&handed_out)).await.expect(201);

@@ -12,6 +12,7 @@ mod mode;
 mod promise;
 mod standing;
 mod transaction;
+mod user;
 
 use tocsin_storage::Store;
 
@@ -204,6 +205,16 @@ conformance! {
         nothing_that_has_ended_or_is_of_another_user_is_replaced,
         a_start_that_is_not_stored_replaces_nothing,
         only_pushes_are_missed;
+    user:
+        a_profile_is_kept_replaced_and_told_without_its_values,
+        an_erasure_ends_and_removes_all_there_is_in_one_batch,
+        revoked_and_waiting_devices_are_erased_too,
+        a_code_from_before_an_erasure_makes_no_device,
+        an_erasure_leaves_the_pseudonym_and_a_sound_chain,
+        who_comes_back_is_somebody_else_to_the_trail,
+        what_comes_late_about_somebody_erased_introduces_nobody,
+        a_start_and_an_erasure_at_once_leave_no_name,
+        locks_are_erased_and_a_mark_of_the_erasure_goes_by_itself;
     key:
         wrong_pins_in_a_row_revoke_the_device_at_the_limit,
         wrong_pins_at_the_same_moment_are_all_counted,

@@ -73,11 +73,11 @@ async fn the_trail_goes_on_after_a_restart() {
 
 #[tokio::test]
 async fn a_changed_row_is_found() {
-    // A letter of the user's name, and a bit of the hash.
+    // A letter of the user's realm, and a bit of the hash.
     let found = fault_after(|get, put| {
         let mut row = get(&key(4));
-        let place = row.windows(5).position(|bytes| bytes == b"user-").expect("the user's name");
-        row[place] = b'U';
+        let place = row.windows(6).position(|bytes| bytes == b"retail").expect("the user's realm");
+        row[place] = b'R';
         put(&key(4), Some(&row));
     });
     assert_eq!(found.await, 4);

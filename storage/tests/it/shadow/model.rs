@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_model::{
     Callback, CallbackPhase, Device, DeviceStatus, Enrollment, EnrollmentState, EnrolmentMode,
-    EnrolmentRules, KeptChallenge, KeyUse, PushTarget, Recipient, Transaction, User,
+    EnrolmentRules, FailureReason, KeptChallenge, KeyUse, PushTarget, Recipient, State, Transaction, User,
+    UserProfile, UserStanding,
 };
 use tocsin_storage::{
     Amended, Attempted, CallbackList, CallbackSettled, CallbackVerdict, Created, DeviceChanged, Ended,
-    Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, PinTried, PushTargetVerdict,
-    Redelivered, Registered, Revoked, Store, TransactionQuery, callback_host,
+    Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, Erased, PinTried,
+    PushTargetVerdict, Redelivered, Registered, Revoked, Store, TransactionQuery, callback_host,
 };
 
 use super::NAMES;
@@ -29,6 +30,9 @@ pub struct Model {
     /// By transaction and phone.
     challenges: BTreeMap<(u64, u64), KeptChallenge>,
     keys: BTreeSet<u64>,
+    standings: BTreeMap<u64, UserStanding>,
+    profiles: BTreeMap<u64, UserProfile>,
+    erased: BTreeSet<u64>,
 }
 
 impl Model {
@@ -44,6 +48,9 @@ impl Model {
             callbacks: BTreeMap::new(),
             challenges: BTreeMap::new(),
             keys: BTreeSet::new(),
+            standings: BTreeMap::new(),
+            profiles: BTreeMap::new(),
+            erased: BTreeSet::new(),
         }
     }
 
@@ -99,6 +106,14 @@ impl Model {
                 Reply::Settled(self.settle(first + *name, *tries_before, *verdict))
             }
             Verb::Redeliver { name, now } => Reply::Redelivered(self.redeliver(first + *name, *now)),
+            Verb::PutProfile { user, number } => {
+                self.profiles.insert(first + *user, thing::profile(*number));
+                Reply::ProfilePut(())
+            }
+            Verb::Unlock { user } => {
+                Reply::Unlocked(self.standings.remove(&(first + *user)).map_or(Vec::new(), |held| held.locks))
+            }
+            Verb::Erase { user } => Reply::Erased(self.erase(first + *user)),
         };
         (verb, reply)
     }
@@ -139,8 +154,57 @@ impl Model {
         ended.attempts.used = ended.attempts.used.max(seen.attempts.used);
         self.mark_used(&ended);
         self.owe(name, &ended);
+        self.note_end(name, &ended);
         self.transactions.insert(name, ended);
         Ended::Stored
+    }
+
+    /// Every transaction is of a user of its own here.
+    fn note_end(&mut self, name: u64, ended: &Transaction) {
+        let Some(guard) = ended.guard() else { return };
+        let standing = self.standings.entry(name).or_default();
+        match ended.state {
+            State::Accepted => standing.succeed(),
+            State::Declined | State::Timeout => {
+                standing.miss(ended.ended_at.expect("it has ended"), guard.block);
+            }
+            _ => {}
+        }
+    }
+
+    fn erase(&mut self, owner: u64) -> Erased {
+        let mut erased = Erased::default();
+        if let Some(pending) = self.seen(owner).filter(|seen| !seen.state.is_final()) {
+            let (state, ended_at) = (State::Failed(FailureReason::UserDeleted), Some(START));
+            let revision = pending.revision_after_a_gap(START);
+            let ended = Transaction { state, ended_at, revision, ..pending };
+            self.owe(owner, &ended);
+            self.challenges
+                .retain(|(name, device), _| *name != owner || ended.recipient(&device_id(*device)).is_none());
+            erased.transactions.push(ended.id);
+            self.transactions.insert(owner, ended);
+        }
+        let his = |device: &Device| device.user == user(owner);
+        let mut devices: Vec<Device> = self.devices.values().filter(|device| his(device)).cloned().collect();
+        devices.sort_by_key(|device| device.id);
+        self.devices.retain(|_, device| !his(device));
+        for device in devices {
+            if device.status == DeviceStatus::Unconfirmed {
+                let waiting =
+                    self.enrollments.values_mut().find(|waiting| waiting.device_id() == Some(device.id));
+                let waiting = waiting.expect("it waits for its number");
+                waiting.state = EnrollmentState::Failed;
+                waiting.revision += 1;
+                erased.enrollments.push(waiting.id);
+            }
+            if device.status != DeviceStatus::Revoked {
+                erased.devices.push(device.id);
+            }
+        }
+        self.standings.remove(&owner);
+        self.profiles.remove(&owner);
+        self.erased.insert(owner);
+        erased
     }
 
     fn keep_challenge(&mut self, name: u64, device: u64, challenge: KeptChallenge) -> KeptChallenge {
@@ -322,6 +386,10 @@ impl Model {
 
     fn enrol(&mut self, code: u64, key: u64, phone: Device, rules: EnrolmentRules) -> Enrolled {
         let Some(enrollment) = self.enrollments.get(&code).cloned() else { return Enrolled::BadCode };
+        // Every enrolment was opened at the moment of every erasure, and so not behind it.
+        if self.erased.iter().any(|owner| user(*owner) == enrollment.user) {
+            return Enrolled::BadCode;
+        }
         if let Some(id) = enrollment.device_id() {
             let enrolled = self.devices.values().find(|device| device.id == id).expect("it was stored");
             let same = enrolled.keys[0].thumbprint == phone.keys[0].thumbprint;
@@ -572,6 +640,10 @@ impl Model {
             assert_eq!(store.enrollment_by_code(code_hash(name)).await.expect("read"), stored);
             self.compare_devices_of(store, &user(name)).await;
             self.compare_transactions_of(store, &user(name)).await;
+            let standing = store.standing(&user(name)).await.expect("read");
+            assert_eq!(standing, self.standings.get(&name).cloned().unwrap_or_default());
+            let profile = store.profile(&user(name)).await.expect("read");
+            assert_eq!(profile.as_ref(), self.profiles.get(&name));
         }
         for (name, device) in &self.devices {
             assert_eq!(store.device(device_id(*name)).await.expect("read").as_ref(), Some(device));

@@ -5,14 +5,14 @@ use std::pin::Pin;
 
 use proptest::prelude::*;
 use tocsin_model::{
-    AuditActor, CallbackFault, DeliveryStatus, Device, DeviceId, DurationMs, Enrollment, EnrolmentMode,
-    EnrolmentRules, FailureReason, KeptChallenge, KeyUse, PushKind, PushTarget, SealedChallenge, State,
-    Thumbprint, Transaction, UnixMs,
+    AuditActor, BlockRule, CallbackFault, DeliveryStatus, Device, DeviceId, DurationMs, Enrollment,
+    EnrolmentMode, EnrolmentRules, FailureReason, Fatigue, Guard, KeptChallenge, KeyUse, PhoneNumber,
+    PushKind, PushTarget, SealedChallenge, State, Thumbprint, Transaction, UnixMs, UserLock, UserProfile,
 };
 use tocsin_storage::{
     Amended, Attempted, CallbackSettled, CallbackVerdict, Created, DeviceChange, DeviceChanged, Ended,
-    Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, NewEnrollment, NewTransaction,
-    Pending, PinTried, PushTargetVerdict, Redelivered, Revoked, Store,
+    Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, Erased, Erasure, NewEnrollment,
+    NewTransaction, Pending, PinTried, PushTargetVerdict, Redelivered, Revoked, Store,
 };
 
 use super::NAMES;
@@ -107,6 +107,17 @@ pub enum Verb {
         name: u64,
         now: UnixMs,
     },
+    PutProfile {
+        user: u64,
+        number: u64,
+    },
+    Unlock {
+        user: u64,
+    },
+    /// With every transaction of the case named as perhaps open.
+    Erase {
+        user: u64,
+    },
 }
 
 /// A change of a device.
@@ -136,6 +147,9 @@ pub enum Reply {
     Judged(Vec<DeviceId>),
     Settled(CallbackSettled),
     Redelivered(Redelivered),
+    ProfilePut(()),
+    Unlocked(Vec<UserLock>),
+    Erased(Erased),
 }
 
 pub fn any_verb() -> impl Strategy<Value = Verb> {
@@ -200,6 +214,9 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
         4 => (name(), 0..3_u32, settled)
             .prop_map(|(name, tries_before, verdict)| Verb::Settle { name, tries_before, verdict }),
         2 => (name(), moment()).prop_map(|(name, now)| Verb::Redeliver { name, now }),
+        1 => (name(), 0..2_u64).prop_map(|(user, number)| Verb::PutProfile { user, number }),
+        1 => name().prop_map(|user| Verb::Unlock { user }),
+        2 => name().prop_map(|user| Verb::Erase { user }),
     ]
 }
 
@@ -207,9 +224,25 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
 pub mod thing {
     use super::*;
 
-    /// Every other transaction calls back.
+    /// Every other transaction calls back, and two of four do something to their users.
     pub fn start(name: u64) -> Transaction {
-        if name.is_multiple_of(2) { calling(transaction(name)) } else { transaction(name) }
+        let mut started = if name.is_multiple_of(2) { calling(transaction(name)) } else { transaction(name) };
+        if matches!(name % 4, 1 | 2) {
+            let block = BlockRule { after: 1, length: MINUTE };
+            let guard = Some(Guard { counts: true, block: Some(block), report_lock: None });
+            started.seldom_mut().fatigue = Fatigue { guard, ..Fatigue::default() }.kept();
+        }
+        started
+    }
+
+    pub fn profile(number: u64) -> UserProfile {
+        let phone_number = PhoneNumber::parse(&format!("+1505555123{number}"));
+        UserProfile { phone_number, ..UserProfile::default() }
+    }
+
+    pub fn erasure(first: u64, owner: u64) -> Erasure {
+        let open = (0..NAMES).map(|name| transaction_id(first + name)).collect();
+        Erasure { user: user(first + owner), open, by: AuditActor::Server, now: START }
     }
 
     /// A challenge for a key of a phone, or signed only; the text tells two of them apart.
@@ -371,6 +404,14 @@ impl Verb {
                 let id = transaction_id(first + name);
                 answer(store.settle_callback(id, tries_before, verdict), Reply::Settled)
             }
+            Self::PutProfile { user: owner, number } => {
+                let put = store.put_profile(user(first + owner), thing::profile(number), AuditActor::Server);
+                answer(put, Reply::ProfilePut)
+            }
+            Self::Unlock { user: owner } => {
+                answer(store.unlock_user(user(first + owner), AuditActor::Server), Reply::Unlocked)
+            }
+            Self::Erase { user } => answer(store.erase_user(thing::erasure(first, user)), Reply::Erased),
             Self::Redeliver { name, now } => answer(
                 store.redeliver_callback(transaction_id(first + name), AuditActor::Server, now),
                 Reply::Redelivered,

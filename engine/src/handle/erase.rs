@@ -1,0 +1,83 @@
+//! Erasing a user: all that is kept of him goes in one batch, and whoever waits for his transactions is told.
+
+use std::sync::atomic::Ordering;
+
+use tocsin_model::{AuditActor, DurationMs, Problem, StateWord, TransactionId, User, UserProfile};
+use tocsin_storage::{Erasure, TransactionQuery};
+
+use super::Handle;
+use super::enrolment::until_known;
+use crate::error::store_problem;
+use crate::transaction::News;
+
+/// No transaction is open for longer; what is older has ended or ends at its deadline.
+const OPEN_FOR_AT_MOST: DurationMs = DurationMs::from_seconds(2 * 60 * 60);
+
+/// Transactions read in one go.
+const PAGE: usize = 1_000;
+
+impl Handle {
+    /// A user's profile; `None` where nobody keeps one.
+    pub async fn profile(&self, user: &User) -> Result<Option<UserProfile>, Problem> {
+        self.store().profile(user).await.map_err(|error| store_problem(&error))
+    }
+
+    /// Keeps a profile in place of the one before.
+    pub async fn put_profile(
+        &self,
+        by: AuditActor,
+        user: &User,
+        profile: UserProfile,
+    ) -> Result<(), Problem> {
+        let kept = until_known(|| self.store().put_profile(user.clone(), profile.clone(), by.clone())).await;
+        kept.map_err(|error| store_problem(&error))
+    }
+
+    /// Erases profile, devices, locks and open transactions of a user; of the audit trail's rows about him his
+    /// pseudonym is left. One whom nobody knows is erased as well.
+    pub async fn erase_user(&self, by: AuditActor, user: &User) -> Result<(), Problem> {
+        // Nothing is being started for him until it is done, so that all that is open is known.
+        let _turn = self.0.registry.turns().take_alone(user).await?;
+        let (open, now) = (self.open_of(user).await?, self.clock().now());
+        let erasure = Erasure { user: user.clone(), open: open.clone(), by, now };
+        let erased = until_known(|| self.store().erase_user(erasure.clone())).await;
+        let erased = erased.map_err(|error| store_problem(&error))?;
+        self.0.surroundings.devices_gone.fetch_add(1, Ordering::SeqCst);
+        for id in open {
+            self.0.registry.tell_surely(id, News::EndedElsewhere).await;
+        }
+        for id in erased.enrollments {
+            self.0.enrollment_waiters.publish(id);
+        }
+        tracing::info!(
+            transactions = erased.transactions.len(),
+            devices = erased.devices.len(),
+            "a user was erased"
+        );
+        Ok(())
+    }
+
+    /// What is open of a user in this process, and what only the storage knows: the actor of one may have fallen.
+    async fn open_of(&self, user: &User) -> Result<Vec<TransactionId>, Problem> {
+        let mut open = self.0.registry.admission().open_of(user);
+        let mut query = TransactionQuery {
+            user: Some(user.clone()),
+            state: StateWord::parse("pending"),
+            from: Some(self.clock().now().minus(OPEN_FOR_AT_MOST)),
+            limit: PAGE,
+            ..TransactionQuery::default()
+        };
+        loop {
+            let page = self.store().transactions(query.clone()).await;
+            let page = page.map_err(|error| store_problem(&error))?;
+            open.extend(page.transactions.iter().map(|pending| pending.id));
+            match page.next {
+                Some(next) => query.before = Some(next),
+                None => break,
+            }
+        }
+        open.sort_unstable();
+        open.dedup();
+        Ok(open)
+    }
+}
