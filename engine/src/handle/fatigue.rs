@@ -189,6 +189,12 @@ pub(super) fn fatigue(
     Fatigue { guard: ladder.guard(kind.report_lock), replaces: sparing.replaces.clone() }.kept()
 }
 
+/// Whether the ladder lets pushes to this user out.
+pub(super) fn pushes_go_out(config: &Config, user: &User, standing: &UserStanding, now: UnixMs) -> bool {
+    let ladder = config.realms.get(&user.realm).map(|realm| realm.ladder).unwrap_or_default();
+    step(&ladder, standing.misses_at(now)) != Step::OtherMethod
+}
+
 fn looks_at_pending(kind: &AuthenticationType) -> bool {
     kind.pending_push != PendingPush::Many || kind.push_gap.get() > 0
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::challenge::ChallengedPhone;
 use super::enrolment::refuse_unless;
-use super::fatigue::{Sparing, fatigue};
+use super::fatigue::{Sparing, fatigue, pushes_go_out};
 use super::method::CodeBeginning;
 use super::number::{draw_number, stricter_number_match};
 use super::{Handle, random_bytes};
@@ -95,14 +95,16 @@ impl Handle {
         if request.is_held && number_match != NumberMatchRule::Off {
             return Err(Problem::wait_not_possible());
         }
+        let request = self.with_profiled_language(request).await?;
         let content = self.content(&config, &request, kind).await?;
         // Until it is stored nothing else is started for its user that would have to know of it.
-        let user = request.user.as_ref().ok_or_else(user_missing)?;
+        let user = &request.user.clone().ok_or_else(user_missing)?;
         let _turn = self.turn(user, kind).await?;
         if let Some(earlier) = self.seen_before(&request).await? {
             return Ok(earlier);
         }
         let standing = self.standing_unless_locked(user).await?;
+        let request = self.with_profiled_addresses(request, kind).await?;
         let fallbacks = self.fallbacks(&config, &request, kind, called_at)?;
         let (eligible, sparing, how) = match kind.method {
             Method::Push => match self.phones_to_ask(&config, &request, kind, user, &standing).await {
@@ -271,11 +273,17 @@ impl Handle {
     pub async fn usable_types(&self, client: &ClientId, user: &User) -> Result<Vec<UsableType>, Problem> {
         let config = self.config();
         let granted = config.clients.get(client).ok_or_else(Problem::not_found)?;
+        let standing = self.store().standing(user).await.map_err(|error| store_problem(&error))?;
+        let now = self.clock().now();
+        if standing.lock_at(now).is_some() {
+            return Ok(Vec::new());
+        }
+        let may_push = config.switches.sending && pushes_go_out(&config, user, &standing, now);
         let devices = self.devices(user).await?;
         let covered = config.types.iter().filter(|(name, _)| granted.types.covers(name));
         let usable = covered.filter_map(|(name, kind)| {
             let by_push = || {
-                let is_pushed = kind.method == Method::Push && config.switches.sending;
+                let is_pushed = kind.method == Method::Push && may_push;
                 let request = is_pushed.then(|| probe(client, name, user))?;
                 let eligible = self.eligible_devices(&config, devices.clone(), &request, kind).ok()?;
                 Some((Method::Push, eligible.iter().map(|eligible| eligible.device.id).collect()))
