@@ -20,6 +20,7 @@ mod networks;
 mod numbers;
 mod operations;
 mod portal;
+mod profile;
 mod providers;
 mod proxy;
 mod python;
