@@ -1,13 +1,11 @@
 //! One-time codes: what a type says of them, how they are tried, and what never tells them.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::Scene;
 use super::operations::{edit, operated_of, refused, reload, shown, tocsin};
-use super::scene::SOON;
 
 /// A type for each method that sends a code, and one that pushes.
 pub const TYPES: &str = r#"
@@ -233,9 +231,7 @@ async fn row_123_votp_optin() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_124_votp_sensitive() {
     let scene = operated_of(TYPES).await;
-    let filter = json!({"filter": "trace"});
-    let raised = scene.ops("PUT", "/v1/admin/log-level", Some(super::operations::TOKEN), Some(&filter)).await;
-    assert!((200..300).contains(&raised.status), "{}", raised.body);
+    raise_log(&scene).await;
     let mut codes = Vec::new();
     let mut told = String::new();
     for _ in 0..5 {
@@ -249,27 +245,34 @@ async fn row_124_votp_sensitive() {
         told.push_str(&scene.bring(&view, &code).await.expect(200).to_string());
         codes.extend([wrong(&code), code]);
     }
-    told.push_str(&shown(&scene, "/v1/admin/audit?limit=1000").await.to_string());
-    let metrics = scene.ops("GET", "/metrics", None, None).await;
-    told.push_str(&String::from_utf8_lossy(&metrics.reply.body));
-    told.push_str(&shown(&scene, "/v1/admin/transactions").await.to_string());
-    let deadline = Instant::now() + SOON;
-    let log = loop {
-        let log = fs::read_to_string(scene.installation.log_file()).expect("a log");
-        if log.contains("TRACE") || Instant::now() > deadline {
-            break log;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
-    assert!(log.contains("TRACE"), "the log was raised");
-    told.push_str(&log);
+    told.push_str(&everything_told(&scene).await);
     for code in &codes {
         assert!(!stands_alone(&told, code), "{code} was told");
     }
 }
 
+/// The log at its loudest.
+pub async fn raise_log(scene: &Scene) {
+    let filter = json!({"filter": "trace"});
+    let raised = scene.ops("PUT", "/v1/admin/log-level", Some(super::operations::TOKEN), Some(&filter)).await;
+    assert!((200..300).contains(&raised.status), "{}", raised.body);
+}
+
+/// Trail, metrics, lists and the log.
+pub async fn everything_told(scene: &Scene) -> String {
+    let mut told = shown(scene, "/v1/admin/audit?limit=1000").await.to_string();
+    let metrics = scene.ops("GET", "/metrics", None, None).await;
+    told.push_str(&String::from_utf8_lossy(&metrics.reply.body));
+    told.push_str(&shown(scene, "/v1/admin/transactions").await.to_string());
+    told.push_str(&scene.portal("GET", "/v1/transactions", None).await.expect(200).to_string());
+    let log = fs::read_to_string(scene.installation.log_file()).expect("a log");
+    assert!(log.contains("TRACE"), "the log was raised");
+    told.push_str(&log);
+    told
+}
+
 /// Whether these digits stand in `text` as a number of their own: parts of times, ports and ids do not count.
-fn stands_alone(text: &str, digits: &str) -> bool {
+pub fn stands_alone(text: &str, digits: &str) -> bool {
     let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'.');
     text.match_indices(digits).any(|(place, _)| {
         let bytes = text.as_bytes();
