@@ -162,7 +162,8 @@ fn addresses_are_checked_before_anything_is_stored() {
             start[field] = json!(bad);
             let refused = bank.start(&start).await.problem(422, "invalid_field");
             assert_eq!(refused["field"], field, "{bad:?}");
-            assert!(bad.is_empty() || !refused.to_string().contains(bad), "{refused}");
+            let told = refused.to_string().replace("+15055551234", "an example");
+            assert!(bad.is_empty() || !told.contains(bad), "{refused}");
         }
         let missing = bank.start(&json!({"type": "code", "user": "alice"})).await.expect_problem(
             422,

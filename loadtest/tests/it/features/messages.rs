@@ -15,7 +15,7 @@ use super::operations::{edit, prepared, reload, shown};
 use super::scene::{Answer, SOON, SceneOptions};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
-const TOKEN: &str = "the auth token of an account";
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const NUMBER: &str = "+15055551234";
 
 /// Types that push, send codes, and fall back from the one to the other.
@@ -60,7 +60,8 @@ impl Texting {
         let options = SceneOptions { catalogue: Some(TYPES.to_owned()), ..SceneOptions::default() };
         let mut scene = prepared(options).await;
         let identity = scene.world.authority.issue().expect("an identity");
-        let twilio = TwilioServer::start(TwilioOptions::new(identity, ACCOUNT, TOKEN)).await.expect("a double");
+        let twilio =
+            TwilioServer::start(TwilioOptions::new(identity, ACCOUNT, TOKEN)).await.expect("a double");
         let file = scene.folder().join("credentials/twilio-token");
         fs::write(&file, TOKEN).expect("written");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("our own file");
@@ -151,14 +152,17 @@ async fn row_058_type_fallback() {
     let view = texting.start(&json!({"type": "safe"})).await.expect(201);
     assert_eq!((&view["type"], &view["method"]), (&json!("safe"), &json!("sms")));
     let taken = &view["fallback"];
-    assert_eq!((&taken["from"], &taken["to"], &taken["reason"]), (&json!("push"), &json!("sms"), &json!("no_device")));
+    assert_eq!(
+        (&taken["from"], &taken["to"], &taken["reason"]),
+        (&json!("push"), &json!("sms"), &json!("no_device"))
+    );
     assert_eq!((&view["attempts"]["max"], &view["resends"]["max"]), (&json!(3), &json!(2)));
     let message = texting.message(1).await;
     assert_eq!(message.to(), NUMBER);
     assert!(message.text().starts_with("Log in with "));
     let accepted = texting.scene.bring(&view, &code_in(&message)).await.expect(200);
     assert_eq!(accepted["state"], "accepted");
-    let trail = shown(&texting.scene, "/v1/admin/audit?kind=fallback_taken").await;
+    let trail = shown(&texting.scene, "/v1/admin/audit?event=fallback_taken").await;
     assert_eq!(trail["items"][0]["detail"], "push sms no_device", "{trail}");
     let metrics = texting.scene.ops("GET", "/metrics", None, None).await;
     let text = String::from_utf8_lossy(&metrics.reply.body).into_owned();
@@ -180,7 +184,10 @@ async fn row_059_fallback_not_on_silence() {
     let view = texting.start(&json!({"type": "brief"})).await.expect(201);
     phone.next_push(SOON).await.expect("a push");
     let ended = texting.scene.portal("GET", &format!("{}?wait_s=20", path(&view)), None).await.expect(200);
-    assert_eq!((&ended["state"], &ended["method"], &ended["fallback"]), (&json!("timeout"), &json!("push"), &Value::Null));
+    assert_eq!(
+        (&ended["state"], &ended["method"], &ended["fallback"]),
+        (&json!("timeout"), &json!("push"), &Value::Null)
+    );
     assert_eq!(texting.messages(), 0);
 
     let view = texting.start(&json!({"type": "patient"})).await.expect(201);
@@ -212,7 +219,10 @@ async fn row_111_six_digit_code() {
     let mut codes = Vec::new();
     for count in 1..=8 {
         let user = format!("user-{count}");
-        texting.start(&json!({"type": "code", "user": user, "phone_number": format!("+1505555{count:04}")})).await.expect(201);
+        texting
+            .start(&json!({"type": "code", "user": user, "phone_number": format!("+1505555{count:04}")}))
+            .await
+            .expect(201);
         let message = texting.message(count).await;
         let words: Vec<&str> = message.text().split_whitespace().collect();
         let is_code = |word: &&&str| word.len() == 6 && word.bytes().all(|byte| byte.is_ascii_digit());
@@ -265,7 +275,10 @@ async fn row_115_resend() {
             texting.scene.start().await;
         }
         let resent = texting.scene.portal("POST", &resend, None).await.expect(200);
-        assert_eq!((&resent["resends"]["used"], &resent["expires_at"]), (&json!(count - 1), &view["expires_at"]));
+        assert_eq!(
+            (&resent["resends"]["used"], &resent["expires_at"]),
+            (&json!(count - 1), &view["expires_at"])
+        );
         assert_eq!(texting.message(count).await.text(), first.text(), "the same code");
     }
     texting.relayed(&view).await;
