@@ -3,6 +3,7 @@
 mod addresses;
 mod bounds;
 mod callbacks;
+mod closing;
 mod codes;
 mod faults;
 mod fixture;

@@ -1,0 +1,72 @@
+//! Closing pushes: sent when there is room, and the first to be left out.
+
+use tocsin_engine::protocol::PushContent;
+use tocsin_model::{DeliveryStatus, State};
+
+use crate::fixture::{Bank, Script, login, run};
+
+fn portal() -> tocsin_model::ClientId {
+    "portal".parse().expect("valid")
+}
+
+/// The closing pushes that the network was given.
+fn closings(bank: &Bank) -> Vec<State> {
+    let closed = |push: &tocsin_engine::protocol::Push| match push.content {
+        PushContent::Closed(state) => Some(state),
+        PushContent::Ask | PushContent::AskInClear { .. } | PushContent::DeviceAdded => None,
+    };
+    bank.network.pushes().iter().filter_map(closed).collect()
+}
+
+async fn until_text(bank: &Bank, line: &str) {
+    let deadline = tokio::time::Instant::now() + crate::fixture::SOON;
+    while !bank.handle.metrics_text().lines().any(|found| found == line) {
+        assert!(tokio::time::Instant::now() < deadline, "no {line:?} in\n{}", bank.handle.metrics_text());
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn a_withdrawn_request_is_cleared_under_its_own_collapse_id() {
+    run(async {
+        let bank = Bank::open("").await;
+        bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        bank.until(id, |view| {
+            view.recipients[0].delivery.as_ref().is_some_and(|push| push.status == DeliveryStatus::Relayed)
+        })
+        .await;
+        bank.handle.cancel(&portal(), id).await.expect("cancelled");
+        bank.until_pushed(2).await;
+        assert_eq!(closings(&bank), [State::Cancelled]);
+        let pushes = bank.network.pushes();
+        assert_eq!(pushes[0].transaction_id, pushes[1].transaction_id);
+        assert_ne!(pushes[0].push_id, pushes[1].push_id);
+    });
+}
+
+/// With a quarter of the queue in hand no closing push is taken, and every prompt still is.
+#[test]
+fn closing_pushes_are_the_first_to_be_left_out() {
+    run(async {
+        let bank =
+            Bank::open_with(|text| text.replace("breaker_faults", "queue_max = 4\nbreaker_faults")).await;
+        for user in ["alice", "bob", "carol"] {
+            bank.enrol(user).await;
+        }
+        let id = bank.start_login("alice").await.id;
+        bank.until(id, |view| {
+            view.recipients[0].delivery.as_ref().is_some_and(|push| push.status == DeliveryStatus::Relayed)
+        })
+        .await;
+        bank.network.set(Script::Hang);
+        bank.start_login("bob").await;
+        bank.until_pushed(2).await;
+        bank.handle.cancel(&portal(), id).await.expect("cancelled");
+        let busy = "tocsin_pushes_total{outcome=\"failed\",provider=\"apns-main\",reason=\"busy\"} 1";
+        until_text(&bank, busy).await;
+        assert!(closings(&bank).is_empty());
+        bank.handle.start(login("carol")).await.expect("started");
+        bank.until_pushed(3).await;
+    });
+}
