@@ -20,6 +20,7 @@ mod private_file;
 pub mod protocol;
 pub mod provider;
 mod registry;
+mod sms_gate;
 pub mod strict_json;
 mod supervise;
 mod surroundings;

@@ -49,6 +49,9 @@ pub(crate) const CLOSINGS_AT_ONCE_MAX: usize = 1_000;
 /// How long a network keeps a closing push for a phone that is off.
 pub(crate) const CLOSING_LIFE: DurationMs = DurationMs::from_seconds(300);
 
+/// Telephone numbers whose codes of the last hour are counted; about 70 bytes each.
+pub(crate) const SMS_NUMBERS_MAX: usize = 1_000_000;
+
 /// Closing pushes are taken while a provider has less than this part of its queue in hand.
 pub(crate) const CLOSING_SHARE_OF_QUEUE: usize = 4;
 

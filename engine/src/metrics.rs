@@ -8,6 +8,7 @@ use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
+use tocsin_config::{CountryPrefix, SmsRules};
 use tocsin_model::{
     CallbackFault, DurationMs, ErrorCode, FailureReason, Fallback, Method, ProviderName, State, Transaction,
     TypeName,
@@ -17,6 +18,7 @@ use tocsin_storage::{CommitReport, StoreObserver};
 use crate::message::LocationFault;
 use crate::protocol::DeliveryOutcome;
 use crate::provider::DriverSnapshot;
+use crate::sms_gate::SmsBound;
 use crate::transport::TunnelEnd;
 
 /// The names, as Prometheus sees them.
@@ -37,6 +39,14 @@ pub mod names {
     pub const ANSWERS: &str = "tocsin_answers_total";
     /// Codes that portals brought, by `method` and `result` (`right` or `wrong`).
     pub const CODE_TRIES: &str = "tocsin_code_tries_total";
+    /// Codes that left by SMS, by the `prefix` of their number.
+    pub const SMS_SENT: &str = "tocsin_sms_sent_total";
+    /// Transactions whose code was sent by SMS and came back right, by the `prefix` of the number.
+    pub const SMS_VERIFIED: &str = "tocsin_sms_verified_total";
+    /// Codes by SMS that a bound kept from leaving, by `prefix` and `bound` (`number`, `prefix`, `client`).
+    pub const SMS_REFUSED: &str = "tocsin_sms_refused_total";
+    /// Reports of gateways, by `provider` and `result` (`underway`, `delivered`, `failed`, `refused`).
+    pub const GATEWAY_REPORTS: &str = "tocsin_gateway_reports_total";
     /// Fallbacks that transactions took, by `type`, the methods `from` and `to`, and the `reason`.
     pub const FALLBACKS: &str = "tocsin_fallbacks_total";
     /// Phones that enrolled or were refused, by `result` (`enrolled` or an error code).
@@ -202,6 +212,10 @@ pub struct Metrics {
     closings_shed: IntCounter,
     answers: IntCounterVec,
     code_tries: IntCounterVec,
+    sms_sent: IntCounterVec,
+    sms_verified: IntCounterVec,
+    sms_refused: IntCounterVec,
+    gateway_reports: IntCounterVec,
     fallbacks: IntCounterVec,
     pushes: IntCounterVec,
     actor_faults: IntCounterVec,
@@ -338,6 +352,22 @@ impl Metrics {
                 names::CODE_TRIES,
                 "Codes that portals brought.",
                 &["method", "result"],
+            ),
+            sms_sent: registrar.counters(names::SMS_SENT, "Codes that left by SMS.", &["prefix"]),
+            sms_verified: registrar.counters(
+                names::SMS_VERIFIED,
+                "Transactions whose code was sent by SMS and came back right.",
+                &["prefix"],
+            ),
+            sms_refused: registrar.counters(
+                names::SMS_REFUSED,
+                "Codes by SMS that a bound kept from leaving.",
+                &["prefix", "bound"],
+            ),
+            gateway_reports: registrar.counters(
+                names::GATEWAY_REPORTS,
+                "Reports of gateways.",
+                &["provider", "result"],
             ),
             fallbacks: registrar.counters(
                 names::FALLBACKS,
@@ -558,6 +588,37 @@ impl Metrics {
     pub fn code_tried(&self, method: Method, is_right: bool) {
         let result = if is_right { "right" } else { "wrong" };
         self.code_tries.with_label_values(&[method.as_str(), result]).inc();
+    }
+
+    /// Shows the counters of every prefix that codes may go to as zero.
+    pub(crate) fn show_prefixes(&self, rules: &SmsRules) {
+        for prefix in &rules.country_prefixes {
+            self.sms_sent.with_label_values(&[prefix.as_str()]);
+            self.sms_verified.with_label_values(&[prefix.as_str()]);
+            for bound in SmsBound::ALL {
+                self.sms_refused.with_label_values(&[prefix.as_str(), bound.as_str()]);
+            }
+        }
+    }
+
+    /// Counts a code that left by SMS, or may have.
+    pub(crate) fn sms_sent(&self, prefix: &CountryPrefix) {
+        self.sms_sent.with_label_values(&[prefix.as_str()]).inc();
+    }
+
+    /// Counts a transaction whose code was sent by SMS and came back right.
+    pub(crate) fn sms_verified(&self, prefix: &CountryPrefix) {
+        self.sms_verified.with_label_values(&[prefix.as_str()]).inc();
+    }
+
+    /// Counts a code by SMS that a bound kept from leaving.
+    pub(crate) fn sms_refused(&self, prefix: &CountryPrefix, bound: SmsBound) {
+        self.sms_refused.with_label_values(&[prefix.as_str(), bound.as_str()]).inc();
+    }
+
+    /// Counts a report of a gateway.
+    pub(crate) fn gateway_reported(&self, provider: &ProviderName, result: &str) {
+        self.gateway_reports.with_label_values(&[provider.as_str(), result]).inc();
     }
 
     /// Counts a final state.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use tocsin_config::Config;
-use tocsin_model::Transaction;
+use tocsin_model::{ClientId, CodeAddress, Transaction};
 use tocsin_storage::Store;
 
 use crate::clock::Clock;
@@ -16,6 +16,7 @@ use crate::message::Origins;
 use crate::metrics::Metrics;
 use crate::protocol::{CallbackOwed, ProviderTable, SayOwed};
 use crate::registry::Waiters;
+use crate::sms_gate::{SmsGate, SmsRefusal};
 use crate::transaction::{Closings, PushIds};
 
 /// What every transaction of a process shares.
@@ -35,6 +36,7 @@ pub(crate) struct Surroundings {
     callbacks: OnceLock<SayOwed>,
     lingering: Arc<AtomicUsize>,
     pub(crate) closings: Closings,
+    pub(crate) sms: SmsGate,
 }
 
 /// A place among the final transactions whose actors stay a moment; given back when dropped.
@@ -70,6 +72,7 @@ impl Surroundings {
             callbacks: OnceLock::new(),
             lingering: Arc::default(),
             closings: Closings::default(),
+            sms: SmsGate::new(),
         }
     }
 
@@ -115,6 +118,24 @@ impl Surroundings {
     pub(crate) fn set_callbacks(&self, owed: SayOwed) {
         // A second actor does not exist, so there is nobody whom this could put out.
         let _ = self.callbacks.set(owed);
+    }
+
+    /// Counts a code that is about to leave for this address, or says why it must not. Mail costs nothing and is not
+    /// counted, and what nobody sends is none.
+    pub(crate) fn admit_code(
+        &self,
+        config: &Config,
+        address: Option<&CodeAddress>,
+        client: &ClientId,
+    ) -> Result<(), SmsRefusal> {
+        let Some(CodeAddress::Phone(number)) = address else { return Ok(()) };
+        let Some(prefix) = config.sms.prefix_of(number) else { return Ok(()) };
+        let admitted = self.sms.admit(&config.sms, number, prefix, client, self.clock.now());
+        if let Err(refusal) = &admitted {
+            self.metrics.sms_refused(prefix, refusal.bound);
+            tracing::warn!(client = %client, prefix = prefix.as_str(), bound = refusal.bound.as_str(), "too many codes by SMS in an hour");
+        }
+        admitted
     }
 
     /// Says that the callback of this outcome is owed.

@@ -58,6 +58,34 @@ pub(super) fn describe(_: &mut Schemas) -> Operation {
         .refused_with(&[ErrorCode::InvalidRequest, ErrorCode::UnknownField])
 }
 
+/// `POST /hooks/v1/{provider}`
+pub(super) fn report(_: &mut Schemas) -> Operation {
+    Operation::new("reportMessage", "What became of a message that a gateway took")
+        .telling(
+            "Called by Twilio, which signs URL and fields (`X-Twilio-Signature`). The URL is the one that the gateway was \
+             given with the message. A report may be repeated, and one that concerns nobody any more is taken as well.",
+        )
+        .path("provider", fixed(openapi::name), "The provider's name in the configuration.")
+        .required_query("t", fixed(openapi::id), "The transaction.")
+        .required_query("s", fixed(openapi::id), "The sending.")
+        .form(json!({
+            "type": "object",
+            "required": ["MessageStatus"],
+            "properties": {
+                "MessageStatus": {"type": "string"},
+                "ErrorCode": {"type": "string"},
+            },
+        }))
+        .replies_empty(204, "It is taken.")
+        .refused_with(&[
+            ErrorCode::InvalidRequest,
+            ErrorCode::BadSignature,
+            ErrorCode::NotFound,
+            ErrorCode::BodyTooLarge,
+            ErrorCode::UnsupportedMediaType,
+        ])
+}
+
 /// `POST /device/v1/enrollments`
 pub(super) fn enrol(schemas: &mut Schemas) -> Operation {
     call("enrol", "Register this phone by an activation code")

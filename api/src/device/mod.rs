@@ -1,10 +1,11 @@
-//! The device door: what phones ask, over the internet.
+//! The device door: what phones ask, over the internet, and what SMS gateways report.
 //!
 //! All of the protocol is the engine's. This door passes on what a proof covers (method, raw path and query, raw
 //! body) and writes the answers down. Unknown members of bodies are ignored: apps are older or newer than servers.
 
 mod calls;
 mod document;
+mod hooks;
 mod keys;
 
 use actix_web::HttpRequest;
@@ -28,6 +29,7 @@ pub(crate) const CALLS: &[Call] = &[
     Call::new(Verb::Patch, "/device/v1/device", || web::to(calls::change), document::change),
     Call::new(Verb::Delete, "/device/v1/device", || web::to(calls::leave), document::leave),
     Call::new(Verb::Put, "/device/v1/push", || web::to(calls::move_push), document::move_push),
+    Call::new(Verb::Post, "/hooks/v1/{provider}", || web::to(hooks::report), document::report),
     Call::new(Verb::Get, "/device/v1/openapi.json", || web::to(describe), document::describe),
 ];
 

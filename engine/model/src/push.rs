@@ -211,6 +211,11 @@ impl DeliveryReason {
         }
     }
 
+    /// Whether another gateway may still reach the same number: its word is not the number's.
+    pub const fn may_work_elsewhere(self) -> bool {
+        !matches!(self, Self::AddressRefused | Self::Late)
+    }
+
     /// Whether the network itself was out of reach, rather than refusing this push.
     pub const fn is_unavailable(self) -> bool {
         match self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tocsin_config::{AuthenticationType, CodeRules, Config};
 use tocsin_model::{
-    CodeAddress, CodeDigits, CodeState, Content, Counter, Delivery, DeliveryChoice, DeliveryStatus,
+    ClientId, CodeAddress, CodeDigits, CodeState, Content, Counter, Delivery, DeliveryChoice, DeliveryStatus,
     ErrorCode, Fallback, FallbackPlan, FallbackReason, Language, Method, NumberMatchRule, Problem,
     ProviderName, StartRequest, UnixMs,
 };
@@ -13,6 +13,7 @@ use tocsin_model::{
 use super::Handle;
 use super::enrolment::refuse_unless;
 use super::texts::{default_message, default_title, languages_of};
+use crate::sms_gate::{SmsBound, SmsRefusal};
 
 /// Where the code belongs in a message.
 const PLACEHOLDER: &str = "{code}";
@@ -63,7 +64,8 @@ impl Handle {
             since = due_at.unwrap_or(since);
             let texts = fallback_texts(request, next, &languages);
             let code = self.sent_code(request, next, texts, digits_before(kind, &links))?;
-            if let Ok(()) = check_served(config, next) {
+            // So is one whose code may not be sent to this number.
+            if let (Ok(()), Ok(())) = (check_served(config, next), check_country(config, &code)) {
                 let is_reachable = self.first_reachable(&code.gateways).is_some();
                 links.push(Link {
                     method: next.method,
@@ -111,6 +113,7 @@ impl Handle {
         check_switch(config, kind.method)?;
         let texts = (Arc::clone(&content.title), Arc::clone(&content.message));
         let mut code = self.sent_code(request, kind, texts, None)?;
+        check_country(config, &code)?;
         if code.is_custom() && request.delivery == DeliveryChoice::Custom {
             return Ok(code);
         }
@@ -118,6 +121,18 @@ impl Handle {
         let first = self.first_reachable(&code.gateways).ok_or_else(unreachable_gateways)?;
         code.delivery = Some(queued(first));
         Ok(code)
+    }
+
+    /// Counts the code that a start sends, where it costs money. It is asked last, when nothing else can refuse the
+    /// method.
+    pub(super) fn admit_code(
+        &self,
+        config: &Config,
+        client: &ClientId,
+        code: &CodeState,
+    ) -> Result<(), Problem> {
+        let address = code.address.as_ref().filter(|_| !code.is_custom());
+        self.0.surroundings.admit_code(config, address, client).map_err(|refusal| too_many(&refusal))
     }
 
     /// A code of this type with this subject and this message.
@@ -274,6 +289,30 @@ fn fallback_texts(
 
 fn queued(provider: ProviderName) -> Delivery {
     Delivery { provider, status: DeliveryStatus::Queued, reason: None }
+}
+
+/// A number outside of the countries that codes may be sent to is refused, whatever else is said. Without any such
+/// country there is no gateway either, and nothing is sent.
+fn check_country(config: &Config, code: &CodeState) -> Result<(), Problem> {
+    match &code.address {
+        Some(CodeAddress::Phone(number))
+            if !config.sms.country_prefixes.is_empty() && config.sms.prefix_of(number).is_none() =>
+        {
+            let detail = "codes are not sent to numbers of this country";
+            Err(Problem::new(ErrorCode::InvalidField, detail).with_field("phone_number"))
+        }
+        Some(CodeAddress::Phone(_) | CodeAddress::Email(_)) | None => Ok(()),
+    }
+}
+
+/// 429, with the time after which one more fits.
+pub(super) fn too_many(refusal: &SmsRefusal) -> Problem {
+    let detail = match refusal.bound {
+        SmsBound::Number => "too many codes were sent to this number in the last hour",
+        SmsBound::Prefix => "too many codes were sent to this country in the last hour",
+        SmsBound::Client => "too many codes were sent for this client in the last hour",
+    };
+    Problem::new(ErrorCode::RateLimited, detail).with_retry_after(refusal.retry_after)
 }
 
 fn unreachable_gateways() -> Problem {

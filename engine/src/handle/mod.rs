@@ -19,6 +19,7 @@ mod observe;
 mod ops;
 mod refusal;
 mod reload;
+mod report;
 mod start;
 mod texts;
 mod transaction;

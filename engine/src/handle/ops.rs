@@ -127,6 +127,7 @@ impl Handle {
         metrics.transactions_in_flight.set(whole(self.0.registry.admission().in_flight()));
         metrics.ready.set(i64::from(self.readiness().is_ready()));
         metrics.show_zeros(self.config().types.iter().map(|(name, kind)| (name, kind.method)));
+        metrics.show_prefixes(&self.config().sms);
         metrics.waiters.set(whole(self.0.surroundings.waiters.count() + self.0.enrollment_waiters.count()));
         metrics.commit_queue.set(whole(self.store().queue_depth()));
         metrics.signature_queue.set(whole(self.0.signatures.queue_depth()));

@@ -134,6 +134,9 @@ impl Handle {
             &request.client,
             request.user.as_ref(),
         )?;
+        if let Some(code) = transaction.code() {
+            self.admit_code(&config, &transaction.client, code)?;
+        }
         let phones: Vec<_> = eligible.iter().map(|eligible| ChallengedPhone::of(&eligible.device)).collect();
         let challenges = self.challenges_to_keep(&transaction, &phones).await?;
         let targets = targets(eligible, &config, &challenges);

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
-use tocsin_config::Config;
+use tocsin_config::{Config, CountryPrefix};
 use tocsin_model::{
-    Answer, DeviceId, DurationMs, FailureReason, Idempotency, KeptChallenge, OperatorName, Problem,
-    ProviderName, Transaction, UnixMs,
+    Answer, CodeAddress, DeliveryReason, DeviceId, DurationMs, FailureReason, Idempotency, KeptChallenge,
+    OperatorName, Problem, ProviderName, Transaction, UnixMs,
 };
 use tocsin_storage::{
     Amended, Attempted, Created, Ended, NewTransaction, Pending, Resend, Resent, StoreError,
@@ -19,6 +19,7 @@ use crate::error::store_failure;
 use crate::limits::READ_BACK_DELAY;
 use crate::protocol::{Addressee, Deliver, DeliveryOutcome, Parcel, ProviderEvent, Release};
 use crate::registry::Permit;
+use crate::sms_gate::SmsRefusal;
 use crate::surroundings::{LingerPlace, Surroundings};
 
 /// The actor of one transaction.
@@ -37,6 +38,8 @@ pub(crate) struct TransactionActor {
     next_caller: u32,
     timer: Option<SpawnHandle>,
     lingering: Option<LingerPlace>,
+    /// Whether too many codes left lately for the one of its fallback to leave as well.
+    is_held_back: bool,
 }
 
 /// How an actor begins.
@@ -85,6 +88,7 @@ impl TransactionActor {
             next_caller: 0,
             timer: None,
             lingering: None,
+            is_held_back: false,
         }
     }
 
@@ -125,7 +129,10 @@ impl TransactionActor {
             Effect::Push(Addressee::Code) => self.send_code(context),
             Effect::ArmTimer(at) => self.arm_timer(at, now, context),
             Effect::Reply(caller, reply) => self.reply(caller, reply),
-            Effect::CountFallback => self.surroundings.metrics.fell_back(self.machine.transaction()),
+            Effect::CountFallback => {
+                self.surroundings.metrics.fell_back(self.machine.transaction());
+                self.is_held_back = self.admit_code().is_err();
+            }
             Effect::OweCallback => self.surroundings.callback_owed(self.machine.transaction()),
             Effect::Publish(transaction) => self.surroundings.published(&transaction),
             Effect::Retire => self.retire(context),
@@ -243,8 +250,27 @@ impl TransactionActor {
         self.step(Event::PushEnded { addressee: Addressee::Code, outcome }, context);
     }
 
+    /// Counts a code by SMS that is about to leave, as the start does for the one that it sends.
+    fn admit_code(&self) -> Result<(), SmsRefusal> {
+        let transaction = self.machine.transaction();
+        let address = transaction.code().and_then(|code| code.address.as_ref());
+        self.surroundings.admit_code(&self.config, address, &transaction.client)
+    }
+
+    /// The beginning of the number that its code is sent to by SMS.
+    fn sms_prefix(&self) -> Option<&CountryPrefix> {
+        let code = self.machine.transaction().code().filter(|code| !code.is_custom())?;
+        match &code.address {
+            Some(CodeAddress::Phone(number)) => self.config.sms.prefix_of(number),
+            Some(CodeAddress::Email(_)) | None => None,
+        }
+    }
+
     fn deliver_code(&self, context: &mut Context<Self>) -> Result<(), tocsin_model::DeliveryReason> {
-        use tocsin_model::DeliveryReason::{Busy, RequestRefused, Unavailable};
+        use tocsin_model::DeliveryReason::{Busy, RequestRefused, Throttled, Unavailable};
+        if self.is_held_back {
+            return Err(Throttled);
+        }
         let transaction = self.machine.transaction();
         let provider = transaction.code().and_then(|code| code.delivery.as_ref()).ok_or(RequestRefused)?;
         let surroundings = &self.surroundings;
@@ -321,6 +347,10 @@ impl TransactionActor {
         self.permit = None;
         self.opening = None;
         self.surroundings.metrics.ended(self.machine.transaction());
+        let is_verified = self.machine.transaction().code().is_some_and(|code| code.verified_at.is_some());
+        if let Some(prefix) = self.sms_prefix().filter(|_| is_verified) {
+            self.surroundings.metrics.sms_verified(prefix);
+        }
         if let Some(armed) = self.timer.take() {
             context.cancel_future(armed);
         }
@@ -405,6 +435,15 @@ pub(crate) enum Request {
         /// The caller's promise.
         idempotency: Option<Box<Idempotency>>,
     },
+    /// A gateway reports that the message with the code did not arrive.
+    Undelivered {
+        /// The gateway.
+        provider: ProviderName,
+        /// How many resends came before that message.
+        resends_used: u32,
+        /// Why.
+        reason: DeliveryReason,
+    },
     /// Withdraw it, for its client or for this operator.
     Cancel(Option<OperatorName>),
     /// Say how it ended, since it was seen past its deadline.
@@ -421,6 +460,9 @@ impl Request {
             Self::Verify => Event::CodeVerified { caller },
             Self::TryPin { device_id, exhausted } => Event::PinTried { caller, device_id, exhausted },
             Self::Resend { idempotency } => Event::Resent { caller, gap: resend_gap(), idempotency },
+            Self::Undelivered { provider, resends_used, reason } => {
+                Event::Undelivered { caller, provider, resends_used, reason }
+            }
             Self::Cancel(by) => Event::Cancelled { caller, by },
             Self::Settle => Event::SeenOverdue { caller },
         }
@@ -478,6 +520,12 @@ impl Handler<ProviderEvent> for TransactionActor {
     type Result = ();
 
     fn handle(&mut self, event: ProviderEvent, context: &mut Context<Self>) {
+        if let ProviderEvent::Ended { addressee: Addressee::Code, outcome } = event
+            && matches!(outcome, DeliveryOutcome::Relayed | DeliveryOutcome::Unknown(_))
+            && let Some(prefix) = self.sms_prefix()
+        {
+            self.surroundings.metrics.sms_sent(prefix);
+        }
         let event = match event {
             ProviderEvent::Written { addressee } => Event::PushWritten { addressee },
             ProviderEvent::Ended { addressee, outcome } => Event::PushEnded { addressee, outcome },

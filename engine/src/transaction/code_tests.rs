@@ -260,6 +260,56 @@ fn the_next_gateway_is_tried_when_one_has_failed_and_only_then() {
 }
 
 #[test]
+fn a_number_that_is_refused_for_good_is_tried_by_no_other_gateway() {
+    let refused = DeliveryOutcome::Failed(DeliveryReason::AddressRefused);
+    let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
+    let effects = machine.step(ended(Addressee::Code, refused), at(1));
+    assert_eq!((sent(&effects), provider(&machine)), (0, "sms-a"));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::End(_))));
+}
+
+fn undelivered(provider: &str, resends_used: u32, reason: DeliveryReason) -> Event {
+    let provider = provider.parse().expect("a name");
+    Event::Undelivered { caller: CallerId(5), provider, resends_used, reason }
+}
+
+#[test]
+fn a_message_that_did_not_arrive_goes_by_the_next_gateway_and_then_ends_it() {
+    use DeliveryReason::{AddressRefused, Undelivered};
+    for first in [DeliveryOutcome::Relayed, CUT] {
+        let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
+        machine.step(ended(Addressee::Code, first), at(1));
+        let effects = machine.step(undelivered("sms-a", 0, Undelivered), at(2));
+        assert_eq!((sent(&effects), provider(&machine)), (1, "sms-b"));
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Reply(CallerId(5), Reply::View(_)))));
+        assert_eq!(sent(&machine.step(undelivered("sms-a", 0, Undelivered), at(3))), 0, "told twice");
+        machine.step(ended(Addressee::Code, DeliveryOutcome::Relayed), at(4));
+        assert_eq!(sent(&machine.step(undelivered("sms-a", 0, Undelivered), at(5))), 0, "of the one before");
+        let effects = machine.step(undelivered("sms-b", 0, Undelivered), at(6));
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::End(_))), "nobody is left");
+    }
+    let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
+    machine.step(ended(Addressee::Code, DeliveryOutcome::Relayed), at(1));
+    let effects = machine.step(undelivered("sms-a", 0, AddressRefused), at(2));
+    assert!(sent(&effects) == 0 && effects.iter().any(|effect| matches!(effect, Effect::End(_))));
+}
+
+#[test]
+fn a_report_of_another_sending_or_of_one_that_is_over_changes_nothing() {
+    let reason = DeliveryReason::Undelivered;
+    let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
+    assert_eq!(sent(&machine.step(undelivered("sms-a", 0, reason), at(1))), 0, "still being handed over");
+    machine.step(ended(Addressee::Code, DeliveryOutcome::Relayed), at(1));
+    for foreign in [undelivered("sms-b", 0, reason), undelivered("sms-a", 1, reason)] {
+        assert_eq!(sent(&machine.step(foreign, at(2))), 0);
+        assert_eq!(status(&machine), DeliveryStatus::Relayed);
+    }
+    assert!(matches!(call(&mut machine, RIGHT, at(3)), Reply::View(_)));
+    assert_eq!(machine.step(undelivered("sms-a", 0, reason), at(4)).len(), 1, "only a reply");
+    assert_eq!((machine.transaction().state, status(&machine)), (State::Accepted, DeliveryStatus::Fetched));
+}
+
+#[test]
 fn a_code_whose_end_is_unknown_is_not_sent_again_by_itself() {
     let name = || "sms-a".parse().expect("a name");
     let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));

@@ -1,8 +1,8 @@
 //! What can happen to a transaction.
 
 use tocsin_model::{
-    Answer, DeviceId, DurationMs, FailureReason, Idempotency, OperatorName, ProviderName, Transaction,
-    TransactionId, UserLock,
+    Answer, DeliveryReason, DeviceId, DurationMs, FailureReason, Idempotency, OperatorName, ProviderName,
+    Transaction, TransactionId, UserLock,
 };
 
 use crate::protocol::{Addressee, DeliveryOutcome};
@@ -75,6 +75,17 @@ pub enum Event {
         addressee: Addressee,
         /// How.
         outcome: DeliveryOutcome,
+    },
+    /// The gateway that took the message with the code reports that it did not arrive.
+    Undelivered {
+        /// Who waits for the word that this was taken up.
+        caller: CallerId,
+        /// The gateway.
+        provider: ProviderName,
+        /// How many resends came before that message.
+        resends_used: u32,
+        /// Why.
+        reason: DeliveryReason,
     },
     /// A provider broke down.
     ProviderDown(ProviderName),

@@ -159,6 +159,12 @@ impl Machine {
                 self.on_push(addressee, DeliveryStatus::Sent, None, now, effects);
             }
             Event::PushEnded { addressee, outcome } => self.on_push_ended(addressee, outcome, now, effects),
+            Event::Undelivered { caller, provider, resends_used, reason } => {
+                if self.transaction.resends.used == resends_used {
+                    self.on_undelivered(&provider, reason, now, effects);
+                }
+                effects.push(Effect::Reply(caller, self.view()));
+            }
             Event::ProviderDown(provider) => self.on_provider_down(&provider, effects),
             Event::ProviderUp(provider) => self.on_provider_up(&provider, now, effects),
             Event::Fetched { device_id } => {

@@ -269,6 +269,7 @@ pub(super) const fn caller_of(event: &Event) -> Option<CallerId> {
         | Event::CodeVerified { caller }
         | Event::PinTried { caller, .. }
         | Event::Resent { caller, .. }
+        | Event::Undelivered { caller, .. }
         | Event::Cancelled { caller, .. } => Some(*caller),
         Event::SeenBefore { .. }
         | Event::Locked(_)

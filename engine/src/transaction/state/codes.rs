@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use tocsin_model::{
-    Delivery, DeliveryStatus, FailureReason, FallbackReason, ProviderName, State, Transaction, UnixMs,
+    Delivery, DeliveryReason, DeliveryStatus, FailureReason, FallbackReason, ProviderName, State,
+    Transaction, UnixMs,
 };
 
 use super::{Cause, Machine, Phase, is_unfinished};
-use crate::protocol::Addressee;
+use crate::protocol::{Addressee, DeliveryOutcome};
 use crate::transaction::{CallerId, Effect, Event, Reply};
 
 impl Machine {
@@ -86,6 +87,37 @@ impl Machine {
         }
         effects.push(Effect::Push(Addressee::Code));
         true
+    }
+
+    /// The gateway that took the message says that it did not arrive: as if it had failed at once. A code that the user
+    /// has typed, a gateway that was left meanwhile and a message that is still being handed over are not touched.
+    pub(super) fn on_undelivered(
+        &mut self,
+        provider: &ProviderName,
+        reason: DeliveryReason,
+        now: UnixMs,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_with = |delivery: &Delivery| {
+            delivery.provider == *provider
+                && matches!(delivery.status, DeliveryStatus::Relayed | DeliveryStatus::Unknown)
+        };
+        let present = self.transaction.code().and_then(|code| code.delivery.as_ref());
+        if !self.takes_pushes() || !present.is_some_and(is_with) {
+            return;
+        }
+        let doubt = |transaction: &mut Transaction| {
+            if let Some(delivery) = transaction.code_mut().and_then(|code| code.delivery.as_mut()) {
+                delivery.status = DeliveryStatus::Sent;
+            }
+        };
+        doubt(Arc::make_mut(&mut self.transaction));
+        if let Phase::Counting { counted: written, .. } | Phase::Amending { amended: written } =
+            &mut self.phase
+        {
+            doubt(Arc::make_mut(written));
+        }
+        self.on_push_ended(Addressee::Code, DeliveryOutcome::Failed(reason), now, effects);
     }
 
     /// Begins the write that takes the fallback, if there is one.

@@ -19,7 +19,8 @@ impl Machine {
         now: UnixMs,
         effects: &mut Vec<Effect>,
     ) {
-        if let (Addressee::Code, DeliveryOutcome::Failed(_)) = (addressee, outcome)
+        if let (Addressee::Code, DeliveryOutcome::Failed(reason)) = (addressee, outcome)
+            && reason.may_work_elsewhere()
             && self.try_next_gateway(now, effects)
         {
             return;

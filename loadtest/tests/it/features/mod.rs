@@ -30,6 +30,7 @@ mod rows;
 #[allow(dead_code, reason = "one fixture for many tests, each of which uses its part")]
 pub mod scene;
 mod server_keys;
+mod sms;
 mod switches;
 mod texts;
 mod users;
