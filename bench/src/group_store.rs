@@ -54,6 +54,7 @@ impl GroupStore {
                 transaction: samples.next_transaction(),
                 idempotency: None,
                 challenges: Vec::new(),
+                otp: None,
             })
         };
         let began = Instant::now();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::texts::TypeTexts;
 use tocsin_model::{
-    AppName, CodeDigits, DurationMs, KeyUse, Method, NumberMatchRule, ProviderName, ReportLock, TypeName,
+    AppName, CodeDigits, DurationMs, KeyUse, Method, NumberMatchRule, ProviderName, RealmName, ReportLock,
+    TypeName,
 };
 
 use crate::fatigue::PendingPush;
@@ -22,6 +23,8 @@ pub struct AuthenticationType {
     pub message_characters_max: usize,
     /// Whose phones may answer; empty means every app.
     pub apps: Vec<AppName>,
+    /// Whose users may claim it by a one-time password; empty means every realm that the client sees.
+    pub realms: Vec<RealmName>,
     /// The keys whose signature approves.
     pub keys: Vec<KeyUse>,
     /// What the push shows before the phone has fetched the challenge.

@@ -69,6 +69,7 @@ const fn of(methods: &'static [Method], pattern: &'static str, shape: Shape, nee
 }
 
 const PUSH: &[Method] = &[Method::Push];
+const OTP: &[Method] = &[Method::Otp];
 const PUSH_OR_OTP: &[Method] = &[Method::Push, Method::Otp];
 const PUSH_OR_CODE: &[Method] = &[Method::Push, Method::Sms, Method::Email];
 const PUSH_OR_EMAIL: &[Method] = &[Method::Push, Method::Email];
@@ -263,6 +264,7 @@ pub(crate) static KEYS: &[Key] = &[
     key("types.*.texts.*.title", Shape::Text { characters_max: TITLE_CHARACTERS_MAX }, Need::Optional),
     key("types.*.texts.*.message", Shape::Text { characters_max: MESSAGE_CHARACTERS_MAX }, Need::Optional),
     of(PUSH_OR_OTP, "types.*.apps", Shape::List(Item::Name), Need::Else("[]")),
+    of(OTP, "types.*.realms", Shape::List(Item::Name), Need::Else("[]")),
     of(PUSH_OR_OTP, "types.*.keys", Shape::List(Item::KeyUse), Need::Else("[\"device\"]")),
     of(PUSH, "types.*.push_text", Shape::Choice(PushText::WORDS), Need::Else("\"loc-keys\"")),
     of(PUSH, "types.*.device_choice", Shape::Choice(DeviceChoice::WORDS), Need::Else("\"all\"")),

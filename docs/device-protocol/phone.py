@@ -197,6 +197,10 @@ class Phone:
         item = read_message(message)
         return shown_of(self.read(item, item["id"]))
 
+    def claim(self, otp):
+        item = self.call("POST", "/device/v1/otp", {"otp": otp})
+        return {"id": item["id"], "shown": shown_of(self.read(item, item["id"]))}
+
     def answer(self, transaction_id, decision):
         challenge, accepts = self.fetch(transaction_id), decision == "accept"
         number = number_for(challenge, self.number) if accepts else None
@@ -222,7 +226,7 @@ class Phone:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=(
-        "enrol", "list", "fetch", "scan", "device", "follow", "answer", "change-pin", "vectors"))
+        "enrol", "list", "fetch", "scan", "claim", "device", "follow", "answer", "change-pin", "vectors"))
     parser.add_argument("arguments", nargs="*")
     defaults = {"issuer": "", "code": "", "app": "bank", "name": "phone.py", "pin": "", "number": ""}
     for name, default in (defaults | {"state": "phone.json"}).items():

@@ -32,6 +32,6 @@ pub mod transport;
 pub use engine::{Drained, Engine, EngineParts, EngineStartError};
 pub use handle::{
     CallbackItems, Challenge, ChallengeForm, DeviceCall, EnrolledDevice, EnrollmentRequest, Handle, Health,
-    Heard, Observation, OpenedEnrollment, ProviderState, Readiness, Started, UsableType,
+    Heard, Observation, OpenedEnrollment, ProviderState, Readiness, Started, UsableType, names_an_addressee,
 };
 pub use registry::{Until, WaitPlace};

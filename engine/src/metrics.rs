@@ -49,6 +49,8 @@ pub mod names {
     pub const GATEWAY_REPORTS: &str = "tocsin_gateway_reports_total";
     /// Fallbacks that transactions took, by `type`, the methods `from` and `to`, and the `reason`.
     pub const FALLBACKS: &str = "tocsin_fallbacks_total";
+    /// Claims of one-time passwords, by `result` (`claimed`, `repeated` or an error code).
+    pub const OTP_CLAIMS: &str = "tocsin_otp_claims_total";
     /// Phones that enrolled or were refused, by `result` (`enrolled` or an error code).
     pub const ENROLMENTS: &str = "tocsin_enrolments_total";
     /// Whether an activation code alone takes a user of this `app` over (1) or not (0).
@@ -217,6 +219,7 @@ pub struct Metrics {
     sms_refused: IntCounterVec,
     gateway_reports: IntCounterVec,
     fallbacks: IntCounterVec,
+    otp_claims: IntCounterVec,
     pushes: IntCounterVec,
     actor_faults: IntCounterVec,
     callbacks_owed: IntGauge,
@@ -374,6 +377,7 @@ impl Metrics {
                 "Fallbacks that transactions took.",
                 &["type", "from", "to", "reason"],
             ),
+            otp_claims: registrar.counters(names::OTP_CLAIMS, "Claims of one-time passwords.", &["result"]),
             pushes: registrar.counters(
                 names::PUSHES,
                 "Pushes that ended.",
@@ -542,6 +546,9 @@ impl Metrics {
         for code in ANSWERS_REFUSED_WITH {
             self.answers.with_label_values(&[code.as_str()]);
         }
+        for result in [CLAIMED, ErrorCode::NotFound.as_str(), ErrorCode::OtpUsed.as_str()] {
+            self.otp_claims.with_label_values(&[result]);
+        }
         for result in RELOAD_RESULTS {
             self.reloads.with_label_values(&[result]);
         }
@@ -646,6 +653,16 @@ impl Metrics {
     /// Counts an answer of a phone: taken, or refused with this code.
     pub fn answered(&self, refused: Option<ErrorCode>) {
         self.answers.with_label_values(&[refused.map_or("taken", ErrorCode::as_str)]).inc();
+    }
+
+    /// Counts a claim of a one-time password, or what it was refused with.
+    pub fn otp_claimed(&self, claimed: Result<OtpClaim, ErrorCode>) {
+        let result = match claimed {
+            Ok(OtpClaim::Claimed) => CLAIMED,
+            Ok(OtpClaim::Repeated) => "repeated",
+            Err(code) => code.as_str(),
+        };
+        self.otp_claims.with_label_values(&[result]).inc();
     }
 
     /// Counts a phone that enrolled, or was refused with this code.
@@ -755,6 +772,18 @@ const STARTS_REFUSED_WITH: [ErrorCode; 6] = [
     ErrorCode::StorageUnavailable,
     ErrorCode::Draining,
 ];
+
+/// The result of a claim that made a transaction somebody's.
+const CLAIMED: &str = "claimed";
+
+/// What a phone's claim of a one-time password did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtpClaim {
+    /// It made the transaction its user's.
+    Claimed,
+    /// The same phone had claimed it before.
+    Repeated,
+}
 
 /// What answers are refused with that operators watch.
 const ANSWERS_REFUSED_WITH: [ErrorCode; 5] = [

@@ -68,7 +68,8 @@ impl fmt::Debug for Portal {
 pub struct StartFields {
     /// The authentication type.
     pub r#type: String,
-    /// The user's id in the client's default realm.
+    /// The user's id in the client's default realm; empty where a phone is to say whose it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub user: String,
     /// Shown on the phone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,6 +92,11 @@ impl StartFields {
     /// A start of this type for this user, with the type's own texts.
     pub fn new(type_name: &str, user: &str) -> Self {
         Self { r#type: type_name.to_owned(), user: user.to_owned(), ..Self::default() }
+    }
+
+    /// A start of this type for whoever claims it.
+    pub fn anonymous(type_name: &str) -> Self {
+        Self::new(type_name, "")
     }
 }
 

@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use tocsin_model::{
     ActivationCodeHash, AuditActor, AuditEvent, Callback, CallbackHost, ClientId, Device, DeviceId,
-    Enrollment, EnrollmentId, EnrolmentRules, Idempotency, KeptChallenge, KeyId, KeyUse, ProviderName,
-    PushKind, PushToken, Transaction, TransactionId, UnixMs, User, UserLock, UserProfile, UserStanding,
+    Enrollment, EnrollmentId, EnrolmentRules, Idempotency, KeptChallenge, KeyId, KeyUse, OtpHash,
+    ProviderName, PushKind, PushToken, Transaction, TransactionId, UnixMs, User, UserLock, UserProfile,
+    UserStanding,
 };
 use tokio::sync::watch;
 
 use crate::store::{
     Amended, Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditPage, AuditQuery, CallbackList,
-    CallbackPage, CallbackSettled, CallbackVerdict, ChangeNoted, Created, DeviceChange, DeviceChanged,
-    DueCallbacks, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, Erased,
-    Erasure, KeptProviderToken, KeyChange, KeyDeleted, KeyPut, MetaKey, NewEnrollment, NewTransaction,
-    OpenPage, Pending, PinTried, PushTargetVerdict, Read, Redelivered, Resend, Resent, Revoked, Store,
-    TransactionPage, TransactionQuery,
+    CallbackPage, CallbackSettled, CallbackVerdict, ChangeNoted, Claimed, Created, DeviceChange,
+    DeviceChanged, DueCallbacks, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened,
+    Erased, Erasure, KeptProviderToken, KeyChange, KeyDeleted, KeyPut, MetaKey, NewEnrollment,
+    NewTransaction, OpenPage, Pending, PinTried, PushTargetVerdict, Read, Redelivered, Resend, Resent,
+    Revoked, Store, TransactionPage, TransactionQuery,
 };
-use crate::verb::{Enrolment, RowResult, Table, Verb, audit, callback, look, meta};
+use crate::verb::{Enrolment, RowResult, Table, Verb, audit, callback, look, meta, otp};
 
 /// What the back ends differ in.
 pub(crate) trait BackEnd: Send + Sync + 'static {
@@ -86,6 +87,12 @@ impl<B: BackEnd> Store for B {
     fn amend(&self, amended: Transaction) -> Pending<Amended> {
         let (answer, pending) = Pending::channel();
         self.submit(Verb::Amend(Box::new(amended), answer));
+        pending
+    }
+
+    fn claim(&self, claimed: Transaction) -> Pending<Claimed> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::Claim(Box::new(claimed), answer));
         pending
     }
 
@@ -298,6 +305,10 @@ impl<B: BackEnd> Store for B {
 
     fn transaction(&self, id: TransactionId) -> Read<'_, Option<Transaction>> {
         self.look(move |table| table.transaction(&id))
+    }
+
+    fn transaction_by_otp(&self, hash: OtpHash) -> Read<'_, Option<TransactionId>> {
+        self.look(move |table| otp::transaction(table, &hash))
     }
 
     fn kept_challenge(&self, id: TransactionId, device_id: DeviceId) -> Read<'_, Option<KeptChallenge>> {

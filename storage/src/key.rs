@@ -10,7 +10,7 @@ use std::fmt;
 use aws_lc_rs::digest;
 use tocsin_model::{
     ActivationCodeHash, AppName, CallbackHost, ClientId, DeviceId, EnrollmentId, IdempotencyKey, KeyId,
-    ProviderName, Pseudonym, PushKind, PushToken, Thumbprint, TransactionId, UnixMs, User,
+    OtpHash, ProviderName, Pseudonym, PushKind, PushToken, Thumbprint, TransactionId, UnixMs, User,
 };
 
 use crate::MetaKey;
@@ -47,12 +47,14 @@ pub(crate) enum Family {
     Audit,
     /// Users: how they stand, their profiles, and whom the pseudonyms of the audit trail stand for.
     User,
+    /// Anonymous transactions by one-time password.
+    Otp,
 }
 
 impl Family {
     /// Every family, in the order of their numbers.
     #[cfg(feature = "rocks")]
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Transaction,
         Self::Open,
         Self::Idempotency,
@@ -66,6 +68,7 @@ impl Family {
         Self::ByUser,
         Self::Audit,
         Self::User,
+        Self::Otp,
     ];
 
     /// The name on disk.
@@ -84,6 +87,7 @@ impl Family {
             Self::ByUser => "by-user",
             Self::Audit => "audit",
             Self::User => "user",
+            Self::Otp => "otp",
         }
     }
 }
@@ -123,6 +127,7 @@ enum Kind {
     User = 0x0d01,
     Profile = 0x0d02,
     Pseudonym = 0x0d03,
+    TransactionByOtp = 0x0e01,
 }
 
 impl Kind {
@@ -141,6 +146,7 @@ impl Kind {
             Self::CallbackOwed | Self::CallbackDead | Self::CallbackDue => Family::Outbox,
             Self::TransactionOfUser => Family::ByUser,
             Self::User | Self::Profile | Self::Pseudonym => Family::User,
+            Self::TransactionByOtp => Family::Otp,
         }
     }
 
@@ -150,7 +156,7 @@ impl Kind {
 
     /// Kinds whose rows are never sealed: all that they hold are ids, hashes, times and states. Whatever is not
     /// listed is sealed where there is a master key. The key of a row is always in clear.
-    const CLEAR: [Self; 14] = [
+    const CLEAR: [Self; 15] = [
         Self::TransactionMarks,
         Self::Open,
         Self::Idempotency,
@@ -165,6 +171,7 @@ impl Kind {
         Self::AuditHead,
         Self::AuditAnchor,
         Self::CallbackDue,
+        Self::TransactionByOtp,
     ];
 }
 
@@ -419,6 +426,11 @@ impl Key {
     /// The last token of a provider.
     pub(crate) fn provider_token(provider: &ProviderName) -> Self {
         Self::new(Kind::ProviderToken, &[provider.as_str().as_bytes(), &[0]])
+    }
+
+    /// The transaction with this one-time password.
+    pub(crate) fn transaction_by_otp(hash: &OtpHash) -> Self {
+        Self::new(Kind::TransactionByOtp, &[hash.as_bytes()])
     }
 
     /// A row of the audit trail.

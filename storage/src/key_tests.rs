@@ -48,6 +48,7 @@ fn keys_have_these_bytes() {
             Key::enrollment_by_code(&ActivationCodeHash::from_bytes([0xdd; 32])),
             format!("enrolment/0802{id}{id}"),
         ),
+        (Key::transaction_by_otp(&OtpHash::from_bytes([0xdd; 32])), format!("otp/0e01{id}{id}")),
         (Key::audit(0x0102), "audit/0c010000000000000102".to_owned()),
         (Key::audit_head(), "audit/0c02".to_owned()),
         (Key::audit_anchor(), "audit/0c03".to_owned()),

@@ -24,8 +24,8 @@ pub use error::{StoreError, StoreErrorKind};
 pub use sealing::{MasterKey, MasterKeyId, SealError, Sealer};
 pub use store::{
     Amended, Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditFault, AuditPage, AuditQuery,
-    AuditSummary, CallbackList, CallbackPage, CallbackSettled, CallbackVerdict, ChangeNoted, CommitReport,
-    Created, DeviceChange, DeviceChanged, DueCallbacks, Ended, Enrolled, EnrollmentCancelled,
+    AuditSummary, CallbackList, CallbackPage, CallbackSettled, CallbackVerdict, ChangeNoted, Claimed,
+    CommitReport, Created, DeviceChange, DeviceChanged, DueCallbacks, Ended, Enrolled, EnrollmentCancelled,
     EnrollmentConfirmed, EnrollmentOpened, Erased, Erasure, KeptProviderToken, KeyApproval, KeyChange,
     KeyDeleted, KeyPut, MetaKey, NewEnrollment, NewTransaction, NoObserver, OpenPage, Pending, PinTried,
     PushTargetVerdict, Read, Redelivered, Registered, Resend, Resent, Revoked, Store, StoreObserver,

@@ -20,8 +20,9 @@ use std::time::Duration;
 
 use tocsin_model::{
     ActivationCodeHash, AuditActor, AuditEvent, Callback, CallbackHost, ClientId, Device, DeviceId,
-    Enrollment, EnrollmentId, EnrolmentRules, Idempotency, KeptChallenge, KeyId, KeyUse, ProviderName,
-    PushKind, PushToken, Transaction, TransactionId, UnixMs, User, UserLock, UserProfile, UserStanding,
+    Enrollment, EnrollmentId, EnrolmentRules, Idempotency, KeptChallenge, KeyId, KeyUse, OtpHash,
+    ProviderName, PushKind, PushToken, Transaction, TransactionId, UnixMs, User, UserLock, UserProfile,
+    UserStanding,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -38,7 +39,7 @@ pub use enrollment::{
 };
 pub use kept::{KeptProviderToken, MetaKey};
 pub use transaction::{
-    Amended, Attempted, Created, Ended, NewTransaction, OpenPage, Resend, Resent, TransactionPage,
+    Amended, Attempted, Claimed, Created, Ended, NewTransaction, OpenPage, Resend, Resent, TransactionPage,
     TransactionQuery,
 };
 pub use user::{Erased, Erasure};
@@ -143,6 +144,10 @@ pub trait Store: Send + Sync + 'static {
     /// Stores a changed record of a transaction that stays pending, if the stored one is pending, older and has the
     /// same counters.
     fn amend(&self, amended: Transaction) -> Pending<Amended>;
+
+    /// Stores who has claimed an anonymous transaction, if it is pending and nobody has before: `claimed` carries the
+    /// phone, which must be one that may answer, and its user, who is not locked and among whose transactions it is listed from now on.
+    fn claim(&self, claimed: Transaction) -> Pending<Claimed>;
 
     /// Stores a new enrolment and uses its authorization up; the mode is judged here and again when the phone enrols.
     fn open_enrollment(&self, new: NewEnrollment) -> Pending<EnrollmentOpened>;
@@ -290,6 +295,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The transaction with this id.
     fn transaction(&self, id: TransactionId) -> Read<'_, Option<Transaction>>;
+
+    /// The transaction with this one-time password, until its deadline.
+    fn transaction_by_otp(&self, hash: OtpHash) -> Read<'_, Option<TransactionId>>;
 
     /// The challenge as it left for this phone, until the transaction's deadline.
     fn kept_challenge(&self, id: TransactionId, device_id: DeviceId) -> Read<'_, Option<KeptChallenge>>;

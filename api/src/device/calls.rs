@@ -181,6 +181,14 @@ pub(super) async fn fetch(state: Data<DoorState>, request: HttpRequest, payload:
     Ok(private_json(StatusCode::OK, &ChallengeView::of(&challenge)))
 }
 
+/// `POST /device/v1/otp`
+pub(super) async fn claim(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+    let raw = RawCall::with_json(&state, &request, payload).await?;
+    let handle = state.handle.clone();
+    let challenge = to_the_end(async move { handle.claim_otp(raw.call()).await }).await?;
+    Ok(private_json(StatusCode::OK, &ChallengeView::of(&challenge)))
+}
+
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Answered")]
 pub(super) struct AnsweredView {

@@ -221,6 +221,29 @@ pub(super) fn list(schemas: &mut Schemas) -> Operation {
         .refused_with(&[ErrorCode::UpgradeRequired])
 }
 
+/// `POST /device/v1/otp`
+pub(super) fn claim(schemas: &mut Schemas) -> Operation {
+    active("claimOtp", "Claim what a portal shows as a one-time password for this phone's user")
+        .telling(
+            "It approves nothing: the challenge is answered as any other. A password works for one phone, which is \
+             told the same again until the transaction has ended.",
+        )
+        .json(json!({
+            "type": "object",
+            "required": ["otp"],
+            "properties": {"otp": {"type": "string", "maxLength": 128, "description": "As the picture holds it."}},
+        }))
+        .replies(200, "The challenge.", schemas.of::<ChallengeView<'_>>())
+        .refused_with(&[
+            ErrorCode::MethodNotAllowed,
+            ErrorCode::UserLocked,
+            ErrorCode::NotFound,
+            ErrorCode::OtpUsed,
+            ErrorCode::TransactionFinal,
+            ErrorCode::UpgradeRequired,
+        ])
+}
+
 /// A call about one transaction.
 fn of_transaction(operation: Operation) -> Operation {
     operation.path("id", fixed(openapi::id), "The transaction.").refused_with(&[

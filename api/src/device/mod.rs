@@ -22,6 +22,7 @@ pub(crate) const CALLS: &[Call] = &[
     Call::new(Verb::Get, "/device/v1/transactions", || web::to(calls::list), document::list),
     Call::new(Verb::Get, "/device/v1/transactions/{id}", || web::to(calls::fetch), document::fetch),
     Call::new(Verb::Post, "/device/v1/transactions/{id}/answer", || web::to(calls::answer), document::answer),
+    Call::new(Verb::Post, "/device/v1/otp", || web::to(calls::claim), document::claim),
     Call::new(Verb::Get, "/device/v1/server-keys", || web::to(calls::server_keys), document::server_keys),
     Call::new(Verb::Put, "/device/v1/keys/{use}", || web::to(keys::put), document::put_key),
     Call::new(Verb::Delete, "/device/v1/keys/{use}", || web::to(keys::delete), document::delete_key),

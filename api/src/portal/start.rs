@@ -4,9 +4,10 @@
 use std::net::IpAddr;
 
 use tocsin_config::{AuthenticationType, Right};
+use tocsin_engine::names_an_addressee;
 use tocsin_model::{
     CallContext, CallbackUrl, Content, ContentLimits, DeliveryChoice, Detail, DeviceId, DurationMs,
-    EmailAddress, ErrorCode, Language, NumberMatchRule, PhoneNumber, Problem, StartRequest,
+    EmailAddress, ErrorCode, Language, Method, NumberMatchRule, PhoneNumber, Problem, StartRequest, User,
 };
 
 use super::caller::Caller;
@@ -48,9 +49,10 @@ pub(super) fn start_of_body(caller: &Caller, fields: &Fields<'_>) -> Result<Star
     fields.only(FIELDS)?;
     let type_name = caller.permitted_type(fields.required_text("type")?)?;
     let configured = caller.config.types.get(&type_name);
+    let is_anonymous = configured.is_some_and(|kind| kind.method == Method::Otp);
     Ok(StartRequest {
         client: caller.id.clone(),
-        user: Some(user_of_body(caller, fields)?),
+        user: if is_anonymous { no_addressee(fields)? } else { Some(user_of_body(caller, fields)?) },
         content: content(fields, configured)?,
         device_id: device_id(fields)?,
         app: fields.text("app")?.map(|name| caller.permitted_app(name)).transpose()?,
@@ -65,6 +67,13 @@ pub(super) fn start_of_body(caller: &Caller, fields: &Fields<'_>) -> Result<Star
         is_held: false,
         idempotency: None,
     })
+}
+
+/// What is for whoever claims it names neither a user nor a phone, nor how it would leave for one.
+fn no_addressee(fields: &Fields<'_>) -> Result<Option<User>, Problem> {
+    let mut names = ["user", "device_id", "app", "delivery", "phone_number", "email"].into_iter();
+    let named = names.find(|name| fields.value(name).is_some());
+    named.map_or(Ok(None), |name| Err(names_an_addressee(name)))
 }
 
 /// Where the user is calling from; nothing where the portal says nothing.

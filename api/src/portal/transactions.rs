@@ -7,7 +7,9 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use tocsin_config::Right;
 use tocsin_engine::{Started, Until, WaitPlace};
-use tocsin_model::{ClientId, DurationMs, ErrorCode, Problem, StartRequest, Transaction, TransactionId};
+use tocsin_model::{
+    ClientId, DurationMs, ErrorCode, Method, Otp, Problem, StartRequest, Transaction, TransactionId,
+};
 
 use super::caller::Caller;
 use super::fingerprint::{Meaning, idempotency, start_meaning};
@@ -136,7 +138,7 @@ pub(super) async fn cancel(state: Data<DoorState>, request: HttpRequest) -> Repl
     Ok(private_json(StatusCode::OK, &TransactionView::of(&cancelled, &state.public_url)))
 }
 
-/// `GET /v1/transactions/{id}/qr.png`: the request message as a picture
+/// `GET /v1/transactions/{id}/qr.png`: the one-time password or the request message as a picture
 pub(super) async fn qr_picture(state: Data<DoorState>, request: HttpRequest) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Transactions)?;
     let id = transaction_id(&request)?;
@@ -151,12 +153,18 @@ pub(super) async fn qr_picture(state: Data<DoorState>, request: HttpRequest) -> 
     Ok(reply.content_type("image/png").body(picture))
 }
 
-/// As with a challenge: what has ended is asked for no more, and what was never handed out does not exist.
+/// As with a challenge: what has ended is asked for no more, and what was never handed out does not exist. A password
+/// that a phone has claimed is shown to no other.
 fn shown_as_picture(transaction: &Transaction) -> Result<&str, Problem> {
-    match transaction.request_message.text() {
+    let text = transaction.otp().map(Otp::expose).or(transaction.request_message.text());
+    let is_otp = transaction.method == Method::Otp;
+    match text {
         Some(text) => Ok(text),
-        None if transaction.request_message.is_asked_for() && transaction.state.is_final() => {
+        None if transaction.state.is_final() && (is_otp || transaction.request_message.is_asked_for()) => {
             Err(Problem::transaction_final(transaction.state))
+        }
+        None if is_otp => {
+            Err(Problem::new(ErrorCode::OtpUsed, "a phone has claimed it; wait for the outcome"))
         }
         None => Err(Problem::not_found()),
     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_engine::device::Shown;
-use tocsin_model::{Answer, AppName, CallContext, FailureReason, State, Transaction};
+use tocsin_model::{Answer, AppName, CallContext, FailureReason, Otp, State, Transaction};
 
 use crate::door::rfc3339;
 use crate::openapi;
@@ -53,6 +53,10 @@ pub(super) struct TransactionView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "openapi::two_digits")]
     number: Option<String>,
+    /// What the portal shows, mostly as a picture, for a phone to claim it by; only until one has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[A-Z2-7]{32}$"))]
+    otp: Option<&'a str>,
     /// The challenge for the caller's own transport.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_message: Option<&'a str>,
@@ -137,6 +141,7 @@ impl<'a> TransactionView<'a> {
             fallback: transaction.fallback().map(FallbackView::of),
             attempts: CounterView::of_tries(transaction.attempts_shown()),
             resends: CounterView::of(transaction.resends),
+            otp: transaction.otp().map(Otp::expose),
             request_message: transaction.request_message.text(),
             number: transaction.number().map(|number| number.right.to_string()),
             shown: app_shown(transaction).map(|app| Shown::of(transaction, app)),

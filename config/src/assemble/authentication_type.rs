@@ -1,23 +1,37 @@
 //! Makes an [`AuthenticationType`]. Keys that are not valid for its method were refused before.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tocsin_model::{CodeDigits, KeyUse, Method, NumberMatchRule, ReportLock};
+use tocsin_model::{CodeDigits, KeyUse, Method, NumberMatchRule, ReportLock, Template};
 
 use super::{Table, Unfit};
 use crate::authentication_type::DeviceChoice;
 use crate::authentication_type::{AuthenticationType, CodeRules, FallbackRule, Purpose, PushText};
 use crate::check::default_gateway;
 use crate::fatigue::PendingPush;
+use crate::texts::{Localized, TypeTexts};
+
+/// What is claimed by a one-time password says this when the portal says nothing. A password that somebody else had
+/// passed on would let him in.
+const OTP_TITLE: &str = "Please confirm";
+const OTP_MESSAGE: &str = "Approve only if the code was on your own screen.";
+
+/// Its longest message in characters; the type says nothing of that either.
+const OTP_MESSAGE_CHARACTERS_MAX: usize = 155;
 
 pub(super) fn authentication_type(table: &Table<'_>) -> Result<AuthenticationType, Unfit> {
     let method: Method = table.word("method")?;
     Ok(AuthenticationType {
         method,
         time_to_live: table.is_set("ttl_s").then(|| table.seconds("ttl_s")).transpose()?,
-        texts: super::texts::of_type(table)?,
-        message_characters_max: if_set(table, "message_max", |key| table.count(key))?,
+        texts: texts(table, method)?,
+        message_characters_max: match method {
+            Method::Otp => OTP_MESSAGE_CHARACTERS_MAX,
+            Method::Push | Method::Sms | Method::Email => table.count("message_max")?,
+        },
         apps: if_set(table, "apps", |key| table.list(key, |text| text.parse().ok()))?,
+        realms: if_set(table, "realms", |key| table.list(key, |text| text.parse().ok()))?,
         keys: if_set(table, "keys", |key| table.list(key, KeyUse::parse))?,
         push_text: word_or(table, "push_text", PushText::LocalizationKeys)?,
         device_choice: word_or(table, "device_choice", DeviceChoice::All)?,
@@ -31,6 +45,19 @@ pub(super) fn authentication_type(table: &Table<'_>) -> Result<AuthenticationTyp
         push_gap: if_set(table, "push_gap_s", |key| table.seconds(key))?,
         report_lock: report_lock(table)?,
     })
+}
+
+/// The texts that the type says; one that cannot say any has its own.
+fn texts(table: &Table<'_>, method: Method) -> Result<TypeTexts, Unfit> {
+    let said = super::texts::of_type(table)?;
+    let own = |text| {
+        let last = Template::parse(text).map_err(|_| table.unfit("method"))?;
+        Ok(Localized { last, others: BTreeMap::new() })
+    };
+    match method {
+        Method::Otp => Ok(TypeTexts { title: own(OTP_TITLE)?, message: own(OTP_MESSAGE)?, ..said }),
+        Method::Push | Method::Sms | Method::Email => Ok(said),
+    }
 }
 
 /// The value of a key that types of some methods do not have.

@@ -1,4 +1,4 @@
-//! Authentication types: their apps exist, and so do their keys.
+//! Authentication types: their apps and realms exist, and so do their keys.
 
 use crate::findings::Findings;
 use crate::path::KeyPath;
@@ -9,6 +9,10 @@ pub(super) fn check(settings: &Settings, findings: &mut Findings) {
         let apps = table.child("apps");
         for app in settings.list(&apps).unwrap_or_default() {
             findings.reference(settings, "apps", &app.text, app.place.clone(), &apps);
+        }
+        let realms = table.child("realms");
+        for realm in settings.list(&realms).unwrap_or_default() {
+            findings.reference(settings, "realms", &realm.text, realm.place.clone(), &realms);
         }
         check_keys(settings, &table, findings);
         let push_text = table.child("push_text");

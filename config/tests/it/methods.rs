@@ -46,8 +46,15 @@ fn a_type_that_sends_codes_says_how_often_they_may_be_guessed() {
 
 #[test]
 fn a_key_is_valid_for_some_methods_only() {
-    let push = ["attempts_max = 3", "digits = 6", "gateways = []", "autofill_domain = \"www.example.com\""];
+    let push = [
+        "realms = []",
+        "attempts_max = 3",
+        "digits = 6",
+        "gateways = []",
+        "autofill_domain = \"www.example.com\"",
+    ];
     let sms = [
+        "realms = []",
         "default_title = \"Hello\"",
         "apps = []",
         "keys = [\"device\"]",
@@ -57,7 +64,7 @@ fn a_key_is_valid_for_some_methods_only() {
         "number_match = \"off\"",
         "keep_for_polling = true",
     ];
-    let email = ["autofill_domain = \"www.example.com\"", "number_match = \"type\""];
+    let email = ["realms = []", "autofill_domain = \"www.example.com\"", "number_match = \"type\""];
     let otp = [
         "default_title = \"Hello\"",
         "default_message = \"Hello\"",
@@ -90,6 +97,36 @@ fn a_key_is_valid_for_some_methods_only() {
         }
     }
     assert_only_fault("[types.pay]\nmethod = \"pusch\"\n", 2, "types.pay.method", "did you mean \"push\"?");
+}
+
+#[test]
+fn row_061_fallback_not_for_otp() {
+    let text = format!("[types.qr]\nmethod = \"otp\"\nfallback = \"code\"\n{CODE}");
+    assert_only_fault(&text, 3, "types.qr.fallback", "is not valid for method = \"otp\"");
+}
+
+#[test]
+fn row_068_otp_type_fields() {
+    let whole = "[types.qr]\nmethod = \"otp\"\nttl_s = 90\napps = [\"bank\"]\nrealms = [\"retail\"]\n\
+                 keys = [\"device\", \"pin\"]\n[realms.retail]\n[apps.bank]\n";
+    let config = load(whole).config;
+    let kind = config.types.values().next().expect("a type");
+    assert_eq!((kind.method, kind.time_to_live), (Method::Otp, Some(DurationMs::from_seconds(90))));
+    assert_eq!((kind.apps.len(), kind.realms.len(), kind.keys.len()), (1, 1, 2));
+    let bare = load("[types.qr]\nmethod = \"otp\"\n").config;
+    let kind = bare.types.values().next().expect("a type");
+    assert!(kind.apps.is_empty() && kind.realms.is_empty() && kind.fallback.is_none());
+    let message = kind.texts.message.last.text();
+    assert!(message.contains("your own screen"), "{message}");
+    let unknown = "[types.qr]\nmethod = \"otp\"\nrealms = [\"retial\"]\n[realms.retail]\n";
+    assert_only_fault(unknown, 3, "types.qr.realms", "did you mean \"retail\"?");
+    for wrong in
+        ["default_message = \"Hello\"", "resends_max = 1", "attempts_max = 3", "number_match = \"type\""]
+    {
+        let key = wrong.split(' ').next().expect("a key");
+        let text = format!("[types.qr]\nmethod = \"otp\"\n{wrong}\n");
+        assert_only_fault(&text, 3, &format!("types.qr.{key}"), "is not valid for method = \"otp\"");
+    }
 }
 
 #[test]

@@ -51,6 +51,8 @@ kinds! {
     FallbackTaken = 5 "fallback_taken",
     /// A portal was handed a code, to deliver it by itself.
     CodeHandedOut = 6 "code_handed_out",
+    /// A phone claimed an anonymous transaction for its user.
+    OtpClaimed = 8 "otp_claimed",
     /// A portal opened an enrolment.
     EnrollmentOpened = 10 "enrollment_opened",
     /// An enrolment ended; the detail is its state.

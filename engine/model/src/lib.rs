@@ -17,6 +17,7 @@ mod key;
 mod language;
 mod name;
 mod number;
+mod otp;
 mod problem;
 mod profile;
 mod push;
@@ -49,9 +50,11 @@ pub use idempotency::{Fingerprint, Idempotency, IdempotencyKey};
 pub use key::{DeviceKey, KeyId, KeyUse, Nonce, PublicKey, ServerKeyPair, ServerSecret, Thumbprint};
 pub use language::{Language, LanguageError};
 pub use name::{
-    AppName, ClientId, MasterKeyName, NameError, OperatorName, ProviderName, RealmName, TypeName,
+    AppName, ClientId, MasterKeyName, NAME_BYTES_MAX, NameError, OperatorName, ProviderName, RealmName,
+    TypeName,
 };
 pub use number::{NumberMatch, NumberMatchRule, TwoDigits};
+pub use otp::{Otp, OtpHash};
 pub use problem::{ErrorCode, Problem, SelectableDevice};
 pub use profile::UserProfile;
 pub use push::{DeliveryReason, DeliveryStatus, PushEnvironment, PushKind, PushTarget, PushToken};

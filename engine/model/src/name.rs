@@ -19,7 +19,7 @@ impl fmt::Display for NameError {
 impl std::error::Error for NameError {}
 
 /// Longest name in bytes.
-const NAME_BYTES_MAX: usize = 64;
+pub const NAME_BYTES_MAX: usize = 64;
 
 fn is_name(text: &str) -> bool {
     let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(byte);

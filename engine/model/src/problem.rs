@@ -86,6 +86,8 @@ error_codes! {
     KeyRequired = "key_required", 409, "The device cannot be without this key";
     /// A push that waits for its user already.
     PendingExists = "pending_exists", 409, "A push waits for the user already";
+    /// A one-time password that another phone has claimed.
+    OtpUsed = "otp_used", 409, "The one-time password was used";
     /// A body that is too large.
     BodyTooLarge = "body_too_large", 413, "The body is too large";
     /// A body of a kind that the door does not read.

@@ -3,7 +3,7 @@
 use crate::{
     AppName, CallbackUrl, ClientId, CodeState, Content, Decision, DeliveryReason, DeliveryStatus, DeviceId,
     DurationMs, Fallback, FallbackPlan, FallbackReason, Guard, KeyUse, Method, Nonce, NumberMatch,
-    OperatorName, Platform, ProviderName, State, TransactionId, TypeName, UnixMs, User,
+    OperatorName, Otp, Platform, ProviderName, State, TransactionId, TypeName, UnixMs, User,
 };
 
 /// Tries used and allowed.
@@ -180,6 +180,9 @@ pub struct Seldom {
     pub fallback: Option<Fallback>,
     /// The fallback that it may take yet.
     pub plan: Option<Box<FallbackPlan>>,
+    /// The one-time password, for its portal and while nobody has claimed it. In no record: it is derived for those
+    /// who look.
+    pub otp: Option<Otp>,
 }
 
 /// What keeps the user of a transaction from being worn out by requests.
@@ -330,6 +333,16 @@ impl Transaction {
         let resent_at = self.seldom.as_ref().and_then(|seldom| seldom.resent_at);
         let fell_back_at = self.fallback().map(|fallback| fallback.at);
         self.created_at.max(resent_at.unwrap_or_default()).max(fell_back_at.unwrap_or_default())
+    }
+
+    /// Whether it waits for the phone that claims it.
+    pub fn is_unclaimed(&self) -> bool {
+        self.method == Method::Otp && self.user.is_none() && !self.state.is_final()
+    }
+
+    /// The one-time password, where it was derived.
+    pub fn otp(&self) -> Option<&Otp> {
+        self.seldom.as_ref().and_then(|seldom| seldom.otp.as_ref())
     }
 
     /// What few transactions have, to be set.

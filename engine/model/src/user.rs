@@ -8,9 +8,6 @@ use icu_normalizer::ComposingNormalizer;
 
 use crate::RealmName;
 
-/// Longest user id in bytes of UTF-8, after normalisation.
-const USER_ID_BYTES_MAX: usize = 256;
-
 /// A user's id, normalised once by its realm's rule.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(Arc<str>);
@@ -47,10 +44,12 @@ impl fmt::Display for UserIdError {
 impl std::error::Error for UserIdError {}
 
 impl UserId {
+    /// Longest id in bytes of UTF-8, after normalisation.
+    pub const BYTES_MAX: usize = 256;
+
     /// Validates `text` and normalises it by `rule`.
     pub fn new(text: &str, rule: UserIdRule) -> Result<Self, UserIdError> {
-        let valid =
-            |id: &str| (1..=USER_ID_BYTES_MAX).contains(&id.len()) && !id.chars().any(char::is_control);
+        let valid = |id: &str| (1..=Self::BYTES_MAX).contains(&id.len()) && !id.chars().any(char::is_control);
         if !valid(text) {
             return Err(UserIdError);
         }

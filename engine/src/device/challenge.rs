@@ -4,11 +4,12 @@
 //! digest: the phone computes it from what it shows, so that its signature covers what its user saw.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use serde::Serialize;
 use tocsin_model::{
-    AppName, ContentLimits, Detail, ErrorCode, KeyUse, NumberMatchRule, Problem, Recipient, Transaction,
-    TypeName, UnixMs, User,
+    AppName, ContentLimits, Detail, DeviceId, ErrorCode, KeyUse, NAME_BYTES_MAX, NameError, Nonce,
+    NumberMatchRule, Platform, Problem, Recipient, Transaction, TypeName, UnixMs, User, UserId,
 };
 
 use super::encoding::nonce_text;
@@ -156,6 +157,27 @@ pub fn check_challenge_size(transaction: &Transaction, issuer: &str) -> Result<(
         ContentLimits::CLAIMS_BYTES_MAX
     );
     Err(Problem::new(ErrorCode::ContentTooLarge, detail))
+}
+
+/// The same for one that nobody has claimed yet: it must fit whoever does, with the longest names that there are.
+pub fn check_size_for_any_claimer(transaction: &Transaction, issuer: &str) -> Result<(), Problem> {
+    // In JSON a quotation mark takes two bytes, and nothing that an id may hold takes more for each of its own.
+    let id = UserId::from_stored(&"\"".repeat(UserId::BYTES_MAX));
+    let user = Some(User { realm: longest_name(), id });
+    let recipient = Recipient {
+        device_id: DeviceId::from_bytes([0; 16]),
+        device_name: "".into(),
+        platform: Platform::Other,
+        app: longest_name(),
+        nonce: Nonce::from_bytes([0; 16]),
+        delivery: None,
+    };
+    let claimed = Transaction { user, recipients: vec![recipient], ..transaction.clone() };
+    check_challenge_size(&claimed, issuer)
+}
+
+fn longest_name<N: FromStr<Err = NameError>>() -> N {
+    "a".repeat(NAME_BYTES_MAX).parse().expect("letters are a name up to its longest")
 }
 
 #[cfg(test)]

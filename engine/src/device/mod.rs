@@ -16,6 +16,7 @@ mod enrolment;
 mod jose;
 mod jwk;
 mod key_proof;
+mod otp;
 mod proof;
 mod replay;
 mod request_message;
@@ -31,7 +32,7 @@ mod vectors;
 
 pub use answer::{AnswerContext, CheckedAnswer, SignatureFault, UnverifiedAnswer, VerifiedAnswer};
 pub use body::is_line;
-pub use challenge::{Shown, challenge_payload, check_challenge_size};
+pub use challenge::{Shown, challenge_payload, check_challenge_size, check_size_for_any_claimer};
 pub use encoding::{base64url, key_id_text, nonce_text};
 pub(crate) use encoding::{decode, decode_array};
 pub use enrolment::{ActivationCode, EnrolmentLimits, EnrolmentRequest, KeyProofs};
@@ -39,6 +40,8 @@ pub(crate) use enrolment::{parse_profile_change, parse_push_target};
 pub use jose::{JoseError, KeyIdRule, TokenType, UnverifiedJws};
 pub use jwk::{Jwk, JwkError, thumbprint};
 pub use key_proof::{CheckedAuthorization, KeyChangeRequest};
+pub use otp::otp_hash;
+pub(crate) use otp::parse_otp;
 pub use proof::{
     CheckedProof, Jti, ProofError, ProofRequest, UnverifiedProof, VerifiedProof, check_may_call,
     device_refused,

@@ -116,13 +116,14 @@ impl Handle {
         Ok(kept)
     }
 
-    /// A pending transaction whose request message was asked for, with its text.
+    /// A pending transaction with what its portal's screen is to show: the text of the request message that was asked
+    /// for, or the one-time password.
     pub(super) async fn with_request_message(
         &self,
         transaction: Arc<Transaction>,
     ) -> Result<Arc<Transaction>, Problem> {
         if transaction.state.is_final() || !transaction.request_message.is_asked_for() {
-            return Ok(transaction);
+            return Ok(self.with_otp(transaction));
         }
         let Some(receiver) = transaction.recipients.first() else { return Ok(transaction) };
         let kept = self.store().kept_challenge(transaction.id, receiver.device_id).await;

@@ -5,7 +5,7 @@ use aws_lc_rs::hmac;
 use tocsin_config::{App, Requirement};
 use tocsin_model::{
     AppName, CONFIRMATION_TRIES_MAX, ClientId, Device, DurationMs, Enrollment, EnrollmentId,
-    EnrollmentStanding, EnrollmentState, ErrorCode, Idempotency, KeyId, Problem, ServerKeyPair,
+    EnrollmentStanding, EnrollmentState, ErrorCode, Idempotency, KeyId, Otp, Problem, ServerKeyPair,
     TransactionId, UnixMs, User,
 };
 use tocsin_storage::{
@@ -64,8 +64,8 @@ struct EnrollmentKeys {
     own: Option<Box<ServerKeyPair>>,
 }
 
-/// Derives activation codes from the enrolment's id, so that a repeated call is told the same one although only
-/// its hash is stored.
+/// Derives activation codes and one-time passwords from the ids of what they belong to, so that a repeated call is told
+/// the same one although only its hash is stored.
 pub(crate) struct DerivedCodes(hmac::Key);
 
 impl DerivedCodes {
@@ -80,6 +80,15 @@ impl DerivedCodes {
         let mut bits = [0; 24];
         bits.copy_from_slice(&context.sign().as_ref()[..24]);
         ActivationCode::from_bits(&bits)
+    }
+
+    pub(super) fn otp(&self, id: TransactionId) -> Otp {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(b"tocsin/v1/otp");
+        context.update(id.as_bytes());
+        let mut bits = [0; 20];
+        bits.copy_from_slice(&context.sign().as_ref()[..20]);
+        Otp::from_bits(&bits)
     }
 }
 

@@ -17,6 +17,7 @@ mod method;
 mod number;
 mod observe;
 mod ops;
+mod otp;
 mod refusal;
 mod reload;
 mod report;
@@ -40,6 +41,7 @@ pub use enrolment::{EnrolledDevice, EnrollmentRequest, OpenedEnrollment};
 pub(crate) use manage::gone_for;
 pub use observe::{Heard, Observation};
 pub use ops::{CallbackItems, Health, ProviderState, Readiness};
+pub use otp::names_an_addressee;
 pub(crate) use refusal::NotedRefusals;
 pub use start::{Started, UsableType};
 

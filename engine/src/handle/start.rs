@@ -8,11 +8,12 @@ use std::sync::atomic::Ordering;
 use tocsin_config::{AuthenticationType, Config, DeviceChoice, Realm};
 use tocsin_model::{
     AppName, ClientId, Content, Counter, Delivery, DeliveryChoice, DeliveryStatus, Device, DeviceId,
-    DurationMs, ErrorCode, FallbackPlan, KeptChallenge, Method, Nonce, NumberMatch, NumberMatchRule,
+    DurationMs, ErrorCode, FallbackPlan, KeptChallenge, KeyUse, Method, Nonce, NumberMatch, NumberMatchRule,
     Partition, Problem, ProviderName, Recipient, RequestMessage, Seldom, SelectableDevice, StartRequest,
     State, Transaction, TransactionId, TypeName, UnixMs, User, UserStanding,
 };
 use tocsin_storage::Created;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::challenge::ChallengedPhone;
@@ -20,6 +21,7 @@ use super::enrolment::refuse_unless;
 use super::fatigue::{Sparing, fatigue, pushes_go_out};
 use super::method::CodeBeginning;
 use super::number::{draw_number, stricter_number_match};
+use super::otp::takes_claims_of;
 use super::{Handle, random_bytes};
 use crate::callback::judge_start;
 use crate::error::store_problem;
@@ -37,7 +39,7 @@ pub struct Started {
 }
 
 /// A phone that can take part, and by which provider it is pushed.
-struct Eligible {
+pub(super) struct Eligible {
     device: Device,
     provider: Option<ProviderName>,
 }
@@ -87,10 +89,12 @@ impl Handle {
         let config = self.config();
         let devices_gone = self.0.surroundings.devices_gone.load(Ordering::SeqCst);
         let (type_name, kind) = config.types.get_key_value(&request.type_name).ok_or_else(unknown_type)?;
-        refuse_unless(kind.method != Method::Otp, "this version starts no type with method = \"otp\"")?;
         // Open transactions share the configuration's copy of the name.
         let request = StartRequest { type_name: type_name.clone(), ..request };
         check_callback(&config, &request)?;
+        if kind.method == Method::Otp {
+            return self.start_anonymous(&config, request, kind, called_at, begun).await;
+        }
         let number_match = stricter_number_match(&request, kind)?;
         if request.is_held && number_match != NumberMatchRule::Off {
             return Err(Problem::wait_not_possible());
@@ -143,13 +147,23 @@ impl Handle {
         let id = transaction.id;
         let asked: Vec<DeviceId> =
             transaction.recipients.iter().map(|recipient| recipient.device_id).collect();
-        let opening = Opening { idempotency: request.idempotency, challenges, targets };
+        let opening = Opening { idempotency: request.idempotency, challenges, targets, otp: None };
         let replied = self.0.registry.start(transaction, permit, opening);
         if self.0.surroundings.devices_gone.load(Ordering::SeqCst) != devices_gone {
             self.look_again(id, &asked).await;
         }
         let replied = replied.await;
         self.tell_replaced(&sparing.replaces).await;
+        self.stored(id, replied, begun).await
+    }
+
+    /// What a start that was stored, or not, is answered with.
+    pub(super) async fn stored(
+        &self,
+        id: TransactionId,
+        replied: Result<Reply, oneshot::error::RecvError>,
+        begun: Instant,
+    ) -> Result<Started, Problem> {
         if matches!(replied, Ok(Reply::View(_))) {
             self.metrics().observe(Stage::Create, begun.elapsed());
         }
@@ -291,8 +305,17 @@ impl Handle {
                 let eligible = self.eligible_devices(&config, devices.clone(), &request, kind).ok()?;
                 Some((Method::Push, eligible.iter().map(|eligible| eligible.device.id).collect()))
             };
-            let (method, device_ids) =
-                by_push().or_else(|| Some((self.code_method(&config, kind)?, Vec::new())))?;
+            let by_claim = || {
+                let may_claim = |device: &&Device| {
+                    device.status.may_answer()
+                        && takes_claims_of(granted, kind, device)
+                        && has_key_of(&config, device, kind)
+                };
+                let ids: Vec<DeviceId> = devices.iter().filter(may_claim).map(|device| device.id).collect();
+                (!ids.is_empty()).then_some((Method::Otp, ids))
+            };
+            let by_code = || Some((self.code_method(&config, kind)?, Vec::new()));
+            let (method, device_ids) = by_push().or_else(by_claim).or_else(by_code)?;
             Some(UsableType { type_name: name.clone(), method, device_ids })
         });
         Ok(usable.collect())
@@ -349,12 +372,15 @@ fn may_take_part(
     device.status.may_answer()
         && client_may
         && (kind.apps.is_empty() || kind.apps.contains(&device.app))
-        && kind
-            .keys
-            .iter()
-            .any(|key_use| device.key(key_use).is_some() && config.app_takes(&device.app, key_use))
+        && has_key_of(config, device, kind)
         && request.device_id.is_none_or(|wanted| device.id == wanted)
         && request.app.as_ref().is_none_or(|wanted| device.app == *wanted)
+}
+
+/// Whether a phone has a key that approves transactions of this type.
+pub(super) fn has_key_of(config: &Config, device: &Device, kind: &AuthenticationType) -> bool {
+    let takes = |key_use: &KeyUse| device.key(key_use).is_some() && config.app_takes(&device.app, key_use);
+    kind.keys.iter().any(takes)
 }
 
 /// A request message is for one phone.
@@ -387,12 +413,19 @@ fn provider_of(config: &Config, device: &Device) -> Option<ProviderName> {
 }
 
 /// By which method it begins, and what is special to that.
-enum How {
-    Pushed { number: Option<NumberMatch>, plan: Option<Box<FallbackPlan>> },
+pub(super) enum How {
+    Pushed {
+        number: Option<NumberMatch>,
+        plan: Option<Box<FallbackPlan>>,
+    },
     Code(CodeBeginning),
+    /// By whoever claims it.
+    Shown {
+        number: Option<NumberMatch>,
+    },
 }
 
-fn compose(
+pub(super) fn compose(
     config: &Config,
     request: &StartRequest,
     kind: &AuthenticationType,
@@ -410,6 +443,7 @@ fn compose(
             let code = Some(Box::new(code));
             (method, resends_max, Seldom { code, fallback, plan, ..Seldom::default() })
         }
+        How::Shown { number } => (Method::Otp, kind.resends_max, Seldom { number, ..Seldom::default() }),
     };
     Ok(Transaction {
         id: TransactionId::compose(called_at, Partition::default(), random_bytes()?),
@@ -425,7 +459,7 @@ fn compose(
         content,
         accepted_keys: kind.keys.clone(),
         recipients,
-        attempts: Counter::new(pin_tries_max(config, eligible)),
+        attempts: Counter::new(pin_tries_max(config, eligible.iter().map(|eligible| &eligible.device.app))),
         resends: Counter::new(resends_max),
         answer: None,
         keep_for_polling: kind.keep_for_polling,
@@ -456,8 +490,8 @@ fn targets(
 }
 
 /// The strictest limit among the phones' apps; zero where none has one.
-fn pin_tries_max(config: &Config, eligible: &[Eligible]) -> u32 {
-    let limits = eligible.iter().filter_map(|eligible| config.apps.get(&eligible.device.app)?.pin_tries_max);
+pub(super) fn pin_tries_max<'a>(config: &Config, apps: impl Iterator<Item = &'a AppName>) -> u32 {
+    let limits = apps.filter_map(|app| config.apps.get(app)?.pin_tries_max);
     limits.min().map_or(0, NonZeroU32::get)
 }
 

@@ -13,7 +13,7 @@ use tocsin_model::{
 };
 
 use super::Handle;
-use crate::device::check_challenge_size;
+use crate::device::{check_challenge_size, check_size_for_any_claimer};
 use crate::message::{Located, OriginParts, Software, TextParts, languages, origin_text, shown_text};
 
 impl Handle {
@@ -91,11 +91,13 @@ impl Handle {
 
     /// Refuses a challenge that is too large. What is only our own addition is left out before that.
     pub(super) fn fit_challenge(&self, transaction: &mut Transaction) -> Result<(), Problem> {
-        match check_challenge_size(transaction, self.issuer()) {
+        let check =
+            if transaction.user.is_some() { check_challenge_size } else { check_size_for_any_claimer };
+        match check(transaction, self.issuer()) {
             Err(_) if transaction.content.context.is_some() => {
                 transaction.content.context = None;
                 self.metrics().origins_left_out.inc();
-                check_challenge_size(transaction, self.issuer())
+                check(transaction, self.issuer())
             }
             checked => checked,
         }

@@ -33,6 +33,14 @@ pub struct Permit {
     id: TransactionId,
 }
 
+/// A place among the open transactions of a claimer, given back when dropped.
+#[derive(Debug)]
+pub struct ClaimPlace {
+    books: Arc<Books>,
+    user: User,
+    id: TransactionId,
+}
+
 impl Admission {
     /// Empty books with these bounds.
     pub fn new(limits: &EngineLimits) -> Self {
@@ -76,6 +84,17 @@ impl Admission {
     /// A place for a transaction that is stored already, whatever the bounds say.
     pub fn readmit(&self, transaction: &Transaction) -> Permit {
         self.enter(transaction.id, &transaction.client, transaction.user.as_ref())
+    }
+
+    /// A place among the open transactions of the user who is about to claim this one, or the bound that it met. It is
+    /// kept until the transaction's own permit has entered it there.
+    pub fn reserve_for_claimer(&self, id: TransactionId, user: &User) -> Result<ClaimPlace, Problem> {
+        self.0.enter_of_user(user, id);
+        let place = ClaimPlace { books: Arc::clone(&self.0), user: user.clone(), id };
+        match self.bound_of_user_met(user, 0) {
+            None => Ok(place),
+            Some(problem) => Err(problem),
+        }
     }
 
     /// The open transactions of a user, oldest first.
@@ -144,6 +163,12 @@ impl Drop for Permit {
         if let Some(user) = &self.user {
             books.leave_user(user, self.id);
         }
+    }
+}
+
+impl Drop for ClaimPlace {
+    fn drop(&mut self) {
+        self.books.leave_user(&self.user, self.id);
     }
 }
 
@@ -250,6 +275,17 @@ mod tests {
         assert_eq!((claimed.open_of_its_user(), admission.open_of(&user("bob"))), (1, Vec::new()));
         assert!(admission.admit(id(4), &client("shop"), Some(&user("alice"))).is_err(), "her bound");
         drop(claimed);
+        assert!(admission.open_of(&user("alice")).is_empty());
+    }
+
+    #[test]
+    fn a_claimers_bound_refuses_the_claim_beyond_it_and_a_claim_that_came_to_nothing_leaves_no_trace() {
+        let admission = admission(9, 9, 1);
+        let place = admission.reserve_for_claimer(id(1), &user("alice")).expect("room for one");
+        let refused = admission.reserve_for_claimer(id(2), &user("alice")).expect_err("no room for two");
+        assert_eq!(refused.code, ErrorCode::RateLimited);
+        assert_eq!(admission.open_of(&user("alice")), vec![id(1)]);
+        drop(place);
         assert!(admission.open_of(&user("alice")).is_empty());
     }
 

@@ -6,15 +6,15 @@ use actix::prelude::*;
 use tocsin_config::{Config, CountryPrefix};
 use tocsin_model::{
     Answer, CodeAddress, DeliveryReason, DeviceId, DurationMs, FailureReason, Idempotency, KeptChallenge,
-    OperatorName, Problem, ProviderName, Transaction, UnixMs,
+    OperatorName, OtpHash, Problem, ProviderName, Transaction, UnixMs,
 };
 use tocsin_storage::{
-    Amended, Attempted, Created, Ended, NewTransaction, Pending, Resend, Resent, StoreError,
+    Amended, Attempted, Claimed, Created, Ended, NewTransaction, Pending, Resend, Resent, StoreError,
 };
 use tokio::sync::oneshot;
 
 use super::push::Target;
-use super::{CallerId, Effect, Event, Machine, Reply, WriteOutcome, closing, message, push};
+use super::{CallerId, Claim, Effect, Event, Machine, Reply, WriteOutcome, closing, message, push};
 use crate::error::store_failure;
 use crate::limits::READ_BACK_DELAY;
 use crate::protocol::{Addressee, Deliver, DeliveryOutcome, Parcel, ProviderEvent, Release};
@@ -64,6 +64,8 @@ pub(crate) struct Opening {
     pub(crate) challenges: Vec<(DeviceId, KeptChallenge)>,
     /// The push addresses that the start has read already.
     pub(crate) targets: Vec<(DeviceId, Target)>,
+    /// The hash of its one-time password, if it is anonymous.
+    pub(crate) otp: Option<OtpHash>,
 }
 
 impl TransactionActor {
@@ -114,6 +116,15 @@ impl TransactionActor {
                 let pending = self.surroundings.store.amend(Transaction::clone(&amended));
                 Self::await_write(pending, amended_outcome, context);
             }
+            Effect::Claim(claimed) => {
+                let pending = self.surroundings.store.claim(Transaction::clone(&claimed));
+                Self::await_write(pending, claimed_outcome, context);
+            }
+            Effect::EnterUser(user) => {
+                if let Some(permit) = &mut self.permit {
+                    permit.belong_to(&user);
+                }
+            }
             Effect::Resend { resent, used_before, idempotency } => {
                 let resent = Transaction::clone(&resent);
                 let idempotency = idempotency.map(|promise| *promise);
@@ -142,10 +153,11 @@ impl TransactionActor {
 
     fn create(&mut self, transaction: &Arc<Transaction>, context: &mut Context<Self>) {
         let opening = self.opening.as_deref_mut();
-        let (idempotency, challenges) = opening.map_or_else(Default::default, |opening| {
-            (opening.idempotency.take(), std::mem::take(&mut opening.challenges))
+        let (idempotency, challenges, otp) = opening.map_or_else(Default::default, |opening| {
+            (opening.idempotency.take(), std::mem::take(&mut opening.challenges), opening.otp.take())
         });
-        let new = NewTransaction { transaction: Transaction::clone(transaction), idempotency, challenges };
+        let transaction = Transaction::clone(transaction);
+        let new = NewTransaction { transaction, idempotency, challenges, otp };
         let pending = self.surroundings.store.create(new);
         context.spawn(pending.into_actor(self).map(|created, actor, context| {
             let event = match created {
@@ -430,6 +442,8 @@ pub(crate) enum Request {
         /// Whether it was the last try.
         exhausted: bool,
     },
+    /// A phone's claim, every check of which has passed.
+    Claim(Box<Claim>),
     /// Push again, or send the code again.
     Resend {
         /// The caller's promise.
@@ -459,6 +473,7 @@ impl Request {
             Self::TryWrong => Event::TriedWrong { caller },
             Self::Verify => Event::CodeVerified { caller },
             Self::TryPin { device_id, exhausted } => Event::PinTried { caller, device_id, exhausted },
+            Self::Claim(claim) => Event::Claimed { caller, claim },
             Self::Resend { idempotency } => Event::Resent { caller, gap: resend_gap(), idempotency },
             Self::Undelivered { provider, resends_used, reason } => {
                 Event::Undelivered { caller, provider, resends_used, reason }
@@ -560,6 +575,16 @@ fn amended_outcome(stored: Result<Amended, StoreError>) -> WriteOutcome {
         Ok(Amended::Stored) => WriteOutcome::Stored,
         Ok(Amended::Lost(stands)) => WriteOutcome::Lost(stands),
         Ok(Amended::Absent) => WriteOutcome::Absent,
+        Err(error) => WriteOutcome::Failed(store_failure(&error)),
+    }
+}
+
+fn claimed_outcome(stored: Result<Claimed, StoreError>) -> WriteOutcome {
+    match stored {
+        Ok(Claimed::Stored) => WriteOutcome::Stored,
+        Ok(Claimed::Lost(stands)) => WriteOutcome::Lost(stands),
+        Ok(Claimed::Barred) => WriteOutcome::DeviceRevoked,
+        Ok(Claimed::Absent) => WriteOutcome::Absent,
         Err(error) => WriteOutcome::Failed(store_failure(&error)),
     }
 }

@@ -543,6 +543,7 @@ impl World {
                 | Effect::Publish(_)
                 | Effect::Retire
                 | Effect::Stop => {}
+                Effect::Claim(_) | Effect::EnterUser(_) => panic!("nobody claims a code: {effect:?}"),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tocsin_model::{Idempotency, Problem, State, Transaction, TransactionId, UnixMs};
+use tocsin_model::{Idempotency, Problem, State, Transaction, TransactionId, UnixMs, User};
 
 use super::CallerId;
 use crate::protocol::Addressee;
@@ -36,6 +36,10 @@ pub enum Effect {
         /// What the counter was.
         used_before: u32,
     },
+    /// Store who has claimed it. Ends in `Written`.
+    Claim(Arc<Transaction>),
+    /// Enter it among the open ones of this user, who has claimed it.
+    EnterUser(User),
     /// Store this record, which stays pending though a phone has left it or its fallback was taken. Ends in `Written`.
     Amend(Arc<Transaction>),
     /// Store that the push is repeated, raised from `used_before`. Ends in `Written`.
@@ -73,7 +77,9 @@ impl Effect {
     /// The record that this stores, to be waited for.
     pub(super) fn record_to_write(&self) -> Option<&Transaction> {
         match self {
-            Self::Create(record) | Self::End(record) | Self::Amend(record) => Some(record),
+            Self::Create(record) | Self::End(record) | Self::Amend(record) | Self::Claim(record) => {
+                Some(record)
+            }
             Self::Attempt { tried, .. } => Some(tried),
             Self::Resend { resent, .. } => Some(resent),
             Self::Mark(_)
@@ -81,6 +87,7 @@ impl Effect {
             | Self::Push(_)
             | Self::ArmTimer(_)
             | Self::Reply(..)
+            | Self::EnterUser(_)
             | Self::CountFallback
             | Self::OweCallback
             | Self::Publish(_)

@@ -2,7 +2,7 @@
 
 use tocsin_model::{
     Answer, DeliveryReason, DeviceId, DurationMs, FailureReason, Idempotency, OperatorName, ProviderName,
-    Transaction, TransactionId, UserLock,
+    Recipient, Transaction, TransactionId, User, UserLock,
 };
 
 use crate::protocol::{Addressee, DeliveryOutcome};
@@ -41,6 +41,17 @@ pub enum WriteOutcome {
     Mismatch,
     /// No answer.
     Failed(StoreFailure),
+}
+
+/// A phone that makes an anonymous transaction its user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Its user.
+    pub user: User,
+    /// The phone, with the nonce of its challenge.
+    pub recipient: Recipient,
+    /// Wrong PINs that its app allows; zero where it has no limit.
+    pub attempts_max: u32,
 }
 
 /// The closed list of events.
@@ -128,6 +139,13 @@ pub enum Event {
         device_id: DeviceId,
         /// Whether it was the last try, so that the phone is removed.
         exhausted: bool,
+    },
+    /// A phone claims it for its user; every check has passed.
+    Claimed {
+        /// Who waits for the view.
+        caller: CallerId,
+        /// The phone and its user.
+        claim: Box<Claim>,
     },
     /// The portal wants the push or the code repeated.
     Resent {

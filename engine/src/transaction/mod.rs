@@ -19,6 +19,7 @@ mod state_tests;
 pub(crate) use actor::{Ask, Beginning, News, Opening, Request, TransactionActor, judge_ended, unanswered};
 pub(crate) use closing::Closings;
 pub use effect::{Effect, Reply};
-pub use event::{CallerId, Event, StoreFailure, WriteOutcome};
+pub use event::{CallerId, Claim, Event, StoreFailure, WriteOutcome};
 pub(crate) use push::{PushIds, Target, push_by};
 pub use state::Machine;
+pub(crate) use state::otp_used;

@@ -5,8 +5,8 @@
 //!   (new) ───────────► Creating ───────────────────► Open ◄───────────────┐
 //!                         │                          │  │                 │ Written(Stored), tries left
 //!       SeenBefore,       │        Answered,         │  │ TriedWrong,     │ resends left: pushed again
-//!       Refused, Absent   │        CodeVerified,     │  │ PinTried,       │
-//!                         │        Cancelled,        │  │ Resent          │
+//!       Refused, Absent   │        CodeVerified,     │  │ PinTried,       │ claimed: it has a user and a phone
+//!                         │        Cancelled,        │  │ Resent, Claimed │
 //!                         ▼        timer at or       │  │                 │
 //!                       Gone       after expires_at, │  └──────► Counting ┤
 //!                                  all pushes        │                    │ last try, and no other phone is left
@@ -36,6 +36,7 @@
 //! `state/leaving` hold what happens in each; `state/codes` what is special to codes and fallbacks.
 
 mod calls;
+mod claims;
 mod codes;
 mod leaving;
 mod pushes;
@@ -47,6 +48,7 @@ use tocsin_model::{
     DeliveryReason, DeliveryStatus, DeviceId, DurationMs, ErrorCode, Problem, Transaction, UnixMs,
 };
 
+pub(crate) use self::claims::otp_used;
 use self::leaving::Leaving;
 use super::{CallerId, Effect, Event, Reply};
 use crate::protocol::Addressee;
@@ -182,6 +184,7 @@ impl Machine {
             | Event::TriedWrong { .. }
             | Event::CodeVerified { .. }
             | Event::PinTried { .. }
+            | Event::Claimed { .. }
             | Event::Resent { .. }
             | Event::Cancelled { .. }
             | Event::SeenOverdue { .. } => {

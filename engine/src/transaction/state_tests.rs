@@ -1,5 +1,7 @@
 //! The machine by example at its edges, and as a property over arbitrary event orders.
 
+mod claims;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -916,6 +918,7 @@ impl World {
                 | Effect::End(_)
                 | Effect::Attempt { .. }
                 | Effect::Amend(_)
+                | Effect::Claim(_)
                 | Effect::Resend { .. }
                 | Effect::ReadBack => {
                     self.in_flight.push_back(effect.clone());
@@ -930,7 +933,11 @@ impl World {
                     assert!(!was_final || self.owed == 0, "a callback was owed twice");
                     self.owed += 1;
                 }
-                Effect::ArmTimer(_) | Effect::CountFallback | Effect::Retire | Effect::Stop => {}
+                Effect::ArmTimer(_)
+                | Effect::CountFallback
+                | Effect::EnterUser(_)
+                | Effect::Retire
+                | Effect::Stop => {}
             }
         }
         if let Some(stored) = &self.stored {

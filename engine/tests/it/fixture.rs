@@ -40,6 +40,9 @@ const CONFIG: &str = r#"
 ttl_s = 60
 [types.blink]
 ttl_s = 1
+[types.qr]
+method = "otp"
+ttl_s = 60
 [types.patient]
 ttl_s = 60
 keep_for_polling = true
@@ -425,6 +428,23 @@ impl Phone {
         };
         let device = bank.handle.authenticate(call).await?;
         Ok(bank.handle.challenge(&device, id).await?.form)
+    }
+
+    /// Claims the transaction of a one-time password; answers with the claims of its challenge.
+    pub async fn claim(&self, bank: &Bank, otp: &str) -> Result<Value, Problem> {
+        let (path, body) = ("/device/v1/otp", json!({ "otp": otp }).to_string());
+        let authorization = self.proof(bank, "POST", path, body.as_bytes());
+        let call = DeviceCall {
+            authorization: Some(&authorization),
+            method: "POST",
+            path_and_query: path,
+            body: body.as_bytes(),
+        };
+        let challenge = bank.handle.claim_otp(call).await?;
+        Ok(match challenge.form {
+            ChallengeForm::Signed(jws) => claims_of(&jws),
+            ChallengeForm::Sealed(sealed) => claims_of(&self.open(&sealed, challenge.id)),
+        })
     }
 
     /// Fetches, and sends the answer.

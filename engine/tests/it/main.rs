@@ -9,6 +9,7 @@ mod faults;
 mod fixture;
 mod gone;
 mod lifecycle;
+mod otp;
 mod provider;
 mod proxy;
 mod sealed;

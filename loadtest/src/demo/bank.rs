@@ -10,6 +10,8 @@ use crate::{APP, BUNDLE_ID, LoadtestError, ServerOptions, TYPE_BRIEF, TYPE_LOGIN
 
 /// A login that is matched by a number.
 pub(super) const TYPE_SIGN_IN: &str = "sign-in";
+/// A login that begins without a user.
+pub(super) const TYPE_QR: &str = "qr-login";
 /// A payment that takes a PIN.
 pub(super) const TYPE_TRANSFER: &str = "transfer";
 /// Wrong PINs that a phone survives, and one more.
@@ -58,6 +60,11 @@ ttl_s = 2
 purpose = "login"
 default_title = "Log in"
 default_message = "Type the number that your bank's page shows."
+
+[types.{TYPE_QR}]
+method = "otp"
+apps = ["{APP}"]
+realms = ["retail"]
 
 [types.{TYPE_TRANSFER}]
 keys = ["pin"]

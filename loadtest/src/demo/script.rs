@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::keep;
 use super::stage::Stage;
-use super::steps::{self, approval, callback, crash, logins, operator, safety, waiting};
+use super::steps::{self, approval, callback, crash, logins, operator, qr, safety, waiting};
 use super::teller::Teller;
 use crate::{Handset, LoadtestError};
 
@@ -68,6 +68,7 @@ async fn play_steps(stage: &mut Stage, teller: &Teller, phones: &mut Phones) -> 
     play(teller, "Follow a login by its event stream", waiting::follow(stage, teller, iphone)).await?;
     play(teller, "Match a number", approval::match_number(stage, teller, iphone)).await?;
     play(teller, "Approve by PIN, with a wrong try", approval::enter_pin(stage, teller)).await?;
+    play(teller, "Log in by a QR code", qr::scan(stage, teller, iphone, android)).await?;
     play(
         teller,
         "Start one login twice with the same idempotency key",

@@ -18,6 +18,7 @@ use super::seal::{Message, Sealed, parse_request_message};
 
 const TRANSACTIONS: &str = "/device/v1/transactions";
 const SERVER_KEYS: &str = "/device/v1/server-keys";
+const OTP: &str = "/device/v1/otp";
 const ENROLLMENTS: &str = "/device/v1/enrollments";
 
 /// What a phone says of itself when it enrols.
@@ -153,6 +154,18 @@ impl Phone {
         } else {
             Err(PhoneError::BadReply("another transaction than asked for"))
         }
+    }
+
+    /// Claims the transaction of a one-time password for its user; answers with the challenge.
+    pub async fn claim(&self, otp: &str) -> Result<Challenge, PhoneError> {
+        let reply = self.send_claim(otp).await?.expect(200)?;
+        self.read_item(&Value::Object(reply))
+    }
+
+    /// The same, with whatever the server replies.
+    pub async fn send_claim(&self, otp: &str) -> Result<PhoneReply, PhoneError> {
+        let body = json!({ "otp": otp }).to_string().into_bytes();
+        self.call("POST", OTP, body).await
     }
 
     fn read_item(&self, item: &Value) -> Result<Challenge, PhoneError> {

@@ -30,6 +30,10 @@ pub struct TransactionView {
     pub answer: Option<AnswerView>,
     /// What the portal shows for the phone's user to enter.
     pub number: Option<String>,
+    /// The id of its user, once there is one.
+    pub user: Option<String>,
+    /// What the portal shows for a phone to claim it by.
+    pub otp: Option<String>,
 }
 
 /// How the push to one phone stands.
@@ -147,6 +151,13 @@ struct RawTransaction {
     delivery: Vec<DeliveryView>,
     answer: Option<AnswerView>,
     number: Option<String>,
+    user: Option<RawUser>,
+    otp: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawUser {
+    id: String,
 }
 
 impl TryFrom<RawTransaction> for TransactionView {
@@ -164,6 +175,8 @@ impl TryFrom<RawTransaction> for TransactionView {
             delivery: raw.delivery,
             answer: raw.answer,
             number: raw.number,
+            user: raw.user.map(|user| user.id),
+            otp: raw.otp,
         })
     }
 }

@@ -276,6 +276,8 @@ impl<'a> TransactionRecord<'a> {
                 code: self.code.map(CodeRecord::into_model).transpose()?.map(Box::new),
                 fallback: self.fallback.map(FallbackRecord::into_model).transpose()?,
                 plan: plan_of(self.plans)?,
+                // Told to nobody but its portal, and derived for that.
+                otp: None,
             }
             .kept(),
         })

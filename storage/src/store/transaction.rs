@@ -1,8 +1,8 @@
 //! What becomes of a transaction, and how transactions are listed.
 
 use tocsin_model::{
-    ClientId, DeviceId, Idempotency, KeptChallenge, StateWord, Transaction, TransactionId, UnixMs, User,
-    UserLock,
+    ClientId, DeviceId, Idempotency, KeptChallenge, OtpHash, StateWord, Transaction, TransactionId, UnixMs,
+    User, UserLock,
 };
 
 /// A transaction to create, in one batch with its place among the open ones and its idempotency row.
@@ -14,6 +14,8 @@ pub struct NewTransaction {
     pub idempotency: Option<Idempotency>,
     /// Challenges in the form in which they are about to leave, kept until `expires_at`.
     pub challenges: Vec<(DeviceId, KeptChallenge)>,
+    /// The hash of its one-time password, under which it is found until `expires_at`, if it is anonymous.
+    pub otp: Option<OtpHash>,
 }
 
 /// What became of a create.
@@ -60,6 +62,19 @@ pub enum Amended {
     Stored,
     /// What is stored is final, newer or counted otherwise: this record stands.
     Lost(Box<Transaction>),
+    /// There is no such transaction.
+    Absent,
+}
+
+/// What became of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// It is stored.
+    Stored,
+    /// What is stored is final or claimed already: this record stands.
+    Lost(Box<Transaction>),
+    /// The phone may answer no more, or its user is locked; nothing was stored.
+    Barred,
     /// There is no such transaction.
     Absent,
 }

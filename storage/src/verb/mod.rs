@@ -18,6 +18,7 @@ pub(crate) mod idempotency;
 pub(crate) mod look;
 pub(crate) mod meta;
 mod naming;
+pub(crate) mod otp;
 pub(crate) mod overlay;
 pub(crate) mod push_target;
 pub(crate) mod rows;

@@ -11,14 +11,15 @@ use super::batch::Batch;
 use super::rows::RowResult;
 use super::table::Table;
 use super::{
-    audit, callback, device, device_key, enrol, enrollment, meta, push_target, standing, transaction, user,
+    audit, callback, device, device_key, enrol, enrollment, meta, otp, push_target, standing, transaction,
+    user,
 };
 use crate::StoreError;
 use crate::store::{
-    Amended, Attempted, AuditCut, CallbackSettled, CallbackVerdict, ChangeNoted, Created, DeviceChange,
-    DeviceChanged, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, Erased,
-    Erasure, KeptProviderToken, KeyChange, KeyDeleted, KeyPut, MetaKey, NewEnrollment, NewTransaction,
-    PinTried, PushTargetVerdict, Redelivered, Resend, Resent, Revoked,
+    Amended, Attempted, AuditCut, CallbackSettled, CallbackVerdict, ChangeNoted, Claimed, Created,
+    DeviceChange, DeviceChanged, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened,
+    Erased, Erasure, KeptProviderToken, KeyChange, KeyDeleted, KeyPut, MetaKey, NewEnrollment,
+    NewTransaction, PinTried, PushTargetVerdict, Redelivered, Resend, Resent, Revoked,
 };
 
 /// The way to the one who waits.
@@ -45,6 +46,7 @@ pub(crate) enum Verb {
     },
     OpenEnrollment(Box<NewEnrollment>, Answer<EnrollmentOpened>),
     Amend(Box<Transaction>, Answer<Amended>),
+    Claim(Box<Transaction>, Answer<Claimed>),
     Enrol(Box<Enrolment>, Answer<Enrolled>),
     ConfirmEnrollment {
         id: EnrollmentId,
@@ -101,6 +103,7 @@ impl Verb {
             | Self::Attempt { .. }
             | Self::KeepChallenge { .. }
             | Self::Amend(..)
+            | Self::Claim(..)
             | Self::Enrol(..)
             | Self::ConfirmEnrollment { .. }
             | Self::ChangeDevice(..)
@@ -151,6 +154,7 @@ impl Verb {
             | Self::CutAudit(..)
             | Self::KeepChallenge { .. }
             | Self::Amend(..)
+            | Self::Claim(..)
             | Self::ConfirmEnrollment { .. }
             | Self::ChangeDevice(..)
             | Self::RedeliverCallback(..) => true,
@@ -167,6 +171,7 @@ impl Verb {
             Self::KeepChallenge { answer, .. } => drop(answer.send(Err(error))),
             Self::OpenEnrollment(_, answer) => drop(answer.send(Err(error))),
             Self::Amend(_, answer) => drop(answer.send(Err(error))),
+            Self::Claim(_, answer) => drop(answer.send(Err(error))),
             Self::Enrol(_, answer) => drop(answer.send(Err(error))),
             Self::ConfirmEnrollment { answer, .. } => drop(answer.send(Err(error))),
             Self::ChangeDevice(_, _, answer) => drop(answer.send(Err(error))),
@@ -210,6 +215,7 @@ impl Verb {
             }
             Self::OpenEnrollment(new, answer) => settle(enrollment::open(table, &new, batch), batch, answer),
             Self::Amend(amended, answer) => settle(transaction::amend(table, &amended, batch), batch, answer),
+            Self::Claim(claimed, answer) => settle(otp::claim(table, &claimed, batch), batch, answer),
             Self::Enrol(asked, answer) => {
                 let Enrolment { code_hash, device, rules, now } = &*asked;
                 settle(enrol::enrol(table, code_hash, device, *rules, *now, batch), batch, answer)

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::idempotency::{self, Seen};
 use super::rows::RowResult;
 use super::table::{Retention, Table};
-use super::{callback, device_key, standing};
+use super::{callback, device_key, otp, standing};
 use crate::envelope::Expiry;
 use crate::key::Key;
 use crate::record::{
@@ -19,7 +19,7 @@ use crate::store::{Amended, Attempted, Created, Ended, NewTransaction, Resend, R
 
 /// Stores a new transaction. An id that is taken is never overwritten: it counts as the same call again.
 pub(crate) fn create(table: &Table<'_>, new: &NewTransaction, batch: &mut Batch) -> RowResult<Created> {
-    let NewTransaction { transaction, idempotency, challenges } = new;
+    let NewTransaction { transaction, idempotency, challenges, otp } = new;
     match idempotency::look(table, &transaction.client, idempotency.as_ref())? {
         Seen::Before(id) => return Ok(Created::Existing(TransactionId::from_bytes(id))),
         Seen::Other => return Ok(Created::Mismatch),
@@ -43,6 +43,9 @@ pub(crate) fn create(table: &Table<'_>, new: &NewTransaction, batch: &mut Batch)
     batch.put(Key::open(transaction.expires_at, &transaction.id), Expiry::Never, &EmptyRecord {});
     for (device_id, challenge) in challenges {
         put_challenge(batch, transaction.id, device_id, challenge, transaction.expires_at);
+    }
+    if let Some(hash) = otp {
+        otp::put_row(batch, hash, transaction);
     }
     let (id, deadline) = (*transaction.id.as_bytes(), transaction.expires_at);
     idempotency::keep(batch, &transaction.client, idempotency.as_ref(), id, deadline);
@@ -242,7 +245,7 @@ pub(super) fn put_ended(table: &Table<'_>, ended: &Transaction, batch: &mut Batc
     Ok(())
 }
 
-fn put(batch: &mut Batch, transaction: &Transaction, retention: Retention) {
+pub(super) fn put(batch: &mut Batch, transaction: &Transaction, retention: Retention) {
     batch.put(
         Key::transaction(&transaction.id),
         expiry(transaction, retention),
@@ -251,7 +254,7 @@ fn put(batch: &mut Batch, transaction: &Transaction, retention: Retention) {
 }
 
 /// Its place among those of its user, if it has one, kept as long as its record.
-fn list(batch: &mut Batch, transaction: &Transaction, retention: Retention) {
+pub(super) fn list(batch: &mut Batch, transaction: &Transaction, retention: Retention) {
     let Some(user) = &transaction.user else { return };
     let key = Key::transaction_of_user(user, &transaction.id);
     batch.put(key, expiry(transaction, retention), &EmptyRecord {});

@@ -7,7 +7,7 @@ use tocsin_model::{
     ActivationCodeHash, Answer, AppVersion, CallbackUrl, Content, Counter, Decision, Delivery,
     DeliveryStatus, Detail, Device, DeviceGuards, DeviceId, DeviceKey, DeviceProfile, DeviceStatus,
     DurationMs, Enrollment, EnrollmentId, EnrollmentState, EnrolmentMode, EnrolmentRules, Fingerprint,
-    Idempotency, IdempotencyKey, KeyId, KeyUse, Method, Nonce, Partition, Platform, PublicKey,
+    Idempotency, IdempotencyKey, KeyId, KeyUse, Method, Nonce, OtpHash, Partition, Platform, PublicKey,
     PushEnvironment, PushKind, PushTarget, PushToken, Recipient, RequestMessage, Secret, State, Thumbprint,
     Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
 };
@@ -191,11 +191,32 @@ pub fn promise(key: &str, fingerprint: u64) -> Idempotency {
 }
 
 pub fn new_transaction(salt: u64) -> NewTransaction {
-    NewTransaction { transaction: transaction(salt), idempotency: None, challenges: Vec::new() }
+    NewTransaction { transaction: transaction(salt), idempotency: None, challenges: Vec::new(), otp: None }
 }
 
 pub fn code_hash(salt: u64) -> ActivationCodeHash {
     ActivationCodeHash::from_bytes(bytes32(salt))
+}
+
+/// A pending anonymous transaction of a minute that nobody has claimed.
+pub fn unclaimed(salt: u64) -> Transaction {
+    Transaction { user: None, method: Method::Otp, recipients: Vec::new(), ..transaction(salt) }
+}
+
+/// The same once phone `device` of user `owner` has claimed it.
+pub fn claimed(salt: u64, device: u64, owner: u64) -> Transaction {
+    let recipient =
+        Recipient { device_id: device_id(device), delivery: None, ..transaction(salt).recipients.remove(0) };
+    Transaction { revision: 2, user: Some(user(owner)), recipients: vec![recipient], ..unclaimed(salt) }
+}
+
+pub fn otp_hash(salt: u64) -> OtpHash {
+    OtpHash::from_bytes(bytes32(salt))
+}
+
+/// A new anonymous transaction with its one-time password.
+pub fn new_anonymous(salt: u64) -> NewTransaction {
+    NewTransaction { transaction: unclaimed(salt), otp: Some(otp_hash(salt)), ..new_transaction(salt) }
 }
 
 /// A pending enrolment of a minute for user `salt`.

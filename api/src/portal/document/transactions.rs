@@ -91,11 +91,11 @@ fn start() -> Value {
 fn start_form() -> Value {
     json!({
         "type": "object",
-        "required": ["type", "user"],
+        "required": ["type"],
         "additionalProperties": false,
         "properties": {
             "type": {"type": "string", "description": "The name of a configured authentication type."},
-            "user": {"type": "string", "minLength": 1, "description": "The user, as `id` or `id@realm`."},
+            "user": {"type": "string", "minLength": 1, "description": "The user, as `id` or `id@realm`. Needed, but refused where the type is claimed by a one-time password."},
             "title": one_line(ContentLimits::TITLE_CHARACTERS_MAX, "Else the type's default."),
             "message": text_lines(
                 ContentLimits::MESSAGE_CHARACTERS_CEILING,
@@ -208,9 +208,9 @@ pub(in crate::portal) fn transaction_events(_: &mut Schemas) -> Operation {
 
 /// `GET /v1/transactions/{id}/qr.png`
 pub(in crate::portal) fn qr_picture(_: &mut Schemas) -> Operation {
-    of_transaction("transactionPicture", "The request message as a QR picture")
+    of_transaction("transactionPicture", "The one-time password or the request message as a QR picture")
         .replies_with(200, "The picture.", "image/png", json!({}))
-        .refused_with(&[ErrorCode::TransactionFinal, ErrorCode::ContentTooLarge])
+        .refused_with(&[ErrorCode::TransactionFinal, ErrorCode::OtpUsed, ErrorCode::ContentTooLarge])
 }
 
 /// `GET /v1/users/{user}/methods`

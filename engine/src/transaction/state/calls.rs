@@ -35,6 +35,7 @@ impl Machine {
             Event::PinTried { caller, device_id, exhausted } => {
                 self.judge_pin_try(caller, device_id, exhausted, now, effects);
             }
+            Event::Claimed { caller, claim } => self.judge_claim(caller, claim, now, effects),
             Event::Resent { caller, gap, idempotency } => {
                 self.judge_resend(caller, gap, idempotency, now, effects);
             }
@@ -268,6 +269,7 @@ pub(super) const fn caller_of(event: &Event) -> Option<CallerId> {
         | Event::TriedWrong { caller }
         | Event::CodeVerified { caller }
         | Event::PinTried { caller, .. }
+        | Event::Claimed { caller, .. }
         | Event::Resent { caller, .. }
         | Event::Undelivered { caller, .. }
         | Event::Cancelled { caller, .. } => Some(*caller),

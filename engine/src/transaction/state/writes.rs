@@ -81,7 +81,8 @@ impl Machine {
             WriteOutcome::Failed(failure) => {
                 self.tell(&call, Reply::Refused(store_problem(failure)), effects);
             }
-            WriteOutcome::DeviceRevoked => self.tell(&call, Reply::Refused(Problem::internal()), effects),
+            // Only a claim is judged by its phone.
+            WriteOutcome::DeviceRevoked => self.tell(&call, Reply::Refused(device_removed()), effects),
         }
     }
 
@@ -94,7 +95,7 @@ impl Machine {
         effects: &mut Vec<Effect>,
     ) {
         let reply = match call {
-            Event::Resent { .. } => Reply::View(Arc::clone(&counted)),
+            Event::Resent { .. } | Event::Claimed { .. } => Reply::View(Arc::clone(&counted)),
             Event::TriedWrong { .. } => {
                 Reply::TriesLeft(counted.code().map_or(counted.attempts, |code| code.attempts).left())
             }
@@ -107,8 +108,9 @@ impl Machine {
             }
             _ => Vec::new(),
         };
-        self.tell(call, reply, effects);
+        // Whoever is told of a claim may rely on it that it stands among its user's.
         self.adopt(counted, effects);
+        self.tell(call, reply, effects);
         if !again.is_empty() && self.is_open_at(now) {
             return effects.extend(again.into_iter().map(Effect::Push));
         }
@@ -215,6 +217,9 @@ impl Machine {
 
     /// Takes over a record that is durable.
     pub(super) fn adopt(&mut self, stands: Arc<Transaction>, effects: &mut Vec<Effect>) {
+        if self.gains_a_user(&stands) {
+            effects.extend(stands.user.clone().map(Effect::EnterUser));
+        }
         self.transaction = stands;
         self.prune_leaving();
         effects.push(Effect::Publish(Arc::clone(&self.transaction)));
@@ -238,6 +243,7 @@ impl Machine {
             && stands.state == written.state
             && stands.attempts == written.attempts
             && stands.resends == written.resends
+            && stands.user == written.user
         {
             WriteOutcome::Stored
         } else if stands.state.is_final() || rose {

@@ -5,6 +5,7 @@ pub(super) mod callback;
 pub(super) mod crash;
 pub(super) mod logins;
 pub(super) mod operator;
+pub(super) mod qr;
 pub(super) mod safety;
 pub(super) mod waiting;
 

@@ -18,9 +18,12 @@ fn text<'v>(object: &'v Value, name: &str) -> &'v str {
     object[name].as_str().unwrap_or_else(|| panic!("no {name} in {object}"))
 }
 
-/// The text of a QR picture, read by another implementation than the one that draws it.
 fn read_picture(base64: &str) -> String {
-    let file = STANDARD.decode(base64).expect("base64");
+    read_png(&STANDARD.decode(base64).expect("base64"))
+}
+
+/// The text of a QR picture, read by another implementation than the one that draws it.
+pub(super) fn read_png(file: &[u8]) -> String {
     let mut decoder = png::Decoder::new(std::io::Cursor::new(file));
     decoder.set_transformations(png::Transformations::EXPAND);
     let mut reader = decoder.read_info().expect("a PNG");

@@ -20,6 +20,7 @@ mod modes;
 mod networks;
 mod numbers;
 mod operations;
+mod otp;
 mod portal;
 mod profile;
 mod providers;

@@ -17,8 +17,12 @@ fn operator() -> AuditActor {
 }
 
 async fn start(store: &dyn Store, salt: u64) {
-    let new =
-        NewTransaction { transaction: calling(transaction(salt)), idempotency: None, challenges: Vec::new() };
+    let new = NewTransaction {
+        transaction: calling(transaction(salt)),
+        idempotency: None,
+        challenges: Vec::new(),
+        otp: None,
+    };
     let _ = store.create(new).await.expect("stored");
 }
 
@@ -206,7 +210,8 @@ pub async fn clients_have_orders_of_their_own(bench: Bench) {
     let store = &*bench.store;
     owe(store, 1).await;
     let other = Transaction { client: "other".parse().expect("valid"), ..calling(transaction(3)) };
-    let new = NewTransaction { transaction: other.clone(), idempotency: None, challenges: Vec::new() };
+    let new =
+        NewTransaction { transaction: other.clone(), idempotency: None, challenges: Vec::new(), otp: None };
     let _ = store.create(new).await.expect("stored");
     let _ = store.end(ended(other.clone(), State::Accepted)).await.expect("stored");
     let others = callback_host(&other.client, &callback_url(3));

@@ -9,6 +9,7 @@ mod enrollment;
 mod expiry;
 mod key;
 mod mode;
+mod otp;
 mod promise;
 mod standing;
 mod transaction;
@@ -121,6 +122,16 @@ conformance! {
         the_first_challenge_for_a_key_stands,
         no_challenge_is_kept_for_what_is_not_open,
         a_challenge_is_readable_until_the_deadline;
+    otp:
+        an_anonymous_transaction_is_found_by_its_password_until_the_deadline,
+        the_first_claim_stands,
+        of_two_claims_at_once_one_stands,
+        what_is_claimed_is_its_users,
+        what_is_not_anonymous_or_has_ended_is_not_claimed,
+        a_phone_that_may_not_answer_claims_nothing,
+        a_locked_user_claims_nothing,
+        a_claim_names_the_phones_own_user,
+        a_claim_leaves_one_row_of_audit;
     callback:
         an_outcome_owes_its_callback,
         the_last_wrong_try_owes_a_callback_too,

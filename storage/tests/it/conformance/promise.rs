@@ -11,6 +11,7 @@ fn start(salt: u64, key: &str, fingerprint: u64) -> NewTransaction {
         transaction: transaction(salt),
         idempotency: Some(promise(key, fingerprint)),
         challenges: Vec::new(),
+        otp: None,
     }
 }
 

@@ -195,6 +195,7 @@ pub async fn a_start_that_is_not_stored_replaces_nothing(bench: Bench) {
         transaction: in_place_of(guarded(number, COUNTS), vec![transaction_id(1)]),
         idempotency: Some(promise("key", fingerprint)),
         challenges: Vec::new(),
+        otp: None,
     };
     let first = NewTransaction { transaction: guarded(1, COUNTS), ..new(1, 1) };
     assert_eq!(bench.store.create(first).await.expect("answered"), Created::New);

@@ -108,6 +108,7 @@ async fn one_life(store: &impl Store, random: &mut Random) -> Result<(), StoreEr
             transaction: transaction.clone(),
             idempotency: None,
             challenges: Vec::new(),
+            otp: None,
         })
         .await?;
     assert_eq!(created, Created::New);

@@ -40,7 +40,12 @@ fn open(folder: &Path, sealer: Option<Arc<Sealer>>) -> Result<RocksStore, StoreE
 }
 
 fn calling_transaction(salt: u64) -> NewTransaction {
-    NewTransaction { transaction: calling(transaction(salt)), idempotency: None, challenges: Vec::new() }
+    NewTransaction {
+        transaction: calling(transaction(salt)),
+        idempotency: None,
+        challenges: Vec::new(),
+        otp: None,
+    }
 }
 
 /// The pending one after a wrong try, when the network has taken its push.

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_model::{
     Callback, CallbackPhase, Device, DeviceStatus, Enrollment, EnrollmentState, EnrolmentMode,
-    EnrolmentRules, FailureReason, KeptChallenge, KeyUse, PushTarget, Recipient, State, Transaction, User,
-    UserProfile, UserStanding,
+    EnrolmentRules, FailureReason, KeptChallenge, KeyUse, Method, PushTarget, Recipient, State, Transaction,
+    User, UserProfile, UserStanding,
 };
 use tocsin_storage::{
-    Amended, Attempted, CallbackList, CallbackSettled, CallbackVerdict, Created, DeviceChanged, Ended,
-    Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, Erased, PinTried,
+    Amended, Attempted, CallbackList, CallbackSettled, CallbackVerdict, Claimed, Created, DeviceChanged,
+    Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, Erased, PinTried,
     PushTargetVerdict, Redelivered, Registered, Revoked, Store, TransactionQuery, callback_host,
 };
 
@@ -84,6 +84,10 @@ impl Model {
             }
             Verb::Amend { name, revision, used } => {
                 Reply::Amended(self.amend(first + *name, thing::amended(first + *name, *revision, *used)))
+            }
+            Verb::Claim { name, device, user } => {
+                let claimed = claimed(first + *name, first + *device, first + *user);
+                Reply::Claimed(self.claim(first + *name, first + *device, first + *user, claimed))
             }
             Verb::OpenEnrollment { name, user, mode, promise } => {
                 Reply::Opened(self.open(first + *name, first + *user, *mode, *promise))
@@ -174,15 +178,18 @@ impl Model {
 
     fn erase(&mut self, owner: u64) -> Erased {
         let mut erased = Erased::default();
-        if let Some(pending) = self.seen(owner).filter(|seen| !seen.state.is_final()) {
+        let is_his = |known: &Transaction| !known.state.is_final() && known.user == Some(user(owner));
+        let seen = self.transactions.keys().filter_map(|name| Some((*name, self.seen(*name)?)));
+        let open: Vec<(u64, Transaction)> = seen.filter(|(_, known)| is_his(known)).collect();
+        for (name, pending) in open {
             let (state, ended_at) = (State::Failed(FailureReason::UserDeleted), Some(START));
             let revision = pending.revision_after_a_gap(START);
             let ended = Transaction { state, ended_at, revision, ..pending };
-            self.owe(owner, &ended);
+            self.owe(name, &ended);
             self.challenges
-                .retain(|(name, device), _| *name != owner || ended.recipient(&device_id(*device)).is_none());
+                .retain(|(of, device), _| *of != name || ended.recipient(&device_id(*device)).is_none());
             erased.transactions.push(ended.id);
-            self.transactions.insert(owner, ended);
+            self.transactions.insert(name, ended);
         }
         let his = |device: &Device| device.user == user(owner);
         let mut devices: Vec<Device> = self.devices.values().filter(|device| his(device)).cloned().collect();
@@ -322,8 +329,9 @@ impl Model {
             && *revision > seen.revision
         {
             seen.revision = *revision;
-            // A transaction here has one phone, which every mark that names a phone names.
-            if let (Some(delivery), [marked]) = (&mut seen.recipients[0].delivery, marked.as_slice()) {
+            // A transaction here has at most one phone, which every mark that names a phone names.
+            let phone = seen.recipients.first_mut().and_then(|phone| phone.delivery.as_mut());
+            if let (Some(delivery), [marked]) = (phone, marked.as_slice()) {
                 delivery.status = marked.delivery.as_ref().expect("it is pushed").status;
             }
         }
@@ -349,6 +357,24 @@ impl Model {
         }
         self.transactions.insert(name, amended);
         Amended::Stored
+    }
+
+    fn claim(&mut self, name: u64, device: u64, owner: u64, claimed: Transaction) -> Claimed {
+        let Some(seen) = self.seen(name) else { return Claimed::Absent };
+        let is_free = seen.method == Method::Otp && seen.user.is_none() && !seen.state.is_final();
+        if !is_free || seen.revision >= claimed.revision {
+            return Claimed::Lost(Box::new(seen));
+        }
+        let is_in_use =
+            |device: &&Device| matches!(device.status, DeviceStatus::Active | DeviceStatus::Unreachable);
+        let is_locked = self.standings.get(&owner).is_some_and(|held| held.lock_at(START).is_some());
+        match self.devices.get(&device).filter(is_in_use) {
+            Some(device) if !is_locked && Some(&device.user) == claimed.user.as_ref() => {
+                self.transactions.insert(name, claimed);
+                Claimed::Stored
+            }
+            Some(_) | None => Claimed::Barred,
+        }
     }
 
     fn has_device(&self, user: &User) -> bool {
@@ -635,6 +661,8 @@ impl Model {
         for name in (0..NAMES).map(|name| self.first + name) {
             let stored = store.transaction(transaction_id(name)).await.expect("read");
             assert_eq!(stored, self.seen(name));
+            let by_otp = store.transaction_by_otp(otp_hash(name)).await.expect("read");
+            assert_eq!(by_otp, stored.filter(|_| thing::otp(name).is_some()).map(|stored| stored.id));
             let stored = store.enrollment(enrollment(name).id).await.expect("read");
             assert_eq!(stored.as_ref(), self.enrollments.get(&name));
             assert_eq!(store.enrollment_by_code(code_hash(name)).await.expect("read"), stored);

@@ -6,13 +6,14 @@ use std::pin::Pin;
 use proptest::prelude::*;
 use tocsin_model::{
     AuditActor, BlockRule, CallbackFault, DeliveryStatus, Device, DeviceId, DurationMs, Enrollment,
-    EnrolmentMode, EnrolmentRules, FailureReason, Fatigue, Guard, KeptChallenge, KeyUse, PhoneNumber,
-    PushKind, PushTarget, SealedChallenge, State, Thumbprint, Transaction, UnixMs, UserLock, UserProfile,
+    EnrolmentMode, EnrolmentRules, FailureReason, Fatigue, Guard, KeptChallenge, KeyUse, OtpHash,
+    PhoneNumber, PushKind, PushTarget, SealedChallenge, State, Thumbprint, Transaction, UnixMs, UserLock,
+    UserProfile,
 };
 use tocsin_storage::{
-    Amended, Attempted, CallbackSettled, CallbackVerdict, Created, DeviceChange, DeviceChanged, Ended,
-    Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, Erased, Erasure, NewEnrollment,
-    NewTransaction, Pending, PinTried, PushTargetVerdict, Redelivered, Revoked, Store,
+    Amended, Attempted, CallbackSettled, CallbackVerdict, Claimed, Created, DeviceChange, DeviceChanged,
+    Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened, Erased, Erasure,
+    NewEnrollment, NewTransaction, Pending, PinTried, PushTargetVerdict, Redelivered, Revoked, Store,
 };
 
 use super::NAMES;
@@ -59,6 +60,12 @@ pub enum Verb {
         name: u64,
         revision: u32,
         used: u32,
+    },
+    /// The phone says whose it is, truly or not.
+    Claim {
+        name: u64,
+        device: u64,
+        user: u64,
     },
     OpenEnrollment {
         name: u64,
@@ -137,6 +144,7 @@ pub enum Reply {
     Marked(()),
     Attempted(Attempted),
     Amended(Amended),
+    Claimed(Claimed),
     Confirmed(EnrollmentConfirmed),
     Changed(DeviceChanged),
     Opened(EnrollmentOpened),
@@ -200,6 +208,8 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
             .prop_map(|(name, used_before, last)| Verb::Attempt { name, used_before, last }),
         1 => (name(), 1..16_u32, 0..2_u32)
             .prop_map(|(name, revision, used)| Verb::Amend { name, revision, used }),
+        4 => (2..NAMES, name(), 0..2_u64)
+            .prop_map(|(name, device, user)| Verb::Claim { name, device, user }),
         4 => (name(), 0..2_u64, mode(), promise(2..4))
             .prop_map(|(name, user, mode, promise)| Verb::OpenEnrollment { name, user, mode, promise }),
         5 => (name(), name(), 0..2_u64, rules())
@@ -224,8 +234,11 @@ pub fn any_verb() -> impl Strategy<Value = Verb> {
 pub mod thing {
     use super::*;
 
-    /// Every other transaction calls back, and two of four do something to their users.
+    /// Every other transaction calls back, two of four do something to their users, and one is anonymous.
     pub fn start(name: u64) -> Transaction {
+        if name % 4 == 3 {
+            return unclaimed(name);
+        }
         let mut started = if name.is_multiple_of(2) { calling(transaction(name)) } else { transaction(name) };
         if matches!(name % 4, 1 | 2) {
             let block = BlockRule { after: 1, length: MINUTE };
@@ -233,6 +246,11 @@ pub mod thing {
             started.seldom_mut().fatigue = Fatigue { guard, ..Fatigue::default() }.kept();
         }
         started
+    }
+
+    /// The one-time password of the anonymous ones.
+    pub fn otp(name: u64) -> Option<OtpHash> {
+        (name % 4 == 3).then(|| otp_hash(name))
     }
 
     pub fn profile(number: u64) -> UserProfile {
@@ -289,9 +307,9 @@ pub mod thing {
     }
 
     pub fn amended(name: u64, revision: u32, used: u32) -> Transaction {
-        let mut amended = Transaction { revision, ..transaction(name) };
+        let mut amended = Transaction { revision, ..start(name) };
         amended.attempts.used = used;
-        amended.recipients[0].device_name = "left".into();
+        amended.recipients.iter_mut().for_each(|recipient| recipient.device_name = "left".into());
         amended
     }
 
@@ -336,6 +354,7 @@ impl Verb {
                     transaction: thing::start(first + name),
                     idempotency: promise.map(promised),
                     challenges: (0..challenged).map(challenge).collect(),
+                    otp: thing::otp(first + name),
                 };
                 answer(store.create(new), Reply::Created)
             }
@@ -356,6 +375,10 @@ impl Verb {
             }
             Self::Amend { name, revision, used } => {
                 answer(store.amend(thing::amended(first + name, revision, used)), Reply::Amended)
+            }
+            Self::Claim { name, device, user } => {
+                let claimed = claimed(first + name, first + device, first + user);
+                answer(store.claim(claimed), Reply::Claimed)
             }
             Self::OpenEnrollment { name, user, mode, promise } => {
                 let enrollment = thing::opening(first + name, first + user);
