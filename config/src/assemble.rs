@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use tocsin_model::{AppVersion, CallbackUrl, DurationMs, KeyUse, PushEnvironment};
+use tocsin_model::{AppVersion, CallbackUrl, DurationMs, EmailAddress, KeyUse, PushEnvironment};
 
 use self::authentication_type::authentication_type;
 use self::gateway::{http_sms, sms_rules, twilio};
@@ -20,9 +20,11 @@ use crate::callbacks::{BasicCredentials, CallbackEntry, Callbacks, ClientCallbac
 use crate::check::{PLATFORMS, defaults};
 use crate::dump::Effective;
 use crate::fatigue::Ladder;
+use crate::login::{Login, PasswordSource};
+use crate::mail::SmtpProvider;
 use crate::networks::Networks;
 use crate::path::KeyPath;
-use crate::proxy::{NoProxy, ProxyCredentials, ProxyPassword, ProxySettings};
+use crate::proxy::{NoProxy, ProxySettings};
 use crate::settings::Settings;
 use crate::shape::{Value, hex_digest};
 use crate::types::{
@@ -324,16 +326,42 @@ fn provider(table: &Table<'_>) -> Result<Provider, Unfit> {
         }),
         ProviderKind::Twilio => ProviderNetwork::Twilio(twilio(table)?),
         ProviderKind::HttpSms => ProviderNetwork::HttpSms(http_sms(table)?),
+        ProviderKind::Smtp => ProviderNetwork::Smtp(smtp(table)?),
     };
+    let is_mail = matches!(network, ProviderNetwork::Smtp(_));
     let own_proxy = Table { settings: table.settings, path: table.path.child("proxy") };
     let has_own = table.settings.has_table(&own_proxy.path);
     let common_proxy = Table { settings: table.settings, path: KeyPath::of(&["proxy"]) };
     Ok(Provider {
         is_default: table.flag("default")?,
         network,
-        proxy: proxy(if has_own { &own_proxy } else { &common_proxy })?,
+        // Mail goes straight.
+        proxy: if is_mail { None } else { proxy(if has_own { &own_proxy } else { &common_proxy })? },
         limits: provider_limits(table)?,
     })
+}
+
+fn smtp(table: &Table<'_>) -> Result<SmtpProvider, Unfit> {
+    Ok(SmtpProvider {
+        host: table.text("host")?,
+        port: u16::try_from(table.integer("port")?).map_err(|_| table.unfit("port"))?,
+        security: table.word("security")?,
+        login: login(table),
+        sender: EmailAddress::parse(&table.text("sender")?).ok_or_else(|| table.unfit("sender"))?,
+        sender_name: table.optional_text("sender_name"),
+        hello: table.text("hello")?,
+        ca_file: table.optional_file("ca_file"),
+    })
+}
+
+/// User name and password, the latter from its file where it is in one.
+fn login(table: &Table<'_>) -> Option<Login> {
+    let password = match table.settings.value(&table.path.child("password")) {
+        Some(Value::Password(password)) => Some(PasswordSource::Value(password.clone())),
+        _ => table.optional_file("password_file").map(PasswordSource::File),
+    };
+    let (username, password) = table.optional_text("username").zip(password)?;
+    Some(Login { username, password })
 }
 
 /// The proxy of this table, where it is enabled.
@@ -341,17 +369,12 @@ fn proxy(table: &Table<'_>) -> Result<Option<ProxySettings>, Unfit> {
     if !table.flag("enabled")? {
         return Ok(None);
     }
-    let password = match table.settings.value(&table.path.child("password")) {
-        Some(Value::Password(password)) => Some(ProxyPassword::Value(password.clone())),
-        _ => table.optional_file("password_file").map(ProxyPassword::File),
-    };
-    let credentials = table.optional_text("username").zip(password);
     let no_proxy = table.list("no_proxy", |text| Some(text.to_owned()))?;
     Ok(Some(ProxySettings {
         scheme: table.word("scheme")?,
         host: table.text("host")?,
         port: u16::try_from(table.integer("port")?).map_err(|_| table.unfit("port"))?,
-        credentials: credentials.map(|(username, password)| ProxyCredentials { username, password }),
+        credentials: login(table),
         is_preemptive: table.flag("preemptive")?,
         no_proxy: NoProxy::of(no_proxy.iter().map(String::as_str)),
         ca_file: table.optional_file("ca_file"),

@@ -6,6 +6,7 @@ use toml::de::DeValue;
 use crate::document::read_value;
 use crate::fault::Fault;
 use crate::findings::Findings;
+use crate::mail::MailSecurity;
 use crate::path::KeyPath;
 use crate::place::{Origin, Place, Source};
 use crate::schema::{self, Key, Need};
@@ -38,6 +39,7 @@ pub(crate) fn complete(settings: &mut Settings, findings: &mut Findings) {
     }
     fill_endpoints(settings);
     fill_default_messages(settings);
+    fill_mail_servers(settings);
     ask_more_often_behind_proxies(settings);
     fill_bundle_ids(settings, findings);
     fill_default_realms(settings, findings);
@@ -122,7 +124,8 @@ fn fill_endpoints(settings: &mut Settings) {
             (Some(ProviderKind::Fcm), _) => Some(FCM_ENDPOINT),
             (Some(ProviderKind::Apns), Some(environment)) => Some(apns_endpoint(environment)),
             (Some(ProviderKind::Twilio), _) => Some(TWILIO_ENDPOINT),
-            (Some(ProviderKind::Apns), None) | (Some(ProviderKind::HttpSms) | None, _) => None,
+            (Some(ProviderKind::Apns), None)
+            | (Some(ProviderKind::HttpSms | ProviderKind::Smtp) | None, _) => None,
         };
         if let Some(endpoint) = endpoint {
             fill(settings, &table.child("endpoint"), endpoint);
@@ -150,6 +153,25 @@ const fn apns_endpoint(environment: PushEnvironment) -> &'static str {
     }
 }
 
+/// A mail server's port follows from its security, and what we call ourselves from the sender.
+fn fill_mail_servers(settings: &mut Settings) {
+    let tables: Vec<KeyPath> = settings.named("providers").map(|(_, path)| path).collect();
+    for table in tables {
+        let security = settings.text(&table.child("security")).and_then(MailSecurity::parse);
+        let path = table.child("port");
+        if let (Some(security), false, Some(key)) =
+            (security, settings.is_set(&path), schema::find(path.segments()))
+        {
+            let value = Some(Value::Integer(u64::from(security.port())));
+            settings.set(path, Setting { key, value, place: Place::whole(Source::Default) });
+        }
+        let domain = settings.text(&table.child("sender")).and_then(|sender| sender.split_once('@'));
+        if let Some(domain) = domain.map(|(_, domain)| domain.to_ascii_lowercase()) {
+            fill(settings, &table.child("hello"), &domain);
+        }
+    }
+}
+
 /// Proxies forget quiet connections, so that they are asked more often there, where nobody says how often.
 fn ask_more_often_behind_proxies(settings: &mut Settings) {
     let tables: Vec<KeyPath> = settings.named("providers").map(|(_, path)| path).collect();
@@ -158,9 +180,11 @@ fn ask_more_often_behind_proxies(settings: &mut Settings) {
         let proxy = if settings.has_table(&own) { own } else { KeyPath::of(&["proxy"]) };
         let path = table.child("ping_interval_ms");
         let is_behind_proxy = settings.is_set(&path) && settings.flag(&proxy.child("enabled")) == Some(true);
-        if let (true, false, Some(key)) =
-            (is_behind_proxy, settings.is_set_by_hand(&path), schema::find(path.segments()))
-        {
+        if let (true, false, Some(key)) = (
+            is_behind_proxy && settings.is_set(&path),
+            settings.is_set_by_hand(&path),
+            schema::find(path.segments()),
+        ) {
             let value = Some(Value::Integer(PING_INTERVAL_BEHIND_PROXY_MS));
             settings.set(path, Setting { key, value, place: Place::whole(Source::Default) });
         }

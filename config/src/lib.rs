@@ -27,6 +27,8 @@ mod fault;
 mod findings;
 mod hint;
 mod load;
+mod login;
+mod mail;
 mod networks;
 mod path;
 mod place;
@@ -52,9 +54,11 @@ pub use environment::process_environment;
 pub use fatigue::{Ladder, PendingPush};
 pub use fault::{Fault, Faults, Warning};
 pub use load::{DEFAULT_TOML, Loaded};
+pub use login::{Login, PasswordSource};
+pub use mail::{MailSecurity, SmtpProvider};
 pub use networks::Networks;
 pub use place::{Place, Source};
-pub use proxy::{NoProxy, ProxyCredentials, ProxyPassword, ProxyScheme, ProxySettings};
+pub use proxy::{NoProxy, ProxyScheme, ProxySettings};
 pub use sms::{
     AnswerPattern, AnswerRules, BodyFormat, CountryPrefix, GatewayAccess, GatewayMethod, HttpSmsProvider,
     SmsRules, StatusRange, TwilioApiKey, TwilioProvider, TwilioSender,

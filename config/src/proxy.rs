@@ -1,12 +1,10 @@
 //! The proxy on the way out: `[proxy]` for everything, `[providers.NAME.proxy]` in its place for one provider. Part of
 //! the typed configuration.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use tocsin_model::Secret;
-
+use crate::login::Login;
 use crate::networks::Networks;
 
 /// A proxy that is switched on; it is asked for tunnels by HTTP CONNECT.
@@ -18,8 +16,8 @@ pub struct ProxySettings {
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// What it knows us by; `None` where it asks for nothing.
-    pub credentials: Option<ProxyCredentials>,
+    /// What it knows us by, the user name without a colon; `None` where it asks for nothing.
+    pub credentials: Option<Login>,
     /// Whether they are sent with the first request, rather than when the proxy asks for them.
     pub is_preemptive: bool,
     /// Where connections go without it.
@@ -32,10 +30,7 @@ pub struct ProxySettings {
 impl ProxySettings {
     /// The files that it names.
     pub fn files(&self) -> [Option<&PathBuf>; 2] {
-        let password = self.credentials.as_ref().and_then(|credentials| match &credentials.password {
-            ProxyPassword::Value(_) => None,
-            ProxyPassword::File(path) => Some(path),
-        });
+        let password = self.credentials.as_ref().and_then(|login| login.password.file());
         [password, self.ca_file.as_ref()]
     }
 }
@@ -47,45 +42,6 @@ pub enum ProxyScheme {
     Http,
     /// Over TLS.
     Https,
-}
-
-/// User name and password of HTTP Basic (RFC 7617).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProxyCredentials {
-    /// The user name, without a colon.
-    pub username: String,
-    /// The password, or where it is.
-    pub password: ProxyPassword,
-}
-
-/// The password for a proxy, or where it is.
-#[derive(Clone)]
-pub enum ProxyPassword {
-    /// The password itself.
-    Value(Secret<String>),
-    /// A file that holds it; a line's end behind it does not count.
-    File(PathBuf),
-}
-
-impl PartialEq for ProxyPassword {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Value(one), Self::Value(other)) => one.expose() == other.expose(),
-            (Self::File(one), Self::File(other)) => one == other,
-            (Self::Value(_), Self::File(_)) | (Self::File(_), Self::Value(_)) => false,
-        }
-    }
-}
-
-impl Eq for ProxyPassword {}
-
-impl fmt::Debug for ProxyPassword {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Value(_) => formatter.write_str("Value([redacted])"),
-            Self::File(path) => formatter.debug_tuple("File").field(path).finish(),
-        }
-    }
 }
 
 /// Hosts that are reached without the proxy.
@@ -144,13 +100,5 @@ mod tests {
             assert_eq!(no_proxy.covers(host), expected, "{host}");
         }
         assert!(!NoProxy::default().covers("localhost"));
-    }
-
-    #[test]
-    fn a_password_is_not_printed() {
-        let value = ProxyPassword::Value(Secret::new("hunter2".to_owned()));
-        assert_eq!(format!("{value:?}"), "Value([redacted])");
-        assert_eq!(value, value.clone());
-        assert_ne!(value, ProxyPassword::File("hunter2".into()));
     }
 }

@@ -12,6 +12,7 @@ use tocsin_model::{
 use crate::authentication_type::{DeviceChoice, Purpose, PushText};
 use crate::callbacks::CallbackBody;
 use crate::fatigue::PendingPush;
+use crate::mail::MailSecurity;
 use crate::proxy::ProxyScheme;
 use crate::shape::{Item, Shape};
 use crate::sms::{BodyFormat, GatewayMethod};
@@ -60,6 +61,9 @@ const PUSH_NETWORK: &[ProviderKind] = &[ProviderKind::Apns, ProviderKind::Fcm];
 const TWILIO: &[ProviderKind] = &[ProviderKind::Twilio];
 const HTTP_SMS: &[ProviderKind] = &[ProviderKind::HttpSms];
 const SMS_GATEWAY: &[ProviderKind] = &[ProviderKind::Twilio, ProviderKind::HttpSms];
+const SMTP: &[ProviderKind] = &[ProviderKind::Smtp];
+/// Kinds that may be logged in to with a password.
+const WITH_PASSWORD: &[ProviderKind] = &[ProviderKind::HttpSms, ProviderKind::Smtp];
 /// Kinds whose service is at a base URL.
 const WITH_ENDPOINT: &[ProviderKind] = &[ProviderKind::Apns, ProviderKind::Fcm, ProviderKind::Twilio];
 
@@ -323,8 +327,8 @@ pub(crate) static KEYS: &[Key] = &[
     by(HTTP_SMS, "providers.*.body_format", Shape::Choice(BodyFormat::WORDS), Need::Else("\"form\"")),
     by(HTTP_SMS, "providers.*.body", Shape::Template, Need::Optional),
     by(HTTP_SMS, "providers.*.headers", Shape::List(Item::Header), Need::Else("[]")),
-    by(HTTP_SMS, "providers.*.username", Shape::Text { characters_max: 100 }, Need::Optional),
-    by(HTTP_SMS, "providers.*.password", Shape::Password, Need::Optional),
+    by(WITH_PASSWORD, "providers.*.username", Shape::Text { characters_max: 100 }, Need::Optional),
+    by(WITH_PASSWORD, "providers.*.password", Shape::Password, Need::Optional),
     by(HTTP_SMS, "providers.*.token_file", Shape::CredentialFile, Need::Optional),
     by(HTTP_SMS, "providers.*.token_header", Shape::HeaderName, Need::Optional),
     by(HTTP_SMS, "providers.*.answer_pointer", Shape::JsonPointer, Need::Optional),
@@ -334,6 +338,13 @@ pub(crate) static KEYS: &[Key] = &[
     by(HTTP_SMS, "providers.*.permanent_pattern", Shape::Pattern, Need::Optional),
     by(SMS_GATEWAY, "providers.*.from", Shape::Text { characters_max: 50 }, Need::Optional),
     by(SMS_GATEWAY, "providers.*.resend_unknown", Shape::Flag, Need::Else("false")),
+    by(SMTP, "providers.*.host", Shape::BareHost, Need::Required),
+    by(SMTP, "providers.*.port", whole(1, 65_535), Need::Optional),
+    by(SMTP, "providers.*.security", Shape::Choice(MailSecurity::WORDS), Need::Else("\"implicit\"")),
+    by(SMTP, "providers.*.password_file", Shape::CredentialFile, Need::Optional),
+    by(SMTP, "providers.*.sender", Shape::EmailAddress, Need::Required),
+    by(SMTP, "providers.*.sender_name", Shape::Text { characters_max: 100 }, Need::Optional),
+    by(SMTP, "providers.*.hello", Shape::DomainName, Need::Optional),
     by(WITH_ENDPOINT, "providers.*.endpoint", Shape::Endpoint, Need::Optional),
     key("providers.*.ca_file", Shape::File, Need::Optional),
     key("providers.*.connections_max", whole(1, 64), Need::Else("4")),

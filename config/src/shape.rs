@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use tocsin_model::{AppVersion, CallbackUrl, KeyUse, Language, NameError, RealmName, Secret};
+use tocsin_model::{AppVersion, CallbackUrl, EmailAddress, KeyUse, Language, NameError, RealmName, Secret};
 use toml::Spanned;
 use toml::de::{DeInteger, DeValue};
 
@@ -79,6 +79,8 @@ pub(crate) enum Shape {
     Host,
     /// A host's name in the DNS, in small letters.
     DomainName,
+    /// An e-mail address.
+    EmailAddress,
     /// A host name or an IP address, without scheme, port and brackets.
     BareHost,
     /// The scheme of a URL.
@@ -253,6 +255,7 @@ impl Shape {
                 kept_if(url::is_host_name(text) && !text.bytes().any(|byte| byte.is_ascii_uppercase()))
             }
             Self::BareHost => kept_if(url::is_bare_host(text)),
+            Self::EmailAddress => kept_if(EmailAddress::parse(text).is_some()),
             Self::Scheme => kept_if(url::is_scheme(text)),
             Self::Digest => hex_digest(text).map(Value::Digest).ok_or_else(wrong),
             Self::CallbackUrl => match CallbackUrl::parse(text) {
@@ -433,6 +436,7 @@ impl fmt::Display for Shape {
             Self::AppVersion => formatter.write_str("a version of 1 to 32 visible ASCII characters, such as \"4.2\""),
             Self::Host => formatter.write_str("a host in small letters, perhaps with a port, such as \"app.example.com\""),
             Self::DomainName => formatter.write_str("a DNS name in small letters, such as \"www.example.com\""),
+            Self::EmailAddress => formatter.write_str("an e-mail address, such as \"no-reply@bank.example\""),
             Self::BareHost => formatter.write_str(
                 "a host name or an IP address without scheme and port, such as \"proxy.example.com\"",
             ),

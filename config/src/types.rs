@@ -20,6 +20,7 @@ use crate::fatigue::Ladder;
 use crate::texts::Origin;
 
 use crate::dump::Effective;
+use crate::mail::SmtpProvider;
 use crate::proxy::ProxySettings;
 use crate::sms::{HttpSmsProvider, SmsRules, TwilioProvider};
 
@@ -431,6 +432,8 @@ pub enum ProviderNetwork {
     Twilio(TwilioProvider),
     /// An SMS gateway that is described by templates.
     HttpSms(HttpSmsProvider),
+    /// A mail server.
+    Smtp(SmtpProvider),
 }
 
 /// A credential for APNs, token-based.

@@ -5,6 +5,7 @@ use tocsin_model::{EnrolmentMode, Method, NumberMatchRule, PushEnvironment, User
 use crate::authentication_type::{DeviceChoice, Purpose, PushText};
 use crate::callbacks::CallbackBody;
 use crate::fatigue::PendingPush;
+use crate::mail::MailSecurity;
 use crate::proxy::ProxyScheme;
 use crate::sms::{BodyFormat, GatewayMethod};
 use crate::types::{Confirmation, Durability, LogFormat, Requirement, Right, Role};
@@ -46,6 +47,7 @@ words!(PendingPush { "many" => Self::Many, "reject" => Self::Reject, "supersede"
 words!(Purpose { "login" => Self::Login });
 words!(NumberMatchRule { "off" => Self::Off, "choose" => Self::Choose, "type" => Self::Type });
 words!(CallbackBody { "id" => Self::Id, "state" => Self::State, "full" => Self::Full });
+words!(MailSecurity { "implicit" => Self::Implicit, "starttls" => Self::StartTls });
 words!(ProxyScheme { "http" => Self::Http, "https" => Self::Https });
 words!(Role { "read" => Self::Read, "operate" => Self::Operate });
 words!(PushEnvironment { "production" => Self::Production, "sandbox" => Self::Sandbox });
@@ -68,6 +70,8 @@ pub(crate) enum ProviderKind {
     Twilio,
     /// An SMS gateway that is described by templates.
     HttpSms,
+    /// A mail server.
+    Smtp,
 }
 
 words!(ProviderKind {
@@ -75,19 +79,21 @@ words!(ProviderKind {
     "fcm" => Self::Fcm,
     "twilio" => Self::Twilio,
     "http-sms" => Self::HttpSms,
+    "smtp" => Self::Smtp,
 });
 words!(GatewayMethod { "GET" => Self::Get, "POST" => Self::Post, "PUT" => Self::Put });
 words!(BodyFormat { "form" => Self::Form, "json" => Self::Json, "xml" => Self::Xml });
 
 impl ProviderKind {
     /// Every kind; of several default providers the first kind's is taken.
-    pub(crate) const ALL: [Self; 4] = [Self::Apns, Self::Fcm, Self::Twilio, Self::HttpSms];
+    pub(crate) const ALL: [Self; 5] = [Self::Apns, Self::Fcm, Self::Twilio, Self::HttpSms, Self::Smtp];
 
     /// The method that it serves.
     pub(crate) const fn serves(self) -> Method {
         match self {
             Self::Apns | Self::Fcm => Method::Push,
             Self::Twilio | Self::HttpSms => Method::Sms,
+            Self::Smtp => Method::Email,
         }
     }
 
@@ -98,6 +104,7 @@ impl ProviderKind {
             Self::Fcm => "fcm",
             Self::Twilio => "twilio",
             Self::HttpSms => "http-sms",
+            Self::Smtp => "smtp",
         }
     }
 }

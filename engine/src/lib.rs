@@ -16,6 +16,7 @@ mod health;
 mod limits;
 pub mod message;
 pub mod metrics;
+mod password;
 mod private_file;
 pub mod protocol;
 pub mod provider;

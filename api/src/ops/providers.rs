@@ -42,17 +42,18 @@ struct ProviderView {
 impl ProviderView {
     fn of(name: String, provider: &Provider, available: bool, counted: &DriverSnapshot) -> Self {
         let (kind, environment, endpoint) = match &provider.network {
-            ProviderNetwork::Apns(apns) => ("apns", Some(apns.environment.as_str()), &apns.endpoint),
-            ProviderNetwork::Fcm(fcm) => ("fcm", None, &fcm.endpoint),
-            ProviderNetwork::Twilio(twilio) => ("twilio", None, &twilio.endpoint),
-            ProviderNetwork::HttpSms(gateway) => ("http-sms", None, &gateway.base_url),
+            ProviderNetwork::Apns(apns) => ("apns", Some(apns.environment.as_str()), apns.endpoint.clone()),
+            ProviderNetwork::Fcm(fcm) => ("fcm", None, fcm.endpoint.clone()),
+            ProviderNetwork::Twilio(twilio) => ("twilio", None, twilio.endpoint.clone()),
+            ProviderNetwork::HttpSms(gateway) => ("http-sms", None, gateway.base_url.clone()),
+            ProviderNetwork::Smtp(mail) => ("smtp", None, mail.url()),
         };
         Self {
             name,
             kind,
             default: provider.is_default,
             environment,
-            endpoint: endpoint.clone(),
+            endpoint,
             available,
             tokens_made: counted.tokens_made,
             token_faults: counted.token_faults,

@@ -19,7 +19,7 @@ pub(super) fn check(settings: &Settings, findings: &mut Findings) {
         match provider_kind(settings, &table) {
             Some(ProviderKind::Twilio) => check_twilio(settings, &table, findings),
             Some(ProviderKind::HttpSms) => check_templates(settings, &table, findings),
-            Some(ProviderKind::Apns | ProviderKind::Fcm) | None => continue,
+            Some(ProviderKind::Apns | ProviderKind::Fcm | ProviderKind::Smtp) | None => continue,
         }
         first = first.or(Some(table));
     }

@@ -12,6 +12,7 @@ mod fallbacks;
 mod fatigue;
 mod files;
 mod gateways;
+mod mail;
 mod master_keys;
 mod providers;
 mod proxies;
@@ -38,6 +39,7 @@ pub(crate) fn check(settings: &Settings, findings: &mut Findings) {
     clients::check(settings, findings);
     callbacks::check(settings, findings);
     proxies::check(settings, findings);
+    mail::check(settings, findings);
     credentials::check(settings, findings);
     master_keys::check(settings, findings);
     files::check(settings, findings);

@@ -67,6 +67,7 @@ fn providers_have_the_endpoint_of_their_network() {
             ProviderNetwork::Fcm(fcm) => fcm.endpoint.clone(),
             ProviderNetwork::Twilio(twilio) => twilio.endpoint.clone(),
             ProviderNetwork::HttpSms(gateway) => gateway.base_url.clone(),
+            ProviderNetwork::Smtp(mail) => mail.url(),
         };
         providers.values().map(|provider| endpoint(&provider.network)).collect::<Vec<_>>()
     };
@@ -128,7 +129,7 @@ fn the_default_file_with_every_example_in_it_loads() {
     assert!(
         config.device.tls.is_some() && config.portal.tls.is_some_and(|tls| tls.client_certificates.is_some())
     );
-    assert_eq!((config.providers.len(), config.clients.len(), config.apps.len()), (6, 1, 1));
+    assert_eq!((config.providers.len(), config.clients.len(), config.apps.len()), (7, 1, 1));
     assert!(config.portal.public_url.is_some());
 }
 

@@ -10,6 +10,7 @@ mod environment;
 mod fixture;
 mod gateways;
 mod layers;
+mod mail;
 mod master_keys;
 mod methods;
 mod proxies;

@@ -1,6 +1,6 @@
 //! The proxy on the way out.
 
-use tocsin_config::{Config, Provider, ProxyPassword, ProxyScheme, ProxySettings};
+use tocsin_config::{Config, PasswordSource, Provider, ProxyScheme, ProxySettings};
 use tocsin_model::DurationMs;
 
 use crate::fixture::{SMALL, assert_only_fault, faults, folder, line_of, load, make_private, warnings};
@@ -54,7 +54,7 @@ fn every_key_is_taken_over() {
     assert!(proxy.is_preemptive && proxy.ca_file.is_some());
     let credentials = proxy.credentials.expect("credentials");
     assert_eq!(credentials.username, "tocsin");
-    assert!(matches!(credentials.password, ProxyPassword::Value(value) if value.expose() == "a:b"));
+    assert!(matches!(credentials.password, PasswordSource::Value(value) if value.expose() == "a:b"));
     assert!(proxy.no_proxy.covers("portal.bank.example") && !proxy.no_proxy.covers("localhost"));
 }
 
@@ -137,7 +137,7 @@ fn the_password_is_given_once_and_its_file_must_be_there() {
     let loaded = Config::load_str(&text, folder.path()).unwrap_or_else(|faults| panic!("{faults}"));
     let credentials =
         loaded.config.proxy.as_ref().and_then(|proxy| proxy.credentials.clone()).expect("credentials");
-    assert_eq!(credentials.password, ProxyPassword::File(file));
+    assert_eq!(credentials.password, PasswordSource::File(file));
 }
 
 #[test]

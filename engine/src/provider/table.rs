@@ -7,7 +7,9 @@ use aws_lc_rs::digest::{Context, SHA256};
 use tocsin_config::{Config, GatewayAccess, Provider, ProviderNetwork, ProxySettings};
 use tocsin_model::ProviderName;
 
-use super::{ApnsDriver, Driver, FcmDriver, HttpSmsDriver, ProviderSetupError, TokenShelf, TwilioDriver};
+use super::{
+    ApnsDriver, Driver, FcmDriver, HttpSmsDriver, ProviderSetupError, SmtpDriver, TokenShelf, TwilioDriver,
+};
 use crate::clock::Clock;
 use crate::transport::{Proxies, ProxyRoute};
 
@@ -115,6 +117,10 @@ fn hash_of_files(provider: &Provider) -> Option<[u8; 32]> {
             };
             [token_file, None, gateway.ca_file.as_ref()]
         }
+        ProviderNetwork::Smtp(mail) => {
+            let password = mail.login.as_ref().and_then(|login| login.password.file());
+            [password, None, mail.ca_file.as_ref()]
+        }
     };
     let files = files.into_iter().chain(provider.proxy.iter().flat_map(ProxySettings::files));
     let mut context = Context::new(&SHA256);
@@ -156,5 +162,6 @@ fn build_driver(
         ProviderNetwork::HttpSms(gateway) => {
             Arc::new(HttpSmsDriver::new(name, gateway, limits, clock, route)?)
         }
+        ProviderNetwork::Smtp(mail) => Arc::new(SmtpDriver::new(name, mail, limits, clock)?),
     })
 }

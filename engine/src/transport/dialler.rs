@@ -18,7 +18,7 @@ const ADDRESS_PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// Why there is no TCP connection.
 #[derive(Debug)]
-pub(super) enum DialError {
+pub(crate) enum DialError {
     /// The name has no address.
     LookUp(io::Error),
     /// No address took the connection.
@@ -27,19 +27,19 @@ pub(super) enum DialError {
 
 /// Makes TCP connections to one host.
 #[derive(Debug)]
-pub(super) struct Dialler {
+pub(crate) struct Dialler {
     host: Box<str>,
     port: u16,
     turn: AtomicUsize,
 }
 
 impl Dialler {
-    pub(super) fn new(host: &str, port: u16) -> Self {
+    pub(crate) fn new(host: &str, port: u16) -> Self {
         Self { host: host.into(), port, turn: AtomicUsize::new(0) }
     }
 
     /// A connection, if there can be one to another address than `avoid`.
-    pub(super) async fn dial(&self, avoid: Option<SocketAddr>) -> Result<(TcpStream, SocketAddr), DialError> {
+    pub(crate) async fn dial(&self, avoid: Option<SocketAddr>) -> Result<(TcpStream, SocketAddr), DialError> {
         let found = lookup_host((&*self.host, self.port));
         let found: Vec<SocketAddr> = found.await.map_err(DialError::LookUp)?.collect();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);

@@ -41,11 +41,13 @@ mod pool_tests;
 
 pub use backoff::{Backoff, random_unit};
 pub use connector::{Connect, ConnectError, Connector};
+pub(crate) use dialler::Dialler;
 pub use dispatch::ConnectionNumber;
 pub use endpoint::{Endpoint, EndpointError};
 pub use exchange::{Answer, Interruption, Outgoing, SendError, Unsent};
 pub use http_client::{HttpAnswer, HttpClient, HttpFault, HttpLimits};
 pub use pool::{Pool, PoolLimits};
+pub(crate) use proxy::Standing;
 pub use proxy::{Proxies, Proxy, ProxyFault, ProxyRoute, ProxySetupError, TunnelEnd, TunnelObserver};
 pub use stats::{TransportSnapshot, TransportStats};
 pub use tls::{Application, TlsSetupError, client_config};

@@ -19,6 +19,8 @@ pub enum Application {
     Http,
     /// HTTP/1.1 and nothing else.
     Http1,
+    /// Mail, which names itself by its port.
+    Mail,
 }
 
 impl Application {
@@ -26,6 +28,7 @@ impl Application {
         match self {
             Self::Http2 => vec![b"h2".to_vec()],
             Self::Http1 => vec![b"http/1.1".to_vec()],
+            Self::Mail => Vec::new(),
             Self::Http => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         }
     }

@@ -9,6 +9,7 @@ mod faults;
 mod fixture;
 mod gone;
 mod lifecycle;
+mod mail;
 mod otp;
 mod provider;
 mod proxy;

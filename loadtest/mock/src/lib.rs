@@ -1,12 +1,13 @@
-//! The outside world for tests, demos and load: strict doubles of APNs and FCM, of SMS gateways, of what knows places, of
-//! a portal that is called back, and of the proxy on the way to them.
+//! The outside world for tests, demos and load: strict doubles of APNs and FCM, of SMS gateways and mail servers, of what
+//! knows places, of a portal that is called back, and of the proxy on the way to them.
 //!
 //! Each double is a real server: TLS 1.2 or later with a certificate made at run time, HTTP/2 on the
 //! wire, and by default it refuses what Apple and Google refuse. [`Strictness::Fast`] is the one switch
 //! that turns the checks off; it exists to measure a client and not this crate.
 //!
 //! Start at [`World`] for Apple and Google at once, or at [`ApnsServer`], [`FcmServer`], [`TwilioServer`],
-//! [`GatewayServer`], [`LocationServer`], [`CallbackServer`] and [`ProxyServer`] for one of them.
+//! [`GatewayServer`], [`SmtpServer`], [`LocationServer`], [`CallbackServer`] and [`ProxyServer`] for one of
+//! them.
 //! What came is in [`PushLog`]; what shall go wrong is told to a [`FaultScript`].
 //!
 //! It deliberately imports nothing else of this product, so that a fault of the product cannot hide
@@ -26,6 +27,7 @@ mod location;
 mod proxy;
 mod record;
 mod sms;
+mod smtp;
 mod strictness;
 mod sync;
 mod wire;
@@ -52,6 +54,7 @@ pub use sms::{
     GatewayAccess, GatewayForm, GatewayOptions, GatewayServer, SmsLog, SmsRecord, SmsRefusal, StatusReport,
     TwilioOptions, TwilioServer,
 };
+pub use smtp::{MailLog, MailRecord, SmtpOptions, SmtpSecurity, SmtpServer, SmtpStage, SmtpTrouble};
 pub use strictness::Strictness;
 pub use wire::{ConnectionNumber, ConnectionReport, Traffic};
 pub use world::{CredentialFiles, World, WorldOptions};

@@ -23,3 +23,4 @@ mod standing;
 pub use fault::{ProxyFault, TunnelEnd};
 pub use registry::{Proxies, ProxyRoute, ProxySetupError, TunnelObserver};
 pub use server::Proxy;
+pub(crate) use standing::Standing;

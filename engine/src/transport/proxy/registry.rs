@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use rustls_pki_types::ServerName;
-use tocsin_config::{NoProxy, ProxyCredentials, ProxyPassword, ProxyScheme, ProxySettings};
+use tocsin_config::{Login, NoProxy, ProxyScheme, ProxySettings};
 use tocsin_model::Secret;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
@@ -16,11 +16,9 @@ use zeroize::Zeroizing;
 use super::fault::TunnelEnd;
 use super::server::{Proxy, ProxyParts};
 use crate::clock::Clock;
+use crate::password::{self, PasswordFault};
 use crate::transport::dialler::Dialler;
 use crate::transport::{Application, TlsSetupError, client_config};
-
-/// Most bytes of a password.
-const PASSWORD_BYTES_MAX: usize = 500;
 
 /// Hears how each attempt at a tunnel ended, with the proxy's `host:port`; of a new proxy first without an end.
 pub type TunnelObserver = Arc<dyn Fn(&str, Option<TunnelEnd>) + Send + Sync>;
@@ -108,7 +106,7 @@ impl Proxies {
     /// The route of this configuration; `None` where there is no proxy in it. Connects to nothing yet.
     pub fn route(&self, settings: Option<&ProxySettings>) -> Result<Option<ProxyRoute>, ProxySetupError> {
         let Some(settings) = settings else { return Ok(None) };
-        let password = settings.credentials.as_ref().map(password).transpose()?;
+        let password = settings.credentials.as_ref().map(self::password).transpose()?;
         let secrets = hash(password.as_ref(), settings.ca_file.as_deref());
         let no_proxy = settings.no_proxy.clone();
         let settings = ProxySettings { no_proxy: NoProxy::default(), ..settings.clone() };
@@ -154,18 +152,11 @@ impl Shared {
     }
 }
 
-fn password(credentials: &ProxyCredentials) -> Result<Secret<String>, ProxySetupError> {
-    let path = match &credentials.password {
-        ProxyPassword::Value(value) => return Ok(value.clone()),
-        ProxyPassword::File(path) => path,
-    };
-    let unreadable = |reason| ProxySetupError::Unreadable { path: path.clone(), reason };
-    let bytes = Zeroizing::new(std::fs::read(path).map_err(unreadable)?);
-    let text = std::str::from_utf8(&bytes).ok().map(|text| text.trim_end_matches(['\r', '\n']));
-    let fits =
-        |text: &&str| (1..=PASSWORD_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
-    let text = text.filter(fits).ok_or_else(|| ProxySetupError::NotAPassword { path: path.clone() })?;
-    Ok(Secret::new(text.to_owned()))
+fn password(login: &Login) -> Result<Secret<String>, ProxySetupError> {
+    password::read(&login.password).map_err(|fault| match fault {
+        PasswordFault::Unreadable { path, reason } => ProxySetupError::Unreadable { path, reason },
+        PasswordFault::NotAPassword { path } => ProxySetupError::NotAPassword { path },
+    })
 }
 
 /// Base64 fits every header.

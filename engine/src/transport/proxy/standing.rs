@@ -1,4 +1,4 @@
-//! How our user name and password stand with a proxy, so that a wrong password locks no account. Pure.
+//! How our user name and password stand with a proxy or a mail server, so that a wrong password locks no account. Pure.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 use crate::transport::Backoff;
 
-/// How long a proxy is left in peace after it refused them.
+/// How long a server is left in peace after it refused them.
 const REFUSED_BACKOFF: Backoff = Backoff::new(Duration::from_secs(60), Duration::from_secs(15 * 60));
 
-/// What is known of our credentials at one proxy.
+/// What is known of our credentials at one server.
 ///
 /// ```text
 /// unproven ──── it took them ────► proven
@@ -17,30 +17,30 @@ const REFUSED_BACKOFF: Backoff = Backoff::new(Duration::from_secs(60), Duration:
 ///    └── the time is over ── refused ◄┘
 /// ```
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     is_proven: bool,
     refusals: u32,
     refused_until: Option<Instant>,
 }
 
 impl Standing {
-    /// Whether the proxy took them the last time.
-    pub(super) fn is_proven(&self) -> bool {
+    /// Whether the server took them the last time.
+    pub(crate) fn is_proven(&self) -> bool {
         self.is_proven
     }
 
     /// Whether they may be sent now.
-    pub(super) fn may_be_sent(&self, now: Instant) -> bool {
+    pub(crate) fn may_be_sent(&self, now: Instant) -> bool {
         self.refused_until.is_none_or(|until| until <= now)
     }
 
-    /// The proxy took them, whatever else it answered.
-    pub(super) fn taken(&mut self) {
+    /// The server took them, whatever else it answered.
+    pub(crate) fn taken(&mut self) {
         *self = Self { is_proven: true, ..Self::default() };
     }
 
     /// It refused them. Answers with how long it is left in peace; `random` is from 0 to 1.
-    pub(super) fn refused(&mut self, now: Instant, random: f64) -> Duration {
+    pub(crate) fn refused(&mut self, now: Instant, random: f64) -> Duration {
         self.is_proven = false;
         self.refusals = self.refusals.saturating_add(1);
         let pause = REFUSED_BACKOFF.delay(self.refusals, random);

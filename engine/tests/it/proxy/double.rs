@@ -257,7 +257,7 @@ async fn the_password_may_come_from_a_file() {
     let file = outside.folder.path().join("password");
     let mut settings = settings(proxy.addr(), &preemptive());
     let credentials = settings.credentials.as_mut().expect("credentials");
-    credentials.password = tocsin_config::ProxyPassword::File(file.clone());
+    credentials.password = tocsin_config::PasswordSource::File(file.clone());
     let proxies = Ends::default().proxies();
     let fault = |proxies: &tocsin_engine::transport::Proxies| {
         let error = proxies.route(Some(&settings)).err().expect("a fault");

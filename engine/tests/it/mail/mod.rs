@@ -1,0 +1,5 @@
+//! Letters with codes: the double of a mail server, and PyPI's aiosmtpd.
+
+mod aiosmtpd;
+mod double;
+mod rig;

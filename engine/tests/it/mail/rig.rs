@@ -1,0 +1,172 @@
+//! A driver for a mail server, and letters for it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tempfile::TempDir;
+use tocsin_config::{Login, MailSecurity, PasswordSource, ProviderLimits, SmtpProvider};
+use tocsin_engine::clock::Clock;
+use tocsin_engine::protocol::{CodeMessage, Parcel};
+use tocsin_engine::provider::{Driver, DriverReport, SmtpDriver};
+use tocsin_mock::{Authority, SmtpOptions, SmtpSecurity, SmtpServer};
+use tocsin_model::{
+    CodeAddress, CodeText, DurationMs, EmailAddress, Partition, PhoneNumber, PushId, Secret, TransactionId,
+    UnixMs,
+};
+
+/// Longer than any test may take.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const CODE: &str = "73915";
+pub const PASSWORD: &str = "s3cret word";
+
+/// How a rig is set up.
+#[derive(Clone, Copy)]
+pub struct RigOptions {
+    pub security: SmtpSecurity,
+    /// Whether the server demands a login, and whether ours is right.
+    pub login: Option<bool>,
+    pub limits: fn(&mut ProviderLimits),
+    pub trusts_others: bool,
+}
+
+impl Default for RigOptions {
+    fn default() -> Self {
+        let security = SmtpSecurity::Implicit;
+        Self { security, login: None, limits: |_| (), trusts_others: false }
+    }
+}
+
+pub struct Rig {
+    pub driver: Arc<dyn Driver>,
+    pub server: SmtpServer,
+    pub clock: Clock,
+    _folder: TempDir,
+}
+
+impl Rig {
+    pub async fn start() -> Self {
+        Self::start_with(RigOptions::default()).await
+    }
+
+    pub async fn start_with(options: RigOptions) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let authority = Authority::new().expect("an authority");
+        let ca_file = folder.path().join("ca.pem");
+        authority.write_ca_pem(&ca_file).expect("written");
+        if options.trusts_others {
+            Authority::new().expect("another").write_ca_pem(&ca_file).expect("written");
+        }
+        let mut server = SmtpOptions::new(authority.issue().expect("issued"), options.security);
+        if options.login.is_some() {
+            server = server.demanding("tocsin", PASSWORD);
+        }
+        let server = SmtpServer::start(server).await.expect("a server");
+        let word = if options.login == Some(false) { "wrong word" } else { PASSWORD };
+        let security = match options.security {
+            SmtpSecurity::Implicit => MailSecurity::Implicit,
+            SmtpSecurity::StartTls => MailSecurity::StartTls,
+        };
+        let provider = provider(server.addr().port(), security, options.login.map(|_| word), Some(ca_file));
+        let clock = clock();
+        let mut limits = limits();
+        (options.limits)(&mut limits);
+        let driver = driver(&provider, &limits, &clock);
+        Self { driver, server, clock, _folder: folder }
+    }
+
+    /// The letter with this number, good for half a minute.
+    pub fn letter(&self, number: u8) -> CodeMessage {
+        letter(&self.clock, number)
+    }
+
+    pub async fn deliver(&self, letter: CodeMessage) -> DriverReport {
+        deliver(&*self.driver, letter).await
+    }
+
+    /// What the driver has counted under this reason.
+    pub fn counted(&self, reason: &str) -> u64 {
+        let answers = self.driver.snapshot().answers;
+        let found = answers.iter().find(|(known, _)| *known == reason);
+        found.unwrap_or_else(|| panic!("{reason} is no reason")).1
+    }
+}
+
+pub fn provider(
+    port: u16,
+    security: MailSecurity,
+    password: Option<&str>,
+    ca_file: Option<PathBuf>,
+) -> SmtpProvider {
+    SmtpProvider {
+        host: "localhost".to_owned(),
+        port,
+        security,
+        login: password.map(|password| Login {
+            username: "tocsin".to_owned(),
+            password: PasswordSource::Value(Secret::new(password.to_owned())),
+        }),
+        sender: EmailAddress::parse("no-reply@bank.example").expect("an address"),
+        sender_name: Some("The Bank".to_owned()),
+        hello: "tocsin.bank.example".to_owned(),
+        ca_file,
+    }
+}
+
+pub fn driver(provider: &SmtpProvider, limits: &ProviderLimits, clock: &Clock) -> Arc<dyn Driver> {
+    let name = "mail-main".parse().expect("a name");
+    Arc::new(SmtpDriver::new(&name, provider, limits, clock.clone()).expect("set up"))
+}
+
+pub async fn deliver(driver: &dyn Driver, letter: CodeMessage) -> DriverReport {
+    let parcel = Parcel::Code(Box::new(letter));
+    let delivering = driver.deliver(&parcel, &|| ());
+    tokio::time::timeout(PATIENCE, delivering).await.expect("a letter ends by itself")
+}
+
+pub fn letter(clock: &Clock, number: u8) -> CodeMessage {
+    let partition = Partition::new(0).expect("six bits");
+    CodeMessage {
+        transaction_id: TransactionId::compose(UnixMs::new(1_000), partition, [number; 16]),
+        push_id: PushId::from_digest(&[number; 32]),
+        address: CodeAddress::Email(EmailAddress::parse(&format!("user-{number}@example.com")).expect("one")),
+        title: Some("Your code — Ваш код".into()),
+        text: CodeText::new(format!("Your code is {CODE}.\n.\nDo not tell it to anybody: ü.")),
+        expires_at: clock.now().plus(DurationMs::from_seconds(30)),
+        language: Some("en".into()),
+    }
+}
+
+/// The same for a telephone, which no mail server reaches.
+pub fn sms(clock: &Clock) -> CodeMessage {
+    let number = PhoneNumber::parse("+15055551234").expect("a number");
+    CodeMessage { address: CodeAddress::Phone(number), ..letter(clock, 1) }
+}
+
+pub fn clock() -> Clock {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    Clock::starting_at(UnixMs::new(u64::try_from(since_epoch.as_millis()).expect("this era")))
+}
+
+pub fn limits() -> ProviderLimits {
+    ProviderLimits {
+        connections_max: 2,
+        queue_max: 1_000,
+        supervised_max: 1_000,
+        request_timeout: DurationMs::from_seconds(10),
+        connect_timeout: DurationMs::from_seconds(10),
+        ping_interval: DurationMs::from_seconds(60),
+        ping_timeout: DurationMs::from_seconds(10),
+        breaker_faults: 5,
+        breaker_open: DurationMs::from_seconds(10),
+    }
+}
+
+/// A certificate for localhost with its key, PEM.
+pub fn write_certificate(folder: &Path) -> PathBuf {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).expect("written");
+    let certificate = folder.join("certificate.pem");
+    std::fs::write(&certificate, made.cert.pem()).expect("written");
+    certificate
+}
