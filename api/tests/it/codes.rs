@@ -162,15 +162,12 @@ fn addresses_are_checked_before_anything_is_stored() {
             start[field] = json!(bad);
             let refused = bank.start(&start).await.problem(422, "invalid_field");
             assert_eq!(refused["field"], field, "{bad:?}");
-            let told = refused.to_string().replace("+15055551234", "an example");
+            // The examples in the refusals are not what was sent.
+            let told = refused.to_string().replace("+15055551234", "").replace("alice@example.com", "");
             assert!(bad.is_empty() || !told.contains(bad), "{refused}");
         }
-        let missing = bank.start(&json!({"type": "code", "user": "alice"})).await.expect_problem(
-            422,
-            "field_required",
-            None,
-        );
-        assert_eq!(missing["field"], "phone_number");
+        let missing = bank.start(&json!({"type": "code", "user": "alice"})).await;
+        missing.expect_problem(422, "field_required", Some("phone_number"));
         let no_gateway = json!({"type": "code", "user": "alice", "phone_number": "+15055551234"});
         bank.start(&no_gateway).await.problem(422, "method_disabled");
         for delivery in [json!(["custom", "push"]), json!(["push"]), json!(["sms"])] {
