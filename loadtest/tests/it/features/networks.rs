@@ -62,10 +62,12 @@ async fn row_037_apns_two_envs() {
     }
 }
 
+/// A prompt, and the push that closes it again.
 async fn pushed(scene: &Scene, phone: &mut Handset) {
     let id = scene.begin("login", phone.user()).await;
     assert_eq!(phone.next_push(SOON).await.expect("a push"), id);
     scene.portal("DELETE", &format!("/v1/transactions/{id}"), None).await.expect(200);
+    assert_eq!(phone.next_closing(SOON).await.expect("a closing push"), (id, "cancelled".to_owned()));
 }
 
 /// Without an address pushes go to Google's own, with one all go there; an empty one is a fault that says what to do.
@@ -76,7 +78,7 @@ async fn row_040_fcm_endpoint() {
         let mut phone = scene.enrol(PhoneKind::Android, user).await;
         pushed(&scene, &mut phone).await;
     }
-    assert_eq!(scene.world.fcm.pushes().accepted(), 2);
+    assert_eq!(scene.world.fcm.pushes().accepted(), 4);
     assert!(
         dump(&scene).contains(&format!("endpoint = \"{}\" # ", scene.world.fcm.url())),
         "{}",
@@ -106,7 +108,7 @@ async fn row_041_fcm_key() {
         pushed(&scene, phone).await;
         pushed(&scene, phone).await;
     }
-    assert_eq!((scene.world.fcm.token_endpoint().issued(), scene.world.fcm.pushes().accepted()), (1, 6));
+    assert_eq!((scene.world.fcm.token_endpoint().issued(), scene.world.fcm.pushes().accepted()), (1, 12));
 
     let text = fs::read_to_string(scene.installation.config_file()).expect("a configuration");
     let line = text.lines().find(|line| line.starts_with("service_account_file")).expect("a file").to_owned();
@@ -126,5 +128,5 @@ async fn row_041_fcm_key() {
     fs::write(&file, good.to_string()).expect("written");
     reload(&scene).await;
     pushed(&scene, &mut phones[1]).await;
-    assert_eq!(json!(scene.world.fcm.pushes().accepted()), 8);
+    assert_eq!(json!(scene.world.fcm.pushes().accepted()), 16);
 }
