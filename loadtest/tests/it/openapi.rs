@@ -34,14 +34,18 @@ bundle_id = "com.example.bank"
 package = "com.example.bank"
 "#;
 
-/// Operations that need signatures, a number that a phone shows, a callback or a request message to succeed.
+/// Operations that need signatures, a code, a number that a phone shows, a callback or a request message to succeed.
 const NEED_MORE_THAN_NAMES: &[&str] = &[
     "answer",
+    "checkCode",
+    "claimOtp",
     "confirmEnrollment",
     "deleteKey",
     "enrol",
+    "handOutCode",
     "putKey",
     "redeliverCallback",
+    "reportMessage",
     "resendPush",
     "transactionPicture",
 ];
