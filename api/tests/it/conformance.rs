@@ -17,7 +17,7 @@ pub fn document(path: &str) -> &'static Value {
         ["/v1/admin/", "/healthz", "/readyz", "/metrics"].iter().any(|begin| path.starts_with(begin));
     match () {
         () if is_ops => ops,
-        () if path.starts_with("/device/") => device,
+        () if path.starts_with("/device/") || path.starts_with("/hooks/") => device,
         () => portal,
     }
 }
