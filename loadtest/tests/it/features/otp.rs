@@ -368,7 +368,7 @@ async fn a_claim_is_audited_and_counted_and_its_password_stands_nowhere() {
     let path = format!("/v1/admin/audit?transaction={}", shown.id);
     let trail = super::operations::shown(&scene, &path).await;
     let rows = trail["items"].as_array().expect("rows");
-    let [claimed] = rows.iter().filter(|row| row["kind"] == "otp_claimed").collect::<Vec<_>>()[..] else {
+    let [claimed] = rows.iter().filter(|row| row["event"] == "otp_claimed").collect::<Vec<_>>()[..] else {
         panic!("{trail}")
     };
     assert_eq!(
