@@ -15,6 +15,7 @@ mod doors;
 mod enrolment;
 mod fatigue;
 mod keys;
+mod mail;
 mod messages;
 mod modes;
 mod networks;
