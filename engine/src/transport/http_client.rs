@@ -27,7 +27,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connector::{Connect as _, ConnectError, Connector};
 use super::exchange::Unsent;
-use super::stats::{TransportSnapshot, TransportStats};
+use super::stats::{Number, TransportSnapshot, TransportStats};
 use crate::clock::Clock;
 
 /// Most of an answer's head that is held.
@@ -131,8 +131,8 @@ impl HttpClient {
         })
     }
 
-    /// Sends `request`, whose URI is path and query only, and reads the answer before `deadline`. `written` is called
-    /// each time the request is handed to a connection.
+    /// Sends `request`, whose URI is path and query only, and reads the answer before `deadline`; waits for its turn no
+    /// longer than three quarters of that. `written` is called each time the request is handed to a connection.
     pub async fn send(
         &self,
         request: Request<Bytes>,
@@ -140,8 +140,7 @@ impl HttpClient {
         written: &(dyn Fn() + Send + Sync),
     ) -> Result<HttpAnswer, HttpFault> {
         let _room = self.take_room(deadline).await.map_err(HttpFault::Unsent)?;
-        self.stats.streams_in_flight.increase();
-        let _in_flight = InFlight(&self.stats);
+        let _in_flight = Counted::new(&self.stats.streams_in_flight);
         let mut request = self.complete(request);
         // Ends: each kept connection is taken out, at most `connections_max` of them, and a fresh one is tried once.
         loop {
@@ -188,10 +187,11 @@ impl HttpClient {
     }
 
     async fn take_room(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, Unsent> {
-        self.stats.queue_length.increase();
-        let taken = timeout_at(deadline, self.room.acquire()).await;
-        self.stats.queue_length.decrease();
-        taken.map_err(|_| Unsent::Late)?.map_err(|_| Unsent::Closed)
+        let _waits = Counted::new(&self.stats.queue_length);
+        // The rest is for the request itself: one that is written at its deadline has an outcome that nobody learns.
+        let time = deadline.saturating_duration_since(self.clock.instant());
+        let latest = deadline.checked_sub(time / 4).unwrap_or(deadline);
+        timeout_at(latest, self.room.acquire()).await.map_err(|_| Unsent::Late)?.map_err(|_| Unsent::Closed)
     }
 
     fn complete(&self, request: Request<Bytes>) -> Request<Full<Bytes>> {
@@ -288,12 +288,19 @@ impl HttpClient {
     }
 }
 
-/// A request that counts as in flight until this is dropped, also by a caller who gives up.
-struct InFlight<'a>(&'a TransportStats);
+/// A request that stands in a gauge until this is dropped, also by a caller who gives up.
+struct Counted<'a>(&'a Number);
 
-impl Drop for InFlight<'_> {
+impl<'a> Counted<'a> {
+    fn new(gauge: &'a Number) -> Self {
+        gauge.increase();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.streams_in_flight.decrease();
+        self.0.decrease();
     }
 }
 
