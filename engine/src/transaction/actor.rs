@@ -156,6 +156,10 @@ impl TransactionActor {
         let (idempotency, challenges, otp) = opening.map_or_else(Default::default, |opening| {
             (opening.idempotency.take(), std::mem::take(&mut opening.challenges), opening.otp.take())
         });
+        if self.opening.as_ref().is_some_and(|opening| opening.targets.is_empty()) {
+            // Nothing is pushed, so nobody takes the last of it and with that its memory.
+            self.opening = None;
+        }
         let transaction = Transaction::clone(transaction);
         let new = NewTransaction { transaction, idempotency, challenges, otp };
         let pending = self.surroundings.store.create(new);
