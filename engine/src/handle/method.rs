@@ -62,10 +62,14 @@ impl Handle {
         {
             let due_at = rule.after.map(|after| since.plus(after));
             since = due_at.unwrap_or(since);
+            present = next;
+            if check_served(config, next).is_err() {
+                continue;
+            }
             let texts = fallback_texts(request, next, &languages);
             let code = self.sent_code(request, next, texts, digits_before(kind, &links))?;
-            // So is one whose code may not be sent to this number.
-            if let (Ok(()), Ok(())) = (check_served(config, next), check_country(config, &code)) {
+            // A number that no code may be sent to makes it none either.
+            if check_country(config, &code).is_ok() {
                 let is_reachable = self.first_reachable(&code.gateways).is_some();
                 links.push(Link {
                     method: next.method,
@@ -75,7 +79,6 @@ impl Handle {
                     due_at,
                 });
             }
-            present = next;
         }
         Ok(Fallbacks(links))
     }

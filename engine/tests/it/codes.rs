@@ -191,6 +191,14 @@ fn a_type_that_sends_codes_says_what_it_needs_and_what_it_cannot_use() {
 }
 
 #[test]
+fn a_fallback_that_is_switched_off_needs_nothing_from_the_caller() {
+    run(async {
+        let bank = Bank::open(&format!("{TYPES}\n[switches]\nsms = false")).await;
+        assert_eq!(refused(&bank, request("alice", "safe")).await, (ErrorCode::NoDevice, None));
+    });
+}
+
+#[test]
 fn a_fallback_is_taken_for_a_method_that_cannot_be_begun_and_says_why() {
     run(async {
         let bank = Bank::open(TYPES).await;
