@@ -110,7 +110,10 @@ fn fields(head: &str) -> Result<Vec<(String, String)>, &'static str> {
     for line in head.split("\r\n") {
         if line.starts_with([' ', '\t']) {
             let (_, value) = fields.last_mut().ok_or("a folded line before any field")?;
-            value.push(' ');
+            // A field may begin on its second line.
+            if !value.is_empty() {
+                value.push(' ');
+            }
             value.push_str(line.trim());
             continue;
         }
