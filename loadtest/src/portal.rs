@@ -71,6 +71,9 @@ pub struct StartFields {
     /// The user's id in the client's default realm; empty where a phone is to say whose it is.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub user: String,
+    /// Where a code goes, should one be sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone_number: Option<String>,
     /// Shown on the phone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
@@ -190,6 +193,18 @@ impl Portal {
         self.expect(request, StatusCode::OK, REPLY_DEADLINE).await
     }
 
+    /// `POST /v1/transactions/{id}/code`
+    pub async fn check_code(&self, id: TransactionId, code: &str) -> Result<TransactionView, LoadtestError> {
+        let body = json!({ "code": code }).to_string();
+        let request = self.request(Method::POST, &format!("/v1/transactions/{id}/code"), body.into())?;
+        self.expect(request, StatusCode::OK, REPLY_DEADLINE).await
+    }
+
+    /// `DELETE /v1/users/{user}/locks`
+    pub async fn remove_locks(&self, user: &str) -> Result<(), LoadtestError> {
+        self.delete(&format!("/v1/users/{user}/locks")).await
+    }
+
     /// `POST /v1/enrollments`
     pub async fn open_enrollment(&self, user: &str, app: &str) -> Result<EnrollmentView, LoadtestError> {
         let body = Value::to_string(&json!({"user": user, "app": app}));
@@ -233,8 +248,11 @@ impl Portal {
 
     /// `DELETE /v1/users/{user}/devices/{device_id}`
     pub async fn remove_device(&self, user: &str, device_id: DeviceId) -> Result<(), LoadtestError> {
-        let path = format!("/v1/users/{user}/devices/{device_id}");
-        let request = self.request(Method::DELETE, &path, Bytes::new())?;
+        self.delete(&format!("/v1/users/{user}/devices/{device_id}")).await
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), LoadtestError> {
+        let request = self.request(Method::DELETE, path, Bytes::new())?;
         let reply = self.http.call(request, REPLY_DEADLINE).await?;
         if reply.status == StatusCode::NO_CONTENT { Ok(()) } else { Err(refused(&reply)) }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use tocsin_mock::ApnsCredential;
+use tocsin_mock::{ApnsCredential, TwilioOptions, TwilioServer};
 
 use crate::server::new_secret;
 use crate::{APP, BUNDLE_ID, LoadtestError, ServerOptions, TYPE_BRIEF, TYPE_LOGIN};
@@ -12,6 +12,14 @@ use crate::{APP, BUNDLE_ID, LoadtestError, ServerOptions, TYPE_BRIEF, TYPE_LOGIN
 pub(super) const TYPE_SIGN_IN: &str = "sign-in";
 /// A login that begins without a user.
 pub(super) const TYPE_QR: &str = "qr-login";
+/// A login by phone, or by a code where there is none.
+pub(super) const TYPE_ANYWHERE: &str = "login-anywhere";
+/// Wrong codes that a login by a code survives, and one more.
+pub(super) const CODE_ATTEMPTS_MAX: u32 = 3;
+/// The bank's account at Twilio.
+const TWILIO_ACCOUNT: &str = "AC00000000000000000000000000000001";
+/// Where the token of that account is kept.
+pub(super) const TWILIO_TOKEN_FILE: &str = "credentials/twilio-token";
 /// A payment that takes a PIN.
 pub(super) const TYPE_TRANSFER: &str = "transfer";
 /// Wrong PINs that a phone survives, and one more.
@@ -23,21 +31,34 @@ pub(super) struct Secrets {
     pub(super) token: String,
     /// The portal's webhook secret.
     pub(super) webhook: String,
+    /// The token of the account at Twilio.
+    pub(super) twilio: String,
 }
 
 impl Secrets {
     pub(super) fn generate() -> Result<Self, LoadtestError> {
         let webhook = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, new_secret()?);
-        Ok(Self { token: new_secret()?, webhook: format!("whsec_{webhook}") })
+        Ok(Self { token: new_secret()?, webhook: format!("whsec_{webhook}"), twilio: new_secret()? })
     }
 }
 
-/// The configuration of a server that calls back at `callback_url`, whose authority is in `ca_file`.
-pub(super) fn options(secrets: &Secrets, callback_url: &str, ca_file: &Path) -> ServerOptions {
+/// The account at Twilio, as Twilio knows it.
+pub(super) fn twilio_account(secrets: &Secrets, identity: tocsin_mock::ServerIdentity) -> TwilioOptions {
+    TwilioOptions::new(identity, TWILIO_ACCOUNT, &secrets.twilio)
+}
+
+/// The configuration of a server that sends codes by `twilio`, and calls back at `callback_url`, whose authority is in
+/// `ca_file`.
+pub(super) fn options(
+    secrets: &Secrets,
+    twilio: &TwilioServer,
+    callback_url: &str,
+    ca_file: &Path,
+) -> ServerOptions {
     ServerOptions {
         catalogue: Some(catalogue()),
         client: client(secrets),
-        more: more(secrets, callback_url, ca_file),
+        more: more(secrets, callback_url, ca_file) + &twilio_provider(twilio),
         ..ServerOptions::default()
     }
 }
@@ -58,6 +79,7 @@ ttl_s = 2
 
 [types.{TYPE_SIGN_IN}]
 purpose = "login"
+report_lock_s = 0
 default_title = "Log in"
 default_message = "Type the number that your bank's page shows."
 
@@ -65,6 +87,17 @@ default_message = "Type the number that your bank's page shows."
 method = "otp"
 apps = ["{APP}"]
 realms = ["retail"]
+
+[types.{TYPE_ANYWHERE}]
+default_title = "Log in"
+default_message = "Do you want to log in to your bank?"
+fallback = "code"
+
+[types.code]
+method = "sms"
+attempts_max = {CODE_ATTEMPTS_MAX}
+resends_max = 1
+default_message = "Your code for the bank: {{code}}"
 
 [types.{TYPE_TRANSFER}]
 keys = ["pin"]
@@ -84,7 +117,7 @@ package = "{BUNDLE_ID}"
 
 fn client(secrets: &Secrets) -> String {
     format!(
-        "rights = [\"transactions\", \"enrollments\", \"devices\"]\nrealms = [\"*\"]\napps = [\"*\"]\n\
+        "rights = [\"transactions\", \"enrollments\", \"devices\", \"users\"]\nrealms = [\"*\"]\napps = [\"*\"]\n\
          types = [\"*\"]\nwebhook_secrets = [\"{}\"]\ncallback_networks = [\"127.0.0.0/8\"]\n",
         secrets.webhook
     )
@@ -98,6 +131,16 @@ fn more(secrets: &Secrets, callback_url: &str, ca_file: &Path) -> String {
         "\n[clients.portal.callbacks.outcomes]\nurl = \"{callback_url}\"\n\n\
          [callbacks]\nca_file = {ca_file}\nbackoff_first_ms = 200\nbackoff_longest_ms = 500\n\n\
          [ops.tokens.operator]\nsha256 = \"{hash}\"\nrole = \"operate\"\n"
+    )
+}
+
+fn twilio_provider(twilio: &TwilioServer) -> String {
+    format!(
+        "\n[sms]\ncountry_prefixes = [\"+1\"]\n\n\
+         [providers.twilio-main]\nkind = \"twilio\"\ndefault = true\naccount_sid = \"{TWILIO_ACCOUNT}\"\n\
+         auth_token_file = \"{TWILIO_TOKEN_FILE}\"\nfrom = \"+15005550006\"\nendpoint = \"{}\"\n\
+         ca_file = \"credentials/ca.pem\"\nstatus_reports = false\n",
+        twilio.url()
     )
 }
 

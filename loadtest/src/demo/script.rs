@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::keep;
 use super::stage::Stage;
-use super::steps::{self, approval, callback, crash, logins, operator, qr, safety, waiting};
+use super::steps::{self, approval, bombing, callback, code, crash, logins, operator, qr, safety, waiting};
 use super::teller::Teller;
 use crate::{Handset, LoadtestError};
 
@@ -16,7 +16,7 @@ const STEP_DEADLINE: Duration = Duration::from_secs(60);
 pub async fn run(keep_up: bool) -> bool {
     let teller = Teller::new();
     teller.line(
-        "Tocsin end to end: the real server with its database on disk, doubles of Apple and Google that",
+        "Tocsin end to end: the real server with its database on disk, doubles of Apple, Google and Twilio that",
     );
     teller.line("refuse what the real ones refuse, a portal that is called back, and simulated phones.");
     match play_all(&teller, keep_up).await {
@@ -69,6 +69,8 @@ async fn play_steps(stage: &mut Stage, teller: &Teller, phones: &mut Phones) -> 
     play(teller, "Match a number", approval::match_number(stage, teller, iphone)).await?;
     play(teller, "Approve by PIN, with a wrong try", approval::enter_pin(stage, teller)).await?;
     play(teller, "Log in by a QR code", qr::scan(stage, teller, iphone, android)).await?;
+    play(teller, "Fall back to a code by SMS", code::fall_back(stage, teller)).await?;
+    play(teller, "Stand against prompt bombing", bombing::withstand(stage, teller, iphone)).await?;
     play(
         teller,
         "Start one login twice with the same idempotency key",

@@ -1,6 +1,8 @@
 //! All that stands behind the demo: the outside world, the server, the portal, its operator and phones.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +10,7 @@ use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
 
 use tempfile::TempDir;
-use tocsin_mock::{Authority, CallbackOptions, CallbackServer, World, WorldOptions};
+use tocsin_mock::{Authority, CallbackOptions, CallbackServer, TwilioServer, World, WorldOptions};
 use tocsin_model::{State, TransactionId};
 use tokio::task::JoinHandle;
 
@@ -34,6 +36,8 @@ pub(super) struct Stage {
     pub(super) installation: Installation,
     pub(super) portal: Portal,
     pub(super) phones: PhoneNetwork,
+    /// The gateway of codes by SMS.
+    pub(super) twilio: TwilioServer,
     /// The portal's side of callbacks.
     pub(super) receiver: CallbackServer,
     operator_token: String,
@@ -50,19 +54,24 @@ impl Stage {
         teller.say("Apple", format_args!("a double of APNs listens at {}", world.apns.url()));
         teller.say("Google", format_args!("a double of FCM listens at {}", world.fcm.url()));
         let secrets = Secrets::generate()?;
+        let account = bank::twilio_account(&secrets, world.authority.issue()?);
+        let twilio = TwilioServer::start(account).await?;
+        teller.say("Twilio", format_args!("a double of its messages listens at {}", twilio.url()));
         let authority = Authority::new()?;
         let ca_file = folder.path().join("portal-ca.pem");
         authority.write_ca_pem(&ca_file)?;
         let receiver =
             CallbackServer::start(CallbackOptions::new(authority.issue()?, &secrets.webhook)).await?;
-        let options = bank::options(&secrets, &callback_url(&receiver), &ca_file);
+        let options = bank::options(&secrets, &twilio, &callback_url(&receiver), &ca_file);
         let installation = Installation::prepare(folder.path(), &world, &options)?;
+        write_secret(&installation.folder().join(bank::TWILIO_TOKEN_FILE), &secrets.twilio)?;
         let portal = Portal::new(installation.portal_url(), installation.credentials())?;
         let mut stage = Self {
             world,
             installation,
             portal,
             phones: PhoneNetwork::new(),
+            twilio,
             receiver,
             operator_token: secrets.token,
             server: None,
@@ -162,6 +171,11 @@ impl Stage {
         let reply = HttpClient::new().call(request, OPS_DEADLINE).await?;
         if reply.status == StatusCode::OK { Ok(()) } else { Err(refused(&reply)) }
     }
+}
+
+fn write_secret(path: &Path, secret: &str) -> Result<(), LoadtestError> {
+    fs::write(path, secret).map_err(LoadtestError::io("write a secret"))?;
+    fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(LoadtestError::io("keep a secret to us"))
 }
 
 fn callback_url(receiver: &CallbackServer) -> String {

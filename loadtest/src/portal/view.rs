@@ -18,13 +18,15 @@ pub struct TransactionView {
     pub revision: u32,
     /// How it stands.
     pub state: State,
+    /// How it reaches its user: `push`, `sms`, `email` or `otp`.
+    pub method: String,
     /// When the call came.
     pub created_at: UnixMs,
     /// When it ends without an answer.
     pub expires_at: UnixMs,
     /// When it became final.
     pub ended_at: Option<UnixMs>,
-    /// One entry for each phone that was pushed to.
+    /// One entry for each phone that was pushed to, or one for the code.
     pub delivery: Vec<DeliveryView>,
     /// The phone's decision.
     pub answer: Option<AnswerView>,
@@ -36,12 +38,13 @@ pub struct TransactionView {
     pub otp: Option<String>,
 }
 
-/// How the push to one phone stands.
+/// How the push to one phone, or the message with the code, stands.
 #[derive(Clone, Debug, Deserialize)]
 pub struct DeliveryView {
-    /// The phone's name.
+    /// The phone's name; empty for a code.
+    #[serde(default)]
     pub device_name: String,
-    /// The provider that reaches it.
+    /// The provider that it goes by.
     pub provider: String,
     /// `queued`, `sent`, `relayed`, `fetched`, `failed` or `unknown`.
     pub status: String,
@@ -140,6 +143,7 @@ struct RawTransaction {
     #[serde(deserialize_with = "parsed")]
     id: TransactionId,
     revision: u32,
+    method: String,
     state: String,
     reason: Option<String>,
     #[serde(deserialize_with = "time")]
@@ -169,6 +173,7 @@ impl TryFrom<RawTransaction> for TransactionView {
             state: state.ok_or_else(|| format!("{} {:?} is no state", raw.state, raw.reason))?,
             id: raw.id,
             revision: raw.revision,
+            method: raw.method,
             created_at: raw.created_at,
             expires_at: raw.expires_at,
             ended_at: raw.ended_at,

@@ -14,7 +14,7 @@ fn every_step_of_the_demo_goes_as_told() {
         .expect("the demo starts");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(told.contains("All 17 steps went as told"), "{told}");
+    assert!(told.contains("All 19 steps went as told"), "{told}");
     assert!(!told.contains('\x1b'), "colours although this is no terminal: {told}");
 }
 

@@ -1,7 +1,9 @@
 //! What happens in each step. Whatever goes otherwise is an error.
 
 pub(super) mod approval;
+pub(super) mod bombing;
 pub(super) mod callback;
+pub(super) mod code;
 pub(super) mod crash;
 pub(super) mod logins;
 pub(super) mod operator;
@@ -129,6 +131,17 @@ async fn send(
 ) -> Result<PhoneReply, LoadtestError> {
     let answer = phone.phone.sign_answer(&phone.phone.answer_claims(challenge, decision)?)?;
     Ok(phone.phone.send_answer(&challenge.transaction_id, &answer).await?)
+}
+
+/// The portal is refused with this code.
+async fn expect_refused(stage: &Stage, fields: &StartFields, code: &str) -> Result<(), LoadtestError> {
+    expect_code(stage.portal.start(fields, None).await, code)
+}
+
+/// The portal's call was refused with this code.
+fn expect_code<T: std::fmt::Debug>(reply: Result<T, LoadtestError>, code: &str) -> Result<(), LoadtestError> {
+    let refused = reply.as_ref().err().and_then(LoadtestError::problem_code);
+    ensure(refused == Some(code), || format!("{code} was due, but the portal got {reply:?}"))
 }
 
 fn expect_problem(reply: &PhoneReply, status: u16, code: &str) -> Result<(), LoadtestError> {

@@ -3,7 +3,7 @@
 use tocsin_mock::{ApnsCredential, Topics};
 
 use super::logins::approve;
-use super::{expect_problem, started};
+use super::{expect_code, expect_problem, expect_refused, started};
 use crate::demo::bank::second_provider;
 use crate::demo::stage::Stage;
 use crate::demo::teller::Teller;
@@ -21,9 +21,7 @@ pub(in crate::demo) async fn suspend(
 ) -> Result<(), LoadtestError> {
     let (user, id) = (phone.user().to_owned(), phone.device_id());
     set_status(stage, teller, phone, "suspended").await?;
-    let refused = stage.portal.start(&StartFields::new(TYPE_LOGIN, &user), None).await.err();
-    let code = refused.as_ref().and_then(LoadtestError::problem_code);
-    ensure(code == Some("no_device"), || format!("a login for a suspended phone: {refused:?}"))?;
+    expect_refused(stage, &StartFields::new(TYPE_LOGIN, &user), "no_device").await?;
     teller.say("portal", format_args!("POST /v1/transactions for {user}: 422 no_device"));
     let reply = phone.phone.call("GET", "/device/v1/transactions", Vec::new()).await?;
     expect_problem(&reply, 403, "device_inactive")?;
@@ -57,9 +55,7 @@ pub(in crate::demo) async fn reload(
     let section = "[apps.bank.ios]\n";
     let wired = format!("{section}provider = \"{SECOND_PROVIDER}\"\n");
     stage.set_configuration(&format!("{}\n{table}", before.replacen(section, &wired, 1)))?;
-    let refused = stage.reload().await.err();
-    let code = refused.as_ref().and_then(LoadtestError::problem_code);
-    ensure(code == Some("invalid_field"), || format!("a reload without the key's file: {refused:?}"))?;
+    expect_code(stage.reload().await, "invalid_field")?;
     teller.say(
         "operator",
         format_args!("adds {SECOND_PROVIDER} but forgets {key_file}: 422, all stays as it was"),
