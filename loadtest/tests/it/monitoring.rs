@@ -85,9 +85,10 @@ async fn until_shown(scene: &Scene, line: &str) {
 }
 
 /// A server through which a login has gone, so that what counts logins has counted one.
-/// It has a proxy that nothing goes through, so that its metric is there.
+/// It has a proxy that nothing goes through and a country that no code goes to, so that their metrics are there.
 async fn scene_with_a_login() -> Scene {
-    let more = "[proxy]\nenabled = true\nhost = \"127.0.0.1\"\n".to_owned();
+    let proxy = "[proxy]\nenabled = true\nhost = \"127.0.0.1\"\n";
+    let more = format!("{proxy}[sms]\ncountry_prefixes = [\"+1\"]\n");
     let scene = Scene::with(SceneOptions { more, ..SceneOptions::default() }).await;
     let mut phone = scene.enrol(PhoneKind::Iphone, "alice").await;
     let id = scene.begin("login", "alice").await;

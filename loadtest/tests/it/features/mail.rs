@@ -1,5 +1,7 @@
 //! Codes by e-mail.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use tocsin_mock::{Authority, MailRecord, SmtpOptions, SmtpSecurity, SmtpServer, SmtpStage, SmtpTrouble};
 
@@ -41,23 +43,29 @@ async fn call(scene: &Scene, view: &Value, what: &str, body: Value) -> Value {
     json!({"status": answer.status, "body": answer.body})
 }
 
-/// The mail server gets a letter with the code, the code counts, and a resend says the same one; a mailbox that is refused
-/// ends the transaction. Neither code nor address is in the log or a metric.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_119_email_otp() {
-    let folder = tempfile::tempdir().expect("a folder");
+/// A mail server, and the table of the provider that sends by it. Files that the table names are in `folder`.
+pub(super) async fn post_office(folder: &Path) -> (SmtpServer, String) {
     let authority = Authority::new().expect("an authority");
-    let ca_file = folder.path().join("ca.pem");
+    let ca_file = folder.join("mail-ca.pem");
     authority.write_ca_pem(&ca_file).expect("a file");
     let options = SmtpOptions::new(authority.issue().expect("a certificate"), SmtpSecurity::StartTls);
     let server = SmtpServer::start(options.demanding("tocsin", "s3cret")).await.expect("a mail server");
-    let more = format!(
+    let provider = format!(
         "[providers.mail-main]\nkind = \"smtp\"\ndefault = true\nhost = \"localhost\"\nport = {}\n\
          security = \"starttls\"\nusername = \"tocsin\"\npassword = \"s3cret\"\nca_file = {}\n\
          sender = \"no-reply@bank.example\"\nsender_name = \"The Bank\"\n",
         server.addr().port(),
         Value::from(ca_file.to_string_lossy())
     );
+    (server, provider)
+}
+
+/// The mail server gets a letter with the code, the code counts, and a resend says the same one; a mailbox that is refused
+/// ends the transaction. Neither code nor address is in the log or a metric.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_119_email_otp() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, more) = post_office(folder.path()).await;
     let catalogue = Some(CATALOGUE.to_owned());
     let scene = Scene::with(SceneOptions { catalogue, more, ..SceneOptions::default() }).await;
 

@@ -133,6 +133,34 @@ fn code_in(message: &SmsRecord) -> String {
     digits
 }
 
+/// One type for each method: each start names the method that it goes by, and each reaches whom it is for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_001_three_methods() {
+    let texting = Texting::open().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mail, provider) = super::mail::post_office(folder.path()).await;
+    let types = "[types.letter]\nmethod = \"email\"\nattempts_max = 3\n[types.scan]\nmethod = \"otp\"\n";
+    edit(&texting.scene, "[types.push]", &format!("{provider}{types}[types.push]"));
+    reload(&texting.scene).await;
+    let mut phone = texting.scene.enrol(PhoneKind::Iphone, "alice").await;
+
+    let pushed = texting.start(&json!({"type": "push", "phone_number": null})).await.expect(201);
+    assert_eq!(pushed["method"], "push");
+    assert_eq!(phone.next_push(SOON).await.expect("a push").to_string(), pushed["id"]);
+    let texted = texting.start(&json!({"type": "code"})).await.expect(201);
+    assert_eq!(texted["method"], "sms");
+    assert_eq!(texting.message(1).await.to(), NUMBER);
+    let address = json!({"type": "letter", "phone_number": null, "email": "alice@example.com"});
+    assert_eq!(texting.start(&address).await.expect(201)["method"], "email");
+    let letters = mail.mails().wait_for(1, |letter| letter.is_taken, SOON).await.expect("a letter");
+    assert_eq!(letters[0].to, "alice@example.com");
+    let shown = texting.scene.portal("POST", "/v1/transactions", Some(&json!({"type": "scan"}))).await;
+    let shown = shown.expect(201);
+    assert_eq!(shown["method"], "otp");
+    let claim = phone.phone.claim(shown["otp"].as_str().expect("a password")).await.expect("a claim");
+    assert_eq!(claim.transaction_id, shown["id"]);
+}
+
 /// Whom nobody enrolled gets no push, and a code by SMS.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_004_key_enrol_required() {

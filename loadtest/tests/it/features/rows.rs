@@ -7,12 +7,11 @@ use std::path::Path;
 
 /// The numbers of the rows that are promised, in ranges.
 const PROMISED: &[RangeInclusive<u16>] = &[
-    2..=9,
+    1..=9,
     10..=15,
     17..=30,
     32..=37,
-    39..=41,
-    42..=45,
+    39..=45,
     49..=49,
     51..=78,
     82..=82,

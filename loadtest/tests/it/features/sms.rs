@@ -168,9 +168,9 @@ async fn row_110_sms_gateway_plugin() {
     texting.begin("code").await;
 }
 
-/// The message holds six digits, which are the code; another is not.
+/// The six digits of the message are the code, another is not; both the sending and the success are counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_111_six_digit_code() {
+async fn a_code_by_sms_is_counted_when_it_is_sent_and_when_it_is_right() {
     let texting = Texting::open("").await;
     let begun = texting.begin("code").await;
     let code = code_in(&texting.twilio.messages().taken()[0]);
