@@ -81,6 +81,11 @@ impl<P: Placeholder> Template<P> {
         self.pieces.contains(&Piece::Place(placeholder))
     }
 
+    /// Whether any of these has a place in it.
+    pub fn has_any(&self, placeholders: &[P]) -> bool {
+        placeholders.iter().any(|placeholder| self.has(*placeholder))
+    }
+
     /// Whether it has no place at all.
     pub fn is_plain(&self) -> bool {
         self.pieces.iter().all(|piece| matches!(piece, Piece::Text(_)))

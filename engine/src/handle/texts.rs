@@ -59,7 +59,7 @@ impl Handle {
         }
         let template = config.origin.template.in_first_of(languages.iter());
         let located = self.located(template, ip_address.as_deref()).await;
-        let software = user_agent.as_deref().map(Software::of).unwrap_or_default();
+        let software = Software::named_in(template, user_agent.as_deref());
         let message = content.secure_message.as_deref().unwrap_or(&content.message);
         origin_text(template, OriginParts { message, software: &software, located: &located }).map(Into::into)
     }
@@ -67,7 +67,7 @@ impl Handle {
     async fn located(&self, template: &Template<OriginTag>, ip_address: Option<&str>) -> Located {
         let address: Option<IpAddr> = ip_address.and_then(|text| text.parse().ok());
         match address {
-            Some(address) if OriginTag::OF_LOCATION.iter().any(|tag| template.has(*tag)) => {
+            Some(address) if template.has_any(&OriginTag::OF_LOCATION) => {
                 let origins = self.0.surroundings.origins();
                 let (located, event) = origins.locate(address, self.metrics(), self.clock()).await;
                 if let Some(event) = event {

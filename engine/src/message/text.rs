@@ -31,11 +31,7 @@ pub(crate) fn shown_text(
     }
     let value = |text: Option<&str>| safe(text.unwrap_or_default());
     let user_agent = parts.call_context.and_then(|context| context.user_agent.as_deref());
-    let names_software = template.has(TextTag::OperatingSystem) || template.has(TextTag::Browser);
-    let software = match user_agent {
-        Some(user_agent) if names_software => Software::of(user_agent),
-        Some(_) | None => Software::default(),
-    };
+    let software = Software::named_in(template, user_agent);
     let user = value(parts.user.map(|user| user.id.as_str()));
     let realm = value(parts.user.map(|user| user.realm.as_str()));
     let ip_address = value(parts.call_context.and_then(|context| context.ip_address.as_deref()));

@@ -2,11 +2,13 @@
 //!
 //! The rules are those of the User Agent String Parser project, read once from `user_agents.json`: what the project keeps
 //! on browsers and systems, turned from YAML into JSON and not changed otherwise (its first member says of which
-//! revision). The matching takes time in proportion to the length, which is bounded.
+//! revision). To read them takes a moment and memory, so that it is done before the doors open, and only where a text
+//! names what they tell. The matching takes time in proportion to the length, which is bounded.
 
 use std::sync::LazyLock;
 
 use serde::Deserialize;
+use tocsin_model::{OriginTag, Placeholder, Template, TextTag};
 use ua_parser::{os, user_agent};
 
 use super::value::one_line;
@@ -36,6 +38,20 @@ pub(crate) struct Software {
     pub(crate) browser: String,
 }
 
+/// What texts can name of it.
+pub(crate) trait NamesSoftware: Placeholder {
+    /// System and browser.
+    const OF_SOFTWARE: [Self; 2];
+}
+
+impl NamesSoftware for TextTag {
+    const OF_SOFTWARE: [Self; 2] = [Self::OperatingSystem, Self::Browser];
+}
+
+impl NamesSoftware for OriginTag {
+    const OF_SOFTWARE: [Self; 2] = [Self::OperatingSystem, Self::Browser];
+}
+
 struct Rules {
     browsers: user_agent::Extractor<'static>,
     systems: os::Extractor<'static>,
@@ -57,18 +73,25 @@ impl Rules {
         let written: Written<'static> = serde_json::from_str(include_str!("user_agents.json"))?;
         let browsers = user_agent::Builder::new().push_all(written.user_agent_parsers)?.build()?;
         let systems = os::Builder::new().push_all(written.os_parsers)?.build()?;
+        tracing::info!("the rules on user agents are read, since a text names system or browser");
         Ok(Self { browsers, systems })
     }
 }
 
 impl Software {
     /// Reads the rules now, which takes a moment, so that no call has to wait for it.
-    pub(crate) fn prepare() {
+    pub(super) fn prepare() {
         LazyLock::force(&RULES);
     }
 
+    /// What this user agent means, as far as `template` names anything of it.
+    pub(crate) fn named_in<P: NamesSoftware>(template: &Template<P>, user_agent: Option<&str>) -> Self {
+        let user_agent = user_agent.filter(|_| template.has_any(&P::OF_SOFTWARE));
+        user_agent.map(Self::of).unwrap_or_default()
+    }
+
     /// What this user agent means. Anybody may have written it.
-    pub(crate) fn of(user_agent: &str) -> Self {
+    fn of(user_agent: &str) -> Self {
         let user_agent = one_line(user_agent, USER_AGENT_CHARACTERS_MAX);
         let browser = RULES.browsers.extract(&user_agent);
         let system = RULES.systems.extract(&user_agent);

@@ -92,3 +92,24 @@ fn a_hostile_user_agent_is_safe() {
     }
     assert_eq!(Software::of(&format!("{known}{}", " x".repeat(500_000))).browser, "Chrome 73.0");
 }
+
+#[test]
+fn only_a_text_that_names_system_or_browser_is_told_of_it() {
+    let (user_agent, _, _) = KNOWN[0];
+    let origin = |text: &str| {
+        let template: Template<OriginTag> = Template::parse(text).expect("known places");
+        Software::named_in(&template, Some(user_agent))
+    };
+    let message = |text: &str| {
+        let template: Template<TextTag> = Template::parse(text).expect("known places");
+        Software::named_in(&template, Some(user_agent))
+    };
+    for names_it in [origin("[browser]"), origin("[operatingSystem]"), message("{browser} {user}")] {
+        assert_eq!(names_it, Software::of(user_agent));
+    }
+    for names_nothing in
+        [origin("[message] from [city]"), message("{user} at {ip_address}"), message("Log in")]
+    {
+        assert_eq!(names_nothing, Software::default());
+    }
+}

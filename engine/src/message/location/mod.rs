@@ -11,13 +11,13 @@ mod service;
 
 use std::net::IpAddr;
 
-use tocsin_config::{Config, Localized, LocationSource};
+use tocsin_config::{Config, Localized, LocationSource, TypeTexts};
 use tocsin_model::{AuditEvent, OriginTag};
 
 use self::database::Database;
 use self::reports::Reports;
 use self::service::Service;
-use super::Software;
+use super::user_agent::{NamesSoftware, Software};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::transport::Proxies;
@@ -183,16 +183,12 @@ impl Origins {
     }
 }
 
-fn names_software(texts: &tocsin_config::TypeTexts, origin: &Localized<OriginTag>) -> bool {
-    use tocsin_model::TextTag;
-    let of_text = |text: &Localized<TextTag>| {
-        let all = std::iter::once(&text.last).chain(text.others.values());
-        all.into_iter().any(|text| text.has(TextTag::OperatingSystem) || text.has(TextTag::Browser))
-    };
-    let mut of_origin = std::iter::once(&origin.last).chain(origin.others.values());
-    let names_any =
-        of_origin.any(|text| text.has(OriginTag::OperatingSystem) || text.has(OriginTag::Browser));
-    (texts.shows_origin && names_any) || of_text(&texts.title) || of_text(&texts.message)
+/// Whether a text of this type names system or browser.
+fn names_software(texts: &TypeTexts, origin: &Localized<OriginTag>) -> bool {
+    fn any<P: NamesSoftware>(text: &Localized<P>) -> bool {
+        std::iter::once(&text.last).chain(text.others.values()).any(|text| text.has_any(&P::OF_SOFTWARE))
+    }
+    (texts.shows_origin && any(origin)) || any(&texts.title) || any(&texts.message)
 }
 
 /// A place of these names; each must be there.

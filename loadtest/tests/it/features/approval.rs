@@ -94,7 +94,7 @@ pub fn assert_reply(reply: &PhoneReply, status: u16, name: &str, expected: &Valu
 
 /// A user without a phone, and one whose phone has not the key: no transaction comes to be; no phone, no answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_004_key_enrol_required() {
+async fn a_start_without_a_phone_or_with_one_without_the_key_is_refused() {
     let scene = Scene::of(KEYS).await;
     let start = |type_name: &'static str| json!({"type": type_name, "user": "alice"});
     let refused = scene.portal("POST", "/v1/transactions", Some(&start("plain"))).await;
@@ -194,7 +194,7 @@ async fn row_064_push_pin() {
 
 /// The limits 0, 1 and one below the last: without a limit nothing is told, with one the first is the last.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_064_push_pin_at_its_limits() {
+async fn a_limit_of_no_pin_and_of_one_pin_is_kept() {
     let unlimited = Scene::of(&KEYS.replace("pin_attempts_max = 3", "pin_attempts_max = 0")).await;
     let phone = unlimited.enrol_with_all_keys("alice").await;
     let id = unlimited.begin("pin", "alice").await;
@@ -218,7 +218,7 @@ async fn row_064_push_pin_at_its_limits() {
 
 /// A right PIN forgets the wrong ones before it, and the winning answer sent once more does not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_064_push_pin_counts_in_a_row() {
+async fn a_right_pin_forgets_the_wrong_ones_before_it() {
     let scene = Scene::of(KEYS).await;
     let phone = scene.enrol_with_all_keys("alice").await;
     let first = fetch(&phone, scene.begin("pin", "alice").await).await;
@@ -263,7 +263,7 @@ async fn row_065_push_fingerprint() {
 
 /// A fingerprint's answer by a key that was never enrolled is no try: it is refused, and the true one still approves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_088_states_five_after_a_bad_signature() {
+async fn a_bad_signature_ends_nothing_and_is_no_try() {
     let scene = Scene::of(KEYS).await;
     let phone = scene.enrol_with_all_keys("alice").await;
     for (type_name, key_use) in [("finger", "biometric"), ("face", "custom:face")] {

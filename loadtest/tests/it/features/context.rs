@@ -230,11 +230,40 @@ async fn row_138_template_i18n() {
     }
 }
 
+/// The rules on user agents cost memory and a moment: they are read while nobody waits, and only where a text needs them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rules_on_user_agents_are_read_before_any_call_and_only_where_a_text_needs_them() {
+    let times_read = |scene: &Scene| {
+        let log = fs::read_to_string(scene.installation.log_file()).expect("a log");
+        log.matches("the rules on user agents are read").count()
+    };
+    let mut scene = prepared(options()).await;
+    edit(&scene, "[realms.retail]", "[origin]\ntemplate = \"[message] here\"\n[realms.retail]");
+    scene.start().await;
+    let phone = scene.enrol(PhoneKind::Iphone, "alice").await;
+    let here = Some("You are logging into the XYZ portal here");
+    assert_eq!(shown(&scene, &phone, at_home()).await.as_deref(), here);
+    assert_eq!(times_read(&scene), 0, "nobody needs them");
+
+    edit(&scene, "[message] here", "by [browser]");
+    reload(&scene).await;
+    assert_eq!(times_read(&scene), 1, "before the first call that needs them");
+    assert_eq!(shown(&scene, &phone, at_home()).await.as_deref(), Some("by Chrome 73.0"));
+
+    scene.stop().await;
+    scene.start().await;
+    assert_eq!(times_read(&scene), 2, "at a start, too");
+    assert_eq!(shown(&scene, &phone, at_home()).await.as_deref(), Some("by Chrome 73.0"));
+    assert_eq!(times_read(&scene), 2);
+}
+
 /// Whatever goes wrong with the service: the bare message, a line in the log and a count; and no start waits for longer
-/// than the time-out, nor do those that show no origin wait at all.
+/// than the time-out and what a start takes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_139_geo_failure() {
-    let (scene, outside, phone) = by_service("cache_s = 0\ntimeout_ms = 2000").await;
+    const TIMEOUT: Duration = Duration::from_secs(3);
+    let (scene, outside, phone) =
+        by_service(&format!("cache_s = 0\ntimeout_ms = {}", TIMEOUT.as_millis())).await;
     let body = |text: &str| Fault::Refuse(LocationRefusal::Body(text.to_owned()));
     for (fault, result) in [
         (Fault::Refuse(LocationRefusal::Status(StatusCode::INTERNAL_SERVER_ERROR)), "status"),
@@ -245,7 +274,11 @@ async fn row_139_geo_failure() {
     ] {
         outside.faults().for_next(1, fault).expect("room");
         let before = counted(&scene, "service", result).await;
+        let begun = Instant::now();
         assert_eq!(shown(&scene, &phone, at_home()).await.as_deref(), Some(MESSAGE), "{result}");
+        let took = begun.elapsed();
+        assert!(took < 2 * TIMEOUT, "{result}: {took:?}");
+        assert_eq!(took >= TIMEOUT, result == "timeout", "only silence is waited for: {took:?}");
         assert_eq!(counted(&scene, "service", result).await, before + 1, "{result}");
         let log = fs::read_to_string(scene.installation.log_file()).expect("a log");
         let told = |line: &str| line.contains("a place is not known") && line.contains(result);
@@ -288,6 +321,7 @@ async fn a_stalled_geolocation_service_delays_no_push_of_others() {
     let ((started, waited), others_took) = tokio::join!(waiting, others);
     assert_eq!(started["state"], "pending");
     assert!(waited >= timeout, "it was the service that was waited for: {waited:?}");
+    assert!(waited < 2 * timeout, "the service was waited for beyond its time: {waited:?}");
     assert!(others_took < timeout, "another's push waited for the service: {others_took:?}");
 }
 

@@ -441,7 +441,7 @@ async fn check_actors_and_details(scene: &Scene, device_id: &str) {
 
 /// Each wrong PIN, the end that it brought and the phone that it cost are in the trail; no PIN and no number is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_064_push_pin_leaves_its_events() {
+async fn wrong_pins_leave_their_events_and_no_secret() {
     let scene = operated_of(KEYS).await;
     let phone = scene.enrol_with_all_keys("alice").await;
     let id = scene.begin("pin", "alice").await;

@@ -205,7 +205,7 @@ async fn row_072_init_session_start() {
 
 /// A message of the request is shown, else the type's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_074_login_message() {
+async fn a_message_of_the_request_goes_before_the_types() {
     let scene =
         Scene::of(&CATALOGUE.replace("[types.login]", "[types.login]\ndefault_message = \"Is it you?\""))
             .await;

@@ -1,6 +1,6 @@
 //! The rows that must have a test, held against the tests that there are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -27,12 +27,28 @@ const PROMISED: &[RangeInclusive<u16>] = &[
     159..=159,
 ];
 
-/// The numbers of all tests in this folder that are named after a row.
-fn tested() -> BTreeSet<u16> {
+/// The numbers of all tests in this folder that are named after a row, with the count of tests that bear each.
+fn tested() -> BTreeMap<u16, usize> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/features");
     let files = fs::read_dir(folder).expect("this folder").map(|entry| entry.expect("an entry").path());
     let sources = files.map(|path| fs::read_to_string(path).expect("a source"));
-    sources.flat_map(|source| rows_of(&source)).collect()
+    let mut counts = BTreeMap::new();
+    for row in sources.flat_map(|source| rows_of(&source)) {
+        *counts.entry(row).or_default() += 1;
+    }
+    counts
+}
+
+/// What is promised and not tested once, or tested and not promised.
+fn faults(promised: &[RangeInclusive<u16>], tested: &BTreeMap<u16, usize>) -> Vec<String> {
+    let rows: BTreeSet<u16> = promised.iter().cloned().flatten().chain(tested.keys().copied()).collect();
+    let is_promised = |row: u16| promised.iter().any(|range| range.contains(&row));
+    let fault = |row: u16| match (is_promised(row), tested.get(&row).copied().unwrap_or_default()) {
+        (true, 1) => None,
+        (true, count) => Some(format!("row {row} has {count} tests")),
+        (false, _) => Some(format!("row {row} is not promised")),
+    };
+    rows.into_iter().filter_map(fault).collect()
 }
 
 /// A function that is no test proves nothing, nor does one that is not always run.
@@ -56,10 +72,18 @@ fn rows_of(source: &str) -> Vec<u16> {
 }
 
 #[test]
-fn every_promised_row_has_a_test_that_is_named_after_it() {
-    let tested = tested();
-    let missing: Vec<u16> = PROMISED.iter().cloned().flatten().filter(|row| !tested.contains(row)).collect();
-    assert!(missing.is_empty(), "without a test: {missing:?}");
+fn every_promised_row_has_one_test_that_is_named_after_it() {
+    let faults = faults(PROMISED, &tested());
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn a_row_without_a_test_or_with_two_or_without_a_promise_is_found() {
+    let tested = BTreeMap::from([(1, 1), (3, 2), (7, 1)]);
+    assert_eq!(
+        faults(&[1..=3], &tested),
+        ["row 2 has 0 tests", "row 3 has 2 tests", "row 7 is not promised"]
+    );
 }
 
 #[test]

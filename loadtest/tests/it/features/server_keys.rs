@@ -41,7 +41,7 @@ async fn row_006_unique_server_key() {
 
 /// The phone verifies what it fetched with the key from its enrolment, and refuses it once a byte is another.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_101_server_signed_challenge() {
+async fn a_fetched_challenge_with_another_letter_is_refused_and_so_is_another_phones() {
     let scene = Scene::open().await;
     let alice = scene.enrol(PhoneKind::Android, "alice").await;
     let id = scene.begin("login", "alice").await.to_string();
