@@ -8,7 +8,7 @@
 //! Start at [`World`] for Apple and Google at once, or at [`ApnsServer`], [`FcmServer`], [`TwilioServer`],
 //! [`GatewayServer`], [`SmtpServer`], [`LocationServer`], [`CallbackServer`] and [`ProxyServer`] for one of
 //! them.
-//! What came is in [`PushLog`]; what shall go wrong is told to a [`FaultScript`].
+//! What came is in [`PushLog`] or [`Log`]; what shall go wrong is told to a [`FaultScript`].
 //!
 //! It deliberately imports nothing else of this product, so that a fault of the product cannot hide
 //! behind the same fault here: signatures, tokens and payloads are checked by code of its own.
@@ -24,6 +24,7 @@ mod fcm;
 mod form;
 mod jws;
 mod location;
+mod log;
 mod proxy;
 mod record;
 mod sms;
@@ -48,11 +49,12 @@ pub use fcm::{
     TokenEndpoint,
 };
 pub use location::{CityDatabase, LocationCall, LocationOptions, LocationRefusal, LocationServer, MockPlace};
+pub use log::Log;
 pub use proxy::{ProxyLog, ProxyOptions, ProxyRecord, ProxyRefusal, ProxyServer};
 pub use record::{PushLog, PushOutcome, PushRecord};
 pub use sms::{
-    GatewayAccess, GatewayForm, GatewayOptions, GatewayServer, SmsLog, SmsRecord, SmsRefusal, StatusReport,
-    TwilioOptions, TwilioServer,
+    GatewayAccess, GatewayForm, GatewayOptions, GatewayServer, SmsLog, SmsRecord, SmsRefusal, SmsServer,
+    StatusReport, TwilioOptions, TwilioServer,
 };
 pub use smtp::{MailLog, MailRecord, SmtpOptions, SmtpSecurity, SmtpServer, SmtpStage, SmtpTrouble};
 pub use strictness::Strictness;

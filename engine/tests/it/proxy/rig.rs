@@ -11,7 +11,7 @@ use tocsin_engine::clock::Clock;
 use tocsin_engine::transport::{
     Application, Connect as _, ConnectError, Connector, Endpoint, Proxies, ProxyFault, TunnelEnd,
 };
-use tocsin_mock::{ApnsOptions, ApnsServer, Authority, ProxyOptions, ProxyRecord, ProxyServer};
+use tocsin_mock::{ApnsOptions, ApnsServer, Authority, ProxyOptions, ProxyServer};
 
 /// A name that no look-up of ours finds.
 pub const NAME: &str = "push.network.invalid";
@@ -114,7 +114,7 @@ pub async fn refused(connector: &Connector) -> ProxyFault {
 /// Of each request whether it had credentials, and how it was answered.
 pub fn asked(proxy: &ProxyServer) -> Vec<(bool, Option<u16>)> {
     let records = proxy.log().records();
-    assert!(records.iter().all(|record: &ProxyRecord| record.fault.is_none()), "{records:?}");
+    assert!(records.iter().all(|record| record.fault.is_none()), "{records:?}");
     records.iter().map(|record| (record.has_credentials, record.answered)).collect()
 }
 

@@ -58,7 +58,6 @@ impl Service for CallbackService {
 impl CallbackService {
     fn keep(&self, call: &Call, fault: Option<&'static str>, answered: Option<StatusCode>) {
         self.log.keep(CallbackRecord {
-            sequence: 0,
             fault,
             answered: answered.map(|status| status.as_u16()),
             path: path_of(&call.head).to_owned(),

@@ -139,7 +139,7 @@ async fn reach(target: &str, shared: &Shared) -> Option<TcpStream> {
 }
 
 fn record(target: String, has_credentials: bool) -> ProxyRecord {
-    ProxyRecord { sequence: 0, target, has_credentials, fault: None, answered: None }
+    ProxyRecord { target, has_credentials, fault: None, answered: None }
 }
 
 async fn refuse<S: Incoming>(

@@ -1,7 +1,6 @@
 //! A gateway whose form the test chooses: query, form, JSON or XML.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
@@ -9,14 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::server::{Dialect, Gateway, Taken, Wrong, is_e164};
-use super::{SmsLog, SmsRecord, SmsRefusal};
-use crate::wire::{Call, ConnectionReport, Listener, ListenerSettings, Reply, StreamLimits, Traffic};
-use crate::{FaultScript, MockError, ServerIdentity, form};
+use super::SmsRecord;
+use super::server::{Dialect, RECORDS_MAX_DEFAULT, SmsServer, Taken, Wrong, is_e164};
+use crate::wire::{Call, Reply};
+use crate::{MockError, ServerIdentity, form};
 
-const RECORDS_MAX_DEFAULT: usize = 20_000;
-const STREAM_LIMIT: u32 = 100;
-const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// The path of every form.
 const PATH: &str = "/send";
 
@@ -78,12 +74,10 @@ impl GatewayOptions {
 }
 
 /// The double of a gateway.
-pub struct GatewayServer {
-    gateway: Arc<Gateway<Generic>>,
-    listener: Listener<Gateway<Generic>>,
-}
+pub type GatewayServer = SmsServer<Generic>;
 
-struct Generic {
+/// How a gateway of the chosen form is spoken to.
+pub struct Generic {
     form: GatewayForm,
     authorization: Option<String>,
     messages: AtomicU64,
@@ -99,62 +93,13 @@ impl GatewayServer {
             }
             GatewayAccess::Bearer(token) => Some(format!("Bearer {token}")),
         };
-        let gateway = Arc::new(Gateway {
-            dialect: Generic { form: options.form, authorization, messages: AtomicU64::new(0) },
-            log: SmsLog::new(options.records_max),
-            faults: FaultScript::new(),
-        });
-        let limits = StreamLimits { first: STREAM_LIMIT, highest: STREAM_LIMIT };
-        let tls = options.identity.tls(&PROTOCOLS)?;
-        let settings = ListenerSettings { address: options.address, tls, limits };
-        let listener = Listener::start(settings, Arc::clone(&gateway)).await?;
-        Ok(Self { gateway, listener })
-    }
-
-    /// Where it listens.
-    pub fn addr(&self) -> SocketAddr {
-        self.listener.address()
+        let dialect = Generic { form: options.form, authorization, messages: AtomicU64::new(0) };
+        Self::start_with(dialect, options.address, options.identity, options.records_max).await
     }
 
     /// Where messages are sent: `https://127.0.0.1:PORT/send`.
     pub fn url(&self) -> String {
         format!("https://{}{PATH}", self.addr())
-    }
-
-    /// What came.
-    pub fn messages(&self) -> &SmsLog {
-        &self.gateway.log
-    }
-
-    /// What shall go wrong, by number or for the next ones.
-    pub fn faults(&self) -> &FaultScript<SmsRefusal> {
-        &self.gateway.faults
-    }
-
-    /// Connections and requests so far.
-    pub fn traffic(&self) -> Traffic {
-        self.listener.traffic()
-    }
-
-    /// Each connection so far.
-    pub fn connections(&self) -> Vec<ConnectionReport> {
-        self.listener.reports()
-    }
-
-    /// Listens on the same port again.
-    pub async fn accept_again(&self) -> Result<(), MockError> {
-        self.listener.accept_again().await
-    }
-
-    /// Stops and waits for its end.
-    pub async fn stop(&self) {
-        self.listener.stop().await;
-    }
-}
-
-impl std::fmt::Debug for GatewayServer {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("GatewayServer").field("address", &self.addr()).finish_non_exhaustive()
     }
 }
 

@@ -14,5 +14,6 @@ mod twilio;
 pub use gateway::{GatewayAccess, GatewayForm, GatewayOptions, GatewayServer};
 pub use record::{SmsLog, SmsRecord};
 pub use refusal::SmsRefusal;
+pub use server::SmsServer;
 pub use status::StatusReport;
 pub use twilio::{TwilioOptions, TwilioServer};

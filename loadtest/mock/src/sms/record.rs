@@ -1,22 +1,15 @@
-//! What came: a bounded record of text messages, and waits on it.
+//! What came to a gateway.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use http::request::Parts;
-use tokio::sync::watch;
 
-use crate::MockError;
-use crate::sync::lock;
+use crate::log::Log;
 use crate::wire::{Call, ConnectionNumber};
 
 /// One message as a gateway was given it.
-#[derive(Clone)]
 pub struct SmsRecord {
-    /// Counts all records of a server from 1.
-    pub sequence: u64,
     /// The connection that it came on.
     pub connection: ConnectionNumber,
     /// What is wrong with it; `None` for a good one.
@@ -35,7 +28,6 @@ pub struct SmsRecord {
 impl SmsRecord {
     pub(super) fn of(call: &Call) -> Self {
         Self {
-            sequence: 0,
             connection: call.connection,
             fault: None,
             answered: None,
@@ -83,7 +75,6 @@ impl fmt::Debug for SmsRecord {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("SmsRecord")
-            .field("sequence", &self.sequence)
             .field("fault", &self.fault)
             .field("answered", &self.answered)
             .field("is_taken", &self.is_taken)
@@ -92,68 +83,13 @@ impl fmt::Debug for SmsRecord {
 }
 
 /// The messages of one gateway.
-pub struct SmsLog {
-    records_max: usize,
-    records: Mutex<VecDeque<Arc<SmsRecord>>>,
-    sequence: watch::Sender<u64>,
-}
+pub type SmsLog = Log<SmsRecord>;
 
 impl SmsLog {
-    pub(super) fn new(records_max: usize) -> Self {
-        Self { records_max, records: Mutex::default(), sequence: watch::Sender::new(0) }
-    }
-
-    /// The messages still on record, oldest first, refused ones included.
-    pub fn records(&self) -> Vec<Arc<SmsRecord>> {
-        lock(&self.records).iter().cloned().collect()
-    }
-
     /// The messages that the gateway sends on.
     pub fn taken(&self) -> Vec<Arc<SmsRecord>> {
         let mut records = self.records();
         records.retain(|record| record.is_taken);
         records
-    }
-
-    /// Waits until `count` messages on record fit `wanted`, and returns those, oldest first.
-    ///
-    /// Fails with [`MockError::Deadline`] when they did not come within `deadline`.
-    pub async fn wait_for(
-        &self,
-        count: usize,
-        wanted: impl Fn(&SmsRecord) -> bool,
-        deadline: Duration,
-    ) -> Result<Vec<Arc<SmsRecord>>, MockError> {
-        let mut news = self.sequence.subscribe();
-        let search = async {
-            loop {
-                news.borrow_and_update();
-                let mut found = self.records();
-                found.retain(|record| wanted(record));
-                if found.len() >= count {
-                    return Ok(found);
-                }
-                news.changed().await.map_err(|_| MockError::Stopped)?;
-            }
-        };
-        tokio::time::timeout(deadline, search).await.unwrap_or(Err(MockError::Deadline { waited: deadline }))
-    }
-
-    pub(super) fn keep(&self, mut record: SmsRecord) {
-        let mut records = lock(&self.records);
-        record.sequence = *self.sequence.borrow() + 1;
-        if records.len() >= self.records_max {
-            records.pop_front();
-        }
-        let sequence = record.sequence;
-        records.push_back(Arc::new(record));
-        drop(records);
-        self.sequence.send_replace(sequence);
-    }
-}
-
-impl fmt::Debug for SmsLog {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("SmsLog").field("records", &lock(&self.records).len()).finish()
     }
 }

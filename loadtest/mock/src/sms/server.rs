@@ -1,11 +1,84 @@
 //! What both gateways do alike: take a message, refuse or record it, and answer as the script says.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use http::StatusCode;
 use http::request::Parts;
 
 use super::{SmsLog, SmsRecord, SmsRefusal};
-use crate::wire::{Action, Call, Reply, Service};
-use crate::{Fault, FaultScript};
+use crate::wire::{Action, Call, Listener, ListenerSettings, Reply, Service, StreamLimits, Traffic};
+use crate::{Fault, FaultScript, MockError, ServerIdentity};
+
+/// Most messages that are kept on record.
+pub(super) const RECORDS_MAX_DEFAULT: usize = 20_000;
+const STREAM_LIMIT: u32 = 100;
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// The double of a gateway that speaks one dialect.
+#[expect(private_bounds, reason = "there are no dialects but those of this module")]
+pub struct SmsServer<D: Dialect> {
+    gateway: Arc<Gateway<D>>,
+    listener: Listener<Gateway<D>>,
+}
+
+#[expect(private_bounds, reason = "there are no dialects but those of this module")]
+impl<D: Dialect> SmsServer<D> {
+    /// Starts on the caller's tokio runtime.
+    pub(super) async fn start_with(
+        dialect: D,
+        address: SocketAddr,
+        identity: ServerIdentity,
+        records_max: usize,
+    ) -> Result<Self, MockError> {
+        let (log, faults) = (SmsLog::new(records_max), FaultScript::new());
+        let gateway = Arc::new(Gateway { dialect, log, faults });
+        let limits = StreamLimits { first: STREAM_LIMIT, highest: STREAM_LIMIT };
+        let settings = ListenerSettings { address, tls: identity.tls(&PROTOCOLS)?, limits };
+        let listener = Listener::start(settings, Arc::clone(&gateway)).await?;
+        Ok(Self { gateway, listener })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.listener.address()
+    }
+
+    /// What came.
+    pub fn messages(&self) -> &SmsLog {
+        &self.gateway.log
+    }
+
+    /// What shall go wrong, by number or for the next ones.
+    pub fn faults(&self) -> &FaultScript<SmsRefusal> {
+        &self.gateway.faults
+    }
+
+    /// Connections and requests so far.
+    pub fn traffic(&self) -> Traffic {
+        self.listener.traffic()
+    }
+
+    /// Listens on the same port again.
+    pub async fn accept_again(&self) -> Result<(), MockError> {
+        self.listener.accept_again().await
+    }
+
+    /// Stops and waits for its end.
+    pub async fn stop(&self) {
+        self.listener.stop().await;
+    }
+
+    pub(super) fn dialect(&self) -> &D {
+        &self.gateway.dialect
+    }
+}
+
+impl<D: Dialect> std::fmt::Debug for SmsServer<D> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("SmsServer").field("address", &self.addr()).finish_non_exhaustive()
+    }
+}
 
 /// What a gateway makes of a good message.
 pub(super) struct Taken {
@@ -26,10 +99,10 @@ pub(super) trait Dialect: Send + Sync + 'static {
 }
 
 /// A gateway behind its listener. Faults may be scripted for a number.
-pub(super) struct Gateway<D> {
-    pub(super) dialect: D,
-    pub(super) log: SmsLog,
-    pub(super) faults: FaultScript<SmsRefusal>,
+struct Gateway<D> {
+    dialect: D,
+    log: SmsLog,
+    faults: FaultScript<SmsRefusal>,
 }
 
 impl<D: Dialect> Service for Gateway<D> {

@@ -1,7 +1,6 @@
 //! Twilio's Messages API, as far as sending goes.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
@@ -9,14 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode, header};
 use serde_json::json;
 
-use super::server::{Dialect, Gateway, Taken, Wrong, is_e164};
-use super::{SmsLog, SmsRecord, SmsRefusal, StatusReport};
-use crate::wire::{Call, ConnectionReport, Listener, ListenerSettings, Reply, StreamLimits, Traffic};
-use crate::{FaultScript, MockError, ServerIdentity, form};
+use super::server::{Dialect, RECORDS_MAX_DEFAULT, SmsServer, Taken, Wrong, is_e164};
+use super::{SmsRecord, SmsRefusal, StatusReport};
+use crate::wire::{Call, Reply};
+use crate::{MockError, ServerIdentity, form};
 
-const RECORDS_MAX_DEFAULT: usize = 20_000;
-const STREAM_LIMIT: u32 = 100;
-const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// Most characters of a message.
 const BODY_CHARACTERS_MAX: usize = 1_600;
 /// Seconds that a message may wait for its carrier.
@@ -57,12 +53,10 @@ impl TwilioOptions {
 }
 
 /// The double of Twilio.
-pub struct TwilioServer {
-    gateway: Arc<Gateway<Twilio>>,
-    listener: Listener<Gateway<Twilio>>,
-}
+pub type TwilioServer = SmsServer<Twilio>;
 
-struct Twilio {
+/// How Twilio's Messages API is spoken.
+pub struct Twilio {
     account_sid: String,
     auth_token: String,
     credentials: Vec<String>,
@@ -78,42 +72,19 @@ impl TwilioServer {
             format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
         };
         let credentials = std::iter::once(&account).chain(&options.api_keys).map(basic).collect();
-        let gateway = Arc::new(Gateway {
-            dialect: Twilio {
-                account_sid: options.account_sid,
-                auth_token: options.auth_token,
-                credentials,
-                senders: options.senders,
-                messages: AtomicU64::new(0),
-            },
-            log: SmsLog::new(options.records_max),
-            faults: FaultScript::new(),
-        });
-        let limits = StreamLimits { first: STREAM_LIMIT, highest: STREAM_LIMIT };
-        let tls = options.identity.tls(&PROTOCOLS)?;
-        let settings = ListenerSettings { address: options.address, tls, limits };
-        let listener = Listener::start(settings, Arc::clone(&gateway)).await?;
-        Ok(Self { gateway, listener })
-    }
-
-    /// Where it listens.
-    pub fn addr(&self) -> SocketAddr {
-        self.listener.address()
+        let dialect = Twilio {
+            account_sid: options.account_sid,
+            auth_token: options.auth_token,
+            credentials,
+            senders: options.senders,
+            messages: AtomicU64::new(0),
+        };
+        Self::start_with(dialect, options.address, options.identity, options.records_max).await
     }
 
     /// Its base address: `https://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("https://{}", self.addr())
-    }
-
-    /// What came.
-    pub fn messages(&self) -> &SmsLog {
-        &self.gateway.log
-    }
-
-    /// What shall go wrong, by number or for the next ones.
-    pub fn faults(&self) -> &FaultScript<SmsRefusal> {
-        &self.gateway.faults
     }
 
     /// What Twilio posts of a message: its new status and, where it failed, the error's code. `None` for a message
@@ -127,7 +98,7 @@ impl TwilioServer {
         let (url, sid) = (message.field("StatusCallback")?, message.sid.as_deref()?);
         let code = error_code.map(|code| code.to_string());
         let mut fields = vec![
-            ("AccountSid", self.gateway.dialect.account_sid.as_str()),
+            ("AccountSid", self.dialect().account_sid.as_str()),
             ("ApiVersion", "2010-04-01"),
             ("From", message.field("From").unwrap_or_default()),
             ("MessageSid", sid),
@@ -137,33 +108,7 @@ impl TwilioServer {
             ("To", message.to()),
         ];
         fields.extend(code.as_deref().map(|code| ("ErrorCode", code)));
-        Some(StatusReport::new(url, &fields, &self.gateway.dialect.auth_token))
-    }
-
-    /// Connections and requests so far.
-    pub fn traffic(&self) -> Traffic {
-        self.listener.traffic()
-    }
-
-    /// Each connection so far.
-    pub fn connections(&self) -> Vec<ConnectionReport> {
-        self.listener.reports()
-    }
-
-    /// Listens on the same port again.
-    pub async fn accept_again(&self) -> Result<(), MockError> {
-        self.listener.accept_again().await
-    }
-
-    /// Stops and waits for its end.
-    pub async fn stop(&self) {
-        self.listener.stop().await;
-    }
-}
-
-impl std::fmt::Debug for TwilioServer {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("TwilioServer").field("address", &self.addr()).finish_non_exhaustive()
+        Some(StatusReport::new(url, &fields, &self.dialect().auth_token))
     }
 }
 

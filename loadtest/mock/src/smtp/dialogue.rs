@@ -17,6 +17,8 @@ use crate::sync::lock;
 const BYTES_MAX: usize = 256 * 1_024;
 /// How long a client may take for a TLS handshake, and for a command.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// With this reply a server ends the session.
+const CLOSING: u16 = 421;
 /// The end of a letter.
 const LETTER_END: &[u8] = b"\r\n.\r\n";
 
@@ -53,7 +55,9 @@ pub(super) async fn serve(tcp: TcpStream, shared: &Shared, number: u64) -> io::R
         from: None,
         to: None,
     };
-    session.at(SmtpStage::Greeting, "220 double ESMTP").await?;
+    if session.passes(SmtpStage::Greeting).await? {
+        session.reply("220 double ESMTP").await?;
+    }
     loop {
         let line = session.line().await?;
         session.command(&line).await?;
@@ -92,23 +96,28 @@ impl Session<'_> {
             "MAIL" if !is_open => self.reply("530 AUTH first").await,
             "MAIL" if self.from.is_some() => self.reply("503 one letter at a time").await,
             "MAIL" => match path(rest, "FROM:") {
-                Some(from) => {
+                Some(from) if self.passes(SmtpStage::Sender).await? => {
                     self.from = Some(from);
-                    self.at(SmtpStage::Sender, "250 yes").await
+                    self.reply("250 yes").await
                 }
+                Some(_) => Ok(()),
                 None => self.reply("501 no sender").await,
             },
             "RCPT" if self.from.is_none() || self.to.is_some() => self.reply("503 not now").await,
             "RCPT" => match path(rest, "TO:") {
-                Some(to) => {
+                Some(to) if self.passes(SmtpStage::Recipient).await? => {
                     self.to = Some(to);
-                    self.at(SmtpStage::Recipient, "250 yes").await
+                    self.reply("250 yes").await
                 }
+                Some(_) => Ok(()),
                 None => self.reply("501 no recipient").await,
             },
             "DATA" => match (self.from.take(), self.to.take()) {
                 (Some(from), Some(to)) => self.data(from, to).await,
-                _ => self.reply("503 not now").await,
+                (from, _) => {
+                    self.from = from;
+                    self.reply("503 not now").await
+                }
             },
             _ => self.reply("500 what?").await,
         }
@@ -132,11 +141,12 @@ impl Session<'_> {
     }
 
     async fn start_tls(&mut self) -> io::Result<()> {
-        match self.shared.trouble(SmtpStage::StartTls) {
-            Some(SmtpTrouble::InjectedReply) => self.reply("220 go\r\n250 injected").await?,
-            Some(trouble) => return self.suffer(trouble, "454 not now").await,
-            None => self.reply("220 go").await?,
+        let trouble = self.shared.trouble(SmtpStage::StartTls);
+        if !self.survives(trouble).await? {
+            return Ok(());
         }
+        let is_injected = trouble == Some(SmtpTrouble::InjectedReply);
+        self.reply(if is_injected { "220 go\r\n250 injected" } else { "220 go" }).await?;
         if !self.received.is_empty() {
             return over();
         }
@@ -147,8 +157,8 @@ impl Session<'_> {
     }
 
     async fn login(&mut self, rest: &str) -> io::Result<()> {
-        if let Some(trouble) = self.shared.trouble(SmtpStage::Auth) {
-            return self.suffer(trouble, "235 in").await;
+        if !self.passes(SmtpStage::Auth).await? {
+            return Ok(());
         }
         let (mechanism, initial) = rest.split_once(' ').unwrap_or((rest, ""));
         let pair = match mechanism.to_ascii_uppercase().as_str() {
@@ -179,11 +189,10 @@ impl Session<'_> {
     }
 
     async fn data(&mut self, from: String, to: String) -> io::Result<()> {
-        match self.shared.trouble(SmtpStage::Data) {
-            Some(trouble @ SmtpTrouble::Delay(_)) => self.suffer(trouble, "354 go on").await?,
-            Some(trouble) => return self.suffer(trouble, "354 go on").await,
-            None => self.reply("354 go on").await?,
+        if !self.passes(SmtpStage::Data).await? {
+            return Ok(());
         }
+        self.reply("354 go on").await?;
         let bytes = self.letter().await?;
         let read = letter::read(&bytes);
         let fault = match &read {
@@ -191,19 +200,18 @@ impl Session<'_> {
             Err(fault) => Some(*fault),
         };
         let letter: Letter = read.unwrap_or_default();
-        let record =
-            |is_taken| MailRecord { sequence: 0, session: self.number, fault, is_taken, from, to, letter };
         let trouble = self.shared.trouble(SmtpStage::Content);
-        let is_processed = match trouble {
-            None | Some(SmtpTrouble::CutAfterProcessing | SmtpTrouble::Delay(_)) => fault.is_none(),
-            Some(_) => false,
-        };
-        let kept = record(is_processed);
-        self.shared.log.keep(kept);
-        match (trouble, fault) {
-            (Some(trouble), _) => self.suffer(trouble, "250 taken").await,
-            (None, Some(fault)) => self.reply(&format!("554 {fault}")).await,
-            (None, None) => self.reply("250 taken").await,
+        let is_processed =
+            matches!(trouble, None | Some(SmtpTrouble::CutAfterProcessing | SmtpTrouble::Delay(_)));
+        let is_taken = is_processed && fault.is_none();
+        let record = MailRecord { session: self.number, fault, is_taken, from, to, letter };
+        self.shared.log.keep(record);
+        if !self.survives(trouble).await? {
+            return Ok(());
+        }
+        match fault {
+            Some(fault) => self.reply(&format!("554 {fault}")).await,
+            None => self.reply("250 taken").await,
         }
     }
 
@@ -244,28 +252,25 @@ impl Session<'_> {
         }
     }
 
-    /// Replies, unless something shall go wrong here.
-    async fn at(&mut self, stage: SmtpStage, reply: &str) -> io::Result<()> {
-        match self.shared.trouble(stage) {
-            None => self.reply(reply).await,
-            Some(trouble) => self.suffer(trouble, reply).await,
-        }
+    /// Lets happen what shall go wrong at this stage. Whether the stage is reached after all.
+    async fn passes(&mut self, stage: SmtpStage) -> io::Result<bool> {
+        self.survives(self.shared.trouble(stage)).await
     }
 
-    async fn suffer(&mut self, trouble: SmtpTrouble, reply: &str) -> io::Result<()> {
+    async fn survives(&mut self, trouble: Option<SmtpTrouble>) -> io::Result<bool> {
         match trouble {
-            SmtpTrouble::Reply(421) => {
-                self.reply("421 closing").await?;
-                over()
+            None | Some(SmtpTrouble::NotOffered | SmtpTrouble::InjectedReply) => Ok(true),
+            Some(SmtpTrouble::Reply(code)) => {
+                self.shared.refused_by_script();
+                self.reply(&format!("{code} scripted")).await?;
+                if code == CLOSING { over() } else { Ok(false) }
             }
-            SmtpTrouble::Reply(code) => self.reply(&format!("{code} scripted")).await,
-            SmtpTrouble::Cut | SmtpTrouble::CutAfterProcessing => over(),
-            SmtpTrouble::Silence => std::future::pending().await,
-            SmtpTrouble::Delay(delay) => {
+            Some(SmtpTrouble::Cut | SmtpTrouble::CutAfterProcessing) => over(),
+            Some(SmtpTrouble::Silence) => std::future::pending().await,
+            Some(SmtpTrouble::Delay(delay)) => {
                 tokio::time::sleep(delay).await;
-                self.reply(reply).await
+                Ok(true)
             }
-            SmtpTrouble::NotOffered | SmtpTrouble::InjectedReply => self.reply(reply).await,
         }
     }
 

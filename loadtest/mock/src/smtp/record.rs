@@ -1,21 +1,12 @@
-//! What came: a bounded record of letters, and waits on it.
+//! What came to a mail server.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Mutex;
-use std::time::Duration;
-
-use tokio::sync::watch;
 
 use super::letter::{Letter, decoded};
-use crate::MockError;
-use crate::sync::lock;
+use crate::log::Log;
 
 /// One letter as it was submitted.
-#[derive(Clone)]
 pub struct MailRecord {
-    /// Counts all records of a server from 1.
-    pub sequence: u64,
     /// The session that it came in, counted from 1.
     pub session: u64,
     /// The rule that it breaks; `None` for a good one.
@@ -56,7 +47,6 @@ impl fmt::Debug for MailRecord {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("MailRecord")
-            .field("sequence", &self.sequence)
             .field("session", &self.session)
             .field("fault", &self.fault)
             .field("is_taken", &self.is_taken)
@@ -65,61 +55,4 @@ impl fmt::Debug for MailRecord {
 }
 
 /// The letters of one server.
-pub struct MailLog {
-    records_max: usize,
-    records: Mutex<VecDeque<MailRecord>>,
-    sequence: watch::Sender<u64>,
-}
-
-impl MailLog {
-    pub(super) fn new(records_max: usize) -> Self {
-        Self { records_max, records: Mutex::default(), sequence: watch::Sender::new(0) }
-    }
-
-    /// The letters still on record, oldest first.
-    pub fn records(&self) -> Vec<MailRecord> {
-        lock(&self.records).iter().cloned().collect()
-    }
-
-    /// Waits until `count` letters on record fit `wanted`, and returns those, oldest first.
-    ///
-    /// Fails with [`MockError::Deadline`] when they did not come within `deadline`.
-    pub async fn wait_for(
-        &self,
-        count: usize,
-        wanted: impl Fn(&MailRecord) -> bool,
-        deadline: Duration,
-    ) -> Result<Vec<MailRecord>, MockError> {
-        let mut news = self.sequence.subscribe();
-        let search = async {
-            loop {
-                news.borrow_and_update();
-                let mut found = self.records();
-                found.retain(|record| wanted(record));
-                if found.len() >= count {
-                    return Ok(found);
-                }
-                news.changed().await.map_err(|_| MockError::Stopped)?;
-            }
-        };
-        tokio::time::timeout(deadline, search).await.unwrap_or(Err(MockError::Deadline { waited: deadline }))
-    }
-
-    pub(super) fn keep(&self, mut record: MailRecord) {
-        let mut records = lock(&self.records);
-        record.sequence = *self.sequence.borrow() + 1;
-        if records.len() >= self.records_max {
-            records.pop_front();
-        }
-        let sequence = record.sequence;
-        records.push_back(record);
-        drop(records);
-        self.sequence.send_replace(sequence);
-    }
-}
-
-impl fmt::Debug for MailLog {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("MailLog").field("records", &lock(&self.records).len()).finish()
-    }
-}
+pub type MailLog = Log<MailRecord>;

@@ -114,6 +114,7 @@ pub(super) struct Shared {
     troubles: Mutex<VecDeque<(SmtpStage, SmtpTrouble)>>,
     sessions: AtomicU64,
     refused_logins: AtomicU64,
+    scripted_refusals: AtomicU64,
 }
 
 impl Shared {
@@ -136,6 +137,10 @@ impl Shared {
     pub(super) fn login_refused(&self) {
         self.refused_logins.fetch_add(1, Ordering::Relaxed);
     }
+
+    pub(super) fn refused_by_script(&self) {
+        self.scripted_refusals.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// A mail server that takes submissions.
@@ -156,6 +161,7 @@ impl SmtpServer {
             troubles: Mutex::default(),
             sessions: AtomicU64::new(0),
             refused_logins: AtomicU64::new(0),
+            scripted_refusals: AtomicU64::new(0),
         });
         let listener = TcpListener::bind(options.address).await.map_err(MockError::io("bind the port"))?;
         let address = listener.local_addr().map_err(MockError::io("read the bound address"))?;
@@ -181,6 +187,11 @@ impl SmtpServer {
     /// Logins with a wrong user name or password so far.
     pub fn refused_logins(&self) -> u64 {
         self.shared.refused_logins.load(Ordering::Relaxed)
+    }
+
+    /// Refusals by the script so far, wherever in the dialogue they came.
+    pub fn scripted_refusals(&self) -> u64 {
+        self.shared.scripted_refusals.load(Ordering::Relaxed)
     }
 
     /// The next `count` times that the dialogue comes to this stage, this happens.

@@ -17,4 +17,5 @@ mod proxy;
 mod records;
 mod rig;
 mod sms;
+mod smtp;
 mod world;
