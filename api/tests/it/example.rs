@@ -11,6 +11,14 @@ use crate::pki::{Pki, write_key};
 use crate::process::{run, text, tocsin};
 
 const BANK: &str = include_str!("../../../config/examples/bank.toml");
+/// What the files of passwords and tokens hold.
+const SECRETS: [(&str, &str); 5] = [
+    ("twilio-token", "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"),
+    ("twilio-key", "6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b"),
+    ("sms-token", "c0rrect-h0rse"),
+    ("mail-password", "battery-staple"),
+    ("proxy-password", "tr0mb0ne"),
+];
 const PLACEHOLDER: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// The example in a folder with all files that it names.
@@ -35,6 +43,9 @@ fn bank() -> TempDir {
     let google = FcmCredential::generate("example-bank").expect("a key");
     let account = google.service_account_json("https://oauth2.googleapis.com/token");
     write_key(&path.join("credentials/fcm.json"), &account);
+    for (file, secret) in SECRETS {
+        write_key(&path.join("credentials").join(file), secret);
+    }
     write_key(&path.join("master.key"), &"5a".repeat(32));
     fs::create_dir(path.join("location")).expect("a folder");
     fs::write(path.join("location/city.mmdb"), CityDatabase::new().to_bytes()).expect("written");
@@ -72,7 +83,8 @@ fn the_example_of_a_bank_is_in_order_but_for_its_placeholders() {
     assert_eq!((checked.status.code(), text(&checked.stderr).as_str()), (Some(0), ""));
     let shown = text(&on(folder.path(), "config").stdout);
     assert!(shown.contains("[providers.apns-sandbox]") && shown.contains("bank.toml:"), "{shown}");
-    for secret in ["whsec_", "tr0ub4dor", &format!("{:064x}", 1)] {
+    let kept_in_files = SECRETS.map(|(_, secret)| secret);
+    for secret in ["whsec_", "tr0ub4dor", &format!("{:064x}", 1)].into_iter().chain(kept_in_files) {
         assert!(!shown.contains(secret), "{secret} is shown");
     }
 }
@@ -88,6 +100,11 @@ fn every_file_and_secret_that_the_example_of_a_bank_names_is_needed() {
         "tls/internal-ca.pem",
         "credentials/apns.p8",
         "credentials/fcm.json",
+        "credentials/twilio-token",
+        "credentials/twilio-key",
+        "credentials/sms-token",
+        "credentials/mail-password",
+        "credentials/proxy-password",
         "master.key",
         "location/city.mmdb",
     ] {

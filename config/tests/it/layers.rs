@@ -103,16 +103,16 @@ fn relative_paths_are_relative_to_their_file() {
 }
 
 #[test]
-fn the_example_loads_and_says_that_its_secret_is_a_placeholder() {
+fn the_example_loads_and_says_what_is_to_be_filled_in() {
     let loaded = load(TRIAL);
     let names: Vec<_> = loaded.config.types.keys().map(ToString::to_string).collect();
-    assert_eq!(names, ["login", "payment"]);
+    assert_eq!(names, ["login", "login-code", "login-qr", "payment"]);
     assert_eq!(loaded.config.realms.len(), 1);
     assert_eq!(loaded.config.apps.len(), 1);
     let client = loaded.config.clients.values().next().expect("a client");
-    assert!(matches!(&client.types, Grant::Only(types) if types.len() == 2));
+    assert!(matches!(&client.types, Grant::Only(types) if types.len() == 4));
     let warned: Vec<_> = loaded.warnings.iter().map(|warning| warning.key.as_str()).collect();
-    assert_eq!(warned, ["apps.bank", "clients.portal.secret_sha256"]);
+    assert_eq!(warned, ["types.login-code", "apps.bank", "clients.portal.secret_sha256"]);
 }
 
 #[test]
