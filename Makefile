@@ -43,7 +43,7 @@ setup: ## Install what a build needs and say what was missing.
 setup-tests:
 	@scripts/setup python
 
-demo: setup ## Watch real logins go through, against doubles of Apple and Google. KEEP=1 leaves it up.
+demo: setup ## Watch real logins go through, against doubles of Apple, Google and Twilio. KEEP=1 leaves it up.
 	$(CARGO) build $(LOCKED) --release -p tocsin-api -p tocsin-loadtest
 	$(TARGET_DIR)/release/tocsin-loadtest demo
 

@@ -16,7 +16,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show real logins go through a real server, against doubles of Apple and Google.
+    /// Show real logins go through a real server, against doubles of Apple, Google and Twilio.
     Demo {
         /// Leave everything up afterwards, with lines to try.
         #[arg(long, env = "KEEP", value_parser = FalseyValueParser::new())]

@@ -71,6 +71,7 @@ fn the_packaged_server_runs_with_the_packaged_configuration_and_tells_its_servic
         "operations.md",
         "backup.md",
         "callbacks.md",
+        "codes.md",
         "default.toml",
         "copyright",
         "changelog.gz",

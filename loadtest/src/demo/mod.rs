@@ -1,5 +1,5 @@
-//! The demo: a real server, strict doubles of Apple and Google, simulated phones, and what they do with each
-//! other, told step by step with times.
+//! The demo: a real server, strict doubles of Apple, Google and Twilio, simulated phones, and what they do with
+//! each other, told step by step with times.
 //!
 //! A step either goes exactly as told or the demo fails; every step has a deadline. With `keep` everything stays up
 //! for lines to be tried at the terminal.
