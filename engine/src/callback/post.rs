@@ -138,8 +138,8 @@ mod tests {
     use tocsin_mock::Authority;
     use tocsin_model::CallbackUrl;
 
-    use super::super::way::ADDRESSES_TRIED_MAX;
     use super::*;
+    use crate::transport::ADDRESSES_TRIED_MAX;
 
     const PUBLIC: [u8; 4] = [8, 8, 8, 8];
     const LOOPBACK: [u8; 4] = [127, 0, 0, 1];

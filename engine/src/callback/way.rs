@@ -7,22 +7,15 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 use tocsin_model::{CallbackFault, CallbackUrl};
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::net::lookup_host;
 
 use super::may_connect;
-use crate::transport::{Proxy, ProxyFault, ProxyRoute, Wire};
-
-/// Addresses of one look-up that are tried.
-pub(super) const ADDRESSES_TRIED_MAX: usize = 4;
-/// Longest wait for TCP at one address while another is left to try.
-const ADDRESS_PATIENCE: Duration = Duration::from_millis(1_500);
+use crate::transport::{ADDRESSES_TRIED_MAX, Proxy, ProxyFault, ProxyRoute, Wire, first_of};
 
 /// Looks up the addresses of a host for a port.
 pub(super) type LookUp =
@@ -63,8 +56,8 @@ impl Way {
         let route = self.route.load_full();
         let route = route.as_deref().filter(|_| to.url.is_https());
         let Some(proxy) = route.and_then(|route| route.proxy_to(to.url.host())) else {
-            let stream = connect(&self.addresses(to).await?).await.map_err(|_| CallbackFault::Connect)?;
-            return Ok(Wire::Plain(stream));
+            let connected = first_of(&self.addresses(to).await?).await;
+            return connected.map(|(stream, _)| Wire::Plain(stream)).map_err(|_| CallbackFault::Connect);
         };
         let is_name = to.url.literal_address().is_none();
         if to.is_listed && is_name {
@@ -110,25 +103,6 @@ async fn tunnel_to_one(proxy: &Proxy, addresses: &[SocketAddr]) -> Result<Wire, 
             Ok((wire, _)) => return Ok(wire),
             Err(fault @ (ProxyFault::Refused(_) | ProxyFault::Upstream(_))) => failure = fault,
             Err(fault) => return Err(fault),
-        }
-    }
-    Err(failure)
-}
-
-async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-    let mut failure = io::Error::from(io::ErrorKind::NotFound);
-    for (index, address) in addresses.iter().enumerate() {
-        let connecting = TcpStream::connect(address);
-        let connected = if index + 1 == addresses.len() {
-            connecting.await
-        } else {
-            timeout(ADDRESS_PATIENCE, connecting)
-                .await
-                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        };
-        match connected {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
         }
     }
     Err(failure)

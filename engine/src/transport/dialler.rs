@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 /// Addresses of one look-up that are tried before the connection counts as failed.
-const ADDRESSES_TRIED_MAX: usize = 4;
+pub(crate) const ADDRESSES_TRIED_MAX: usize = 4;
 /// Longest wait for TCP at one address while another is left to try.
 const ADDRESS_PATIENCE: Duration = Duration::from_millis(1_500);
 
@@ -43,17 +43,21 @@ impl Dialler {
         let found = lookup_host((&*self.host, self.port));
         let found: Vec<SocketAddr> = found.await.map_err(DialError::LookUp)?.collect();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let addresses = in_order(found, avoid, turn);
-        let mut failure = io::Error::from(io::ErrorKind::NotFound);
-        for (index, address) in addresses.iter().enumerate() {
-            let is_last = index + 1 == addresses.len();
-            match tcp(*address, is_last).await {
-                Ok(stream) => return Ok((stream, *address)),
-                Err(error) => failure = error,
-            }
-        }
-        Err(DialError::Tcp(failure))
+        first_of(&in_order(found, avoid, turn)).await.map_err(DialError::Tcp)
     }
+}
+
+/// A connection to the first of these addresses that takes one.
+pub(crate) async fn first_of(addresses: &[SocketAddr]) -> io::Result<(TcpStream, SocketAddr)> {
+    let mut failure = io::Error::from(io::ErrorKind::NotFound);
+    for (index, address) in addresses.iter().enumerate() {
+        let is_last = index + 1 == addresses.len();
+        match tcp(*address, is_last).await {
+            Ok(stream) => return Ok((stream, *address)),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 async fn tcp(address: SocketAddr, is_last: bool) -> io::Result<TcpStream> {

@@ -41,14 +41,14 @@ mod pool_tests;
 
 pub use backoff::{Backoff, random_unit};
 pub use connector::{Connect, ConnectError, Connector};
-pub(crate) use dialler::Dialler;
+pub(crate) use dialler::{ADDRESSES_TRIED_MAX, Dialler, first_of};
 pub use dispatch::ConnectionNumber;
 pub use endpoint::{Endpoint, EndpointError};
 pub use exchange::{Answer, Interruption, Outgoing, SendError, Unsent};
 pub use http_client::{HttpAnswer, HttpClient, HttpFault, HttpLimits};
 pub use pool::{Pool, PoolLimits};
-pub(crate) use proxy::Standing;
 pub use proxy::{Proxies, Proxy, ProxyFault, ProxyRoute, ProxySetupError, TunnelEnd, TunnelObserver};
+pub(crate) use proxy::{Standing, Turns};
 pub use stats::{TransportSnapshot, TransportStats};
 pub use tls::{Application, TlsSetupError, client_config};
 pub use wire::Wire;

@@ -30,7 +30,7 @@ use super::{Driver, DriverReport, DriverSnapshot};
 use crate::clock::Clock;
 use crate::protocol::{CodeMessage, Parcel};
 use crate::transport::{
-    Application, Dialler, SendError, Standing, TransportSnapshot, Unsent, client_config, random_unit,
+    Application, Dialler, SendError, Standing, TransportSnapshot, Turns, Unsent, client_config, random_unit,
 };
 use request::{Letter, Template};
 use response::{Fault, LATE, REASONS, Ruling, Stage, TAKEN, Trouble, rule};
@@ -54,8 +54,8 @@ pub struct SmtpDriver {
     room: Semaphore,
     kept: Mutex<Vec<Kept>>,
     standing: Mutex<Standing>,
-    /// Held by whoever finds out whether the login is good, so that a wrong password is sent once.
-    trial: tokio::sync::Mutex<()>,
+    /// Of those who log in, so that a wrong password is sent once, and one that was changed there a few times.
+    turns: Turns,
     closing: Notify,
     counts: Counts,
 }
@@ -116,7 +116,7 @@ impl SmtpDriver {
             clock,
             kept: Mutex::default(),
             standing: Mutex::default(),
-            trial: tokio::sync::Mutex::new(()),
+            turns: Turns::new(),
             closing: Notify::new(),
             counts: Counts {
                 answers: REASONS.iter().map(|_| AtomicU64::new(0)).collect(),
@@ -223,22 +223,33 @@ impl SmtpDriver {
         let Some(login) = &self.server.login else {
             return self.server.open().await.map_err(Unhanded::Fault);
         };
-        let _trial = if self.standing().is_proven() { None } else { Some(self.trial.lock().await) };
-        if !self.standing().may_be_sent(self.clock.instant()) {
-            return Err(Unhanded::Held);
-        }
+        let is_proven = self.standing().is_proven();
+        let _turn = self.turns.take(is_proven).await;
+        self.may_log_in()?;
         let mut session = self.server.open().await.map_err(Unhanded::Fault)?;
+        // Others may have been refused meanwhile.
+        self.may_log_in()?;
         match session.log_in(login).await {
-            Ok(()) => self.standing().taken(),
+            Ok(()) => self.standing().taken(self.clock.instant()),
             Err(fault) => {
                 if matches!(fault.trouble, Trouble::Reply(500..)) {
-                    let pause = self.standing().refused(self.clock.instant(), random_unit());
-                    tracing::error!(provider = %self.name, pause_s = pause.as_secs(), "the mail server refuses our user name and password; it is left in peace so that no account is locked");
+                    self.login_refused();
                 }
                 return Err(Unhanded::Fault(fault));
             }
         }
         Ok(session)
+    }
+
+    fn may_log_in(&self) -> Result<(), Unhanded> {
+        let may = self.standing().may_be_sent(self.clock.instant());
+        if may { Ok(()) } else { Err(Unhanded::Held) }
+    }
+
+    fn login_refused(&self) {
+        if let Some(pause) = self.standing().refused(self.clock.instant(), random_unit()) {
+            tracing::error!(provider = %self.name, pause_s = pause.as_secs(), "the mail server refuses our user name and password; it is left in peace so that no account is locked");
+        }
     }
 
     fn keep(&self, session: Session) {

@@ -10,7 +10,8 @@
 //!
 //! ```text
 //! route: which hosts ──► server: credentials, turn ──► ask: one CONNECT ──► judge (pure)
-//!                         └ standing (pure): may they be sent now?
+//!                         ├ standing (pure): may they be sent now?
+//!                         └ turns: by how many at a time?
 //! ```
 
 mod ask;
@@ -19,8 +20,10 @@ mod judge;
 mod registry;
 mod server;
 mod standing;
+mod turns;
 
 pub use fault::{ProxyFault, TunnelEnd};
 pub use registry::{Proxies, ProxyRoute, ProxySetupError, TunnelObserver};
 pub use server::Proxy;
 pub(crate) use standing::Standing;
+pub(crate) use turns::Turns;

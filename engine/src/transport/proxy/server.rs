@@ -1,19 +1,27 @@
 //! One proxy under one user name, for everybody who goes through it.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use http::HeaderValue;
 use rustls_pki_types::ServerName;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::ask::{Asked, ask};
 use super::fault::{ProxyFault, TunnelEnd};
 use super::registry::TunnelObserver;
 use super::standing::Standing;
+use super::turns::Turns;
 use crate::clock::Clock;
 use crate::transport::dialler::Dialler;
 use crate::transport::{Wire, random_unit};
+
+/// How long somebody waits for another to find out whether the credentials are good. A proxy that is silent for longer
+/// has most likely taken them and waits for the host, which may be dead; nobody else's connection starves for that.
+const TRIAL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a proxy is made of.
 pub(super) struct ProxyParts {
@@ -34,11 +42,18 @@ pub struct Proxy {
     standing: Mutex<Standing>,
     /// Held by whoever finds out whether the credentials are good: they are sent one by one until they are.
     trial: tokio::sync::Mutex<()>,
+    /// Of each target that somebody asks for now.
+    turns: Mutex<HashMap<Box<str>, Weak<Turns>>>,
 }
 
 impl Proxy {
     pub(super) fn new(parts: ProxyParts) -> Self {
-        Self { parts, standing: Mutex::default(), trial: tokio::sync::Mutex::new(()) }
+        Self {
+            parts,
+            standing: Mutex::default(),
+            trial: tokio::sync::Mutex::new(()),
+            turns: Mutex::default(),
+        }
     }
 
     /// A tunnel to `host`, unresolved, and the address of the proxy.
@@ -65,7 +80,10 @@ impl Proxy {
         target: &str,
         authorization: &HeaderValue,
     ) -> Result<(Wire, SocketAddr), ProxyFault> {
-        let _trial = if self.standing().is_proven() { None } else { Some(self.trial.lock().await) };
+        let turns = self.turns_to(target);
+        let is_proven = self.standing().is_proven();
+        let _turn = turns.take(is_proven).await;
+        let _trial = self.trial().await;
         self.may_send()?;
         if !self.parts.is_preemptive
             && let (Asked::Tunnel(wire), address) = self.ask(target, None).await?
@@ -76,19 +94,35 @@ impl Proxy {
         self.may_send()?;
         match self.ask(target, Some(authorization)).await {
             Ok((Asked::Tunnel(wire), address)) => {
-                self.standing().taken();
+                self.standing().taken(self.parts.clock.instant());
                 Ok((wire, address))
             }
             // tinyproxy answers 401 to a wrong password.
             Ok((Asked::AsksForBasic, _))
             | Err(ProxyFault::OtherAuthentication | ProxyFault::Refused(401)) => Err(self.refused()),
-            // Whoever judges the host has let us in.
-            Err(fault @ (ProxyFault::Refused(_) | ProxyFault::Upstream(_))) => {
-                self.standing().taken();
-                Err(fault)
-            }
+            // Says nothing of them: a proxy may judge the host, or how often we come, before it looks at them.
             Err(fault) => Err(fault),
         }
+    }
+
+    async fn trial(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        if self.standing().is_proven() {
+            return None;
+        }
+        let trial = timeout(TRIAL_PATIENCE, self.trial.lock()).await.ok();
+        // Somebody may have found out meanwhile.
+        trial.filter(|_| !self.standing().is_proven())
+    }
+
+    /// Those of one target are shared by all who ask for it, and never wait for another target.
+    fn turns_to(&self, target: &str) -> Arc<Turns> {
+        let mut known = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, turns| turns.strong_count() > 0);
+        known.get(target).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let turns = Arc::new(Turns::new());
+            known.insert(target.into(), Arc::downgrade(&turns));
+            turns
+        })
     }
 
     /// Each question has a connection of its own: most proxies close theirs with a 407.
@@ -114,12 +148,13 @@ impl Proxy {
     }
 
     fn refused(&self) -> ProxyFault {
-        let pause = self.standing().refused(self.parts.clock.instant(), random_unit());
-        tracing::error!(
-            proxy = %self.parts.name,
-            pause_s = pause.as_secs(),
-            "the proxy refuses our user name and password; it is left in peace so that no account is locked"
-        );
+        if let Some(pause) = self.standing().refused(self.parts.clock.instant(), random_unit()) {
+            tracing::error!(
+                proxy = %self.parts.name,
+                pause_s = pause.as_secs(),
+                "the proxy refuses our user name and password; it is left in peace so that no account is locked"
+            );
+        }
         ProxyFault::CredentialRefused
     }
 

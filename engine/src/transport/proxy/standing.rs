@@ -9,7 +9,8 @@ use crate::transport::Backoff;
 /// How long a server is left in peace after it refused them.
 const REFUSED_BACKOFF: Backoff = Backoff::new(Duration::from_secs(60), Duration::from_secs(15 * 60));
 
-/// What is known of our credentials at one server.
+/// What is known of our credentials at one server. What it says while it is left in peace answers a question from before,
+/// and changes nothing.
 ///
 /// ```text
 /// unproven ──── it took them ────► proven
@@ -34,18 +35,24 @@ impl Standing {
         self.refused_until.is_none_or(|until| until <= now)
     }
 
-    /// The server took them, whatever else it answered.
-    pub(crate) fn taken(&mut self) {
-        *self = Self { is_proven: true, ..Self::default() };
+    /// The server took them for certain.
+    pub(crate) fn taken(&mut self, now: Instant) {
+        if self.may_be_sent(now) {
+            *self = Self { is_proven: true, ..Self::default() };
+        }
     }
 
-    /// It refused them. Answers with how long it is left in peace; `random` is from 0 to 1.
-    pub(crate) fn refused(&mut self, now: Instant, random: f64) -> Duration {
+    /// It refused them. Answers with how long it is left in peace from now on, unless it is already; `random` is from 0
+    /// to 1.
+    pub(crate) fn refused(&mut self, now: Instant, random: f64) -> Option<Duration> {
+        if !self.may_be_sent(now) {
+            return None;
+        }
         self.is_proven = false;
         self.refusals = self.refusals.saturating_add(1);
         let pause = REFUSED_BACKOFF.delay(self.refusals, random);
         self.refused_until = Some(now + pause);
-        pause
+        Some(pause)
     }
 }
 
@@ -58,8 +65,8 @@ mod tests {
         let (mut standing, mut now) = (Standing::default(), Instant::now());
         assert!(standing.may_be_sent(now) && !standing.is_proven());
         for minutes in [1, 2, 4, 8, 15, 15] {
-            let pause = standing.refused(now, 0.0);
-            assert_eq!(pause, Duration::from_secs(60 * minutes));
+            let pause = Duration::from_secs(60 * minutes);
+            assert_eq!(standing.refused(now, 0.0), Some(pause));
             assert!(!standing.may_be_sent(now + pause - Duration::from_millis(1)));
             now += pause;
             assert!(standing.may_be_sent(now) && !standing.is_proven());
@@ -68,12 +75,27 @@ mod tests {
 
     #[test]
     fn credentials_that_were_taken_start_over() {
-        let (mut standing, now) = (Standing::default(), Instant::now());
-        standing.refused(now, 0.0);
-        standing.refused(now, 0.0);
-        standing.taken();
+        let (mut standing, mut now) = (Standing::default(), Instant::now());
+        for minutes in [1, 2] {
+            assert_eq!(standing.refused(now, 0.0), Some(Duration::from_secs(60 * minutes)));
+            now += Duration::from_secs(60 * minutes);
+        }
+        standing.taken(now);
         assert!(standing.is_proven() && standing.may_be_sent(now));
-        assert_eq!(standing.refused(now, 0.0), Duration::from_secs(60));
+        assert_eq!(standing.refused(now, 0.0), Some(Duration::from_secs(60)));
         assert!(!standing.is_proven());
+    }
+
+    #[test]
+    fn late_answers_to_what_was_sent_before_a_refusal_change_nothing() {
+        let (mut standing, now) = (Standing::default(), Instant::now());
+        standing.taken(now);
+        assert_eq!(standing.refused(now, 0.0), Some(Duration::from_secs(60)));
+        for _ in 0..9 {
+            assert_eq!(standing.refused(now + Duration::from_secs(59), 0.0), None);
+        }
+        standing.taken(now + Duration::from_secs(59));
+        assert!(!standing.is_proven() && !standing.may_be_sent(now + Duration::from_secs(59)));
+        assert_eq!(standing.refused(now + Duration::from_secs(60), 0.0), Some(Duration::from_secs(120)));
     }
 }

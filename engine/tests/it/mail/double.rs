@@ -125,6 +125,33 @@ async fn a_wrong_password_is_sent_once_by_all() {
 }
 
 #[tokio::test]
+async fn a_password_that_is_changed_there_is_refused_a_few_times_and_pauses_once() {
+    let limits = |limits: &mut tocsin_config::ProviderLimits| limits.connections_max = 12;
+    let rig = Rig::start_with(RigOptions { login: Some(true), limits, ..RigOptions::default() }).await;
+    assert_eq!(rig.deliver(rig.letter(0)).await.outcome, Relayed);
+    rig.server.stop().await;
+    rig.server.accept_again().await.expect("the port is free");
+    rig.server.demand("tocsin", "another word");
+    rig.server.script(12, SmtpStage::Greeting, SmtpTrouble::Delay(Duration::from_millis(300))).expect("room");
+    let letters = (1..=12).map(|number| rig.deliver(rig.letter(number)));
+    let reports = futures_util::future::join_all(letters).await;
+    assert!(
+        reports.iter().all(|report| report.outcome == Failed(DeliveryReason::CredentialRefused)),
+        "{reports:?}"
+    );
+    let refused = rig.server.refused_logins();
+    assert!((1..=4).contains(&refused), "{refused} logins were refused");
+    rig.server.calm();
+    rig.server.demand("tocsin", super::rig::PASSWORD);
+    assert_eq!(rig.deliver(rig.letter(13)).await.outcome, Failed(DeliveryReason::CredentialRefused));
+    // As long as the longest first pause; a second one would be longer still.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(120)).await;
+    tokio::time::resume();
+    assert_eq!(rig.deliver(rig.letter(14)).await.outcome, Relayed, "refusals of one moment make one pause");
+}
+
+#[tokio::test]
 async fn a_server_that_takes_no_login_or_has_no_tls_gets_neither_password_nor_letter() {
     let rig = Rig::start_with(RigOptions {
         security: SmtpSecurity::StartTls,
