@@ -1,7 +1,7 @@
 //! Through proxies that are not ours: Debian's squid and tinyproxy, each with a user name and a password.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -154,7 +154,7 @@ fn squid(folder: &Path, address: SocketAddr, only_port: u16) -> Child {
     );
     std::fs::write(folder.join("squid.conf"), text).expect("written");
     let configuration = folder.join("squid.conf");
-    spawn(folder, "/usr/sbin/squid", &["-N", "-f", &configuration.to_string_lossy()], "squid")
+    spawn(folder, "squid", &["-N", "-f", &configuration.to_string_lossy()])
 }
 
 fn tinyproxy(folder: &Path, address: SocketAddr, only_port: u16) -> Child {
@@ -167,18 +167,26 @@ fn tinyproxy(folder: &Path, address: SocketAddr, only_port: u16) -> Child {
     );
     std::fs::write(folder.join("tinyproxy.conf"), text).expect("written");
     let configuration = folder.join("tinyproxy.conf");
-    spawn(folder, "/usr/bin/tinyproxy", &["-d", "-c", &configuration.to_string_lossy()], "tinyproxy")
+    spawn(folder, "tinyproxy", &["-d", "-c", &configuration.to_string_lossy()])
 }
 
-fn spawn(folder: &Path, program: &str, arguments: &[&str], package: &str) -> Child {
+fn spawn(folder: &Path, package: &str, arguments: &[&str]) -> Child {
     let errors = std::fs::File::create(folder.join("errors")).expect("a file");
-    let spawned = Command::new(program)
+    let spawned = Command::new(found(package))
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(errors)
         .spawn();
-    spawned.unwrap_or_else(|error| panic!("{error}: {package} must be installed: apt-get install {package}"))
+    spawned.unwrap_or_else(|error| panic!("{package}: {error}; scripts/setup python installs it"))
+}
+
+/// Where a server's program is: Debian keeps some in folders that the path of an ordinary user leaves out.
+fn found(program: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/local/sbin", "/usr/sbin"].map(PathBuf::from));
+    let mut programs = folders.map(|folder| folder.join(program));
+    programs.find(|file| file.is_file()).unwrap_or_else(|| program.into())
 }
 
 /// Whether it takes connections; `false` when it ended instead.
