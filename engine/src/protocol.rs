@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::{Message, Recipient};
-use tocsin_config::ProviderLimits;
+use tocsin_config::{CountryPrefix, ProviderLimits};
 use tocsin_model::{
     CallbackUrl, ClientId, CodeAddress, CodeText, DeliveryReason, DeviceId, ProviderName, PushId, PushTarget,
-    SealedChallenge, State, TransactionId, UnixMs,
+    SealedChallenge, Sending, State, TransactionId, UnixMs,
 };
 
 use crate::provider::Driver;
@@ -58,16 +58,20 @@ pub enum PushContent {
     Closed(State),
 }
 
-/// One message with a one-time code. A repetition after a cut is the same value again; a resend that the portal asks
-/// for says the same under a new `push_id`.
+/// One message with a one-time code. A repetition after a cut is the same value again; a resend, a
+/// fallback and another gateway say the same under a new `push_id`.
 #[derive(Clone, Debug)]
 pub struct CodeMessage {
     /// The transaction.
     pub transaction_id: TransactionId,
-    /// The identity of this sending.
+    /// Which sending of the code of its transaction this is.
+    pub sending: Sending,
+    /// The identity of this sending, which says nothing of others.
     pub push_id: PushId,
     /// Where it goes.
     pub address: CodeAddress,
+    /// The beginning of its number, under which it is counted when it has left by SMS.
+    pub prefix: Option<CountryPrefix>,
     /// The subject of an e-mail.
     pub title: Option<Arc<str>>,
     /// What it says, the code included.
@@ -109,7 +113,7 @@ impl Parcel {
     pub fn addressee(&self) -> Addressee {
         match self {
             Self::Push(push) => Addressee::Phone(push.device_id),
-            Self::Code(_) => Addressee::Code,
+            Self::Code(code) => Addressee::Code(code.sending),
         }
     }
 }
@@ -119,8 +123,8 @@ impl Parcel {
 pub enum Addressee {
     /// A phone with the app.
     Phone(DeviceId),
-    /// The one address that the code goes to.
-    Code,
+    /// The address that the code goes to, in this sending of it: two can be on their way at once.
+    Code(Sending),
 }
 
 /// How a push or a message with a code ended.

@@ -1,7 +1,8 @@
 //! How many codes leave by SMS: bounds per number, per beginning of numbers and per client, each in an hour.
 //!
 //! Each SMS costs money, and numbers can be rented that earn by receiving them; so what is sent is counted before it is
-//! sent, whether it is the first code of a transaction, a resend or a fallback. A send counts for an hour and up to five
+//! sent, whether it is the first code of a transaction, a resend, a fallback or one by another gateway after a first that
+//! may have cost something. A send counts for an hour and up to five
 //! minutes more, so that no hour ever holds more than its bound. Numbers are kept as keyed hashes. The counts are not
 //! stored: a restart begins anew, which nobody outside can bring about.
 
@@ -10,7 +11,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 use tocsin_config::{CountryPrefix, SmsRules};
-use tocsin_model::{ClientId, DurationMs, PhoneNumber, UnixMs};
+use tocsin_model::{ClientId, DeliveryReason, DurationMs, ErrorCode, PhoneNumber, Problem, UnixMs};
 
 use crate::limits::SMS_NUMBERS_MAX;
 
@@ -44,7 +45,43 @@ impl SmsBound {
     }
 }
 
-/// Why nothing may be sent now.
+/// Why a code may not leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CodeBarred {
+    /// Codes are not sent to numbers of its country any more.
+    Country,
+    /// Too many left in the last hour.
+    TooMany(SmsRefusal),
+}
+
+impl CodeBarred {
+    /// What the caller who asked for it is told.
+    pub(crate) fn problem(self) -> Problem {
+        let refusal = match self {
+            Self::Country => {
+                let detail = "codes are not sent to numbers of this country any more";
+                return Problem::new(ErrorCode::MethodDisabled, detail);
+            }
+            Self::TooMany(refusal) => refusal,
+        };
+        let detail = match refusal.bound {
+            SmsBound::Number => "too many codes were sent to this number in the last hour",
+            SmsBound::Prefix => "too many codes were sent to this country in the last hour",
+            SmsBound::Client => "too many codes were sent for this client in the last hour",
+        };
+        Problem::new(ErrorCode::RateLimited, detail).with_retry_after(refusal.retry_after)
+    }
+
+    /// How its sending ends where nobody waits for it.
+    pub(crate) const fn reason(self) -> DeliveryReason {
+        match self {
+            Self::Country => DeliveryReason::AddressRefused,
+            Self::TooMany(_) => DeliveryReason::Throttled,
+        }
+    }
+}
+
+/// Which bound keeps one more from leaving, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SmsRefusal {
     /// Which bound.
@@ -88,6 +125,30 @@ impl SmsGate {
         client: &ClientId,
         now: UnixMs,
     ) -> Result<(), SmsRefusal> {
+        self.judge(rules, number, prefix, client, now, true)
+    }
+
+    /// Says which bound one more message would break, and counts nothing.
+    pub(crate) fn look(
+        &self,
+        rules: &SmsRules,
+        number: &PhoneNumber,
+        prefix: &CountryPrefix,
+        client: &ClientId,
+        now: UnixMs,
+    ) -> Result<(), SmsRefusal> {
+        self.judge(rules, number, prefix, client, now, false)
+    }
+
+    fn judge(
+        &self,
+        rules: &SmsRules,
+        number: &PhoneNumber,
+        prefix: &CountryPrefix,
+        client: &ClientId,
+        now: UnixMs,
+        counts_it: bool,
+    ) -> Result<(), SmsRefusal> {
         let slot = now.get() / SLOT.get();
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.tidy(slot);
@@ -105,9 +166,11 @@ impl SmsGate {
         if !counts.numbers.contains_key(&key) && counts.numbers.len() >= SMS_NUMBERS_MAX {
             return Err(SmsRefusal { bound: SmsBound::Number, retry_after: SLOT });
         }
-        counts.numbers.insert(key, by_number.with_one_more(slot));
-        counts.prefixes.insert(prefix.clone(), by_prefix.with_one_more(slot));
-        counts.clients.insert(client.clone(), by_client.with_one_more(slot));
+        if counts_it {
+            counts.numbers.insert(key, by_number.with_one_more(slot));
+            counts.prefixes.insert(prefix.clone(), by_prefix.with_one_more(slot));
+            counts.clients.insert(client.clone(), by_client.with_one_more(slot));
+        }
         Ok(())
     }
 }

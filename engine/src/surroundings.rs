@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use tocsin_config::Config;
-use tocsin_model::{ClientId, CodeAddress, Transaction};
+use tocsin_config::{Config, CountryPrefix, SmsRules};
+use tocsin_model::{ClientId, CodeAddress, PhoneNumber, Transaction, UnixMs};
 use tocsin_storage::Store;
 
 use crate::clock::Clock;
@@ -16,8 +16,12 @@ use crate::message::Origins;
 use crate::metrics::Metrics;
 use crate::protocol::{CallbackOwed, ProviderTable, SayOwed};
 use crate::registry::Waiters;
-use crate::sms_gate::{SmsGate, SmsRefusal};
+use crate::sms_gate::{CodeBarred, SmsGate, SmsRefusal};
 use crate::transaction::{Closings, PushIds};
+
+/// Counts a code that is to leave by SMS, or only looks whether it might.
+type JudgeSms =
+    fn(&SmsGate, &SmsRules, &PhoneNumber, &CountryPrefix, &ClientId, UnixMs) -> Result<(), SmsRefusal>;
 
 /// What every transaction of a process shares.
 pub(crate) struct Surroundings {
@@ -120,22 +124,42 @@ impl Surroundings {
         let _ = self.callbacks.set(owed);
     }
 
-    /// Counts a code that is about to leave for this address, or says why it must not. Mail costs nothing and is not
-    /// counted, and what nobody sends is none.
+    /// Counts a code that is about to leave for this address, or says why it must not: a number outside of the
+    /// countries that codes may be sent to is none. Mail costs nothing and is not counted, and what nobody sends is none.
     pub(crate) fn admit_code(
         &self,
         config: &Config,
         address: Option<&CodeAddress>,
         client: &ClientId,
-    ) -> Result<(), SmsRefusal> {
+    ) -> Result<(), CodeBarred> {
+        self.judge_code(config, address, client, SmsGate::admit)
+    }
+
+    /// Says whether a code might leave for this address now, and counts none.
+    pub(crate) fn look_at_code(
+        &self,
+        config: &Config,
+        address: Option<&CodeAddress>,
+        client: &ClientId,
+    ) -> Result<(), CodeBarred> {
+        self.judge_code(config, address, client, SmsGate::look)
+    }
+
+    fn judge_code(
+        &self,
+        config: &Config,
+        address: Option<&CodeAddress>,
+        client: &ClientId,
+        judge: JudgeSms,
+    ) -> Result<(), CodeBarred> {
         let Some(CodeAddress::Phone(number)) = address else { return Ok(()) };
-        let Some(prefix) = config.sms.prefix_of(number) else { return Ok(()) };
-        let admitted = self.sms.admit(&config.sms, number, prefix, client, self.clock.now());
-        if let Err(refusal) = &admitted {
+        let prefix = config.sms.prefix_of(number).ok_or(CodeBarred::Country)?;
+        let judged = judge(&self.sms, &config.sms, number, prefix, client, self.clock.now());
+        if let Err(refusal) = &judged {
             self.metrics.sms_refused(prefix, refusal.bound);
             tracing::warn!(client = %client, prefix = prefix.as_str(), bound = refusal.bound.as_str(), "too many codes by SMS in an hour");
         }
-        admitted
+        judged.map_err(CodeBarred::TooMany)
     }
 
     /// Says that the callback of this outcome is owed.

@@ -134,6 +134,18 @@ impl CodeState {
     }
 }
 
+/// Which sending of a transaction's code: each message that leaves is another one, whether a resend, a fallback or the
+/// failure of a gateway brought it. It follows from the record, so that a restart knows it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sending {
+    /// When the fallback was taken that brought its method; zero without one.
+    pub fell_back_at: UnixMs,
+    /// Resends before it.
+    pub resends_used: u32,
+    /// The place of its gateway among those that may send it.
+    pub gateway: u32,
+}
+
 /// Why a transaction was begun, or went on, by its type's fallback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FallbackReason {

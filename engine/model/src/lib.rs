@@ -38,7 +38,7 @@ pub use callback::{
 };
 pub use challenge::{KeptChallenge, SealedChallenge};
 pub use code::{
-    CodeDigits, CodeKeyId, CodeState, CodeText, Fallback, FallbackPlan, FallbackReason, OneTimeCode,
+    CodeDigits, CodeKeyId, CodeState, CodeText, Fallback, FallbackPlan, FallbackReason, OneTimeCode, Sending,
 };
 pub use device::{AppVersion, Device, DeviceGuards, DeviceProfile, DeviceStatus, Platform, ProfileChange};
 pub use enrollment::{

@@ -3,7 +3,7 @@
 use crate::{
     AppName, CallbackUrl, ClientId, CodeState, Content, Decision, DeliveryReason, DeliveryStatus, DeviceId,
     DurationMs, Fallback, FallbackPlan, FallbackReason, Guard, KeyUse, Method, Nonce, NumberMatch,
-    OperatorName, Otp, Platform, ProviderName, State, TransactionId, TypeName, UnixMs, User,
+    OperatorName, Otp, Platform, ProviderName, Sending, State, TransactionId, TypeName, UnixMs, User,
 };
 
 /// Tries used and allowed.
@@ -293,6 +293,18 @@ impl Transaction {
         self.seldom.as_mut().and_then(|seldom| seldom.code.as_deref_mut())
     }
 
+    /// The last sending of its code; `None` where nobody sends it.
+    pub fn sending(&self) -> Option<Sending> {
+        let code = self.code()?;
+        let present = &code.delivery.as_ref()?.provider;
+        let gateway = code.gateways.iter().position(|name| name == present).unwrap_or(code.gateways.len());
+        Some(Sending {
+            fell_back_at: self.fallback().map(|fallback| fallback.at).unwrap_or_default(),
+            resends_used: self.resends.used,
+            gateway: u32::try_from(gateway).unwrap_or(u32::MAX),
+        })
+    }
+
     /// The fallback that it took.
     pub fn fallback(&self) -> Option<Fallback> {
         self.seldom.as_ref().and_then(|seldom| seldom.fallback)
@@ -321,11 +333,28 @@ impl Transaction {
         if let Some(before) = &seldom.code {
             code.attempts.used = before.attempts.used;
         }
-        seldom.fallback = Some(Fallback { from, to: method, reason, at });
+        // Two of them never have the same time, which tells their sendings apart.
+        let earliest = seldom.fallback.map(|before| before.at.plus(DurationMs::new(1))).unwrap_or_default();
+        seldom.fallback = Some(Fallback { from, to: method, reason, at: at.max(earliest) });
         seldom.code = Some(Box::new(code));
         seldom.plan = next;
         self.method = method;
         self.resends.max = self.resends.used.saturating_add(resends_max);
+    }
+
+    /// Takes out the fallbacks that allow no further try after those that were made of the code: they could only be told
+    /// that it is too late.
+    pub fn drop_used_up_fallbacks(&mut self) {
+        let Some(seldom) = self.seldom.as_deref_mut() else { return };
+        let Some(used) = seldom.code.as_ref().map(|code| code.attempts.used) else { return };
+        let mut place = &mut seldom.plan;
+        while let Some(plan) = place {
+            if plan.code.attempts.max > 0 && plan.code.attempts.max <= used {
+                *place = plan.next.take();
+            } else if let Some(kept) = place {
+                place = &mut kept.next;
+            }
+        }
     }
 
     /// When the last push or code was made: at the start, by a fallback, or by a resend.

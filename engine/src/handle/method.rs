@@ -13,7 +13,7 @@ use tocsin_model::{
 use super::Handle;
 use super::enrolment::refuse_unless;
 use super::texts::{default_message, default_title, languages_of};
-use crate::sms_gate::{SmsBound, SmsRefusal};
+use crate::sms_gate::CodeBarred;
 
 /// Where the code belongs in a message.
 const PLACEHOLDER: &str = "{code}";
@@ -100,8 +100,36 @@ impl Handle {
                 fallback: None,
                 plan: fallbacks.plan(),
             }),
-            Err(problem) => fallbacks.begin(kind.method, problem, called_at),
+            Err(problem) => self.begin_fallback(config, request, kind, fallbacks, problem, called_at),
         }
+    }
+
+    /// Begins the first fallback that can be reached and whose code may leave now; the others may follow later. Answers
+    /// with the problem itself where no fallback mends it.
+    pub(super) fn begin_fallback(
+        &self,
+        config: &Config,
+        request: &StartRequest,
+        kind: &AuthenticationType,
+        fallbacks: Fallbacks,
+        problem: Problem,
+        at: UnixMs,
+    ) -> Result<CodeBeginning, Problem> {
+        let Some(reason) = mended(&problem) else { return Err(problem) };
+        let mut barred = None;
+        let mut may_leave = |link: &Link| {
+            let looked =
+                self.0.surroundings.look_at_code(config, link.code.address.as_ref(), &request.client);
+            looked.map_err(|found| barred.get_or_insert(found.problem()).code).is_ok()
+        };
+        let mut links = fallbacks.0.into_iter();
+        let Some(link) = links.find(|link| link.is_reachable && may_leave(link)) else {
+            return Err(barred.unwrap_or(problem));
+        };
+        let Link { method, code, resends_max, .. } = link;
+        let fallback = Some(Fallback { from: kind.method, to: method, reason, at });
+        let plan = Fallbacks(links.collect()).plan();
+        Ok(CodeBeginning { method, code, resends_max, fallback, plan })
     }
 
     /// The code of a type by its own method, as far as it can be sent at this moment.
@@ -135,7 +163,7 @@ impl Handle {
         code: &CodeState,
     ) -> Result<(), Problem> {
         let address = code.address.as_ref().filter(|_| !code.is_custom());
-        self.0.surroundings.admit_code(config, address, client).map_err(|refusal| too_many(&refusal))
+        self.0.surroundings.admit_code(config, address, client).map_err(CodeBarred::problem)
     }
 
     /// A code of this type with this subject and this message.
@@ -183,16 +211,6 @@ impl Handle {
 }
 
 impl Fallbacks {
-    /// Takes the first that can be reached in place of a method that cannot be begun; the others may follow later.
-    /// Answers with the problem itself where no fallback mends it.
-    pub(super) fn begin(self, from: Method, problem: Problem, at: UnixMs) -> Result<CodeBeginning, Problem> {
-        let Some(reason) = mended(&problem) else { return Err(problem) };
-        let mut links = self.0.into_iter().skip_while(|link| !link.is_reachable);
-        let Some(Link { method, code, resends_max, .. }) = links.next() else { return Err(problem) };
-        let fallback = Some(Fallback { from, to: method, reason, at });
-        Ok(CodeBeginning { method, code, resends_max, fallback, plan: Self(links.collect()).plan() })
-    }
-
     /// What may follow, each holding the next.
     pub(super) fn plan(self) -> Option<Box<FallbackPlan>> {
         self.0.into_iter().rev().fold(None, |next, Link { method, code, resends_max, due_at, .. }| {
@@ -306,16 +324,6 @@ fn check_country(config: &Config, code: &CodeState) -> Result<(), Problem> {
         }
         Some(CodeAddress::Phone(_) | CodeAddress::Email(_)) | None => Ok(()),
     }
-}
-
-/// 429, with the time after which one more fits.
-pub(super) fn too_many(refusal: &SmsRefusal) -> Problem {
-    let detail = match refusal.bound {
-        SmsBound::Number => "too many codes were sent to this number in the last hour",
-        SmsBound::Prefix => "too many codes were sent to this country in the last hour",
-        SmsBound::Client => "too many codes were sent for this client in the last hour",
-    };
-    Problem::new(ErrorCode::RateLimited, detail).with_retry_after(refusal.retry_after)
 }
 
 fn unreachable_gateways() -> Problem {

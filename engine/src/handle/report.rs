@@ -1,6 +1,6 @@
 //! What gateways report of messages that they took.
 
-use tocsin_model::{ErrorCode, Problem, ProviderName, TransactionId};
+use tocsin_model::{ErrorCode, Problem, ProviderName, Sending, TransactionId};
 
 use super::Handle;
 use crate::provider::{MessageFate, ReportCall, ReportFault};
@@ -25,13 +25,11 @@ impl Handle {
         let MessageFate::Failed(reason) = report.fate else { return Ok(()) };
         let id: TransactionId = report.transaction_id;
         let Ok(present) = self.view(id).await else { return Ok(()) };
-        let resends_used = present.resends.used;
         let push_ids = &self.0.surroundings.push_ids;
-        if present.state.is_final() || push_ids.derive_for_code(id, resends_used) != report.push_id {
-            return Ok(());
-        }
+        let is_meant = |sending: &Sending| push_ids.derive_for_code(id, *sending) == report.push_id;
+        let Some(sending) = present.sending().filter(is_meant) else { return Ok(()) };
         tracing::info!(transaction = %id, provider = %name, reason = reason.as_str(), "a gateway reports that a message did not arrive");
-        match self.ask(id, Request::Undelivered { provider: name, resends_used, reason }).await {
+        match self.ask(id, Request::Undelivered { sending, reason }).await {
             Err(problem) if problem.code != ErrorCode::NotFound => Err(problem),
             Ok(_) | Err(_) => Ok(()),
         }

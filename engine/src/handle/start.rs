@@ -117,7 +117,7 @@ impl Handle {
                     (eligible, sparing, How::Pushed { number, plan: fallbacks.plan() })
                 }
                 Err(problem) => {
-                    let code = fallbacks.begin(kind.method, problem, called_at)?;
+                    let code = self.begin_fallback(&config, &request, kind, fallbacks, problem, called_at)?;
                     (Vec::new(), Sparing::default(), How::Code(code))
                 }
             },

@@ -135,8 +135,8 @@ impl Handle {
         }
     }
 
-    /// Pushes once more, under a new push id and the same collapse id, or sends the same code again; answers with the view. A call that repeats an
-    /// earlier one pushes nothing.
+    /// Pushes once more, under a new push id and the same collapse id, or sends the same code again; answers with the
+    /// view. A call that repeats an earlier one pushes nothing.
     pub async fn resend(
         &self,
         client: &ClientId,
@@ -148,7 +148,6 @@ impl Handle {
         if self.resent_before(client, idempotency.as_ref()).await? {
             return Ok(present);
         }
-        self.admit_resend(&present)?;
         let request = Request::Resend { idempotency: idempotency.clone().map(Box::new) };
         match self.ask(id, request).await? {
             Reply::View(transaction) => Ok(transaction),
@@ -159,15 +158,6 @@ impl Handle {
             Reply::Refused(problem) => Err(problem),
             Reply::SeenBefore(_) | Reply::Answered(_) | Reply::TriesLeft(_) => Err(Problem::internal()),
         }
-    }
-
-    /// Counts a code that is about to be sent again. What the transaction itself refuses is not counted.
-    fn admit_resend(&self, present: &Transaction) -> Result<(), Problem> {
-        let Some(code) = present.code().filter(|_| present.method.sends_code()) else { return Ok(()) };
-        let may_resend = !present.state.is_final()
-            && present.resends.left() > 0
-            && self.clock().now() >= present.last_push_at().plus(code.resend_gap);
-        if may_resend { self.admit_code(&self.config(), &present.client, code) } else { Ok(()) }
     }
 
     async fn resent_before(

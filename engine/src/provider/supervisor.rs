@@ -454,6 +454,12 @@ async fn send(shared: &Shared, parcel: &Parcel, written: &(dyn Fn() + Send + Syn
     let report = delivering.await.unwrap_or_else(|_| shared.driver_fell());
     drop(flight);
     shared.parts.metrics.pushed(&shared.parts.name, report.outcome);
+    if let Parcel::Code(message) = parcel
+        && let Some(prefix) = &message.prefix
+        && matches!(report.outcome, DeliveryOutcome::Relayed | DeliveryOutcome::Unknown(_))
+    {
+        shared.parts.metrics.sms_sent(prefix);
+    }
     if report.outcome == DeliveryOutcome::Relayed {
         shared.last_relayed_ms.store(shared.parts.clock.now().get(), Ordering::Relaxed);
     }

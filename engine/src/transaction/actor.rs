@@ -6,7 +6,7 @@ use actix::prelude::*;
 use tocsin_config::{Config, CountryPrefix};
 use tocsin_model::{
     Answer, CodeAddress, DeliveryReason, DeviceId, DurationMs, FailureReason, Idempotency, KeptChallenge,
-    OperatorName, OtpHash, Problem, ProviderName, Transaction, UnixMs,
+    OperatorName, OtpHash, Problem, ProviderName, Sending, Transaction, UnixMs,
 };
 use tocsin_storage::{
     Amended, Attempted, Claimed, Created, Ended, NewTransaction, Pending, Resend, Resent, StoreError,
@@ -19,7 +19,7 @@ use crate::error::store_failure;
 use crate::limits::READ_BACK_DELAY;
 use crate::protocol::{Addressee, Deliver, DeliveryOutcome, Parcel, ProviderEvent, Release};
 use crate::registry::Permit;
-use crate::sms_gate::SmsRefusal;
+use crate::sms_gate::CodeBarred;
 use crate::surroundings::{LingerPlace, Surroundings};
 
 /// The actor of one transaction.
@@ -38,8 +38,6 @@ pub(crate) struct TransactionActor {
     next_caller: u32,
     timer: Option<SpawnHandle>,
     lingering: Option<LingerPlace>,
-    /// Whether too many codes left lately for the one of its fallback to leave as well.
-    is_held_back: bool,
 }
 
 /// How an actor begins.
@@ -90,7 +88,6 @@ impl TransactionActor {
             next_caller: 0,
             timer: None,
             lingering: None,
-            is_held_back: false,
         }
     }
 
@@ -126,6 +123,11 @@ impl TransactionActor {
                 }
             }
             Effect::Resend { resent, used_before, idempotency } => {
+                // Counted here, where nothing but the storage can refuse it any more.
+                if let Err(barred) = self.admit_code(&resent) {
+                    let held_back = WriteOutcome::HeldBack(Box::new(barred.problem()));
+                    return self.step(Event::Written(held_back), context);
+                }
                 let resent = Transaction::clone(&resent);
                 let idempotency = idempotency.map(|promise| *promise);
                 let pending = self.surroundings.store.resend(Resend { resent, used_before, idempotency });
@@ -137,12 +139,12 @@ impl TransactionActor {
             }
             Effect::ReadBack => self.read_back(context),
             Effect::Push(Addressee::Phone(device_id)) => self.push(device_id, context),
-            Effect::Push(Addressee::Code) => self.send_code(context),
+            Effect::Push(Addressee::Code(sending)) => self.send_code(sending, true, context),
+            Effect::SendIfAdmitted(sending) => self.send_code(sending, false, context),
             Effect::ArmTimer(at) => self.arm_timer(at, now, context),
             Effect::Reply(caller, reply) => self.reply(caller, reply),
             Effect::CountFallback => {
                 self.surroundings.metrics.fell_back(self.machine.transaction());
-                self.is_held_back = self.admit_code().is_err();
             }
             Effect::OweCallback => self.surroundings.callback_owed(self.machine.transaction()),
             Effect::Publish(transaction) => self.surroundings.published(&transaction),
@@ -255,22 +257,29 @@ impl TransactionActor {
     }
 
     /// The code is made here and goes nowhere but into the message.
-    fn send_code(&mut self, context: &mut Context<Self>) {
-        if self.machine.transaction().state.is_final() {
+    fn send_code(&mut self, sending: Sending, is_admitted: bool, context: &mut Context<Self>) {
+        let transaction = self.machine.transaction();
+        if transaction.state.is_final() || transaction.sending() != Some(sending) {
             return;
+        }
+        if !is_admitted && let Err(barred) = self.admit_code(transaction) {
+            return self.step(Event::HeldBack { sending, reason: barred.reason() }, context);
         }
         let outcome = match self.deliver_code(context) {
             Ok(()) => return,
             Err(reason) => DeliveryOutcome::Failed(reason),
         };
-        self.step(Event::PushEnded { addressee: Addressee::Code, outcome }, context);
+        self.step(Event::PushEnded { addressee: Addressee::Code(sending), outcome }, context);
     }
 
-    /// Counts a code by SMS that is about to leave, as the start does for the one that it sends.
-    fn admit_code(&self) -> Result<(), SmsRefusal> {
-        let transaction = self.machine.transaction();
-        let address = transaction.code().and_then(|code| code.address.as_ref());
-        self.surroundings.admit_code(&self.config, address, &transaction.client)
+    /// Counts the code of `sent` that is about to leave, by the rules as they are now, as the start does for the one that
+    /// it sends.
+    fn admit_code(&self, sent: &Transaction) -> Result<(), CodeBarred> {
+        if !sent.method.sends_code() {
+            return Ok(());
+        }
+        let address = sent.code().and_then(|code| code.address.as_ref());
+        self.surroundings.admit_code(&self.surroundings.config(), address, &sent.client)
     }
 
     /// The beginning of the number that its code is sent to by SMS.
@@ -283,14 +292,12 @@ impl TransactionActor {
     }
 
     fn deliver_code(&self, context: &mut Context<Self>) -> Result<(), tocsin_model::DeliveryReason> {
-        use tocsin_model::DeliveryReason::{Busy, RequestRefused, Throttled, Unavailable};
-        if self.is_held_back {
-            return Err(Throttled);
-        }
+        use tocsin_model::DeliveryReason::{Busy, RequestRefused, Unavailable};
         let transaction = self.machine.transaction();
         let provider = transaction.code().and_then(|code| code.delivery.as_ref()).ok_or(RequestRefused)?;
         let surroundings = &self.surroundings;
-        let message = message::compose(transaction, &surroundings.code_keys, &surroundings.push_ids);
+        let (keys, push_ids) = (&surroundings.code_keys, &surroundings.push_ids);
+        let message = message::compose(transaction, keys, push_ids, &surroundings.config().sms);
         let message = message.ok_or(RequestRefused)?;
         let providers = surroundings.providers();
         // Nobody else may have it: a gateway that is configured no more is none.
@@ -455,10 +462,8 @@ pub(crate) enum Request {
     },
     /// A gateway reports that the message with the code did not arrive.
     Undelivered {
-        /// The gateway.
-        provider: ProviderName,
-        /// How many resends came before that message.
-        resends_used: u32,
+        /// Which sending of it.
+        sending: Sending,
         /// Why.
         reason: DeliveryReason,
     },
@@ -479,9 +484,7 @@ impl Request {
             Self::TryPin { device_id, exhausted } => Event::PinTried { caller, device_id, exhausted },
             Self::Claim(claim) => Event::Claimed { caller, claim },
             Self::Resend { idempotency } => Event::Resent { caller, gap: resend_gap(), idempotency },
-            Self::Undelivered { provider, resends_used, reason } => {
-                Event::Undelivered { caller, provider, resends_used, reason }
-            }
+            Self::Undelivered { sending, reason } => Event::Undelivered { caller, sending, reason },
             Self::Cancel(by) => Event::Cancelled { caller, by },
             Self::Settle => Event::SeenOverdue { caller },
         }
@@ -539,12 +542,6 @@ impl Handler<ProviderEvent> for TransactionActor {
     type Result = ();
 
     fn handle(&mut self, event: ProviderEvent, context: &mut Context<Self>) {
-        if let ProviderEvent::Ended { addressee: Addressee::Code, outcome } = event
-            && matches!(outcome, DeliveryOutcome::Relayed | DeliveryOutcome::Unknown(_))
-            && let Some(prefix) = self.sms_prefix()
-        {
-            self.surroundings.metrics.sms_sent(prefix);
-        }
         let event = match event {
             ProviderEvent::Written { addressee } => Event::PushWritten { addressee },
             ProviderEvent::Ended { addressee, outcome } => Event::PushEnded { addressee, outcome },

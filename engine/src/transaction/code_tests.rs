@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use tocsin_model::{
     Answer, CodeAddress, CodeDigits, CodeKeyId, CodeState, Content, Counter, Decision, Delivery,
     DeliveryReason, DeliveryStatus, DeviceId, DurationMs, ErrorCode, FailureReason, Fallback, FallbackPlan,
-    FallbackReason, KeyUse, Method, Nonce, Partition, PhoneNumber, Platform, Recipient, RequestMessage,
-    Seldom, State, Transaction, TransactionId, UnixMs,
+    FallbackReason, KeyUse, Method, Nonce, Partition, PhoneNumber, Platform, Problem, Recipient,
+    RequestMessage, Seldom, Sending, State, Transaction, TransactionId, UnixMs,
 };
 
 use super::{CallerId, Effect, Event, Machine, Reply, StoreFailure, WriteOutcome};
@@ -106,7 +106,18 @@ fn open(transaction: Transaction) -> (Machine, Vec<Effect>) {
 }
 
 fn sent(effects: &[Effect]) -> usize {
-    effects.iter().filter(|effect| **effect == Effect::Push(Addressee::Code)).count()
+    let sends =
+        |effect: &&Effect| matches!(effect, Effect::Push(Addressee::Code(_)) | Effect::SendIfAdmitted(_));
+    effects.iter().filter(sends).count()
+}
+
+fn sending(machine: &Machine) -> Sending {
+    machine.transaction().sending().expect("a sending")
+}
+
+/// The present sending of the code ends.
+fn code_ended(machine: &Machine, outcome: DeliveryOutcome) -> Event {
+    ended(Addressee::Code(sending(machine)), outcome)
 }
 
 fn ended(addressee: Addressee, outcome: DeliveryOutcome) -> Event {
@@ -197,7 +208,7 @@ fn without_a_limit_fifty_wrong_tries_leave_it_open() {
 fn tries_and_resends_give_no_time() {
     let (mut machine, _) = open(coded(code(3, &["sms-a"])));
     call(&mut machine, TRIED, at(59_000));
-    machine.step(ended(Addressee::Code, DeliveryOutcome::Relayed), at(59_001));
+    machine.step(code_ended(&machine, DeliveryOutcome::Relayed), at(59_001));
     assert!(matches!(call(&mut machine, resend(), at(59_500)), Reply::View(_)));
     assert_eq!(refused(&call(&mut machine, RIGHT, EXPIRES)), Some(ErrorCode::TransactionFinal));
     assert_eq!(machine.transaction().state, State::Timeout);
@@ -207,8 +218,8 @@ fn tries_and_resends_give_no_time() {
 fn the_same_code_leaves_again_as_often_as_the_type_allows_after_the_gap() {
     let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
     assert_eq!(refused(&call(&mut machine, resend(), at(2_000))), Some(ErrorCode::RateLimited), "on its way");
-    machine.step(ended(Addressee::Code, FAILED), at(10));
-    machine.step(ended(Addressee::Code, DeliveryOutcome::Relayed), at(20));
+    machine.step(code_ended(&machine, FAILED), at(10));
+    machine.step(code_ended(&machine, DeliveryOutcome::Relayed), at(20));
     assert_eq!(provider(&machine), "sms-b");
     assert_eq!(
         refused(&call(&mut machine, resend(), at(999))),
@@ -220,7 +231,7 @@ fn the_same_code_leaves_again_as_often_as_the_type_allows_after_the_gap() {
         assert_eq!(sent(&effects), 0, "not before it is stored");
         assert_eq!(sent(&machine.step(Event::Written(WriteOutcome::Stored), at(now))), 1);
         assert_eq!(provider(&machine), "sms-a", "it begins with the first gateway again");
-        machine.step(ended(Addressee::Code, DeliveryOutcome::Relayed), at(now));
+        machine.step(code_ended(&machine, DeliveryOutcome::Relayed), at(now));
     }
     assert_eq!(refused(&call(&mut machine, resend(), at(9_000))), Some(ErrorCode::ResendLimit));
 }
@@ -228,7 +239,7 @@ fn the_same_code_leaves_again_as_often_as_the_type_allows_after_the_gap() {
 #[test]
 fn where_resends_are_switched_off_the_first_is_refused() {
     let (mut machine, _) = open(Transaction { resends: Counter::new(0), ..coded(code(3, &["sms-a"])) });
-    machine.step(ended(Addressee::Code, DeliveryOutcome::Relayed), at(10));
+    machine.step(code_ended(&machine, DeliveryOutcome::Relayed), at(10));
     assert_eq!(refused(&call(&mut machine, resend(), at(5_000))), Some(ErrorCode::ResendLimit));
 }
 
@@ -243,15 +254,15 @@ fn what_its_client_delivers_is_never_sent_and_never_sent_again() {
 #[test]
 fn the_next_gateway_is_tried_when_one_has_failed_and_only_then() {
     let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
-    assert_eq!(sent(&machine.step(ended(Addressee::Code, DOWN), at(1))), 1);
+    assert_eq!(sent(&machine.step(code_ended(&machine, DOWN), at(1))), 1);
     assert_eq!((provider(&machine), status(&machine)), ("sms-b", DeliveryStatus::Queued));
-    let effects = machine.step(ended(Addressee::Code, FAILED), at(2));
+    let effects = machine.step(code_ended(&machine, FAILED), at(2));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::End(_))), "the last one has failed, too");
     for outcome in [DeliveryOutcome::Relayed, CUT] {
         let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
-        assert_eq!(sent(&machine.step(ended(Addressee::Code, outcome), at(1))), 0);
+        assert_eq!(sent(&machine.step(code_ended(&machine, outcome), at(1))), 0);
         assert_eq!(
-            sent(&machine.step(ended(Addressee::Code, FAILED), at(2))),
+            sent(&machine.step(code_ended(&machine, FAILED), at(2))),
             0,
             "a late word changes nothing"
         );
@@ -263,14 +274,13 @@ fn the_next_gateway_is_tried_when_one_has_failed_and_only_then() {
 fn a_number_that_is_refused_for_good_is_tried_by_no_other_gateway() {
     let refused = DeliveryOutcome::Failed(DeliveryReason::AddressRefused);
     let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
-    let effects = machine.step(ended(Addressee::Code, refused), at(1));
+    let effects = machine.step(code_ended(&machine, refused), at(1));
     assert_eq!((sent(&effects), provider(&machine)), (0, "sms-a"));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::End(_))));
 }
 
-fn undelivered(provider: &str, resends_used: u32, reason: DeliveryReason) -> Event {
-    let provider = provider.parse().expect("a name");
-    Event::Undelivered { caller: CallerId(5), provider, resends_used, reason }
+fn undelivered(sending: Sending, reason: DeliveryReason) -> Event {
+    Event::Undelivered { caller: CallerId(5), sending, reason }
 }
 
 #[test]
@@ -278,35 +288,192 @@ fn a_message_that_did_not_arrive_goes_by_the_next_gateway_and_then_ends_it() {
     use DeliveryReason::{AddressRefused, Undelivered};
     for first in [DeliveryOutcome::Relayed, CUT] {
         let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
-        machine.step(ended(Addressee::Code, first), at(1));
-        let effects = machine.step(undelivered("sms-a", 0, Undelivered), at(2));
+        let by_a = sending(&machine);
+        machine.step(code_ended(&machine, first), at(1));
+        let effects = machine.step(undelivered(by_a, Undelivered), at(2));
+        assert!(sent(&effects) == 0 && matches!(effects.as_slice(), [Effect::Amend(_)]), "stored first");
+        let effects = machine.step(Event::Written(WriteOutcome::Stored), at(2));
         assert_eq!((sent(&effects), provider(&machine)), (1, "sms-b"));
+        let by_b = sending(&machine);
+        assert!(effects.contains(&Effect::SendIfAdmitted(by_b)), "the one before may have cost something");
         assert!(effects.iter().any(|effect| matches!(effect, Effect::Reply(CallerId(5), Reply::View(_)))));
-        assert_eq!(sent(&machine.step(undelivered("sms-a", 0, Undelivered), at(3))), 0, "told twice");
-        machine.step(ended(Addressee::Code, DeliveryOutcome::Relayed), at(4));
-        assert_eq!(sent(&machine.step(undelivered("sms-a", 0, Undelivered), at(5))), 0, "of the one before");
-        let effects = machine.step(undelivered("sms-b", 0, Undelivered), at(6));
+        assert_eq!(machine.step(undelivered(by_a, Undelivered), at(3)).len(), 1, "told twice: only a reply");
+        machine.step(code_ended(&machine, DeliveryOutcome::Relayed), at(4));
+        assert_eq!(machine.step(undelivered(by_a, Undelivered), at(5)).len(), 1, "of the one before");
+        let effects = machine.step(undelivered(by_b, Undelivered), at(6));
         assert!(effects.iter().any(|effect| matches!(effect, Effect::End(_))), "nobody is left");
     }
     let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
-    machine.step(ended(Addressee::Code, DeliveryOutcome::Relayed), at(1));
-    let effects = machine.step(undelivered("sms-a", 0, AddressRefused), at(2));
+    machine.step(code_ended(&machine, DeliveryOutcome::Relayed), at(1));
+    let effects = machine.step(undelivered(sending(&machine), AddressRefused), at(2));
     assert!(sent(&effects) == 0 && effects.iter().any(|effect| matches!(effect, Effect::End(_))));
+}
+
+#[test]
+fn a_report_that_comes_before_the_gateways_own_answer_counts_and_the_answer_no_more() {
+    let reason = DeliveryReason::Undelivered;
+    let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
+    let by_a = sending(&machine);
+    machine.step(Event::PushWritten { addressee: Addressee::Code(by_a) }, at(1));
+    machine.step(undelivered(by_a, reason), at(2));
+    assert_eq!(sent(&machine.step(Event::Written(WriteOutcome::Stored), at(2))), 1);
+    machine.step(ended(Addressee::Code(by_a), DeliveryOutcome::Relayed), at(3));
+    assert_eq!((provider(&machine), status(&machine)), ("sms-b", DeliveryStatus::Queued));
+    let kept = Transaction { keep_for_polling: true, ..coded(code(3, &["sms-a"])) };
+    let (mut machine, _) = open(kept);
+    let by_a = sending(&machine);
+    machine.step(undelivered(by_a, reason), at(2));
+    machine.step(ended(Addressee::Code(by_a), DeliveryOutcome::Relayed), at(3));
+    assert_eq!(status(&machine), DeliveryStatus::Failed, "what did not arrive is not relayed");
+}
+
+#[test]
+fn a_report_whose_write_is_refused_is_refused_and_may_come_again() {
+    let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
+    let report = undelivered(sending(&machine), DeliveryReason::Undelivered);
+    machine.step(code_ended(&machine, DeliveryOutcome::Relayed), at(1));
+    machine.step(report.clone(), at(2));
+    let refusal = WriteOutcome::Failed(StoreFailure::Refused);
+    let effects = machine.step(Event::Written(refusal), at(2));
+    assert!(matches!(effects.as_slice(), [Effect::Reply(CallerId(5), Reply::Refused(_))]), "{effects:?}");
+    assert_eq!((provider(&machine), status(&machine)), ("sms-a", DeliveryStatus::Relayed));
+    machine.step(report, at(3));
+    assert_eq!(sent(&machine.step(Event::Written(WriteOutcome::Stored), at(3))), 1);
 }
 
 #[test]
 fn a_report_of_another_sending_or_of_one_that_is_over_changes_nothing() {
     let reason = DeliveryReason::Undelivered;
     let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
-    assert_eq!(sent(&machine.step(undelivered("sms-a", 0, reason), at(1))), 0, "still being handed over");
-    machine.step(ended(Addressee::Code, DeliveryOutcome::Relayed), at(1));
-    for foreign in [undelivered("sms-b", 0, reason), undelivered("sms-a", 1, reason)] {
-        assert_eq!(sent(&machine.step(foreign, at(2))), 0);
+    let by_a = sending(&machine);
+    machine.step(code_ended(&machine, DeliveryOutcome::Relayed), at(1));
+    let later = Sending { fell_back_at: CREATED, ..by_a };
+    for foreign in [Sending { gateway: 1, ..by_a }, Sending { resends_used: 1, ..by_a }, later] {
+        assert_eq!(machine.step(undelivered(foreign, reason), at(2)).len(), 1, "only a reply");
         assert_eq!(status(&machine), DeliveryStatus::Relayed);
     }
     assert!(matches!(call(&mut machine, RIGHT, at(3)), Reply::View(_)));
-    assert_eq!(machine.step(undelivered("sms-a", 0, reason), at(4)).len(), 1, "only a reply");
+    assert_eq!(machine.step(undelivered(by_a, reason), at(4)).len(), 1, "only a reply");
     assert_eq!((machine.transaction().state, status(&machine)), (State::Accepted, DeliveryStatus::Fetched));
+}
+
+#[test]
+fn a_report_beside_a_resend_brings_one_message_and_not_two() {
+    let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
+    let first = sending(&machine);
+    machine.step(code_ended(&machine, DeliveryOutcome::Relayed), at(1));
+    machine.step(resend(), at(2_000));
+    assert!(machine.step(undelivered(first, DeliveryReason::Undelivered), at(2_000)).is_empty(), "it waits");
+    let effects = machine.step(Event::Written(WriteOutcome::Stored), at(2_000));
+    assert_eq!((sent(&effects), provider(&machine)), (1, "sms-a"));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Reply(CallerId(5), Reply::View(_)))));
+}
+
+/// A code by two gateways, whose fallback to e-mail comes on silence.
+fn silent_chain() -> Transaction {
+    let mut transaction = coded(code(3, &["sms-a", "sms-b"]));
+    transaction.seldom_mut().plan = Some(plan(Method::Email, Some(DUE), None));
+    transaction
+}
+
+#[test]
+fn a_word_of_the_sms_says_nothing_of_the_letter_that_followed_on_silence() {
+    for outcome in [DOWN, FAILED, DeliveryOutcome::Relayed, CUT] {
+        for comes_before_the_write in [true, false] {
+            let (mut machine, _) = open(silent_chain());
+            let by_sms = sending(&machine);
+            let word = || ended(Addressee::Code(by_sms), outcome);
+            machine.step(Event::TimerFired, DUE);
+            let mut effects = Vec::new();
+            if comes_before_the_write {
+                effects.extend(machine.step(word(), DUE));
+            }
+            effects.extend(machine.step(Event::Written(WriteOutcome::Stored), DUE));
+            effects.extend(machine.step(word(), DUE));
+            machine.step(Event::PushWritten { addressee: Addressee::Code(by_sms) }, DUE);
+            assert_eq!((sent(&effects), provider(&machine)), (1, "mail"), "{outcome:?}");
+            assert_eq!(status(&machine), DeliveryStatus::Queued, "{outcome:?}");
+            assert_eq!(machine.transaction().state, State::Pending);
+            assert!(!effects.iter().any(|effect| matches!(effect, Effect::End(_))));
+            let failed = machine.step(code_ended(&machine, DOWN), DUE);
+            assert!(failed.iter().any(|effect| matches!(effect, Effect::End(_))), "its own word counts");
+        }
+    }
+}
+
+#[test]
+fn a_gateway_that_fails_while_its_fallback_is_being_stored_is_followed_if_that_is_refused() {
+    let (mut machine, _) = open(silent_chain());
+    machine.step(Event::TimerFired, DUE);
+    assert!(machine.step(code_ended(&machine, DOWN), DUE).is_empty(), "judged when the write has ended");
+    let effects = machine.step(Event::Written(WriteOutcome::Failed(StoreFailure::Refused)), DUE);
+    assert_eq!((sent(&effects), provider(&machine)), (1, "sms-b"));
+}
+
+#[test]
+fn a_code_that_is_held_back_goes_by_no_other_gateway_and_ends_or_falls_back() {
+    let held_back = |machine: &Machine| {
+        let reason = DeliveryReason::Throttled;
+        Event::HeldBack { sending: sending(machine), reason }
+    };
+    let chain = plan(Method::Sms, Some(DUE), Some(plan(Method::Email, None, None)));
+    let (mut machine, _) = open(pushed(Some(chain)));
+    machine.step(Event::TimerFired, DUE);
+    let effects = machine.step(Event::Written(WriteOutcome::Stored), DUE);
+    assert!(effects.contains(&Effect::SendIfAdmitted(sending(&machine))));
+    let effects = machine.step(held_back(&machine), DUE);
+    assert!(sent(&effects) == 0 && effects.iter().any(|effect| matches!(effect, Effect::Amend(_))));
+    machine.step(Event::Written(WriteOutcome::Stored), DUE);
+    assert_eq!(machine.transaction().method, Method::Email);
+    let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b", "sms-c"])));
+    machine.step(code_ended(&machine, DeliveryOutcome::Relayed), at(1));
+    machine.step(undelivered(sending(&machine), DeliveryReason::Undelivered), at(2));
+    machine.step(Event::Written(WriteOutcome::Stored), at(2));
+    let effects = machine.step(held_back(&machine), at(3));
+    assert!(sent(&effects) == 0 && effects.iter().any(|effect| matches!(effect, Effect::End(_))));
+    assert_eq!((provider(&machine), status(&machine)), ("sms-b", DeliveryStatus::Failed));
+}
+
+#[test]
+fn a_resend_that_is_held_back_is_refused_and_uses_nothing_up() {
+    let (mut machine, _) = open(coded(code(3, &["sms-a"])));
+    machine.step(code_ended(&machine, DeliveryOutcome::Relayed), at(1));
+    machine.step(resend(), at(2_000));
+    let problem = Problem::new(ErrorCode::RateLimited, "too many");
+    let effects = machine.step(Event::Written(WriteOutcome::HeldBack(Box::new(problem))), at(2_000));
+    assert_eq!(sent(&effects), 0);
+    let told = effects.iter().any(|effect| matches!(effect, Effect::Reply(CallerId(9), Reply::Refused(_))));
+    assert!(told && machine.transaction().resends.used == 0);
+    assert!(matches!(call(&mut machine, resend(), at(3_000)), Reply::View(_)));
+}
+
+#[test]
+fn a_fallback_whose_tries_are_used_up_is_none() {
+    let mail = || FallbackPlan { code: code(1, &["mail"]), ..*plan(Method::Email, Some(DUE), None) };
+    for (tries, then) in [(3, None), (0, None), (3, Some(()))] {
+        let mut transaction = coded(code(tries, &["sms-a"]));
+        let next = then.map(|()| plan(Method::Email, Some(DUE), None));
+        transaction.seldom_mut().plan = Some(Box::new(FallbackPlan { next, ..mail() }));
+        let (mut machine, _) = open(transaction);
+        assert!(machine.transaction().plan().is_some());
+        call(&mut machine, TRIED, at(1));
+        let left = machine.transaction().plan().map(|plan| plan.code.attempts.max);
+        assert_eq!(left, then.map(|()| 3), "the link with one try is gone, the one behind it is not");
+        call(&mut machine, TRIED, at(1));
+        let effects = machine.step(Event::TimerFired, DUE);
+        assert_eq!(effects.iter().any(|effect| matches!(effect, Effect::Amend(_))), then.is_some());
+    }
+}
+
+#[test]
+fn a_restart_takes_the_fallback_that_was_due_when_all_had_failed() {
+    let mut failed = pushed(Some(plan(Method::Sms, None, None)));
+    let delivery = failed.recipients[0].delivery.as_mut().expect("pushed");
+    (delivery.status, delivery.reason) = (DeliveryStatus::Failed, Some(DeliveryReason::TokenDead));
+    let mut machine = Machine::new(failed);
+    let effects = machine.step(Event::Revived, at(5));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Amend(_))), "{effects:?}");
+    assert_eq!(sent(&machine.step(Event::Written(WriteOutcome::Stored), at(5))), 1);
 }
 
 #[test]
@@ -396,13 +563,13 @@ fn a_fallback_that_fails_brings_the_next_one_with_the_tries_that_were_used() {
     machine.step(ended(Addressee::Phone(device(1)), FAILED), at(1));
     machine.step(Event::Written(WriteOutcome::Stored), at(1));
     assert_eq!(call(&mut machine, TRIED, at(2)), Reply::TriesLeft(2));
-    machine.step(ended(Addressee::Code, DOWN), at(3));
+    machine.step(code_ended(&machine, DOWN), at(3));
     assert_eq!(sent(&machine.step(Event::Written(WriteOutcome::Stored), at(3))), 1);
     let taken = machine.transaction();
     let methods = taken.fallback().map(|fallback| (fallback.from, fallback.to));
     assert_eq!((taken.method, methods), (Method::Email, Some((Method::Sms, Method::Email))));
     assert_eq!(taken.attempts_shown(), Counter { used: 1, max: 3 });
-    machine.step(ended(Addressee::Code, FAILED), at(4));
+    machine.step(code_ended(&machine, FAILED), at(4));
     machine.step(Event::Written(WriteOutcome::Stored), at(4));
     assert_eq!(machine.transaction().state, State::Failed(FailureReason::ProviderRejected));
 }
@@ -414,9 +581,9 @@ fn a_code_after_silence_that_fails_brings_the_next_fallback_though_the_phone_has
     machine.step(ended(Addressee::Phone(device(1)), DeliveryOutcome::Relayed), at(1));
     machine.step(Event::TimerFired, DUE);
     machine.step(Event::Written(WriteOutcome::Stored), DUE);
-    machine.step(ended(Addressee::Code, FAILED), DUE);
+    machine.step(code_ended(&machine, FAILED), DUE);
     assert_eq!(sent(&machine.step(Event::Written(WriteOutcome::Stored), DUE)), 1);
-    machine.step(ended(Addressee::Code, FAILED), DUE);
+    machine.step(code_ended(&machine, FAILED), DUE);
     assert_eq!((machine.transaction().method, machine.transaction().state), (Method::Email, State::Pending));
 }
 
@@ -426,7 +593,7 @@ fn a_type_that_keeps_for_polling_takes_its_fallback_and_stays_when_that_has_fail
     let (mut machine, _) = open(kept);
     machine.step(ended(Addressee::Phone(device(1)), FAILED), at(1));
     assert_eq!(sent(&machine.step(Event::Written(WriteOutcome::Stored), at(1))), 1);
-    machine.step(ended(Addressee::Code, FAILED), at(2));
+    machine.step(code_ended(&machine, FAILED), at(2));
     assert_eq!(machine.transaction().state, State::Pending);
 }
 
@@ -464,11 +631,16 @@ enum Move {
     Cancel,
     Timer,
     Phone(DeliveryOutcome),
-    Code(DeliveryOutcome),
+    /// One of the messages that are on their way ends.
+    Code(u8, DeliveryOutcome),
+    /// The gateway reports that one that left did not arrive.
+    Undelivered(u8),
     Down(&'static str),
     Up(&'static str),
     Revoke,
     Store(u8),
+    /// Whether the bounds let codes leave from now on.
+    Admit(bool),
     Restart,
     Wait(u16),
 }
@@ -477,43 +649,61 @@ fn any_move() -> impl Strategy<Value = Move> {
     let outcome = || prop_oneof![Just(DeliveryOutcome::Relayed), Just(FAILED), Just(DOWN), Just(CUT)];
     let name = || prop_oneof![Just("apns-main"), Just("sms-a"), Just("sms-b"), Just("mail")];
     prop_oneof![
-        Just(Move::TryWrong),
-        Just(Move::TryRight),
-        Just(Move::Resend),
-        Just(Move::Cancel),
-        Just(Move::Timer),
-        outcome().prop_map(Move::Phone),
-        outcome().prop_map(Move::Code),
-        outcome().prop_map(Move::Code),
-        name().prop_map(Move::Down),
-        name().prop_map(Move::Up),
-        Just(Move::Revoke),
-        (0..4_u8).prop_map(Move::Store),
-        (0..4_u8).prop_map(Move::Store),
-        Just(Move::Restart),
-        (0..15_000_u16).prop_map(Move::Wait),
+        2 => Just(Move::TryWrong),
+        1 => Just(Move::TryRight),
+        2 => Just(Move::Resend),
+        1 => Just(Move::Cancel),
+        2 => Just(Move::Timer),
+        1 => outcome().prop_map(Move::Phone),
+        4 => (any::<u8>(), outcome()).prop_map(|(which, outcome)| Move::Code(which, outcome)),
+        2 => any::<u8>().prop_map(Move::Undelivered),
+        1 => name().prop_map(Move::Down),
+        1 => name().prop_map(Move::Up),
+        1 => Just(Move::Revoke),
+        4 => (0..4_u8).prop_map(Move::Store),
+        1 => any::<bool>().prop_map(Move::Admit),
+        1 => Just(Move::Restart),
+        2 => (0..15_000_u16).prop_map(Move::Wait),
     ]
 }
 
 /// The storage's compare-and-set: what stands and what is to stand.
 type IsFit = fn(&Transaction, &Transaction) -> bool;
 
+/// A message that left.
+struct Message {
+    sending: Sending,
+    provider: String,
+    /// Whether its gateway is still to say what became of it.
+    is_on_its_way: bool,
+    /// Whether its gateway has said that it surely sent nothing.
+    has_surely_failed: bool,
+}
+
 /// A machine with its storage, and what must never happen.
 struct World {
     machine: Machine,
     now: UnixMs,
+    /// What is on disk for good.
+    durable: Option<Transaction>,
+    /// The same with the marks that a power cut may take.
     stored: Option<Transaction>,
     write: Option<Effect>,
-    /// Messages that left, by gateway and the number of resends before.
-    messages: Vec<(String, Method, u32)>,
+    messages: Vec<Message>,
     restarts: u32,
+    admits: bool,
+    /// How many messages the bounds have let leave.
+    admitted: usize,
 }
 
 impl World {
     fn begin(transaction: Transaction) -> Self {
         let machine = Machine::new(transaction);
-        let (stored, write, messages) = (None, None, Vec::new());
-        let mut world = Self { machine, now: CREATED, stored, write, messages, restarts: 0 };
+        let (durable, stored, write, messages) = (None, None, None, Vec::new());
+        let (now, restarts, admits) = (CREATED, 0, true);
+        // The start has asked for the one that it sends.
+        let admitted = usize::from(machine.transaction().code().is_some());
+        let mut world = Self { machine, now, durable, stored, write, messages, restarts, admits, admitted };
         world.step(Event::Started { caller: CallerId(1) });
         world.answer_write(0);
         world
@@ -522,8 +712,13 @@ impl World {
     fn step(&mut self, event: Event) {
         for effect in self.machine.step(event, self.now) {
             match effect {
-                Effect::Push(Addressee::Code) => self.leave(),
+                Effect::Push(Addressee::Code(sending)) => self.leave(sending, true),
+                Effect::SendIfAdmitted(sending) => self.leave(sending, false),
                 Effect::Mark(marked) => self.mark(&marked),
+                Effect::Resend { ref resent, .. } if resent.method.sends_code() && !self.admits => {
+                    let problem = Problem::new(ErrorCode::RateLimited, "too many");
+                    self.step(Event::Written(WriteOutcome::HeldBack(Box::new(problem))));
+                }
                 Effect::Create(_)
                 | Effect::End(_)
                 | Effect::Attempt { .. }
@@ -533,6 +728,9 @@ impl World {
                     assert!(self.write.is_none(), "two writes at once");
                     let accepts = matches!(&effect, Effect::End(ended) if ended.state == State::Accepted);
                     assert!(!accepts || self.now < EXPIRES, "accepted too late");
+                    let resends =
+                        matches!(&effect, Effect::Resend { resent, .. } if resent.method.sends_code());
+                    self.admitted += usize::from(resends);
                     self.write = Some(effect);
                 }
                 Effect::Push(Addressee::Phone(_))
@@ -555,18 +753,44 @@ impl World {
         }
     }
 
-    /// A message leaves: its transaction is stored, by its present method, in time; and nobody gets it twice from one
-    /// gateway but by a resend.
-    fn leave(&mut self) {
-        let stored = self.stored.as_ref().expect("sent before it was stored");
-        assert!(!stored.state.is_final(), "sent after the end");
+    /// A message leaves, as the actor sends it: its transaction is stored, by its present method and one of its gateways,
+    /// in time; nobody is sent the same twice, and what may cost once more is asked for first and is on disk for good.
+    fn leave(&mut self, sending: Sending, is_admitted: bool) {
+        let present = Arc::clone(self.machine.transaction());
+        if present.state.is_final() || present.sending() != Some(sending) {
+            return;
+        }
+        if !is_admitted {
+            if !self.admits {
+                return self.step(Event::HeldBack { sending, reason: DeliveryReason::Throttled });
+            }
+            self.admitted += 1;
+        }
+        let may_have_cost = self.messages.iter().filter(|message| !message.has_surely_failed).count();
+        assert!(may_have_cost < self.admitted, "a message that nobody has counted: {sending:?}");
+        let durable = self.durable.as_ref().expect("sent before it was stored");
+        assert!(!durable.state.is_final(), "sent after the end");
         assert!(self.now < EXPIRES, "sent too late");
-        let present = self.machine.transaction();
-        assert_eq!(stored.method, present.method, "sent before the fallback was stored");
-        assert_eq!(stored.resends.used, present.resends.used, "sent before the resend was stored");
-        let message = (provider(&self.machine).to_owned(), present.method, present.resends.used);
-        assert!(!self.messages.contains(&message), "sent twice: {message:?}");
-        self.messages.push(message);
+        assert_eq!(durable.method, present.method, "sent before the fallback was stored");
+        assert_eq!(durable.resends.used, present.resends.used, "sent before the resend was stored");
+        assert!(is_admitted || durable.sending() == Some(sending), "sent before it was stored: {sending:?}");
+        let code = present.code().expect("a code");
+        let delivery = code.delivery.as_ref().expect("a delivery");
+        assert!(code.gateways.contains(&delivery.provider), "by a gateway of another method: {delivery:?}");
+        let provider = delivery.provider.as_str().to_owned();
+        let is_the_same = |message: &Message| {
+            message.provider == provider && message.sending.resends_used == sending.resends_used
+        };
+        assert!(!self.messages.iter().any(is_the_same), "sent twice: {provider} {sending:?}");
+        let (is_on_its_way, has_surely_failed) = (true, false);
+        self.messages.push(Message { sending, provider, is_on_its_way, has_surely_failed });
+    }
+
+    /// One of the messages that left and that fit.
+    fn message(&mut self, which: u8, fits: impl Fn(&Message) -> bool) -> Option<&mut Message> {
+        let count = self.messages.iter().filter(|message| fits(message)).count();
+        let place = usize::from(which).checked_rem(count)?;
+        self.messages.iter_mut().filter(|message| fits(message)).nth(place)
     }
 
     fn answer_write(&mut self, how: u8) {
@@ -610,7 +834,10 @@ impl World {
             );
             assert!(old.code().is_none_or(|code| !code.is_exhausted() || record.state != State::Accepted));
         }
+        let is_within = |code: &CodeState| code.attempts.max == 0 || code.attempts.used <= code.attempts.max;
+        assert!(record.code().is_none_or(is_within), "a try beyond the limit");
         self.stored = Some(Transaction::clone(record));
+        self.durable = self.stored.clone();
         WriteOutcome::Stored
     }
 
@@ -624,11 +851,25 @@ impl World {
             Move::Cancel => Event::Cancelled { caller: CallerId(5), by: None },
             Move::Timer => Event::TimerFired,
             Move::Phone(outcome) => ended(Addressee::Phone(device(1)), outcome),
-            Move::Code(outcome) => ended(Addressee::Code, outcome),
+            Move::Code(which, outcome) => {
+                let Some(message) = self.message(which, |message| message.is_on_its_way) else { return };
+                message.is_on_its_way = false;
+                message.has_surely_failed = matches!(outcome, DeliveryOutcome::Failed(_));
+                let addressee = Addressee::Code(message.sending);
+                ended(addressee, outcome)
+            }
+            Move::Undelivered(which) => {
+                let Some(message) = self.message(which, |message| !message.has_surely_failed) else { return };
+                undelivered(message.sending, DeliveryReason::Undelivered)
+            }
             Move::Down(name) => Event::ProviderDown(name.parse().expect("a name")),
             Move::Up(name) => Event::ProviderUp(name.parse().expect("a name")),
             Move::Revoke => Event::DeviceGone { device_id: device(1), reason: FailureReason::DeviceRevoked },
             Move::Store(how) => return self.answer_write(how),
+            Move::Admit(admits) => {
+                self.admits = admits;
+                return;
+            }
             Move::Restart => return self.restart(),
             Move::Wait(ms) => {
                 self.now = self.now.plus(DurationMs::new(ms.into()));
@@ -638,7 +879,7 @@ impl World {
         self.step(event);
     }
 
-    /// The write in flight may have happened.
+    /// The write in flight may have happened, and marks may be lost. Who was to tell how a message ended has gone.
     fn restart(&mut self) {
         self.restarts += 1;
         if let Some(effect) = self.write.take()
@@ -646,6 +887,12 @@ impl World {
             && effect != Effect::ReadBack
         {
             self.store(&effect);
+        }
+        if self.restarts.is_multiple_of(3) {
+            self.stored = self.durable.clone();
+        }
+        for message in &mut self.messages {
+            message.is_on_its_way = false;
         }
         let stored = self.stored.clone().expect("stored at the beginning");
         self.machine = Machine::new(stored);
@@ -657,12 +904,20 @@ proptest! {
     #[test]
     fn any_order_sends_each_message_once_gives_no_try_back_and_has_one_end(
         begins_by_push in any::<bool>(),
+        (tries, tries_of_mail) in (0..4_u32, 1..4_u32),
         moves in proptest::collection::vec(any_move(), 1..80),
     ) {
-        let chain = || Some(plan(Method::Sms, Some(DUE), Some(plan(Method::Email, None, None))));
+        let letter = |due_at| {
+            let mail = plan(Method::Email, due_at, None);
+            Box::new(FallbackPlan { code: code(tries_of_mail, &["mail"]), ..*mail })
+        };
+        let chain = || {
+            let sms = plan(Method::Sms, Some(DUE), Some(letter(None)));
+            Some(Box::new(FallbackPlan { code: code(3, &["sms-a", "sms-b"]), ..*sms }))
+        };
         let by_code = || {
-            let mut transaction = coded(code(3, &["sms-a", "sms-b"]));
-            transaction.seldom_mut().plan = Some(plan(Method::Email, Some(DUE), None));
+            let mut transaction = coded(code(tries, &["sms-a", "sms-b"]));
+            transaction.seldom_mut().plan = Some(letter(Some(DUE)));
             transaction
         };
         let mut world = World::begin(if begins_by_push { pushed(chain()) } else { by_code() });

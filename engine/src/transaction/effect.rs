@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tocsin_model::{Idempotency, Problem, State, Transaction, TransactionId, UnixMs, User};
+use tocsin_model::{Idempotency, Problem, Sending, State, Transaction, TransactionId, UnixMs, User};
 
 use super::CallerId;
 use crate::protocol::Addressee;
@@ -40,9 +40,11 @@ pub enum Effect {
     Claim(Arc<Transaction>),
     /// Enter it among the open ones of this user, who has claimed it.
     EnterUser(User),
-    /// Store this record, which stays pending though a phone has left it or its fallback was taken. Ends in `Written`.
+    /// Store this record, which stays pending though a phone has left it, its fallback was taken or its code goes on by
+    /// another gateway. Ends in `Written`.
     Amend(Arc<Transaction>),
-    /// Store that the push is repeated, raised from `used_before`. Ends in `Written`.
+    /// Store that the push or the code is repeated, raised from `used_before`, if the rules of this moment let one more
+    /// code leave. Ends in `Written`.
     Resend {
         /// The record with the raised counter.
         resent: Arc<Transaction>,
@@ -55,8 +57,10 @@ pub enum Effect {
     Mark(Arc<Transaction>),
     /// Read the record back. Ends in `ReadBack`.
     ReadBack,
-    /// Push to this phone, or send the code.
+    /// Push to this phone, or send the code, which is admitted already.
     Push(Addressee),
+    /// Send the code if the rules of this moment let one more leave. Else ends in `HeldBack`.
+    SendIfAdmitted(Sending),
     /// Fire the timer at this time; replaces an earlier one.
     ArmTimer(UnixMs),
     /// Tell this caller.
@@ -85,6 +89,7 @@ impl Effect {
             Self::Mark(_)
             | Self::ReadBack
             | Self::Push(_)
+            | Self::SendIfAdmitted(_)
             | Self::ArmTimer(_)
             | Self::Reply(..)
             | Self::EnterUser(_)

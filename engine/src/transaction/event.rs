@@ -1,8 +1,8 @@
 //! What can happen to a transaction.
 
 use tocsin_model::{
-    Answer, DeliveryReason, DeviceId, DurationMs, FailureReason, Idempotency, OperatorName, ProviderName,
-    Recipient, Transaction, TransactionId, User, UserLock,
+    Answer, DeliveryReason, DeviceId, DurationMs, FailureReason, Idempotency, OperatorName, Problem,
+    ProviderName, Recipient, Sending, Transaction, TransactionId, User, UserLock,
 };
 
 use crate::protocol::{Addressee, DeliveryOutcome};
@@ -39,6 +39,8 @@ pub enum WriteOutcome {
     SeenBefore,
     /// The idempotency key belongs to another call; nothing is stored.
     Mismatch,
+    /// The rules of this moment let no more codes leave; nothing is stored.
+    HeldBack(Box<Problem>),
     /// No answer.
     Failed(StoreFailure),
 }
@@ -91,10 +93,15 @@ pub enum Event {
     Undelivered {
         /// Who waits for the word that this was taken up.
         caller: CallerId,
-        /// The gateway.
-        provider: ProviderName,
-        /// How many resends came before that message.
-        resends_used: u32,
+        /// Which sending of it.
+        sending: Sending,
+        /// Why.
+        reason: DeliveryReason,
+    },
+    /// The rules of this moment let this sending of the code not leave.
+    HeldBack {
+        /// Which.
+        sending: Sending,
         /// Why.
         reason: DeliveryReason,
     },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use tocsin_config::{Config, PushText};
 use tocsin_model::{
-    Device, DeviceId, KeptChallenge, ProviderName, PushId, PushTarget, Recipient, SealedChallenge,
+    Device, DeviceId, KeptChallenge, ProviderName, PushId, PushTarget, Recipient, SealedChallenge, Sending,
     Transaction, TransactionId,
 };
 use tocsin_storage::Store;
@@ -32,12 +32,14 @@ impl PushIds {
         id_of(context)
     }
 
-    /// One id for the code of a transaction and the number of resends that the portal had asked for.
-    pub(crate) fn derive_for_code(&self, transaction: TransactionId, resends: u32) -> PushId {
+    /// One id for a sending of the code of a transaction.
+    pub(crate) fn derive_for_code(&self, transaction: TransactionId, sending: Sending) -> PushId {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(b"tocsin/v1/code-message-id");
         context.update(transaction.as_bytes());
-        context.update(&resends.to_be_bytes());
+        context.update(&sending.fell_back_at.get().to_be_bytes());
+        context.update(&sending.resends_used.to_be_bytes());
+        context.update(&sending.gateway.to_be_bytes());
         id_of(context)
     }
 }
@@ -159,5 +161,24 @@ mod tests {
         assert_ne!(first, ids.derive(transaction(1), device(2), 0));
         assert_ne!(first, ids.derive(transaction(1), device(1), 1));
         assert_ne!(first, PushIds::new(&[8; 32]).derive(transaction(1), device(1), 0));
+    }
+
+    #[test]
+    fn each_sending_of_a_code_has_an_id_of_its_own() {
+        let ids = PushIds::new(&[7; 32]);
+        let transaction = |number| TransactionId::compose(UnixMs::new(1), Partition::default(), [number; 16]);
+        let first = Sending { fell_back_at: UnixMs::new(0), resends_used: 0, gateway: 0 };
+        let mut derived = vec![ids.derive_for_code(transaction(2), first)];
+        for other in [
+            first,
+            Sending { fell_back_at: UnixMs::new(1), ..first },
+            Sending { resends_used: 1, ..first },
+            Sending { gateway: 1, ..first },
+        ] {
+            let id = ids.derive_for_code(transaction(1), other);
+            assert_eq!(id, ids.derive_for_code(transaction(1), other));
+            assert!(!derived.contains(&id), "{other:?}");
+            derived.push(id);
+        }
     }
 }

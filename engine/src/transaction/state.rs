@@ -30,7 +30,10 @@
 //! What was answered to the challenge before goes on to count: the first valid answer or code ends it.
 //!
 //! A code is sent again only when the portal asks: one whose end is unknown may have arrived, and no gateway knows a
-//! repetition by its id.
+//! repetition by its id. Two sendings can be on their way at once, such as an SMS and the e-mail that followed on
+//! silence; each word names the sending that it is about, and one of another than the present sending is no news. A
+//! gateway that surely sent nothing is followed by the next at once; after one that may have, and reports that it did not
+//! arrive, the next sends once that is stored.
 //!
 //! Here: the phases, the way an event takes, birth and rebirth. `state/writes`, `state/calls`, `state/pushes` and
 //! `state/leaving` hold what happens in each; `state/codes` what is special to codes and fallbacks.
@@ -51,7 +54,7 @@ use tocsin_model::{
 pub(crate) use self::claims::otp_used;
 use self::leaving::Leaving;
 use super::{CallerId, Effect, Event, Reply};
-use crate::protocol::Addressee;
+use crate::protocol::{Addressee, DeliveryOutcome};
 
 /// Calls that may wait for the write in flight; one more is told `busy`.
 const WAITING_MAX: usize = 16;
@@ -160,12 +163,17 @@ impl Machine {
             Event::PushWritten { addressee } => {
                 self.on_push(addressee, DeliveryStatus::Sent, None, now, effects);
             }
+            // What follows on it depends on what is being stored.
+            Event::PushEnded { addressee: Addressee::Code(sending), outcome: DeliveryOutcome::Failed(_) }
+            | Event::HeldBack { sending, .. }
+                if self.is_writing() =>
+            {
+                self.keep_word_of(sending, event);
+            }
             Event::PushEnded { addressee, outcome } => self.on_push_ended(addressee, outcome, now, effects),
-            Event::Undelivered { caller, provider, resends_used, reason } => {
-                if self.transaction.resends.used == resends_used {
-                    self.on_undelivered(&provider, reason, now, effects);
-                }
-                effects.push(Effect::Reply(caller, self.view()));
+            Event::HeldBack { sending, reason } => {
+                let addressee = Addressee::Code(sending);
+                self.on_push(addressee, DeliveryStatus::Failed, Some(reason), now, effects);
             }
             Event::ProviderDown(provider) => self.on_provider_down(&provider, effects),
             Event::ProviderUp(provider) => self.on_provider_up(&provider, now, effects),
@@ -186,6 +194,7 @@ impl Machine {
             | Event::PinTried { .. }
             | Event::Claimed { .. }
             | Event::Resent { .. }
+            | Event::Undelivered { .. }
             | Event::Cancelled { .. }
             | Event::SeenOverdue { .. } => {
                 self.on_call(event, now, effects);
@@ -243,6 +252,8 @@ impl Machine {
         for addressee in unfinished {
             self.note_delivery(addressee, DeliveryStatus::Unknown, Some(DeliveryReason::Cut));
         }
+        // What the last word had brought about may not have been stored.
+        self.end_if_no_push_is_left(now, effects);
     }
 
     /// Arms the timer.
@@ -267,7 +278,8 @@ impl Machine {
         chosen: impl Fn(DeliveryStatus) -> bool + Copy,
     ) -> impl Iterator<Item = Addressee> {
         let sent = self.transaction.code().and_then(|code| code.delivery.as_ref());
-        let code = sent.filter(|delivery| chosen(delivery.status)).map(|_| Addressee::Code);
+        let chosen_code = sent.filter(|delivery| chosen(delivery.status));
+        let code = chosen_code.and_then(|_| self.transaction.sending()).map(Addressee::Code);
         self.phones_whose_push(chosen).map(Addressee::Phone).chain(code)
     }
 

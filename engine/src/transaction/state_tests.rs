@@ -935,6 +935,7 @@ impl World {
                 }
                 Effect::ArmTimer(_)
                 | Effect::CountFallback
+                | Effect::SendIfAdmitted(_)
                 | Effect::EnterUser(_)
                 | Effect::Retire
                 | Effect::Stop => {}

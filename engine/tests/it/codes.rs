@@ -13,6 +13,8 @@ use tocsin_storage::AuditQuery;
 use crate::fixture::{Bank, SOON, Script, request, run, user};
 
 const TYPES: &str = r#"
+[sms]
+country_prefixes = ["+1"]
 [types.code]
 method = "sms"
 attempts_max = 3

@@ -72,6 +72,8 @@ pub enum Script {
     End(DeliveryOutcome, Option<bool>),
     /// Ends at once like this, and says this of the address.
     Judge(DeliveryOutcome, PushVerdict),
+    /// Is written, and ends like this so long afterwards.
+    EndAfter(Duration, DeliveryOutcome),
     /// Is written, and never ends.
     Hang,
     /// Is written, and its driver panics.
@@ -119,6 +121,10 @@ impl Driver for ScriptedNetwork {
                 Script::End(outcome, healthy) => DriverReport { outcome, verdict: None, healthy },
                 Script::Judge(outcome, verdict) => {
                     DriverReport { outcome, verdict: Some(verdict), healthy: Some(true) }
+                }
+                Script::EndAfter(wait, outcome) => {
+                    tokio::time::sleep(wait).await;
+                    DriverReport { outcome, verdict: None, healthy: Some(true) }
                 }
                 Script::Hang => std::future::pending().await,
                 Script::Panic => std::panic::panic_any("a fault of the scripted network"),

@@ -14,3 +14,4 @@ mod otp;
 mod provider;
 mod proxy;
 mod sealed;
+mod sms_bounds;

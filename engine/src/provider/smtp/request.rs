@@ -89,7 +89,7 @@ fn is_tag(text: &str) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use tocsin_model::{CodeAddress, CodeText, Partition, PushId, TransactionId};
+    use tocsin_model::{CodeAddress, CodeText, Partition, PushId, Sending, TransactionId};
 
     use super::*;
 
@@ -102,8 +102,10 @@ mod tests {
     fn message(title: Option<&str>, text: &str) -> CodeMessage {
         CodeMessage {
             transaction_id: TransactionId::compose(NOW, Partition::new(0).expect("six bits"), [7; 16]),
+            sending: Sending { fell_back_at: UnixMs::new(0), resends_used: 0, gateway: 0 },
             push_id: PushId::from_digest(&[9; 32]),
             address: CodeAddress::Email(ada()),
+            prefix: None,
             title: title.map(Arc::from),
             text: CodeText::new(text.to_owned()),
             expires_at: UnixMs::new(1_784_894_117_000),

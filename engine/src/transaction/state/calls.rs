@@ -39,6 +39,9 @@ impl Machine {
             Event::Resent { caller, gap, idempotency } => {
                 self.judge_resend(caller, gap, idempotency, now, effects);
             }
+            Event::Undelivered { caller, sending, reason } => {
+                self.judge_undelivered(caller, sending, reason, now, effects);
+            }
             Event::Cancelled { caller, by } => self.judge_cancel(caller, by, now, effects),
             Event::SeenOverdue { caller } => self.judge_overdue(caller, now, effects),
             other => debug_assert!(false, "not a call: {other:?}"),
@@ -184,7 +187,7 @@ impl Machine {
             let detail = "the last one left a moment ago";
             return Err(Problem::new(ErrorCode::RateLimited, detail).with_retry_after(wait));
         }
-        let is_addressed = |addressee: &Addressee| (*addressee == Addressee::Code) == sends_code;
+        let is_addressed = |addressee: &Addressee| matches!(addressee, Addressee::Code(_)) == sends_code;
         if !self.addressees_whose_push(|status| !is_unfinished(status)).any(|found| is_addressed(&found)) {
             let detail = "the last one is still on its way to the network";
             return Err(Problem::new(ErrorCode::RateLimited, detail));
@@ -280,6 +283,7 @@ pub(super) const fn caller_of(event: &Event) -> Option<CallerId> {
         | Event::ReadBack(_)
         | Event::PushWritten { .. }
         | Event::PushEnded { .. }
+        | Event::HeldBack { .. }
         | Event::ProviderDown(_)
         | Event::ProviderUp(_)
         | Event::Fetched { .. }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use tocsin_model::{
-    Delivery, DeliveryReason, DeliveryStatus, FailureReason, FallbackReason, ProviderName, State,
+    Delivery, DeliveryReason, DeliveryStatus, FailureReason, FallbackReason, ProviderName, Sending, State,
     Transaction, UnixMs,
 };
 
 use super::{Cause, Machine, Phase, is_unfinished};
-use crate::protocol::{Addressee, DeliveryOutcome};
+use crate::protocol::Addressee;
 use crate::transaction::{CallerId, Effect, Event, Reply};
 
 impl Machine {
@@ -26,6 +26,7 @@ impl Machine {
                 }
                 None => transaction.attempts.left() == 0,
             };
+            transaction.drop_used_up_fallbacks();
             if is_over {
                 transaction.state = State::Failed(FailureReason::AttemptsExceeded);
             }
@@ -59,65 +60,79 @@ impl Machine {
         self.end(ended, Cause::Code(caller), effects);
     }
 
+    /// Keeps a word of the present sending until the write in flight has ended. There is one such word at most.
+    pub(super) fn keep_word_of(&mut self, sending: Sending, event: Event) {
+        if self.transaction.sending() == Some(sending) {
+            self.waiting.push(event);
+        }
+    }
+
     /// Sends the code by the next gateway, if there is one and time; answers whether it does. A gateway that has
     /// failed surely sent nothing, so this is no second message.
-    pub(super) fn try_next_gateway(&mut self, now: UnixMs, effects: &mut Vec<Effect>) -> bool {
-        if !self.takes_pushes() || now >= self.transaction.expires_at {
+    pub(super) fn try_next_gateway(
+        &mut self,
+        failed: Sending,
+        now: UnixMs,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        if !self.is_open_at(now) || self.transaction.sending() != Some(failed) {
             return false;
         }
         let present = self.transaction.code().and_then(|code| code.delivery.as_ref());
         let is_awaited = present.is_some_and(|delivery| is_unfinished(delivery.status));
         let next = self.transaction.code().and_then(|code| code.next_gateway()).cloned();
         let Some(next) = next.filter(|_| is_awaited) else { return false };
-        let advance = |transaction: &mut Transaction| {
-            if let Some(code) = transaction.code_mut() {
-                code.delivery = Some(queued(next.clone()));
-                transaction.revision += 1;
-            }
-        };
-        advance(Arc::make_mut(&mut self.transaction));
-        if let Phase::Counting { counted: written, .. } | Phase::Amending { amended: written } =
-            &mut self.phase
-        {
-            advance(Arc::make_mut(written));
-        }
+        let transaction = Arc::make_mut(&mut self.transaction);
+        queue_code_by(transaction, next);
+        transaction.revision += 1;
         effects.push(Effect::Publish(Arc::clone(&self.transaction)));
-        if matches!(self.phase, Phase::Open) {
-            effects.push(Effect::Mark(Arc::clone(&self.transaction)));
-        }
-        effects.push(Effect::Push(Addressee::Code));
+        effects.push(Effect::Mark(Arc::clone(&self.transaction)));
+        effects.extend(self.transaction.sending().map(Addressee::Code).map(Effect::Push));
         true
     }
 
-    /// The gateway that took the message says that it did not arrive: as if it had failed at once. A code that the user
-    /// has typed, a gateway that was left meanwhile and a message that is still being handed over are not touched.
-    pub(super) fn on_undelivered(
+    /// The gateway says that a message did not arrive, perhaps before it has answered us: the next one is to send, once
+    /// that is stored. A code that the user has typed and a sending that another one followed are not touched.
+    pub(super) fn judge_undelivered(
         &mut self,
-        provider: &ProviderName,
+        caller: CallerId,
+        sending: Sending,
         reason: DeliveryReason,
         now: UnixMs,
         effects: &mut Vec<Effect>,
     ) {
-        let is_with = |delivery: &Delivery| {
-            delivery.provider == *provider
-                && matches!(delivery.status, DeliveryStatus::Relayed | DeliveryStatus::Unknown)
-        };
-        let present = self.transaction.code().and_then(|code| code.delivery.as_ref());
-        if !self.takes_pushes() || !present.is_some_and(is_with) {
+        let is_meant = self.is_open_at(now) && self.transaction.sending() == Some(sending);
+        let code = self.transaction.code().filter(|code| {
+            let is_over = |delivery: &Delivery| {
+                matches!(delivery.status, DeliveryStatus::Fetched | DeliveryStatus::Failed)
+            };
+            is_meant && !code.delivery.as_ref().is_none_or(is_over)
+        });
+        let Some(code) = code else { return effects.push(Effect::Reply(caller, self.view())) };
+        if let Some(next) = code.next_gateway().filter(|_| reason.may_work_elsewhere()).cloned() {
+            let counted = self.changed(now, |transaction| queue_code_by(transaction, next));
+            effects.push(Effect::Amend(Arc::clone(&counted)));
+            let call = Box::new(Event::Undelivered { caller, sending, reason });
+            self.phase = Phase::Counting { counted, call };
             return;
         }
-        let doubt = |transaction: &mut Transaction| {
-            if let Some(delivery) = transaction.code_mut().and_then(|code| code.delivery.as_mut()) {
-                delivery.status = DeliveryStatus::Sent;
-            }
-        };
-        doubt(Arc::make_mut(&mut self.transaction));
-        if let Phase::Counting { counted: written, .. } | Phase::Amending { amended: written } =
-            &mut self.phase
-        {
-            doubt(Arc::make_mut(written));
+        let transaction = Arc::make_mut(&mut self.transaction);
+        if let Some(delivery) = transaction.code_mut().and_then(|code| code.delivery.as_mut()) {
+            delivery.status = DeliveryStatus::Failed;
+            delivery.reason = Some(reason);
         }
-        self.on_push_ended(Addressee::Code, DeliveryOutcome::Failed(reason), now, effects);
+        transaction.revision += 1;
+        effects.push(Effect::Publish(Arc::clone(&self.transaction)));
+        effects.push(Effect::Mark(Arc::clone(&self.transaction)));
+        effects.push(Effect::Reply(caller, self.view()));
+        self.end_if_no_push_is_left(now, effects);
+    }
+
+    /// What is stored now calls for one more message: it leaves if the rules let it.
+    pub(super) fn send_if_admitted(&self, now: UnixMs, effects: &mut Vec<Effect>) {
+        if self.is_open_at(now) {
+            effects.extend(self.transaction.sending().map(Effect::SendIfAdmitted));
+        }
     }
 
     /// Begins the write that takes the fallback, if there is one.
@@ -137,9 +152,7 @@ impl Machine {
         }
         effects.push(Effect::CountFallback);
         effects.push(Effect::ArmTimer(self.alarm()));
-        if self.is_open_at(now) {
-            effects.push(Effect::Push(Addressee::Code));
-        }
+        self.send_if_admitted(now, effects);
     }
 
     /// When the timer is to fire next.
@@ -156,13 +169,13 @@ impl Machine {
 
 /// The same code once more, by the first gateway again.
 pub(super) fn queue_code_again(transaction: &mut Transaction) {
-    if let Some(code) = transaction.code_mut()
-        && let Some(first) = code.gateways.first().cloned()
-    {
-        code.delivery = Some(queued(first));
+    if let Some(first) = transaction.code().and_then(|code| code.gateways.first()).cloned() {
+        queue_code_by(transaction, first);
     }
 }
 
-const fn queued(provider: ProviderName) -> Delivery {
-    Delivery { provider, status: DeliveryStatus::Queued, reason: None }
+fn queue_code_by(transaction: &mut Transaction, provider: ProviderName) {
+    if let Some(code) = transaction.code_mut() {
+        code.delivery = Some(Delivery { provider, status: DeliveryStatus::Queued, reason: None });
+    }
 }

@@ -99,13 +99,14 @@ impl Machine {
                 self.phase = Phase::Amending { amended };
                 effects.push(Effect::ReadBack);
             }
-            // The last three are no answers to such a write.
+            // The last four are no answers to such a write.
             WriteOutcome::Failed(
                 StoreFailure::Refused | StoreFailure::Unavailable | StoreFailure::Stopped,
             )
             | WriteOutcome::DeviceRevoked
             | WriteOutcome::SeenBefore
-            | WriteOutcome::Mismatch => {
+            | WriteOutcome::Mismatch
+            | WriteOutcome::HeldBack(_) => {
                 self.hold_leaving();
                 effects.push(Effect::ArmTimer(now.plus(WRITE_RETRY)));
             }

@@ -19,9 +19,9 @@ impl Machine {
         now: UnixMs,
         effects: &mut Vec<Effect>,
     ) {
-        if let (Addressee::Code, DeliveryOutcome::Failed(reason)) = (addressee, outcome)
+        if let (Addressee::Code(sending), DeliveryOutcome::Failed(reason)) = (addressee, outcome)
             && reason.may_work_elsewhere()
-            && self.try_next_gateway(now, effects)
+            && self.try_next_gateway(sending, now, effects)
         {
             return;
         }
@@ -66,7 +66,10 @@ impl Machine {
     ) -> bool {
         let advance = |transaction: &mut Transaction| {
             let Some(delivery) = delivery_to(transaction, addressee) else { return false };
-            if !is_news(delivery.status, status, reason) {
+            // A sending of a code is never repeated, so nothing comes after its failure.
+            let is_over =
+                matches!(addressee, Addressee::Code(_)) && delivery.status == DeliveryStatus::Failed;
+            if is_over || !is_news(delivery.status, status, reason) {
                 return false;
             }
             delivery.status = status;
@@ -159,7 +162,7 @@ impl Machine {
                 Addressee::Phone(device_id) => {
                     self.transaction.recipient(device_id).and_then(|found| found.delivery.as_ref())
                 }
-                Addressee::Code => self.transaction.code().and_then(|code| code.delivery.as_ref()),
+                Addressee::Code(_) => self.transaction.code().and_then(|code| code.delivery.as_ref()),
             };
             delivery.is_some_and(|delivery| delivery.provider == *provider)
         };
@@ -214,13 +217,16 @@ impl Machine {
     }
 }
 
-/// How far what was sent to `addressee` came, to be changed.
+/// How far what was sent to `addressee` came, to be changed; `None` for another sending of the code than the last one.
 pub(super) fn delivery_to(transaction: &mut Transaction, addressee: Addressee) -> Option<&mut Delivery> {
     match addressee {
         Addressee::Phone(device_id) => {
             transaction.recipient_mut(&device_id).and_then(|found| found.delivery.as_mut())
         }
-        Addressee::Code => transaction.code_mut().and_then(|code| code.delivery.as_mut()),
+        Addressee::Code(sending) if transaction.sending() == Some(sending) => {
+            transaction.code_mut().and_then(|code| code.delivery.as_mut())
+        }
+        Addressee::Code(_) => None,
     }
 }
 

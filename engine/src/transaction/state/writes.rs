@@ -46,7 +46,8 @@ impl Machine {
             | WriteOutcome::Absent
             | WriteOutcome::DeviceRevoked
             | WriteOutcome::SeenBefore
-            | WriteOutcome::Mismatch => {
+            | WriteOutcome::Mismatch
+            | WriteOutcome::HeldBack(_) => {
                 self.phase = Phase::Creating { caller };
                 self.give_up(Reply::Refused(Problem::internal()), effects);
             }
@@ -73,6 +74,7 @@ impl Machine {
             }
             WriteOutcome::SeenBefore => self.tell(&call, Reply::View(Arc::clone(&self.transaction)), effects),
             WriteOutcome::Mismatch => self.tell(&call, Reply::Refused(idempotency_mismatch()), effects),
+            WriteOutcome::HeldBack(problem) => self.tell(&call, Reply::Refused(*problem), effects),
             WriteOutcome::Absent => self.vanish(caller_of(&call), effects),
             WriteOutcome::Failed(StoreFailure::Unknown) => {
                 self.phase = Phase::Counting { counted, call };
@@ -95,14 +97,18 @@ impl Machine {
         effects: &mut Vec<Effect>,
     ) {
         let reply = match call {
-            Event::Resent { .. } | Event::Claimed { .. } => Reply::View(Arc::clone(&counted)),
+            Event::Resent { .. } | Event::Undelivered { .. } | Event::Claimed { .. } => {
+                Reply::View(Arc::clone(&counted))
+            }
             Event::TriedWrong { .. } => {
                 Reply::TriesLeft(counted.code().map_or(counted.attempts, |code| code.attempts).left())
             }
             _ => Reply::TriesLeft(counted.attempts.left()),
         };
         let again: Vec<Addressee> = match call {
-            Event::Resent { .. } if counted.method.sends_code() => vec![Addressee::Code],
+            Event::Resent { .. } if counted.method.sends_code() => {
+                counted.sending().map(Addressee::Code).into_iter().collect()
+            }
             Event::Resent { .. } => {
                 self.phones_whose_push(|status| !is_unfinished(status)).map(Addressee::Phone).collect()
             }
@@ -113,6 +119,9 @@ impl Machine {
         self.tell(call, reply, effects);
         if !again.is_empty() && self.is_open_at(now) {
             return effects.extend(again.into_iter().map(Effect::Push));
+        }
+        if matches!(call, Event::Undelivered { .. }) {
+            return self.send_if_admitted(now, effects);
         }
         // A push may have failed meanwhile, or its phone may have been removed by its last try.
         self.end_if_no_push_is_left(now, effects);
@@ -147,7 +156,7 @@ impl Machine {
                     effects.push(Effect::Reply(caller, Reply::Refused(device_removed())));
                 }
             }
-            WriteOutcome::SeenBefore | WriteOutcome::Mismatch => {
+            WriteOutcome::SeenBefore | WriteOutcome::Mismatch | WriteOutcome::HeldBack(_) => {
                 self.on_end_refused(cause, StoreFailure::Unavailable, now, effects);
             }
             WriteOutcome::Absent => self.vanish(cause.caller(), effects),

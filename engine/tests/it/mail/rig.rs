@@ -11,8 +11,8 @@ use tocsin_engine::protocol::{CodeMessage, Parcel};
 use tocsin_engine::provider::{Driver, DriverReport, SmtpDriver};
 use tocsin_mock::{Authority, SmtpOptions, SmtpSecurity, SmtpServer};
 use tocsin_model::{
-    CodeAddress, CodeText, DurationMs, EmailAddress, Partition, PhoneNumber, PushId, Secret, TransactionId,
-    UnixMs,
+    CodeAddress, CodeText, DurationMs, EmailAddress, Partition, PhoneNumber, PushId, Secret, Sending,
+    TransactionId, UnixMs,
 };
 
 /// Longer than any test may take.
@@ -128,8 +128,10 @@ pub fn letter(clock: &Clock, number: u8) -> CodeMessage {
     let partition = Partition::new(0).expect("six bits");
     CodeMessage {
         transaction_id: TransactionId::compose(UnixMs::new(1_000), partition, [number; 16]),
+        sending: Sending { fell_back_at: UnixMs::new(0), resends_used: 0, gateway: 0 },
         push_id: PushId::from_digest(&[number; 32]),
         address: CodeAddress::Email(EmailAddress::parse(&format!("user-{number}@example.com")).expect("one")),
+        prefix: None,
         title: Some("Your code — Ваш код".into()),
         text: CodeText::new(format!("Your code is {CODE}.\n.\nDo not tell it to anybody: ü.")),
         expires_at: clock.now().plus(DurationMs::from_seconds(30)),

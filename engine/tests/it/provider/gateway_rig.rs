@@ -17,7 +17,7 @@ use tocsin_mock::{
     SmsRefusal, Traffic, TwilioOptions, TwilioServer,
 };
 use tocsin_model::{
-    CodeAddress, CodeText, DurationMs, Partition, PhoneNumber, PushId, TransactionId, UnixMs,
+    CodeAddress, CodeText, DurationMs, Partition, PhoneNumber, PushId, Sending, TransactionId, UnixMs,
 };
 use tokio::task::JoinHandle;
 
@@ -98,8 +98,10 @@ impl GatewayRig {
         let partition = Partition::new(0).expect("six bits");
         CodeMessage {
             transaction_id: TransactionId::compose(created_at, partition, [number; 16]),
+            sending: Sending { fell_back_at: UnixMs::new(0), resends_used: 0, gateway: 0 },
             push_id: PushId::from_digest(&[number; 32]),
             address: CodeAddress::Phone(phone(number)),
+            prefix: None,
             title: None,
             text: CodeText::new(format!("Your code is {:06}", u32::from(number) * 1_001)),
             expires_at: self.clock.now().plus(DurationMs::from_seconds(30)),
