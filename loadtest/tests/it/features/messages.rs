@@ -184,6 +184,7 @@ async fn row_058_type_fallback() {
         (&taken["from"], &taken["to"], &taken["reason"]),
         (&json!("push"), &json!("sms"), &json!("no_device"))
     );
+    assert_eq!(taken["at"], view["created_at"], "it was taken as it began");
     assert_eq!((&view["attempts"]["max"], &view["resends"]["max"]), (&json!(3), &json!(2)));
     let message = texting.message(1).await;
     assert_eq!(message.to(), NUMBER);
@@ -192,6 +193,8 @@ async fn row_058_type_fallback() {
     assert_eq!(accepted["state"], "accepted");
     let trail = shown(&texting.scene, "/v1/admin/audit?event=fallback_taken").await;
     assert_eq!(trail["items"][0]["detail"], "push sms no_device", "{trail}");
+    let (row_at, began_at) = (trail["items"][0]["at"].as_str(), view["created_at"].as_str());
+    assert!(row_at.is_some() && row_at >= began_at && row_at < view["expires_at"].as_str(), "{trail}");
     let metrics = texting.scene.ops("GET", "/metrics", None, None).await;
     let text = String::from_utf8_lossy(&metrics.reply.body).into_owned();
     let counted = "tocsin_fallbacks_total{from=\"push\",reason=\"no_device\",to=\"sms\",type=\"safe\"} 1";
@@ -224,6 +227,11 @@ async fn row_059_fallback_not_on_silence() {
     let fallen = texting.view(&view).await;
     assert_eq!((&fallen["method"], &fallen["fallback"]["reason"]), (&json!("sms"), &json!("no_answer")));
     assert_eq!(fallen["expires_at"], view["expires_at"], "its life is not extended");
+    let taken_at = fallen["fallback"]["at"].as_str();
+    assert!(taken_at > view["created_at"].as_str() && taken_at < view["expires_at"].as_str(), "{fallen}");
+    let trail = shown(&texting.scene, "/v1/admin/audit?event=fallback_taken").await;
+    assert_eq!(trail["items"][0]["detail"], "push sms no_answer", "{trail}");
+    assert!(trail["items"][0]["at"].as_str() >= taken_at, "{trail}");
     assert_eq!(texting.scene.bring(&view, &code).await.expect(200)["state"], "accepted");
 }
 

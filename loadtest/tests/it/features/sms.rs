@@ -247,6 +247,20 @@ async fn reports_of_the_gateway_are_taken_where_they_are_signed() {
     );
 }
 
+/// A message that did not arrive may have been paid for, so the one by the next gateway counts, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_brings_no_message_beyond_the_bound() {
+    let texting = Texting::open("sends_per_number_per_hour_max = 1").await;
+    let begun = texting.begin("two").await;
+    let record = texting.twilio.messages().taken()[0].clone();
+    let report = texting.twilio.status_report(&record, "undelivered", Some(30_003)).expect("asked for");
+    assert_eq!(texting.report(&report).await.status, 204);
+    let view = texting.until(&begun, |view| view["state"] == "failed").await;
+    let (provider, reason) = (&view["delivery"][0]["provider"], &view["delivery"][0]["reason"]);
+    assert_eq!((provider, reason), (&json!("sms-local"), &json!("throttled")), "{view}");
+    assert_eq!((texting.twilio.messages().records().len(), texting.local.messages().records().len()), (1, 0));
+}
+
 /// Codes go to the countries that are named, and to no number, country or client too often.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn numbers_and_countries_have_bounds() {
