@@ -1,5 +1,6 @@
 //! Ours: pushes through the driver for APNs, with its queue, permits, token, prepared request and judgement.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -7,7 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use tocsin_config::ProviderLimits;
 use tocsin_engine::clock::Clock;
 use tocsin_engine::protocol::{DeliveryOutcome, Parcel, Push, PushContent};
-use tocsin_engine::provider::{ApnsDriver, Driver, TokenShelf};
+use tocsin_engine::provider::{Driver, TokenShelf, apns_driver};
 use tocsin_model::{
     DeviceId, DurationMs, Partition, PushEnvironment, PushId, PushKind, PushTarget, PushToken, TransactionId,
     UnixMs,
@@ -24,7 +25,7 @@ const TIME_TO_LIVE: DurationMs = DurationMs::from_seconds(3_600);
 
 /// Our driver on one connection, on the calling thread.
 pub struct DriverPushes {
-    driver: ApnsDriver,
+    driver: Arc<dyn Driver>,
     clock: Clock,
     sent: u64,
     runtime: Runtime,
@@ -36,7 +37,7 @@ impl DriverPushes {
         let clock = Clock::system();
         let name = "apns-main".parse().expect("a valid name");
         let driver =
-            ApnsDriver::new(&name, &outside.provider(), &limits(), clock.clone(), &TokenShelf::none(), None)
+            apns_driver(&name, &outside.provider(), &limits(), clock.clone(), &TokenShelf::none(), None)
                 .expect("the double's credentials are in order");
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
         Self { driver, clock, sent: 0, runtime }
@@ -47,7 +48,7 @@ impl DriverPushes {
         let Self { driver, clock, sent, runtime } = self;
         let mut next = || {
             *sent += 1;
-            deliver(driver, push(*sent, clock.now().plus(TIME_TO_LIVE)))
+            deliver(&**driver, push(*sent, clock.now().plus(TIME_TO_LIVE)))
         };
         let began = ThreadTime::used();
         runtime.block_on(async {
@@ -65,7 +66,7 @@ impl DriverPushes {
     }
 }
 
-async fn deliver(driver: &ApnsDriver, push: Push) -> DeliveryOutcome {
+async fn deliver(driver: &dyn Driver, push: Push) -> DeliveryOutcome {
     driver.deliver(&Parcel::Push(Box::new(push)), &|| ()).await.outcome
 }
 

@@ -3,6 +3,8 @@
 //! What differs is behind [`Network`]: how a request looks, what an answer means, how fast we may send. What to
 //! do next is [`Progress`]; this file only performs it.
 
+use std::future::{Future, ready};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,9 +20,9 @@ use super::backoff::TargetHolds;
 use super::progress::{ANSWER_TIME_MIN, Again, Progress, Step, Treatment};
 use super::shelf::TokenShelf;
 use super::token::{Mint, MintError, Token, TokenCache};
-use super::{DriverReport, DriverSnapshot};
+use super::{Driver, DriverReport, DriverSnapshot};
 use crate::clock::Clock;
-use crate::protocol::Push;
+use crate::protocol::{Parcel, Push};
 use crate::transport::{
     Answer, Connect, ConnectionNumber, Interruption, Outgoing, Pool, PoolLimits, SendError, random_unit,
 };
@@ -117,7 +119,7 @@ impl<N: Network> Courier<N> {
         }
     }
 
-    pub(super) async fn deliver(&self, push: &Push, written: &(dyn Fn() + Send + Sync)) -> DriverReport {
+    async fn carry(&self, push: &Push, written: &(dyn Fn() + Send + Sync)) -> DriverReport {
         let progress = Progress::new();
         let Some(target) = &push.target.token else {
             return progress.end(DeliveryReason::RequestRefused, None);
@@ -136,29 +138,6 @@ impl<N: Network> Courier<N> {
                 Step::Done(report) => return report,
                 Step::Again(again) => sleep_until(self.now() + again.wait).await,
             }
-        }
-    }
-
-    pub(super) async fn keep_warm(&self) {
-        tokio::select! {
-            () = self.pool.keep_open() => (),
-            () = self.tokens.keep_fresh() => (),
-        }
-    }
-
-    pub(super) fn close(&self) {
-        self.pool.close();
-    }
-
-    pub(super) fn snapshot(&self) -> DriverSnapshot {
-        let counts = self.answers.iter().map(|count| count.load(Ordering::Relaxed));
-        let (tokens_made, token_faults) = self.tokens.counts();
-        DriverSnapshot {
-            transport: self.pool.stats().snapshot(),
-            answers: N::REASONS.iter().copied().zip(counts).collect(),
-            tokens_made,
-            token_faults,
-            credential_faults: self.credential_faults.load(Ordering::Relaxed),
         }
     }
 
@@ -298,6 +277,44 @@ impl<N: Network> Courier<N> {
 
     fn holds(&self) -> MutexGuard<'_, TargetHolds> {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<N: Network> Driver for Courier<N> {
+    fn deliver<'a>(
+        &'a self,
+        parcel: &'a Parcel,
+        written: &'a (dyn Fn() + Send + Sync),
+    ) -> Pin<Box<dyn Future<Output = DriverReport> + Send + 'a>> {
+        match parcel {
+            Parcel::Push(push) => Box::pin(self.carry(push, written)),
+            Parcel::Code(_) => Box::pin(ready(DriverReport::wrong_parcel())),
+        }
+    }
+
+    fn keep_warm(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            tokio::select! {
+                () = self.pool.keep_open() => (),
+                () = self.tokens.keep_fresh() => (),
+            }
+        })
+    }
+
+    fn close(&self) {
+        self.pool.close();
+    }
+
+    fn snapshot(&self) -> DriverSnapshot {
+        let counts = self.answers.iter().map(|count| count.load(Ordering::Relaxed));
+        let (tokens_made, token_faults) = self.tokens.counts();
+        DriverSnapshot {
+            transport: self.pool.stats().snapshot(),
+            answers: N::REASONS.iter().copied().zip(counts).collect(),
+            tokens_made,
+            token_faults,
+            credential_faults: self.credential_faults.load(Ordering::Relaxed),
+        }
     }
 }
 

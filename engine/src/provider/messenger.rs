@@ -4,6 +4,8 @@
 //! this file only performs it. A message whose outcome is unknown is not sent again unless the configuration asks for
 //! it: the user would read it twice, and it would be paid for twice. Neither number nor text is in any log.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +17,7 @@ use tocsin_model::{CodeAddress, DeliveryReason, PhoneNumber, ProviderName, UnixM
 use tokio::time::{Instant, sleep_until};
 
 use super::progress::{ANSWER_TIME_MIN, Progress, Step, Treatment};
-use super::{DriverReport, DriverSnapshot};
+use super::{Driver, DriverReport, DriverSnapshot, GatewayReport, ReportCall, ReportFault};
 use crate::clock::Clock;
 use crate::protocol::{CodeMessage, Parcel};
 use crate::transport::{HttpAnswer, HttpClient, HttpFault, HttpLimits, SendError, random_unit};
@@ -43,6 +45,11 @@ pub(super) trait Gateway: Send + Sync + 'static {
 
     /// What an answer means.
     fn rule(&self, answer: &HttpAnswer, now: UnixMs) -> Ruling;
+
+    /// What it reports of a message that it took, if it is signed as the gateway signs.
+    fn read_report(&self, _: &ReportCall<'_>) -> Result<GatewayReport, ReportFault> {
+        Err(ReportFault::NotHere)
+    }
 }
 
 /// Delivers messages to one gateway.
@@ -89,7 +96,7 @@ impl<G: Gateway> Messenger<G> {
         }
     }
 
-    pub(super) async fn deliver(&self, parcel: &Parcel, written: &(dyn Fn() + Send + Sync)) -> DriverReport {
+    async fn carry(&self, parcel: &Parcel, written: &(dyn Fn() + Send + Sync)) -> DriverReport {
         let Parcel::Code(message) = parcel else { return DriverReport::wrong_parcel() };
         let CodeAddress::Phone(number) = &message.address else { return DriverReport::wrong_parcel() };
         let is_written = AtomicBool::new(false);
@@ -106,29 +113,6 @@ impl<G: Gateway> Messenger<G> {
                 Step::Done(report) => return report,
                 Step::Again(again) => sleep_until(self.clock.instant() + again.wait).await,
             }
-        }
-    }
-
-    pub(super) async fn keep_warm(&self) {
-        self.client.tend().await;
-    }
-
-    pub(super) fn close(&self) {
-        self.client.close();
-    }
-
-    pub(super) fn gateway(&self) -> &G {
-        &self.gateway
-    }
-
-    pub(super) fn snapshot(&self) -> DriverSnapshot {
-        let counts = self.answers.iter().map(|count| count.load(Ordering::Relaxed));
-        DriverSnapshot {
-            transport: self.client.snapshot(),
-            answers: G::REASONS.iter().copied().zip(counts).collect(),
-            tokens_made: 0,
-            token_faults: 0,
-            credential_faults: self.credential_faults.load(Ordering::Relaxed),
         }
     }
 
@@ -209,5 +193,38 @@ impl<G: Gateway> Messenger<G> {
 
     fn paused_until(&self) -> MutexGuard<'_, Option<Instant>> {
         self.paused_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<G: Gateway> Driver for Messenger<G> {
+    fn deliver<'a>(
+        &'a self,
+        parcel: &'a Parcel,
+        written: &'a (dyn Fn() + Send + Sync),
+    ) -> Pin<Box<dyn Future<Output = DriverReport> + Send + 'a>> {
+        Box::pin(self.carry(parcel, written))
+    }
+
+    fn keep_warm(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.client.tend())
+    }
+
+    fn close(&self) {
+        self.client.close();
+    }
+
+    fn read_report(&self, call: &ReportCall<'_>) -> Result<GatewayReport, ReportFault> {
+        self.gateway.read_report(call)
+    }
+
+    fn snapshot(&self) -> DriverSnapshot {
+        let counts = self.answers.iter().map(|count| count.load(Ordering::Relaxed));
+        DriverSnapshot {
+            transport: self.client.snapshot(),
+            answers: G::REASONS.iter().copied().zip(counts).collect(),
+            tokens_made: 0,
+            token_faults: 0,
+            credential_faults: self.credential_faults.load(Ordering::Relaxed),
+        }
     }
 }

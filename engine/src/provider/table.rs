@@ -8,7 +8,8 @@ use tocsin_config::{Config, GatewayAccess, Provider, ProviderNetwork, ProxySetti
 use tocsin_model::ProviderName;
 
 use super::{
-    ApnsDriver, Driver, FcmDriver, HttpSmsDriver, ProviderSetupError, SmtpDriver, TokenShelf, TwilioDriver,
+    Driver, ProviderSetupError, SmtpDriver, TokenShelf, apns_driver, fcm_driver, http_sms_driver,
+    twilio_driver,
 };
 use crate::clock::Clock;
 use crate::transport::{Proxies, ProxyRoute};
@@ -153,15 +154,12 @@ fn build_driver(
     issuer: Option<&str>,
 ) -> Result<Arc<dyn Driver>, ProviderSetupError> {
     let (limits, clock) = (&provider.limits, clock.clone());
-    Ok(match &provider.network {
-        ProviderNetwork::Apns(apns) => Arc::new(ApnsDriver::new(name, apns, limits, clock, shelf, route)?),
-        ProviderNetwork::Fcm(fcm) => Arc::new(FcmDriver::new(name, fcm, limits, clock, route)?),
-        ProviderNetwork::Twilio(twilio) => {
-            Arc::new(TwilioDriver::new(name, twilio, limits, clock, issuer, route)?)
-        }
-        ProviderNetwork::HttpSms(gateway) => {
-            Arc::new(HttpSmsDriver::new(name, gateway, limits, clock, route)?)
-        }
-        ProviderNetwork::Smtp(mail) => Arc::new(SmtpDriver::new(name, mail, limits, clock)?),
-    })
+    let built = match &provider.network {
+        ProviderNetwork::Apns(apns) => apns_driver(name, apns, limits, clock, shelf, route),
+        ProviderNetwork::Fcm(fcm) => fcm_driver(name, fcm, limits, clock, route),
+        ProviderNetwork::Twilio(twilio) => twilio_driver(name, twilio, limits, clock, issuer, route),
+        ProviderNetwork::HttpSms(gateway) => http_sms_driver(name, gateway, limits, clock, route),
+        ProviderNetwork::Smtp(mail) => return Ok(Arc::new(SmtpDriver::new(name, mail, limits, clock)?)),
+    };
+    built.map_err(|fault| ProviderSetupError::new(name, fault))
 }

@@ -6,8 +6,6 @@ mod credential;
 mod request;
 mod response;
 
-use std::future::{Future, ready};
-use std::pin::Pin;
 use std::sync::Arc;
 
 use tocsin_config::{ApnsProvider, ProviderLimits};
@@ -15,57 +13,40 @@ use tocsin_model::{ProviderName, UnixMs};
 use tokio::time::Instant;
 
 use super::courier::{Courier, Network, Prepared, Ruling};
-use super::error::{ProviderFault, ProviderSetupError};
-use super::{Driver, DriverReport, DriverSnapshot, TokenShelf};
+use super::error::ProviderFault;
+use super::{Driver, TokenShelf};
 use crate::clock::Clock;
-use crate::protocol::{Parcel, Push};
+use crate::protocol::Push;
 use crate::transport::{Answer, Application, Connector, Endpoint, ProxyRoute};
 use credential::ApnsSigner;
 use request::RequestTemplate;
-
-/// A driver for APNs with one team's key.
-pub struct ApnsDriver(Courier<Apns>);
 
 struct Apns {
     template: RequestTemplate,
 }
 
-impl ApnsDriver {
-    /// Reads the key and the file of authorities once. Connects to nothing yet. Its token outlives it on `shelf`,
-    /// and its connections go by `route`.
-    pub fn new(
-        name: &ProviderName,
-        provider: &ApnsProvider,
-        limits: &ProviderLimits,
-        clock: Clock,
-        shelf: &TokenShelf,
-        route: Option<&ProxyRoute>,
-    ) -> Result<Self, ProviderSetupError> {
-        Self::set_up(name, provider, limits, clock, shelf, route)
-            .map_err(|fault| ProviderSetupError::new(name, fault))
-    }
-
-    fn set_up(
-        name: &ProviderName,
-        provider: &ApnsProvider,
-        limits: &ProviderLimits,
-        clock: Clock,
-        shelf: &TokenShelf,
-        route: Option<&ProxyRoute>,
-    ) -> Result<Self, ProviderFault> {
-        let endpoint = Endpoint::parse(&provider.endpoint).map_err(|reason| ProviderFault::Endpoint {
-            key: "endpoint",
-            url: "the URL",
-            reason,
-            example: "https://api.push.apple.com",
-        })?;
-        let endpoint = Arc::new(endpoint);
-        let signer = ApnsSigner::read(&provider.team_id, &provider.key_id, &provider.key_file)?;
-        let connector =
-            Connector::new(endpoint.clone(), provider.ca_file.as_deref(), Application::Http2)?.by(route);
-        let network = Apns { template: RequestTemplate::new(endpoint) };
-        Ok(Self(Courier::new(name, network, signer, connector, limits, clock, shelf)))
-    }
+/// A driver for APNs with one team's key. Reads the key and the file of authorities once; connects to nothing yet.
+/// Its token outlives it on `shelf`, and its connections go by `route`.
+pub fn apns_driver(
+    name: &ProviderName,
+    provider: &ApnsProvider,
+    limits: &ProviderLimits,
+    clock: Clock,
+    shelf: &TokenShelf,
+    route: Option<&ProxyRoute>,
+) -> Result<Arc<dyn Driver>, ProviderFault> {
+    let endpoint = Endpoint::parse(&provider.endpoint).map_err(|reason| ProviderFault::Endpoint {
+        key: "endpoint",
+        url: "the URL",
+        reason,
+        example: "https://api.push.apple.com",
+    })?;
+    let endpoint = Arc::new(endpoint);
+    let signer = ApnsSigner::read(&provider.team_id, &provider.key_id, &provider.key_file)?;
+    let connector =
+        Connector::new(endpoint.clone(), provider.ca_file.as_deref(), Application::Http2)?.by(route);
+    let network = Apns { template: RequestTemplate::new(endpoint) };
+    Ok(Arc::new(Courier::new(name, network, signer, connector, limits, clock, shelf)))
 }
 
 impl Network for Apns {
@@ -86,29 +67,4 @@ impl Network for Apns {
     }
 
     fn pause(&self, _until: Instant) {}
-}
-
-impl Driver for ApnsDriver {
-    fn deliver<'a>(
-        &'a self,
-        parcel: &'a Parcel,
-        written: &'a (dyn Fn() + Send + Sync),
-    ) -> Pin<Box<dyn Future<Output = DriverReport> + Send + 'a>> {
-        match parcel {
-            Parcel::Push(push) => Box::pin(self.0.deliver(push, written)),
-            Parcel::Code(_) => Box::pin(ready(DriverReport::wrong_parcel())),
-        }
-    }
-
-    fn keep_warm(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(self.0.keep_warm())
-    }
-
-    fn close(&self) {
-        self.0.close();
-    }
-
-    fn snapshot(&self) -> DriverSnapshot {
-        self.0.snapshot()
-    }
 }

@@ -7,8 +7,6 @@ mod oauth;
 mod request;
 mod response;
 
-use std::future::{Future, ready};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tocsin_config::{FcmProvider, ProviderLimits};
@@ -17,62 +15,46 @@ use tokio::time::Instant;
 
 use super::bucket::Bucket;
 use super::courier::{Courier, Network, Prepared, Ruling};
-use super::error::{ProviderFault, ProviderSetupError};
-use super::{Driver, DriverReport, DriverSnapshot, TokenShelf};
+use super::error::ProviderFault;
+use super::{Driver, TokenShelf};
 use crate::clock::Clock;
-use crate::protocol::{Parcel, Push};
+use crate::protocol::Push;
 use crate::transport::{Answer, Application, Connector, Endpoint, ProxyRoute};
 use credential::ServiceAccount;
 use oauth::OAuthMint;
 use request::RequestTemplate;
-
-/// A driver for FCM with one project's service account.
-pub struct FcmDriver(Courier<Fcm>);
 
 struct Fcm {
     template: RequestTemplate,
     bucket: Mutex<Bucket>,
 }
 
-impl FcmDriver {
-    /// Reads the service account and the file of authorities once. Connects to nothing yet;
-    /// pushes and access tokens go by `route`.
-    pub fn new(
-        name: &ProviderName,
-        provider: &FcmProvider,
-        limits: &ProviderLimits,
-        clock: Clock,
-        route: Option<&ProxyRoute>,
-    ) -> Result<Self, ProviderSetupError> {
-        Self::set_up(name, provider, limits, clock, route)
-            .map_err(|fault| ProviderSetupError::new(name, fault))
-    }
-
-    fn set_up(
-        name: &ProviderName,
-        provider: &FcmProvider,
-        limits: &ProviderLimits,
-        clock: Clock,
-        route: Option<&ProxyRoute>,
-    ) -> Result<Self, ProviderFault> {
-        let endpoint = Endpoint::parse(&provider.endpoint).map_err(|reason| ProviderFault::Endpoint {
-            key: "endpoint",
-            url: "the URL",
-            reason,
-            example: "https://fcm.googleapis.com",
-        })?;
-        let account = ServiceAccount::read(&provider.service_account_file)?;
-        let ca_file = provider.ca_file.as_deref();
-        let token_connector = Connector::new(account.token_endpoint(), ca_file, Application::Http)?.by(route);
-        let connector = Connector::new(Arc::new(endpoint.clone()), ca_file, Application::Http2)?.by(route);
-        let network = Fcm {
-            template: RequestTemplate::new(&endpoint, account.project_id())?,
-            bucket: Mutex::new(Bucket::new(provider.pushes_per_minute_max)),
-        };
-        let time_limit = limits.connect_timeout.to_std() + limits.request_timeout.to_std();
-        let mint = OAuthMint::new(account, token_connector, time_limit);
-        Ok(Self(Courier::new(name, network, mint, connector, limits, clock, &TokenShelf::none())))
-    }
+/// A driver for FCM with one project's service account. Reads the service account and the file of authorities once;
+/// connects to nothing yet. Pushes and access tokens go by `route`.
+pub fn fcm_driver(
+    name: &ProviderName,
+    provider: &FcmProvider,
+    limits: &ProviderLimits,
+    clock: Clock,
+    route: Option<&ProxyRoute>,
+) -> Result<Arc<dyn Driver>, ProviderFault> {
+    let endpoint = Endpoint::parse(&provider.endpoint).map_err(|reason| ProviderFault::Endpoint {
+        key: "endpoint",
+        url: "the URL",
+        reason,
+        example: "https://fcm.googleapis.com",
+    })?;
+    let account = ServiceAccount::read(&provider.service_account_file)?;
+    let ca_file = provider.ca_file.as_deref();
+    let token_connector = Connector::new(account.token_endpoint(), ca_file, Application::Http)?.by(route);
+    let connector = Connector::new(Arc::new(endpoint.clone()), ca_file, Application::Http2)?.by(route);
+    let network = Fcm {
+        template: RequestTemplate::new(&endpoint, account.project_id())?,
+        bucket: Mutex::new(Bucket::new(provider.pushes_per_minute_max)),
+    };
+    let time_limit = limits.connect_timeout.to_std() + limits.request_timeout.to_std();
+    let mint = OAuthMint::new(account, token_connector, time_limit);
+    Ok(Arc::new(Courier::new(name, network, mint, connector, limits, clock, &TokenShelf::none())))
 }
 
 impl Fcm {
@@ -99,30 +81,5 @@ impl Network for Fcm {
 
     fn pause(&self, until: Instant) {
         self.bucket().pause(until);
-    }
-}
-
-impl Driver for FcmDriver {
-    fn deliver<'a>(
-        &'a self,
-        parcel: &'a Parcel,
-        written: &'a (dyn Fn() + Send + Sync),
-    ) -> Pin<Box<dyn Future<Output = DriverReport> + Send + 'a>> {
-        match parcel {
-            Parcel::Push(push) => Box::pin(self.0.deliver(push, written)),
-            Parcel::Code(_) => Box::pin(ready(DriverReport::wrong_parcel())),
-        }
-    }
-
-    fn keep_warm(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(self.0.keep_warm())
-    }
-
-    fn close(&self) {
-        self.0.close();
-    }
-
-    fn snapshot(&self) -> DriverSnapshot {
-        self.0.snapshot()
     }
 }

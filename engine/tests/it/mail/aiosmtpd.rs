@@ -6,10 +6,12 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 use tocsin_config::MailSecurity;
+use tocsin_engine::clock::Clock;
 use tocsin_engine::protocol::DeliveryOutcome::{Failed, Relayed};
 use tocsin_model::DeliveryReason;
 
-use super::rig::{CODE, PASSWORD, clock, deliver, driver, letter, limits, provider, write_certificate};
+use super::rig::{CODE, PASSWORD, deliver, driver, letter, provider, write_certificate};
+use crate::provider::ground::{limits, wall_time};
 
 /// A running server that prints its port and then each letter as a line of JSON.
 struct Aiosmtpd {
@@ -58,7 +60,7 @@ async fn aiosmtpd_receives_a_letter_over_starttls_and_implicit_tls() {
         let folder = tempfile::tempdir().expect("a folder");
         let ca_file = write_certificate(folder.path());
         let mut server = Aiosmtpd::start(folder.path(), word);
-        let clock = clock();
+        let clock = Clock::starting_at(wall_time());
         let right = driver(
             &provider(server.port, security, Some(PASSWORD), Some(ca_file.clone())),
             &limits(),

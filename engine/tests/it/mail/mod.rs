@@ -2,4 +2,4 @@
 
 mod aiosmtpd;
 mod double;
-mod rig;
+pub mod rig;

@@ -2,21 +2,19 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tempfile::TempDir;
 use tocsin_config::{Login, MailSecurity, PasswordSource, ProviderLimits, SmtpProvider};
 use tocsin_engine::clock::Clock;
 use tocsin_engine::protocol::{CodeMessage, Parcel};
 use tocsin_engine::provider::{Driver, DriverReport, SmtpDriver};
-use tocsin_mock::{Authority, SmtpOptions, SmtpSecurity, SmtpServer};
+use tocsin_mock::{SmtpOptions, SmtpSecurity, SmtpServer};
 use tocsin_model::{
     CodeAddress, CodeText, DurationMs, EmailAddress, Partition, PhoneNumber, PushId, Secret, Sending,
     TransactionId, UnixMs,
 };
 
-/// Longer than any test may take.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+use crate::provider::ground::{self, Ground};
+
 pub const CODE: &str = "73915";
 pub const PASSWORD: &str = "s3cret word";
 
@@ -41,7 +39,7 @@ pub struct Rig {
     pub driver: Arc<dyn Driver>,
     pub server: SmtpServer,
     pub clock: Clock,
-    _folder: TempDir,
+    _ground: Ground,
 }
 
 impl Rig {
@@ -50,14 +48,8 @@ impl Rig {
     }
 
     pub async fn start_with(options: RigOptions) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let authority = Authority::new().expect("an authority");
-        let ca_file = folder.path().join("ca.pem");
-        authority.write_ca_pem(&ca_file).expect("written");
-        if options.trusts_others {
-            Authority::new().expect("another").write_ca_pem(&ca_file).expect("written");
-        }
-        let mut server = SmtpOptions::new(authority.issue().expect("issued"), options.security);
+        let ground = Ground::new(options.limits, options.trusts_others);
+        let mut server = SmtpOptions::new(ground.identity(), options.security);
         if options.login.is_some() {
             server = server.demanding("tocsin", PASSWORD);
         }
@@ -67,12 +59,14 @@ impl Rig {
             SmtpSecurity::Implicit => MailSecurity::Implicit,
             SmtpSecurity::StartTls => MailSecurity::StartTls,
         };
-        let provider = provider(server.addr().port(), security, options.login.map(|_| word), Some(ca_file));
-        let clock = clock();
-        let mut limits = limits();
-        (options.limits)(&mut limits);
-        let driver = driver(&provider, &limits, &clock);
-        Self { driver, server, clock, _folder: folder }
+        let provider = provider(
+            server.addr().port(),
+            security,
+            options.login.map(|_| word),
+            Some(ground.ca_file.clone()),
+        );
+        let driver = driver(&provider, &ground.limits, &ground.clock);
+        Self { driver, server, clock: ground.clock.clone(), _ground: ground }
     }
 
     /// The letter with this number, good for half a minute.
@@ -119,9 +113,7 @@ pub fn driver(provider: &SmtpProvider, limits: &ProviderLimits, clock: &Clock) -
 }
 
 pub async fn deliver(driver: &dyn Driver, letter: CodeMessage) -> DriverReport {
-    let parcel = Parcel::Code(Box::new(letter));
-    let delivering = driver.deliver(&parcel, &|| ());
-    tokio::time::timeout(PATIENCE, delivering).await.expect("a letter ends by itself")
+    ground::deliver(driver, &Parcel::Code(Box::new(letter))).await
 }
 
 pub fn letter(clock: &Clock, number: u8) -> CodeMessage {
@@ -143,25 +135,6 @@ pub fn letter(clock: &Clock, number: u8) -> CodeMessage {
 pub fn sms(clock: &Clock) -> CodeMessage {
     let number = PhoneNumber::parse("+15055551234").expect("a number");
     CodeMessage { address: CodeAddress::Phone(number), ..letter(clock, 1) }
-}
-
-pub fn clock() -> Clock {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    Clock::starting_at(UnixMs::new(u64::try_from(since_epoch.as_millis()).expect("this era")))
-}
-
-pub fn limits() -> ProviderLimits {
-    ProviderLimits {
-        connections_max: 2,
-        queue_max: 1_000,
-        supervised_max: 1_000,
-        request_timeout: DurationMs::from_seconds(10),
-        connect_timeout: DurationMs::from_seconds(10),
-        ping_interval: DurationMs::from_seconds(60),
-        ping_timeout: DurationMs::from_seconds(10),
-        breaker_faults: 5,
-        breaker_open: DurationMs::from_seconds(10),
-    }
 }
 
 /// A certificate for localhost with its key, PEM.

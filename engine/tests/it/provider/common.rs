@@ -1,26 +1,17 @@
-//! What every provider must do, whatever it delivers: one suite, run against the push networks and the gateways.
+//! What every provider must do, whatever it delivers: one suite, run against the push networks, the gateways and
+//! the mail server.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tocsin_config::ProviderLimits;
-use tocsin_engine::clock::Clock;
 use tocsin_engine::protocol::DeliveryOutcome::{Failed, Relayed, Unknown};
-use tocsin_engine::protocol::Parcel;
-use tocsin_engine::provider::{Driver, DriverReport, ReportCall, ReportFault};
-use tocsin_mock::Fault;
-use tocsin_model::{DeliveryReason, DurationMs, UnixMs};
+use tocsin_engine::provider::{ReportCall, ReportFault};
+use tocsin_model::DeliveryReason;
 
-use super::gateway_rig::{Gateway, GatewayRig, GatewayRigOptions, impatient};
-use super::rig::{PATIENCE, Refusal, Rig, RigOptions, Which, parcel, until};
-
-/// What delivers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Network {
-    Push(Which),
-    Sms(Gateway),
-}
+use super::gateway_rig::Gateway;
+use super::ground::{PATIENCE, Refusal, impatient, until};
+use super::rig::Which;
+use super::subject::{Network, Subject};
 
 macro_rules! conformance {
     ($($behaviour:ident,)+) => {
@@ -28,6 +19,7 @@ macro_rules! conformance {
         conformance! { @ fcm Network::Push(Which::Fcm), $($behaviour,)+ }
         conformance! { @ twilio Network::Sms(Gateway::Twilio), $($behaviour,)+ }
         conformance! { @ http_sms Network::Sms(Gateway::Http), $($behaviour,)+ }
+        conformance! { @ smtp Network::Mail, $($behaviour,)+ }
     };
     (@ $name:ident $network:expr, $($behaviour:ident,)+) => {
         mod $name {
@@ -54,129 +46,6 @@ conformance! {
     a_closed_driver_sends_nothing_and_keeps_nothing_warm,
     a_parcel_for_another_network_is_refused,
     a_report_that_nobody_signed_is_not_taken,
-}
-
-/// A rig of either sort.
-enum Subject {
-    Push(Rig),
-    Sms(GatewayRig),
-}
-
-impl Subject {
-    async fn start(network: Network) -> Self {
-        Self::start_with(network, |_| (), false).await
-    }
-
-    async fn start_with(network: Network, limits: fn(&mut ProviderLimits), trusts_others: bool) -> Self {
-        match network {
-            Network::Push(which) => {
-                let options = RigOptions { limits, trusts_others, ..RigOptions::default() };
-                Self::Push(Rig::start_with(which, options).await)
-            }
-            Network::Sms(which) => {
-                let options = GatewayRigOptions { limits, trusts_others, ..GatewayRigOptions::default() };
-                Self::Sms(GatewayRig::start_with(which, options).await)
-            }
-        }
-    }
-
-    fn driver(&self) -> &Arc<dyn Driver> {
-        match self {
-            Self::Push(rig) => &rig.driver,
-            Self::Sms(rig) => &rig.driver,
-        }
-    }
-
-    fn clock(&self) -> &Clock {
-        match self {
-            Self::Push(rig) => &rig.clock,
-            Self::Sms(rig) => &rig.clock,
-        }
-    }
-
-    /// The parcel with this number, good for half a minute.
-    fn parcel(&self, number: u8) -> Parcel {
-        match self {
-            Self::Push(rig) => parcel(&rig.push(number)),
-            Self::Sms(rig) => Parcel::Code(Box::new(rig.message(number))),
-        }
-    }
-
-    /// The same, good for so long only.
-    fn brief_parcel(&self, number: u8, milliseconds: u64) -> Parcel {
-        let expires_at: UnixMs = self.clock().now().plus(DurationMs::new(milliseconds));
-        let mut parcel = self.parcel(number);
-        match &mut parcel {
-            Parcel::Push(push) => push.expires_at = expires_at,
-            Parcel::Code(message) => message.expires_at = expires_at,
-        }
-        parcel
-    }
-
-    async fn deliver(&self, parcel: &Parcel) -> DriverReport {
-        let delivering = self.driver().deliver(parcel, &|| ());
-        tokio::time::timeout(PATIENCE, delivering).await.expect("it ends by itself")
-    }
-
-    fn refuse(&self, times: u32, refusal: Refusal) {
-        match self {
-            Self::Push(rig) => rig.refuse(times, refusal),
-            Self::Sms(rig) => rig.refuse(times, refusal),
-        }
-    }
-
-    fn disturb(&self, times: u32, fault: Fault<std::convert::Infallible>) {
-        match self {
-            Self::Push(rig) => rig.disturb(times, fault),
-            Self::Sms(rig) => rig.disturb(times, fault),
-        }
-    }
-
-    fn calm(&self) {
-        match self {
-            Self::Push(rig) => rig.calm(),
-            Self::Sms(rig) => rig.faults().clear(),
-        }
-    }
-
-    fn revoke_credential(&self) {
-        match self {
-            Self::Push(rig) => rig.revoke_credential(),
-            Self::Sms(rig) => rig.refuse(u32::MAX, Refusal::Unauthenticated),
-        }
-    }
-
-    /// Parcels that were taken, and those that were refused.
-    fn counts(&self) -> (u64, u64) {
-        match self {
-            Self::Push(rig) => (rig.log().accepted(), rig.log().refused()),
-            Self::Sms(rig) => {
-                let (all, taken) = (rig.log().records().len(), rig.log().taken().len());
-                (taken as u64, (all - taken) as u64)
-            }
-        }
-    }
-
-    fn requests(&self) -> u64 {
-        match self {
-            Self::Push(rig) => rig.traffic().requests,
-            Self::Sms(rig) => rig.traffic().requests,
-        }
-    }
-
-    async fn stop_server(&self) {
-        match self {
-            Self::Push(rig) => rig.stop_server().await,
-            Self::Sms(rig) => rig.stop_server().await,
-        }
-    }
-
-    async fn start_server_again(&self) {
-        match self {
-            Self::Push(rig) => rig.start_server_again().await,
-            Self::Sms(rig) => rig.start_server_again().await,
-        }
-    }
 }
 
 async fn a_parcel_is_relayed_once_and_counted(network: Network) {
@@ -222,7 +91,7 @@ async fn a_network_out_of_order_is_unavailable_after_two_tries(network: Network)
 async fn a_parcel_without_an_answer_is_unknown_and_ends_in_time(network: Network) {
     let subject = Subject::start_with(network, impatient, false).await;
     subject.deliver(&subject.parcel(9)).await;
-    subject.disturb(u32::MAX, Fault::NeverAnswer);
+    subject.fall_silent();
     let began = Instant::now();
     let report = subject.deliver(&subject.parcel(1)).await;
     assert_eq!((report.outcome, report.healthy), (Unknown(DeliveryReason::Cut), Some(false)));
@@ -255,8 +124,8 @@ async fn an_outage_fails_quickly_and_its_end_is_noticed(network: Network) {
     subject.stop_server().await;
     let is_noticed = || match network {
         Network::Push(_) => subject.driver().snapshot().transport.connections_open == 0,
-        // A gateway's connection is looked at when it is wanted.
-        Network::Sms(_) => true,
+        // Their connections are looked at when they are wanted.
+        Network::Sms(_) | Network::Mail => true,
     };
     until("the driver sees the outage", is_noticed).await;
     let report = subject.deliver(&subject.brief_parcel(2, 1_200)).await;
@@ -286,13 +155,15 @@ async fn a_closed_driver_sends_nothing_and_keeps_nothing_warm(network: Network) 
 
 async fn a_parcel_for_another_network_is_refused(network: Network) {
     let subject = Subject::start(network).await;
-    let other = match network {
-        Network::Push(_) => Subject::start(Network::Sms(Gateway::Twilio)).await,
-        Network::Sms(_) => Subject::start(Network::Push(Which::Apns)).await,
-    };
-    let report = subject.driver().deliver(&other.parcel(1), &|| panic!("nothing is sent")).await;
-    assert_eq!(report.outcome, Failed(DeliveryReason::RequestRefused));
-    assert_eq!((report.verdict, report.healthy, subject.requests()), (None, None, 0));
+    for other in [Network::Push(Which::Apns), Network::Sms(Gateway::Twilio), Network::Mail] {
+        if std::mem::discriminant(&other) == std::mem::discriminant(&network) {
+            continue;
+        }
+        let parcel = Subject::start(other).await.parcel(1);
+        let report = subject.driver().deliver(&parcel, &|| panic!("nothing is sent")).await;
+        assert_eq!(report.outcome, Failed(DeliveryReason::RequestRefused), "{other:?}");
+        assert_eq!((report.verdict, report.healthy, subject.requests()), (None, None, 0), "{other:?}");
+    }
 }
 
 async fn a_report_that_nobody_signed_is_not_taken(network: Network) {

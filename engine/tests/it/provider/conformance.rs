@@ -8,7 +8,8 @@ use tocsin_engine::provider::PushVerdict;
 use tocsin_mock::Fault;
 use tocsin_model::{DeliveryReason, DurationMs};
 
-use super::rig::{PATIENCE, Refusal, Rig, RigOptions, Which, parcel, relayed, until};
+use super::ground::{PATIENCE, Refusal, until};
+use super::rig::{Rig, RigOptions, Which, parcel, relayed};
 
 macro_rules! conformance {
     ($($behaviour:ident,)+) => {

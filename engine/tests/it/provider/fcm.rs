@@ -81,7 +81,7 @@ async fn a_token_endpoint_in_trouble_is_unavailable_and_works_again_later() {
     rig.fcm().token_endpoint().faults().for_next(1, Fault::Refuse(trouble)).expect("room");
     let report = rig.deliver(&rig.push(1)).await;
     assert_eq!((report.outcome, report.healthy), (Failed(DeliveryReason::Unavailable), Some(false)));
-    let deadline = std::time::Instant::now() + super::rig::PATIENCE;
+    let deadline = std::time::Instant::now() + super::ground::PATIENCE;
     while rig.deliver(&rig.push(2)).await.outcome != Relayed {
         assert!(std::time::Instant::now() < deadline, "it does not recover");
         tokio::time::sleep(Duration::from_millis(20)).await;

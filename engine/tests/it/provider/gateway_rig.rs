@@ -1,27 +1,25 @@
 //! One driver of an SMS gateway and the gateway's double, on the loopback interface.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempfile::TempDir;
 use tocsin_config::{
     AnswerRules, BodyFormat, GatewayAccess as Access, GatewayMethod, HttpSmsProvider, ProviderLimits,
     StatusRange, Template, TwilioProvider, TwilioSender,
 };
 use tocsin_engine::clock::Clock;
 use tocsin_engine::protocol::{CodeMessage, Parcel};
-use tocsin_engine::provider::{Driver, DriverReport, HttpSmsDriver, TwilioDriver};
+use tocsin_engine::provider::{Driver, DriverReport, http_sms_driver, twilio_driver};
 use tocsin_mock::{
-    Authority, Fault, FaultScript, GatewayAccess, GatewayForm, GatewayOptions, GatewayServer, SmsLog,
-    SmsRefusal, Traffic, TwilioOptions, TwilioServer,
+    Fault, FaultScript, GatewayAccess, GatewayForm, GatewayOptions, GatewayServer, SmsLog, SmsRefusal,
+    Traffic, TwilioOptions, TwilioServer,
 };
 use tocsin_model::{
     CodeAddress, CodeText, DurationMs, Partition, PhoneNumber, PushId, Sending, TransactionId, UnixMs,
 };
 use tokio::task::JoinHandle;
 
-use super::rig::{PATIENCE, Refusal, any_refusal, limits, script, wall_time};
+use super::ground::{self, Ground, Refusal, any_refusal, script};
 
 pub(super) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub(super) const AUTH_TOKEN: &str = "token-of-the-account";
@@ -62,7 +60,7 @@ pub(super) struct GatewayRig {
     pub(super) driver: Arc<dyn Driver>,
     pub(super) clock: Clock,
     server: Server,
-    _folder: TempDir,
+    _ground: Ground,
 }
 
 impl GatewayRig {
@@ -71,25 +69,12 @@ impl GatewayRig {
     }
 
     pub(super) async fn start_with(which: Gateway, options: GatewayRigOptions) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let authority = Authority::new().expect("an authority");
-        let ca_file = folder.path().join("ca.pem");
-        authority.write_ca_pem(&ca_file).expect("written");
-        if options.trusts_others {
-            Authority::new().expect("another").write_ca_pem(&ca_file).expect("written");
-        }
-        let clock = Clock::starting_at(wall_time());
-        let mut limits = limits();
-        (options.limits)(&mut limits);
-        let secret_file = folder.path().join("secret");
-        std::fs::write(&secret_file, AUTH_TOKEN).expect("written");
-        let parts =
-            Parts { authority: &authority, ca_file: &ca_file, secret_file, options, limits, clock: &clock };
+        let ground = Ground::new(options.limits, options.trusts_others);
         let (driver, server) = match which {
-            Gateway::Twilio => parts.twilio().await,
-            Gateway::Http => parts.http().await,
+            Gateway::Twilio => twilio(&ground, options).await,
+            Gateway::Http => http(&ground, options).await,
         };
-        Self { driver, clock, server, _folder: folder }
+        Self { driver, clock: ground.clock.clone(), server, _ground: ground }
     }
 
     /// The message with this number, good for half a minute.
@@ -110,15 +95,12 @@ impl GatewayRig {
     }
 
     pub(super) async fn deliver(&self, message: &CodeMessage) -> DriverReport {
-        let parcel = Parcel::Code(Box::new(message.clone()));
-        let delivering = self.driver.deliver(&parcel, &|| ());
-        tokio::time::timeout(PATIENCE, delivering).await.expect("a message ends by itself")
+        ground::deliver(&*self.driver, &Parcel::Code(Box::new(message.clone()))).await
     }
 
     /// Delivers in a task of its own.
     pub(super) fn spawn(&self, message: CodeMessage) -> JoinHandle<DriverReport> {
-        let driver = self.driver.clone();
-        tokio::spawn(async move { driver.deliver(&Parcel::Code(Box::new(message)), &|| ()).await })
+        ground::spawn(&self.driver, Parcel::Code(Box::new(message)))
     }
 
     pub(super) fn faults(&self) -> &FaultScript<SmsRefusal> {
@@ -190,91 +172,73 @@ pub(super) fn phone(number: u8) -> PhoneNumber {
     PhoneNumber::parse(&format!("+1505555{:04}", u32::from(number))).expect("a number")
 }
 
-/// What both gateways are built from.
-struct Parts<'a> {
-    authority: &'a Authority,
-    ca_file: &'a Path,
-    secret_file: PathBuf,
-    options: GatewayRigOptions,
-    limits: ProviderLimits,
-    clock: &'a Clock,
+async fn twilio(ground: &Ground, options: GatewayRigOptions) -> (Arc<dyn Driver>, Server) {
+    let server = TwilioServer::start(TwilioOptions::new(ground.identity(), ACCOUNT, AUTH_TOKEN)).await;
+    let server = server.expect("started");
+    let provider = TwilioProvider {
+        endpoint: server.url(),
+        ca_file: Some(ground.ca_file.clone()),
+        account_sid: ACCOUNT.to_owned(),
+        auth_token_file: ground.file("secret", AUTH_TOKEN),
+        api_key: None,
+        sender: TwilioSender::From("+15005550006".to_owned()),
+        status_reports: true,
+        resend_unknown: options.resend_unknown,
+    };
+    let name = "twilio-main".parse().expect("a name");
+    let clock = ground.clock.clone();
+    let driver = twilio_driver(&name, &provider, &ground.limits, clock, Some(ISSUER), None);
+    (driver.expect("set up"), Server::Twilio(server))
 }
 
-impl Parts<'_> {
-    async fn twilio(self) -> (Arc<dyn Driver>, Server) {
-        let identity = self.authority.issue().expect("issued");
-        let server = TwilioServer::start(TwilioOptions::new(identity, ACCOUNT, AUTH_TOKEN)).await;
-        let server = server.expect("started");
-        let provider = TwilioProvider {
-            endpoint: server.url(),
-            ca_file: Some(self.ca_file.to_owned()),
-            account_sid: ACCOUNT.to_owned(),
-            auth_token_file: self.secret_file,
-            api_key: None,
-            sender: TwilioSender::From("+15005550006".to_owned()),
-            status_reports: true,
-            resend_unknown: self.options.resend_unknown,
-        };
-        let name = "twilio-main".parse().expect("a name");
-        let driver =
-            TwilioDriver::new(&name, &provider, &self.limits, self.clock.clone(), Some(ISSUER), None);
-        (Arc::new(driver.expect("set up")), Server::Twilio(server))
-    }
-
-    async fn http(self) -> (Arc<dyn Driver>, Server) {
-        let mut options = GatewayOptions::new(self.authority.issue().expect("issued"), self.options.form);
-        options.access = GatewayAccess::Bearer(AUTH_TOKEN.to_owned());
-        let server = GatewayServer::start(options).await.expect("started");
-        let url = server.url();
-        let path_at = url.rfind('/').expect("a path");
-        let (base_url, path) = url.split_at(path_at);
-        let (target, http_method, body_format, body) = match self.options.form {
-            GatewayForm::Query => {
-                let query = "?to={to}&text={text}&from={from}&ref={ref}";
-                (format!("{path}{query}"), GatewayMethod::Get, BodyFormat::Form, None)
-            }
-            GatewayForm::Form => {
-                let body = "to={to}&text={text}&from={from}&ref={ref}";
-                (path.to_owned(), GatewayMethod::Post, BodyFormat::Form, Some(body))
-            }
-            GatewayForm::Json => {
-                let body = r#"{"to":"{to}","text":"{text}","from":"{from}","ref":"{ref}"}"#;
-                (path.to_owned(), GatewayMethod::Post, BodyFormat::Json, Some(body))
-            }
-            GatewayForm::Xml => {
-                let body = "<sms><to>{to}</to><text>{text}</text><from>{from}</from><ref>{ref}</ref></sms>";
-                (path.to_owned(), GatewayMethod::Post, BodyFormat::Xml, Some(body))
-            }
-        };
-        let template = |text: &str| Template::parse(text).expect("a template");
-        let provider = HttpSmsProvider {
-            base_url: base_url.to_owned(),
-            target: template(&target),
-            http_method,
-            body_format,
-            body: body.map(template),
-            headers: vec![("x-account".to_owned(), "7".to_owned())],
-            access: Access::Token { file: self.secret_file, header: None },
-            from: "Bank & Co".to_owned(),
-            ca_file: Some(self.ca_file.to_owned()),
-            rules: AnswerRules {
-                pointer: None,
-                success_statuses: vec![StatusRange::parse("2xx").expect("a class")],
-                success_pattern: None,
-                permanent_statuses: vec![StatusRange::parse("422").expect("a status")],
-                permanent_pattern: None,
-            },
-            resend_unknown: self.options.resend_unknown,
-        };
-        let name = "sms-local".parse().expect("a name");
-        let driver = HttpSmsDriver::new(&name, &provider, &self.limits, self.clock.clone(), None);
-        (Arc::new(driver.expect("set up")), Server::Http(server))
-    }
-}
-
-/// Shorter waits, for tests in which nobody answers.
-pub(super) fn impatient(limits: &mut ProviderLimits) {
-    limits.request_timeout = DurationMs::new(500);
+async fn http(ground: &Ground, options: GatewayRigOptions) -> (Arc<dyn Driver>, Server) {
+    let mut server = GatewayOptions::new(ground.identity(), options.form);
+    server.access = GatewayAccess::Bearer(AUTH_TOKEN.to_owned());
+    let server = GatewayServer::start(server).await.expect("started");
+    let url = server.url();
+    let path_at = url.rfind('/').expect("a path");
+    let (base_url, path) = url.split_at(path_at);
+    let (target, http_method, body_format, body) = match options.form {
+        GatewayForm::Query => {
+            let query = "?to={to}&text={text}&from={from}&ref={ref}";
+            (format!("{path}{query}"), GatewayMethod::Get, BodyFormat::Form, None)
+        }
+        GatewayForm::Form => {
+            let body = "to={to}&text={text}&from={from}&ref={ref}";
+            (path.to_owned(), GatewayMethod::Post, BodyFormat::Form, Some(body))
+        }
+        GatewayForm::Json => {
+            let body = r#"{"to":"{to}","text":"{text}","from":"{from}","ref":"{ref}"}"#;
+            (path.to_owned(), GatewayMethod::Post, BodyFormat::Json, Some(body))
+        }
+        GatewayForm::Xml => {
+            let body = "<sms><to>{to}</to><text>{text}</text><from>{from}</from><ref>{ref}</ref></sms>";
+            (path.to_owned(), GatewayMethod::Post, BodyFormat::Xml, Some(body))
+        }
+    };
+    let template = |text: &str| Template::parse(text).expect("a template");
+    let provider = HttpSmsProvider {
+        base_url: base_url.to_owned(),
+        target: template(&target),
+        http_method,
+        body_format,
+        body: body.map(template),
+        headers: vec![("x-account".to_owned(), "7".to_owned())],
+        access: Access::Token { file: ground.file("secret", AUTH_TOKEN), header: None },
+        from: "Bank & Co".to_owned(),
+        ca_file: Some(ground.ca_file.clone()),
+        rules: AnswerRules {
+            pointer: None,
+            success_statuses: vec![StatusRange::parse("2xx").expect("a class")],
+            success_pattern: None,
+            permanent_statuses: vec![StatusRange::parse("422").expect("a status")],
+            permanent_pattern: None,
+        },
+        resend_unknown: options.resend_unknown,
+    };
+    let name = "sms-local".parse().expect("a name");
+    let driver = http_sms_driver(&name, &provider, &ground.limits, ground.clock.clone(), None);
+    (driver.expect("set up"), Server::Http(server))
 }
 
 /// Longer than the impatient wait.

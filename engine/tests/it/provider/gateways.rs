@@ -7,10 +7,8 @@ use tocsin_engine::provider::{MessageFate, ReportCall, ReportFault};
 use tocsin_mock::{Fault, GatewayForm, SmsRefusal};
 use tocsin_model::{CodeText, DeliveryReason};
 
-use super::gateway_rig::{
-    AUTH_TOKEN, Gateway, GatewayRig, GatewayRigOptions, IMPATIENT, ISSUER, impatient, phone,
-};
-use super::rig::Refusal;
+use super::gateway_rig::{AUTH_TOKEN, Gateway, GatewayRig, GatewayRigOptions, IMPATIENT, ISSUER, phone};
+use super::ground::{Refusal, impatient};
 
 macro_rules! both {
     ($($behaviour:ident,)+) => {

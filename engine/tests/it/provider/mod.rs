@@ -1,4 +1,4 @@
-//! The drivers of push networks and SMS gateways against strict doubles, and our HTTP/2 against a foreign server.
+//! The drivers of push networks, SMS gateways and mail servers against strict doubles, and our HTTP/2 against a foreign server.
 
 mod apns;
 mod common;
@@ -6,5 +6,7 @@ mod conformance;
 mod fcm;
 mod gateway_rig;
 mod gateways;
+pub mod ground;
 mod nghttpd;
 mod rig;
+mod subject;

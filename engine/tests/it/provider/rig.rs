@@ -1,18 +1,16 @@
 //! One driver and the double of its network, on the loopback interface.
 
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use tempfile::TempDir;
 use tocsin_config::{ApnsProvider, FcmProvider, ProviderLimits};
 use tocsin_engine::clock::Clock;
 use tocsin_engine::protocol::{DeliveryOutcome, Parcel, Push, PushContent};
-use tocsin_engine::provider::{ApnsDriver, Driver, DriverReport, FcmDriver, TokenShelf};
+use tocsin_engine::provider::{Driver, DriverReport, TokenShelf, apns_driver, fcm_driver};
 use tocsin_mock::{
-    ApnsCredential, ApnsOptions, ApnsReason, ApnsRefusal, ApnsServer, Authority, ConnectionReport, Fault,
-    FaultScript, FcmCredential, FcmOptions, FcmRefusal, FcmServer, MockClock, PushLog, PushRecord, Repeat,
-    Topics, Traffic,
+    ApnsCredential, ApnsOptions, ApnsReason, ApnsRefusal, ApnsServer, ConnectionReport, Fault, FaultScript,
+    FcmCredential, FcmOptions, FcmRefusal, FcmServer, MockClock, PushLog, PushRecord, Repeat, Topics,
+    Traffic,
 };
 use tocsin_model::{
     DeviceId, DurationMs, Partition, PushEnvironment, PushId, PushKind, PushTarget, PushToken, TransactionId,
@@ -20,30 +18,16 @@ use tocsin_model::{
 };
 use tokio::task::JoinHandle;
 
+use super::ground::{self, Ground, PATIENCE, Refusal, any_refusal, script, wall_time};
+
 pub(super) const APP_ID: &str = "com.example.bank";
 const TEAM_ID: &str = "TEAM000001";
 const KEY_ID: &str = "KEY0000001";
-/// Longer than any test may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-
 /// The network under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     Apns,
     Fcm,
-}
-
-/// A refusal that both networks know.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Refusal {
-    /// The network has a fault.
-    Internal,
-    /// The network is not available.
-    Unavailable,
-    /// Too many pushes.
-    Throttled,
-    /// The provider token is not good any more.
-    Unauthenticated,
 }
 
 /// How a rig is set up.
@@ -73,7 +57,7 @@ pub(super) struct Rig {
     pub(super) clock: Clock,
     mock_clock: MockClock,
     server: Server,
-    _folder: TempDir,
+    _ground: Ground,
 }
 
 impl Rig {
@@ -82,24 +66,15 @@ impl Rig {
     }
 
     pub(super) async fn start_with(which: Which, options: RigOptions) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let authority = Authority::new().expect("an authority");
-        let ca_file = folder.path().join("ca.pem");
-        authority.write_ca_pem(&ca_file).expect("written");
-        if options.trusts_others {
-            Authority::new().expect("another").write_ca_pem(&ca_file).expect("written");
-        }
+        let mut ground = Ground::new(options.limits, options.trusts_others);
         let mock_clock = MockClock::new();
         mock_clock.set_back(options.clocks_behind);
-        let clock = Clock::starting_at(wall_time().minus(options.clocks_behind.into()));
-        let mut limits = limits();
-        (options.limits)(&mut limits);
-        let parts = Parts { folder: folder.path(), authority: &authority, ca_file: &ca_file };
+        ground.clock = Clock::starting_at(wall_time().minus(options.clocks_behind.into()));
         let (driver, server) = match which {
-            Which::Apns => parts.apns(&limits, &options, &clock, &mock_clock).await,
-            Which::Fcm => parts.fcm(&limits, &options, &clock, &mock_clock).await,
+            Which::Apns => apns(&ground, &options, &mock_clock).await,
+            Which::Fcm => fcm(&ground, &options, &mock_clock).await,
         };
-        Self { driver, clock, mock_clock, server, _folder: folder }
+        Self { driver, clock: ground.clock.clone(), mock_clock, server, _ground: ground }
     }
 
     /// Both clocks jump forward to the system's.
@@ -140,15 +115,12 @@ impl Rig {
     }
 
     pub(super) async fn deliver(&self, push: &Push) -> DriverReport {
-        let parcel = parcel(push);
-        let delivering = self.driver.deliver(&parcel, &|| ());
-        tokio::time::timeout(PATIENCE, delivering).await.expect("a push ends by itself")
+        ground::deliver(&*self.driver, &parcel(push)).await
     }
 
     /// Delivers in a task of its own.
     pub(super) fn spawn(&self, push: Push) -> JoinHandle<DriverReport> {
-        let driver = self.driver.clone();
-        tokio::spawn(async move { driver.deliver(&parcel(&push), &|| ()).await })
+        ground::spawn(&self.driver, parcel(&push))
     }
 
     /// Delivers these pushes at once and counts those that were relayed.
@@ -279,67 +251,39 @@ impl Rig {
     }
 }
 
-/// What both networks are built from.
-struct Parts<'a> {
-    folder: &'a Path,
-    authority: &'a Authority,
-    ca_file: &'a Path,
+async fn apns(ground: &Ground, options: &RigOptions, mock_clock: &MockClock) -> (Arc<dyn Driver>, Server) {
+    let credential = ApnsCredential::generate(TEAM_ID, KEY_ID).expect("a key");
+    let key = credential.key(Topics::Only(vec![APP_ID.to_owned()]));
+    let mut server = ApnsOptions::new(ground.identity()).with_key(key);
+    (server.stream_limit, server.clock) = (options.stream_limit, mock_clock.clone());
+    let server = ApnsServer::start(server).await.expect("started");
+    let provider = ApnsProvider {
+        environment: PushEnvironment::Production,
+        endpoint: server.url(),
+        ca_file: Some(ground.ca_file.clone()),
+        team_id: TEAM_ID.to_owned(),
+        key_id: KEY_ID.to_owned(),
+        key_file: ground.file("key.p8", &credential.private_key_pem),
+    };
+    let (name, clock) = ("apns-main".parse().expect("a name"), ground.clock.clone());
+    let driver = apns_driver(&name, &provider, &ground.limits, clock, &TokenShelf::none(), None);
+    (driver.expect("set up"), Server::Apns(server))
 }
 
-impl Parts<'_> {
-    async fn apns(
-        &self,
-        limits: &ProviderLimits,
-        options: &RigOptions,
-        clock: &Clock,
-        mock_clock: &MockClock,
-    ) -> (Arc<dyn Driver>, Server) {
-        let credential = ApnsCredential::generate(TEAM_ID, KEY_ID).expect("a key");
-        let identity = self.authority.issue().expect("issued");
-        let mut server =
-            ApnsOptions::new(identity).with_key(credential.key(Topics::Only(vec![APP_ID.to_owned()])));
-        (server.stream_limit, server.clock) = (options.stream_limit, mock_clock.clone());
-        let server = ApnsServer::start(server).await.expect("started");
-        let key_file = self.folder.join("key.p8");
-        std::fs::write(&key_file, &credential.private_key_pem).expect("written");
-        let provider = ApnsProvider {
-            environment: PushEnvironment::Production,
-            endpoint: server.url(),
-            ca_file: Some(self.ca_file.to_owned()),
-            team_id: TEAM_ID.to_owned(),
-            key_id: KEY_ID.to_owned(),
-            key_file,
-        };
-        let name = "apns-main".parse().expect("a name");
-        let driver = ApnsDriver::new(&name, &provider, limits, clock.clone(), &TokenShelf::none(), None)
-            .expect("set up");
-        (Arc::new(driver), Server::Apns(server))
-    }
-
-    async fn fcm(
-        &self,
-        limits: &ProviderLimits,
-        options: &RigOptions,
-        clock: &Clock,
-        mock_clock: &MockClock,
-    ) -> (Arc<dyn Driver>, Server) {
-        let identity = self.authority.issue().expect("issued");
-        let mut server = FcmOptions::new(identity).with_account(fcm_credential().clone());
-        (server.stream_limit, server.clock) = (options.stream_limit, mock_clock.clone());
-        let server = FcmServer::start(server).await.expect("started");
-        let service_account_file = self.folder.join("account.json");
-        let account = fcm_credential().service_account_json(&server.token_uri());
-        std::fs::write(&service_account_file, account).expect("written");
-        let provider = FcmProvider {
-            endpoint: server.url(),
-            ca_file: Some(self.ca_file.to_owned()),
-            service_account_file,
-            pushes_per_minute_max: 600_000,
-        };
-        let name = "fcm-main".parse().expect("a name");
-        let driver = FcmDriver::new(&name, &provider, limits, clock.clone(), None).expect("set up");
-        (Arc::new(driver), Server::Fcm(server))
-    }
+async fn fcm(ground: &Ground, options: &RigOptions, mock_clock: &MockClock) -> (Arc<dyn Driver>, Server) {
+    let mut server = FcmOptions::new(ground.identity()).with_account(fcm_credential().clone());
+    (server.stream_limit, server.clock) = (options.stream_limit, mock_clock.clone());
+    let server = FcmServer::start(server).await.expect("started");
+    let account = fcm_credential().service_account_json(&server.token_uri());
+    let provider = FcmProvider {
+        endpoint: server.url(),
+        ca_file: Some(ground.ca_file.clone()),
+        service_account_file: ground.file("account.json", &account),
+        pushes_per_minute_max: 600_000,
+    };
+    let name = "fcm-main".parse().expect("a name");
+    let driver = fcm_driver(&name, &provider, &ground.limits, ground.clock.clone(), None);
+    (driver.expect("set up"), Server::Fcm(server))
 }
 
 /// Counts the pushes that were relayed.
@@ -352,56 +296,10 @@ pub(super) async fn relayed(sending: Vec<JoinHandle<DriverReport>>) -> usize {
     count
 }
 
-/// Waits for a condition that no event tells of.
-pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(std::time::Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-pub(super) fn limits() -> ProviderLimits {
-    ProviderLimits {
-        connections_max: 2,
-        queue_max: 1_000,
-        supervised_max: 1_000,
-        request_timeout: DurationMs::from_seconds(10),
-        connect_timeout: DurationMs::from_seconds(10),
-        ping_interval: DurationMs::from_seconds(60),
-        ping_timeout: DurationMs::from_seconds(10),
-        breaker_faults: 5,
-        breaker_open: DurationMs::from_seconds(10),
-    }
-}
-
 /// One account for all tests, because an RSA key takes its time.
 fn fcm_credential() -> &'static FcmCredential {
     static CREDENTIAL: OnceLock<FcmCredential> = OnceLock::new();
     CREDENTIAL.get_or_init(|| FcmCredential::generate("example-bank").expect("a key"))
-}
-
-pub(super) fn wall_time() -> UnixMs {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    UnixMs::new(u64::try_from(since_epoch.as_millis()).expect("this era"))
-}
-
-pub(super) fn script<R: Clone>(script: &FaultScript<R>, times: u32, fault: Fault<R>) {
-    if times == u32::MAX { script.for_all(fault) } else { script.for_next(times, fault) }.expect("room");
-}
-
-pub(super) fn any_refusal<R>(fault: Fault<std::convert::Infallible>) -> Fault<R> {
-    match fault {
-        Fault::Refuse(never) => match never {},
-        Fault::Delay(time) => Fault::Delay(time),
-        Fault::NeverAnswer => Fault::NeverAnswer,
-        Fault::CutBeforeReading => Fault::CutBeforeReading,
-        Fault::CutAfterReading => Fault::CutAfterReading,
-        Fault::CutAfterProcessing => Fault::CutAfterProcessing,
-        Fault::GoAway { debug_data, processed } => Fault::GoAway { debug_data, processed },
-        Fault::RefuseStream => Fault::RefuseStream,
-        Fault::LowerStreamLimit => Fault::LowerStreamLimit,
-    }
 }
 
 fn apns_refusal(refusal: Refusal) -> ApnsRefusal {
