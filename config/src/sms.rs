@@ -14,6 +14,8 @@ use crate::template::Template;
 pub struct SmsRules {
     /// The beginnings of numbers that codes may be sent to; empty only where no gateway is configured.
     pub country_prefixes: Vec<CountryPrefix>,
+    /// The beginnings within these that nothing is sent to.
+    pub refused_prefixes: Vec<CountryPrefix>,
     /// Codes to one number in an hour.
     pub sends_per_number_per_hour_max: u32,
     /// Codes to all numbers of one prefix in an hour.
@@ -25,8 +27,9 @@ pub struct SmsRules {
 impl SmsRules {
     /// The longest of the prefixes that this number begins with; `None` means that nothing may be sent there.
     pub fn prefix_of(&self, number: &PhoneNumber) -> Option<&CountryPrefix> {
-        let fits = self.country_prefixes.iter().filter(|prefix| number.expose().starts_with(prefix.as_str()));
-        fits.max_by_key(|prefix| prefix.as_str().len())
+        let allowed = CountryPrefix::longest(&self.country_prefixes, number)?;
+        let refused = CountryPrefix::longest(&self.refused_prefixes, number);
+        refused.is_none_or(|refused| refused.0.len() < allowed.0.len()).then_some(allowed)
     }
 }
 
@@ -45,6 +48,11 @@ impl CountryPrefix {
             && digits.bytes().all(|byte| byte.is_ascii_digit())
             && !digits.starts_with('0');
         fits.then(|| Self(text.into()))
+    }
+
+    fn longest<'a>(prefixes: &'a [Self], number: &PhoneNumber) -> Option<&'a Self> {
+        let fits = prefixes.iter().filter(|prefix| number.expose().starts_with(prefix.as_str()));
+        fits.max_by_key(|prefix| prefix.0.len())
     }
 
     /// The prefix with its `+`; also the value of a metric's label.
@@ -170,6 +178,8 @@ pub struct AnswerRules {
     pub permanent_statuses: Vec<StatusRange>,
     /// What an answer says then, whatever its status.
     pub permanent_pattern: Option<AnswerPattern>,
+    /// Statuses that leave open whether the message was taken.
+    pub unclear_statuses: Vec<StatusRange>,
 }
 
 /// One status of HTTP, or a class of them.
@@ -188,6 +198,11 @@ impl StatusRange {
         }
         let status: u16 = text.parse().ok().filter(|status| (200..=599).contains(status))?;
         (text.len() == 3).then_some(Self { first: status, last: status })
+    }
+
+    /// Whether a status is among both.
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
     }
 
     /// Whether it is among them.
@@ -247,7 +262,8 @@ mod tests {
     fn the_longest_prefix_counts() {
         let prefix = |text: &str| CountryPrefix::parse(text).expect("a prefix");
         let rules = SmsRules {
-            country_prefixes: vec![prefix("+1"), prefix("+1505"), prefix("+49")],
+            country_prefixes: vec![prefix("+1"), prefix("+1505"), prefix("+49"), prefix("+187612")],
+            refused_prefixes: vec![prefix("+1876"), prefix("+150"), prefix("+49151")],
             sends_per_number_per_hour_max: 1,
             sends_per_prefix_per_hour_max: 1,
             sends_per_client_per_hour_max: 1,
@@ -256,9 +272,13 @@ mod tests {
             let number = PhoneNumber::parse(number).expect("a number");
             rules.prefix_of(&number).map(|prefix| prefix.as_str().to_owned())
         };
-        assert_eq!(of("+15055551234").as_deref(), Some("+1505"));
+        assert_eq!(of("+15055551234").as_deref(), Some("+1505"), "refused is what is shorter");
+        assert_eq!(of("+18765551234"), None, "refused is what is longer");
+        assert_eq!(of("+18761251234").as_deref(), Some("+187612"));
+        assert_eq!(of("+15095551234"), None);
         assert_eq!(of("+12125551234").as_deref(), Some("+1"));
-        assert_eq!(of("+4915112345678").as_deref(), Some("+49"));
+        assert_eq!(of("+4917112345678").as_deref(), Some("+49"));
+        assert_eq!(of("+4915112345678"), None);
         assert_eq!(of("+4315112345678"), None);
     }
 

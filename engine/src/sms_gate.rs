@@ -247,6 +247,7 @@ mod tests {
     fn rules(per_number: u32, per_prefix: u32, per_client: u32) -> SmsRules {
         SmsRules {
             country_prefixes: vec![prefix("+1"), prefix("+49")],
+            refused_prefixes: Vec::new(),
             sends_per_number_per_hour_max: per_number,
             sends_per_prefix_per_hour_max: per_prefix,
             sends_per_client_per_hour_max: per_client,

@@ -11,12 +11,13 @@ use crate::template::Template;
 use crate::url;
 
 pub(super) fn sms_rules(table: &Table<'_>) -> Result<SmsRules, Unfit> {
-    let country_prefixes = match table.is_set("country_prefixes") {
-        true => table.list("country_prefixes", CountryPrefix::parse)?,
-        false => Vec::new(),
+    let prefixes = |key: &str| match table.is_set(key) {
+        true => table.list(key, CountryPrefix::parse),
+        false => Ok(Vec::new()),
     };
     Ok(SmsRules {
-        country_prefixes,
+        country_prefixes: prefixes("country_prefixes")?,
+        refused_prefixes: prefixes("refused_prefixes")?,
         sends_per_number_per_hour_max: table.small_count("sends_per_number_per_hour_max")?,
         sends_per_prefix_per_hour_max: table.small_count("sends_per_prefix_per_hour_max")?,
         sends_per_client_per_hour_max: table.small_count("sends_per_client_per_hour_max")?,
@@ -93,5 +94,6 @@ fn answer_rules(table: &Table<'_>) -> Result<AnswerRules, Unfit> {
         success_pattern: pattern("success_pattern")?,
         permanent_statuses: table.list("permanent_statuses", StatusRange::parse)?,
         permanent_pattern: pattern("permanent_pattern")?,
+        unclear_statuses: table.list("unclear_statuses", StatusRange::parse)?,
     })
 }

@@ -21,14 +21,42 @@ pub(super) fn check(settings: &Settings, findings: &mut Findings) {
             continue;
         };
         check_target(settings, name, to, &path, findings);
-        let life = settings.integer(&table.child("ttl_s"));
-        if let (Some(after_s), Some(life_s)) = (settings.integer(&after), life)
-            && after_s >= life_s
-        {
-            let why = format!("must be below this type's ttl_s of {life_s}");
-            findings.fault(settings.place(&after), &after, why);
-        }
+        check_waits(settings, name, findings);
     }
+}
+
+/// Each wait for a silent user begins where the one before it ends, and all of them end before the transaction does.
+fn check_waits(settings: &Settings, name: &str, findings: &mut Findings) {
+    let Some((life_s, whose)) = shortest_life(settings, name) else { return };
+    let (mut present, mut waited_s) = (name, 0);
+    // Ends: each step leaves one type behind, and fallbacks that go round are refused elsewhere.
+    for _ in 0..settings.names("types").len() {
+        let table = KeyPath::of(&["types", present]);
+        let after = table.child("fallback_after_s");
+        waited_s += settings.integer(&after).unwrap_or(0);
+        if waited_s >= life_s {
+            let why = if present == name {
+                format!("must be below {whose} of {life_s}")
+            } else {
+                format!(
+                    "comes {waited_s} s after the start of {name}; that must be below {whose} of {life_s}"
+                )
+            };
+            return findings.fault(settings.place(&after), &after, why);
+        }
+        let Some(next) = settings.text(&table.child("fallback")) else { return };
+        present = next;
+    }
+}
+
+/// How long transactions of a type live at least, and which key says so.
+fn shortest_life(settings: &Settings, name: &str) -> Option<(u64, String)> {
+    let life_s = |table: &KeyPath| settings.integer(&table.child("ttl_s"));
+    let own = life_s(&KeyPath::of(&["types", name])).map(|life_s| (life_s, "this type's ttl_s".to_owned()));
+    own.or_else(|| {
+        let realms = settings.named("realms");
+        realms.filter_map(|(realm, table)| Some((life_s(&table)?, format!("realms.{realm}.ttl_s")))).min()
+    })
 }
 
 fn check_target(settings: &Settings, name: &str, to: &str, path: &KeyPath, findings: &mut Findings) {

@@ -6,12 +6,13 @@ use crate::complete::provider_kind;
 use crate::findings::Findings;
 use crate::path::KeyPath;
 use crate::settings::Settings;
+use crate::sms::StatusRange;
 use crate::template::{Escape, Filling, Template};
 use crate::url;
 use crate::word::ProviderKind;
 
-/// What a JSON body must stand.
-const HOSTILE: Filling<'_> = Filling { to: "+1", text: "\"}{\\\n", from: "\"", reference: "\"" };
+/// What a body of JSON or XML must stand.
+const HOSTILE: Filling<'_> = Filling { to: "+1", text: "\"}{\\\n]]>--><", from: "\"", reference: "\"" };
 
 pub(super) fn check(settings: &Settings, findings: &mut Findings) {
     let mut first = None;
@@ -99,7 +100,25 @@ fn check_templates(settings: &Settings, table: &KeyPath, findings: &mut Findings
         Some(_) | None => {}
     }
     check_message(settings, table, &[Some(&target), body_template.as_ref()], findings);
-    check_json(settings, table, body_template.as_ref(), findings);
+    if let Some(body) = &body_template {
+        check_body(settings, table, body, findings);
+    }
+    check_statuses(settings, table, findings);
+}
+
+/// No status means two things.
+fn check_statuses(settings: &Settings, table: &KeyPath, findings: &mut Findings) {
+    let keys = ["success_statuses", "permanent_statuses", "unclear_statuses"].map(|key| table.child(key));
+    let ranges =
+        |path| settings.list(path).unwrap_or_default().iter().filter_map(|one| StatusRange::parse(&one.text));
+    for (count, path) in keys.iter().enumerate() {
+        for earlier in &keys[..count] {
+            if ranges(path).any(|range| ranges(earlier).any(|other| range.overlaps(other))) {
+                let message = format!("names a status that {} names, too", earlier.leaf());
+                findings.fault(settings.place(path), path, message);
+            }
+        }
+    }
 }
 
 /// Number and text reach the gateway, and so does the sender where one is asked for.
@@ -124,16 +143,32 @@ fn check_message(
     }
 }
 
-/// A body of JSON stays JSON, whatever is put in.
-fn check_json(settings: &Settings, table: &KeyPath, body: Option<&Template>, findings: &mut Findings) {
-    let Some(template) = body.filter(|_| settings.text(&table.child("body_format")) == Some("json")) else {
-        return;
+/// A body of JSON or XML stays that, whatever is put in, and gives the text back as it was.
+fn check_body(settings: &Settings, table: &KeyPath, body: &Template, findings: &mut Findings) {
+    let message = match settings.text(&table.child("body_format")) {
+        Some("json")
+            if serde_json::from_str::<serde_json::Value>(&body.fill(HOSTILE, Escape::Json)).is_err() =>
+        {
+            "is no JSON once it is filled; placeholders must stand inside of quotes, such as \"{text}\""
+        }
+        Some("xml") if !keeps_its_text(&body.fill(HOSTILE, Escape::Xml), body.says().text) => {
+            "is no XML once it is filled; placeholders must stand in elements or quoted attributes, such as \
+             <text>{text}</text>, not in comments or CDATA"
+        }
+        Some(_) | None => return,
     };
-    let filled = template.fill(HOSTILE, Escape::Json);
-    if serde_json::from_str::<serde_json::Value>(&filled).is_err() {
-        let path = table.child("body");
-        let message =
-            "is no JSON once it is filled; placeholders must stand inside of quotes, such as \"{text}\"";
-        findings.fault(settings.place(&path), &path, message);
-    }
+    let path = table.child("body");
+    findings.fault(settings.place(&path), &path, message);
+}
+
+/// Whether this is XML, in which a reader finds the text that was put in.
+fn keeps_its_text(filled: &str, has_text: bool) -> bool {
+    let Ok(document) = roxmltree::Document::parse(filled) else { return false };
+    let is_there = |read: &str| read.contains(HOSTILE.text);
+    let mut nodes = document.descendants();
+    !has_text
+        || nodes.any(|node| {
+            node.is_text() && node.text().is_some_and(is_there)
+                || node.attributes().any(|one| is_there(one.value()))
+        })
 }

@@ -108,6 +108,23 @@ fn a_template_that_makes_no_message_is_refused() {
     assert_http_fault(&format!("{body}http_method = \"GET\"\n"), 4, "body", "is not sent with");
     let json = "body_format = \"json\"\nbody = '{\"to\":\"{to}\",\"text\":{text}}'\n";
     assert_http_fault(json, 5, "body", "is no JSON");
+    let xml = |body: &str| format!("body_format = \"xml\"\nbody = '{body}'\n");
+    for right in
+        ["<a><to>{to}</to><t>{text}</t></a>", "<?xml version=\"1.0\"?><a to=\"{to}\" t=\"a {text}\"/>"]
+    {
+        assert_eq!(http(&xml(right)).body_format, BodyFormat::Xml);
+    }
+    for wrong in [
+        "to={to} text={text}",
+        "<a><to>{to}</to><t>{text}</a>",
+        "<a to={to}>{text}</a>",
+        "<a><to>{to}</to><t><![CDATA[{text}]]></t></a>",
+        "<a><to>{to}</to><!-- {text} --></a>",
+        "<a><to>{to}</to><{text}/></a>",
+        "<a>{to}</a><a>{text}</a>",
+    ] {
+        assert_http_fault(&xml(wrong), 5, "body", "is no XML");
+    }
     assert_http_fault("body = \"\"\n", 4, "body", "1 to 4000 characters");
     for wrong in ["\"\\u0007{to}{text}\"", "7"] {
         assert_http_fault(&format!("body = {wrong}\n"), 4, "body", "must be a text");
@@ -173,7 +190,11 @@ fn rules_for_answers_are_read_or_refused() {
     let rules =
         http(&format!("{body}success_pattern = \"^ok\"\npermanent_statuses = [\"404\", \"410\"]\n")).rules;
     assert!(rules.success_statuses[0].contains(202) && rules.permanent_statuses[1].contains(410));
-    assert!(rules.success_pattern.expect("a pattern").is_found_in("ok 1"));
+    assert!(
+        rules.success_pattern.expect("a pattern").is_found_in("ok 1") && rules.unclear_statuses.is_empty()
+    );
+    let rules = http(&format!("{body}unclear_statuses = [\"503\"]\n")).rules;
+    assert!(rules.unclear_statuses[0].contains(503));
     assert_http_fault(
         &format!("{body}success_pattern = \"(\"\n"),
         5,
@@ -186,6 +207,20 @@ fn rules_for_answers_are_read_or_refused() {
         "permanent_statuses",
         "2xx\"".replace("2xx", "4xx").as_str(),
     );
+    for (lines, key, earlier) in [
+        ("permanent_statuses = [\"2xx\"]", "permanent_statuses", "success_statuses"),
+        ("permanent_statuses = [\"404\", \"202\"]", "permanent_statuses", "success_statuses"),
+        ("unclear_statuses = [\"200\"]", "unclear_statuses", "success_statuses"),
+    ] {
+        assert_http_fault(
+            &format!("{body}{lines}\n"),
+            5,
+            key,
+            &format!("a status that {earlier} names, too"),
+        );
+    }
+    let both = "permanent_statuses = [\"503\"]\nunclear_statuses = [\"5xx\"]\n";
+    assert_http_fault(&format!("{body}{both}"), 6, "unclear_statuses", "permanent_statuses names, too");
     assert_http_fault(&format!("{body}answer_pointer = \"a/b\"\n"), 5, "answer_pointer", "JSON pointer");
 }
 
@@ -207,6 +242,10 @@ fn nothing_is_sent_by_sms_before_its_countries_are_named() {
     assert_eq!((rules.sends_per_number_per_hour_max, rules.sends_per_prefix_per_hour_max), (10, 20_000));
     let number = PhoneNumber::parse("+15055551234").expect("a number");
     assert_eq!(rules.prefix_of(&number).expect("allowed").as_str(), "+1505");
+    let islands = format!("{gateway}{SMS}refused_prefixes = [\"+1876\"]\n");
+    let island = PhoneNumber::parse("+18765551234").expect("a number");
+    assert!(rules.prefix_of(&island).is_some() && load(&islands).config.sms.prefix_of(&island).is_none());
+    assert_only_fault(&islands.replace("1876", "x"), 8, "sms.refused_prefixes", "1 to 7 digits");
     for (key, wrong) in [("number", 0), ("number", 1_001), ("prefix", 0), ("client", 10_000_001)] {
         let key = format!("sends_per_{key}_per_hour_max");
         assert_only_fault(&format!("[sms]\n{key} = {wrong}\n"), 2, &format!("sms.{key}"), "a whole number");

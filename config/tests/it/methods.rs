@@ -189,4 +189,23 @@ fn the_wait_for_a_silent_user_needs_a_fallback_and_fits_into_the_life() {
     );
     let late = format!("[types.login]\nttl_s = 20\nfallback = \"code\"\nfallback_after_s = 20\n{CODE}");
     assert_only_fault(&late, 4, "types.login.fallback_after_s", "below this type's ttl_s of 20");
+    let by_realm = |after_s: u64| {
+        let realms = "[realms.retail]\n[realms.hasty]\nttl_s = 30\n";
+        format!("[types.login]\nfallback = \"code\"\nfallback_after_s = {after_s}\n{CODE}{realms}")
+    };
+    load(&by_realm(29));
+    assert_only_fault(&by_realm(30), 3, "types.login.fallback_after_s", "below realms.hasty.ttl_s of 30");
+}
+
+#[test]
+fn the_waits_of_a_chain_of_fallbacks_fit_into_one_life() {
+    let chain = |after_s: u64| {
+        format!(
+            "[types.login]\nttl_s = 60\nfallback = \"code\"\nfallback_after_s = 20\n{CODE}ttl_s = 60\n\
+             fallback = \"mail\"\nfallback_after_s = {after_s}\n[types.mail]\nmethod = \"email\"\nattempts_max = 3\n"
+        )
+    };
+    load(&chain(39));
+    let why = "comes 60 s after the start of login; that must be below this type's ttl_s of 60";
+    assert_only_fault(&chain(40), 10, "types.code.fallback_after_s", why);
 }

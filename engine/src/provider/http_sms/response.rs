@@ -36,20 +36,23 @@ pub(super) fn rule(rules: &AnswerRules, answer: &HttpAnswer, now: UnixMs) -> Rul
     let is_among = |ranges: &[StatusRange]| ranges.iter().any(|range| range.contains(status));
     let said = said(rules, answer);
     let matches = |pattern: &AnswerPattern| said.as_deref().is_some_and(|said| pattern.is_found_in(said));
-    let (reason, treatment) =
-        if is_among(&rules.permanent_statuses) || rules.permanent_pattern.as_ref().is_some_and(matches) {
-            (PERMANENT, Treatment::AddressRefused)
-        } else if is_among(&rules.success_statuses) {
-            match &rules.success_pattern {
-                None => (TAKEN, Treatment::Relayed),
-                Some(pattern) if matches(pattern) => (TAKEN, Treatment::Relayed),
-                // An answer that was cut off may have said it.
-                Some(_) if !answer.body_is_whole => (UNCLEAR, Treatment::Unclear),
-                Some(_) => (REFUSED, Treatment::RequestRefused),
-            }
-        } else {
-            by_status(answer, now)
-        };
+    let (reason, treatment) = if is_among(&rules.permanent_statuses)
+        || rules.permanent_pattern.as_ref().is_some_and(matches)
+    {
+        (PERMANENT, Treatment::AddressRefused)
+    } else if is_among(&rules.unclear_statuses) {
+        (UNCLEAR, Treatment::Unclear)
+    } else if is_among(&rules.success_statuses) {
+        match &rules.success_pattern {
+            None => (TAKEN, Treatment::Relayed),
+            Some(pattern) if matches(pattern) => (TAKEN, Treatment::Relayed),
+            // An answer that was cut off, or says nothing, refuses nothing.
+            Some(_) if !answer.body_is_whole || is_silent(said.as_deref()) => (UNCLEAR, Treatment::Unclear),
+            Some(_) => (REFUSED, Treatment::RequestRefused),
+        }
+    } else {
+        by_status(answer, now)
+    };
     Ruling { reason, treatment }
 }
 
@@ -67,6 +70,10 @@ fn by_status(answer: &HttpAnswer, now: UnixMs) -> (&'static str, Treatment) {
         status if status.is_server_error() || status.is_success() => (UNCLEAR, Treatment::Unclear),
         _ => (REFUSED, Treatment::RequestRefused),
     }
+}
+
+fn is_silent(said: Option<&str>) -> bool {
+    said.is_none_or(|said| matches!(said.trim(), "" | "null"))
 }
 
 /// What the patterns are held against: the body, or the value that the pointer leads to.
@@ -94,6 +101,7 @@ mod tests {
             success_pattern: success.map(pattern),
             permanent_statuses: vec![StatusRange::parse("410").expect("valid")],
             permanent_pattern: permanent.map(pattern),
+            unclear_statuses: vec![StatusRange::parse("503").expect("valid")],
         }
     }
 
@@ -124,8 +132,7 @@ mod tests {
             ruled(&rules, 429, ""),
             (THROTTLED, Treatment::ProviderThrottled { after: THROTTLED_FOR })
         );
-        assert_eq!(ruled(&rules, 503, ""), (UNAVAILABLE, Treatment::QuickRetry { after: None }));
-        for status in [500, 502, 504] {
+        for status in [500, 502, 503, 504] {
             assert_eq!(ruled(&rules, status, ""), (UNCLEAR, Treatment::Unclear));
         }
     }
@@ -139,9 +146,27 @@ mod tests {
         let permanent = r#"{"result":{"status":"invalid_number"}}"#;
         assert_eq!(ruled(&rules, 200, permanent), (PERMANENT, Treatment::AddressRefused));
         assert_eq!(ruled(&rules, 422, permanent), (PERMANENT, Treatment::AddressRefused));
-        for other in ["", "queued", "[]", r#"{"result":7}"#, r#"{"result":{"status":["queued"]}}"#] {
-            assert_eq!(ruled(&rules, 200, other), (REFUSED, Treatment::RequestRefused), "{other}");
+        let listed = r#"{"result":{"status":["queued"]}}"#;
+        assert_eq!(ruled(&rules, 200, listed), (REFUSED, Treatment::RequestRefused));
+    }
+
+    #[test]
+    fn a_success_that_says_nothing_is_unclear() {
+        let mut rules = rules(Some("^queued$"), None);
+        for silent in ["", "<html>", "queued", "[]", r#"{"result":7}"#, r#"{"result":{"status":null}}"#] {
+            assert_eq!(ruled(&rules, 200, silent), (UNCLEAR, Treatment::Unclear), "{silent}");
         }
+        rules.pointer = None;
+        assert_eq!(ruled(&rules, 200, " \n"), (UNCLEAR, Treatment::Unclear));
+        assert_eq!(ruled(&rules, 200, "no credit"), (REFUSED, Treatment::RequestRefused));
+    }
+
+    #[test]
+    fn a_503_is_tried_again_unless_the_rules_call_it_unclear() {
+        let mut rules = rules(None, None);
+        assert_eq!(ruled(&rules, 503, ""), (UNCLEAR, Treatment::Unclear));
+        rules.unclear_statuses.clear();
+        assert_eq!(ruled(&rules, 503, ""), (UNAVAILABLE, Treatment::QuickRetry { after: None }));
     }
 
     #[test]

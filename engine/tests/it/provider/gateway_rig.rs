@@ -233,6 +233,7 @@ async fn http(ground: &Ground, options: GatewayRigOptions) -> (Arc<dyn Driver>, 
             success_pattern: None,
             permanent_statuses: vec![StatusRange::parse("422").expect("a status")],
             permanent_pattern: None,
+            unclear_statuses: Vec::new(),
         },
         resend_unknown: options.resend_unknown,
     };
