@@ -166,7 +166,7 @@ pub enum DeliveryReason {
     Throttled,
     /// The network cannot be reached or answers that it is out of order.
     Unavailable,
-    /// Our own queue or breaker refused it.
+    /// Our own queue refused it, or each connection to the gateway was taken for too long.
     Busy,
     /// It could not be sent in time.
     Late,

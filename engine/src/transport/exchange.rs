@@ -54,8 +54,8 @@ pub enum SendError {
 /// Why a request was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsent {
-    /// The queue is full.
-    #[error("queue full")]
+    /// There is no room: the queue is full, or each connection was taken for too long.
+    #[error("no room")]
     Busy,
     /// No stream came free before the deadline.
     #[error("no free stream in time")]

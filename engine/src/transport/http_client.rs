@@ -132,7 +132,7 @@ impl HttpClient {
     }
 
     /// Sends `request`, whose URI is path and query only, and reads the answer before `deadline`; waits for its turn no
-    /// longer than three quarters of that. `written` is called each time the request is handed to a connection.
+    /// longer than three quarters of that, and is busy then. `written` is called each time the request is handed to a connection.
     pub async fn send(
         &self,
         request: Request<Bytes>,
@@ -188,10 +188,11 @@ impl HttpClient {
 
     async fn take_room(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, Unsent> {
         let _waits = Counted::new(&self.stats.queue_length);
-        // The rest is for the request itself: one that is written at its deadline has an outcome that nobody learns.
+        // The rest is for the request itself: one that is written at its deadline has an outcome that nobody learns. It
+        // is this peer that has no room, and the caller may still have time for another one.
         let time = deadline.saturating_duration_since(self.clock.instant());
         let latest = deadline.checked_sub(time / 4).unwrap_or(deadline);
-        timeout_at(latest, self.room.acquire()).await.map_err(|_| Unsent::Late)?.map_err(|_| Unsent::Closed)
+        timeout_at(latest, self.room.acquire()).await.map_err(|_| Unsent::Busy)?.map_err(|_| Unsent::Closed)
     }
 
     fn complete(&self, request: Request<Bytes>) -> Request<Full<Bytes>> {

@@ -131,13 +131,13 @@ async fn without_a_connection_a_request_is_certainly_not_sent() {
 }
 
 #[tokio::test]
-async fn a_request_without_room_before_its_deadline_is_not_sent() {
+async fn a_request_without_room_before_its_deadline_is_busy_and_not_sent() {
     let (client, listener) = pair(HttpLimits { connections_max: 1, ..LIMITS }).await;
     let first = send(&client, soon());
     let mut peer = accept(&listener).await;
     take(&mut peer).await;
     let second = send(&client, Instant::now() + Duration::from_millis(100));
-    assert_eq!(second.await.expect("no panic").expect_err("no room"), HttpFault::Unsent(Unsent::Late));
+    assert_eq!(second.await.expect("no panic").expect_err("no room"), HttpFault::Unsent(Unsent::Busy));
     write(&mut peer, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     first.await.expect("no panic").expect("an answer");
 }

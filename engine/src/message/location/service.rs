@@ -193,7 +193,7 @@ fn text_at<'v>(object: &'v Map<String, Value>, path: &FieldPath) -> Option<&'v s
 
 fn fault_of(fault: HttpFault) -> LocationFault {
     match fault {
-        HttpFault::TimedOut | HttpFault::Unsent(Unsent::Late) => LocationFault::Timeout,
+        HttpFault::TimedOut => LocationFault::Timeout,
         HttpFault::Unsent(Unsent::Busy) => LocationFault::Busy,
         HttpFault::Unsent(_) | HttpFault::Cut => LocationFault::Unreachable,
     }

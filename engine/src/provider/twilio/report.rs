@@ -98,7 +98,7 @@ fn reason(fields: &Fields) -> DeliveryReason {
         Some(Group::Account) => DeliveryReason::CredentialRefused,
         Some(Group::TooFast) => DeliveryReason::Throttled,
         Some(Group::OurFault) => DeliveryReason::RequestRefused,
-        Some(Group::Carrier | Group::OutOfOrder) | None => DeliveryReason::Undelivered,
+        Some(Group::Unreached | Group::OutOfOrder) | None => DeliveryReason::Undelivered,
     }
 }
 

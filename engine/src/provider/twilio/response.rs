@@ -36,8 +36,8 @@ pub(super) enum Group {
     TooFast,
     /// Twilio is out of order and has sent nothing.
     OutOfOrder,
-    /// A carrier did not deliver it; another way may.
-    Carrier,
+    /// This account or a carrier does not reach the number; another way may.
+    Unreached,
 }
 
 macro_rules! errors {
@@ -63,26 +63,26 @@ errors! {
     21212 => Account,
     21214 => Number,
     21217 => Number,
-    21408 => Account,
+    21408 => Unreached,
     21602 => OurFault,
     21603 => Account,
     21606 => Account,
-    21608 => Account,
+    21608 => Unreached,
     21609 => OurFault,
     21610 => Number,
     21611 => TooFast,
-    21612 => Carrier,
+    21612 => Unreached,
     21614 => Number,
     21617 => OurFault,
     21659 => Account,
-    30001 => Carrier,
+    30001 => Unreached,
     30002 => Account,
-    30003 => Carrier,
+    30003 => Unreached,
     30004 => Number,
     30005 => Number,
     30006 => Number,
-    30007 => Carrier,
-    30008 => Carrier,
+    30007 => Unreached,
+    30008 => Unreached,
     30034 => Account,
 }
 
@@ -123,7 +123,7 @@ impl Group {
         match self {
             Self::Number => Treatment::AddressRefused,
             Self::Account => Treatment::CredentialRefused,
-            Self::OurFault | Self::Carrier => Treatment::RequestRefused,
+            Self::OurFault | Self::Unreached => Treatment::RequestRefused,
             Self::TooFast => Treatment::ProviderThrottled { after: after.unwrap_or(THROTTLED_FOR) },
             Self::OutOfOrder => Treatment::QuickRetry { after },
         }
@@ -162,13 +162,14 @@ mod tests {
         for code in [21_211, 21_214, 21_217, 21_610, 21_614] {
             assert_eq!(by_code(400, code).1, Treatment::AddressRefused, "{code}");
         }
-        for code in [21_212, 21_408, 21_603, 21_606, 21_608, 21_659] {
+        for code in [21_212, 21_603, 21_606, 21_659] {
             assert_eq!(by_code(400, code).1, Treatment::CredentialRefused, "{code}");
         }
         assert_eq!(by_code(401, 20_003), ("20003", Treatment::CredentialRefused));
         assert_eq!(by_code(404, 20_404).1, Treatment::CredentialRefused);
-        assert_eq!(by_code(400, 21_617).1, Treatment::RequestRefused);
-        assert_eq!(by_code(400, 21_612).1, Treatment::RequestRefused);
+        for code in [21_408, 21_608, 21_612, 21_617] {
+            assert_eq!(by_code(400, code).1, Treatment::RequestRefused, "{code}");
+        }
         assert_eq!(by_code(503, 20_503).1, Treatment::QuickRetry { after: None });
     }
 
