@@ -1,5 +1,7 @@
 //! What SMS gateways alone must do: nothing is sent twice unless it is known or asked for, and what is said arrives.
 
+use std::io::{Read as _, Seek as _};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tocsin_engine::protocol::DeliveryOutcome::{Failed, Relayed, Unknown};
@@ -171,7 +173,7 @@ async fn a_stalled_gateway_holds_no_more_than_its_connections(which: Gateway) {
     for task in sending {
         match task.await.expect("no panic").outcome {
             Unknown(DeliveryReason::Cut) => unknown += 1,
-            Failed(DeliveryReason::Late) => {}
+            Failed(DeliveryReason::Busy) => {}
             other => panic!("unexpected {other:?}"),
         }
     }
@@ -180,10 +182,36 @@ async fn a_stalled_gateway_holds_no_more_than_its_connections(which: Gateway) {
     assert!(rig.traffic().connections <= 2);
 }
 
+/// At the loudest, by what is taken, refused for the number, refused for the credential, cut, and no request at all.
 async fn nothing_of_a_message_is_printed(which: Gateway) {
+    let mut log = tempfile::tempfile().expect("a file");
+    let writer = Arc::new(log.try_clone().expect("a file"));
+    let told = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(writer).finish();
+    let told = tracing::subscriber::set_default(told);
     let rig = GatewayRig::start(which).await;
-    let printed = format!("{:?}", rig.message(7));
-    assert!(!printed.contains("5555") && !printed.contains("code is"), "{printed}");
+    let mut message = rig.message(77);
+    rig.deliver(&message).await;
+    rig.refuse(1, Refusal::Unauthenticated);
+    rig.deliver(&message).await;
+    rig.disturb(1, Fault::CutAfterReading);
+    rig.deliver(&message).await;
+    rig.faults().for_next(1, Fault::Refuse(SmsRefusal::twilio(21_610))).expect("room");
+    rig.deliver(&message).await;
+    assert_eq!(rig.log().records().len(), 4);
+    let mut printed = format!("{message:?}");
+    message.text = CodeText::new("077077".repeat(3_000));
+    rig.deliver(&message).await;
+    drop(told);
+    log.rewind().expect("readable");
+    log.read_to_string(&mut printed).expect("text");
+    let name = match which {
+        Gateway::Twilio => "twilio-main",
+        Gateway::Http => "sms-local",
+    };
+    assert!(printed.contains("the gateway refuses our credential") && printed.contains(name), "{printed}");
+    for secret in ["5550077", "077077", "code is", "code%20is", AUTH_TOKEN] {
+        assert!(!printed.contains(secret), "{secret} in {printed}");
+    }
 }
 
 #[tokio::test]
