@@ -58,6 +58,8 @@ pub struct UserStanding {
     pub locks: Vec<UserLock>,
     /// When he ignored or refused a push, in a row and in order of time; some may count no more.
     pub misses: Vec<UnixMs>,
+    /// The same for pushes that gave way to another before he answered, which whoever starts them does alone.
+    pub superseded: Vec<UnixMs>,
 }
 
 impl UserStanding {
@@ -71,31 +73,33 @@ impl UserStanding {
         self.locks_at(now).max_by_key(|lock| lock.until.unwrap_or(UnixMs::new(u64::MAX))).copied()
     }
 
-    /// How many pushes in a row were ignored or refused within the last 24 hours.
+    /// How many pushes in a row were ignored, refused or superseded within the last 24 hours.
     pub fn misses_at(&self, now: UnixMs) -> u32 {
-        let counts = |missed: &&UnixMs| now < missed.plus(MISSES_COUNT_FOR);
-        u32::try_from(self.misses.iter().filter(counts).count()).unwrap_or(u32::MAX)
+        count_at(&self.misses, now).saturating_add(count_at(&self.superseded, now))
     }
 
     /// Whether there is nothing to remember.
     pub fn is_clear(&self) -> bool {
-        self.locks.is_empty() && self.misses.is_empty()
+        self.locks.is_empty() && self.misses.is_empty() && self.superseded.is_empty()
     }
 
     /// Takes down one more push that was ignored or refused. The one that reaches the limit of `block` locks the user;
     /// answers with that lock.
     pub fn miss(&mut self, at: UnixMs, block: Option<BlockRule>) -> Option<UserLock> {
         self.forget_what_is_over(at);
-        self.misses.push(at);
-        if self.misses.len() > MISSES_KEPT_MAX {
-            self.misses.remove(0);
-        }
-        let block = block.filter(|block| self.misses_at(at) >= block.after)?;
+        remember(&mut self.misses, at);
+        let block = block.filter(|block| count_at(&self.misses, at) >= block.after)?;
         Some(self.lock(UserLock {
             reason: LockReason::Fatigue,
             since: at,
             until: Some(at.plus(block.length)),
         }))
+    }
+
+    /// Takes down one more push that gave way to another. It locks nobody: no answer of the user's is needed for it.
+    pub fn supersede(&mut self, at: UnixMs) {
+        self.forget_what_is_over(at);
+        remember(&mut self.superseded, at);
     }
 
     /// Adds a lock; one for the same reason that holds longer stands. Answers with the one that stands.
@@ -118,6 +122,7 @@ impl UserStanding {
     /// A success ends the row of misses. Locks stay until their time is over or somebody removes them.
     pub fn succeed(&mut self) {
         self.misses.clear();
+        self.superseded.clear();
     }
 
     /// The same without what counts no more.
@@ -129,14 +134,32 @@ impl UserStanding {
 
     fn forget_what_is_over(&mut self, now: UnixMs) {
         self.locks.retain(|lock| lock.holds_at(now));
-        self.misses.retain(|missed| now < missed.plus(MISSES_COUNT_FOR));
+        self.misses.retain(|missed| still_counts(*missed, now));
+        self.superseded.retain(|superseded| still_counts(*superseded, now));
     }
 
     /// From when on nothing of it counts; `None` while a lock has no end.
     pub fn is_over_at(&self) -> Option<UnixMs> {
-        let misses = self.misses.iter().map(|missed| Some(missed.plus(MISSES_COUNT_FOR)));
+        let misses = self.misses.iter().chain(&self.superseded);
+        let misses = misses.map(|missed| Some(missed.plus(MISSES_COUNT_FOR)));
         let ends = self.locks.iter().map(|lock| lock.until).chain(misses);
         ends.collect::<Option<Vec<_>>>().map(|ends| ends.into_iter().max().unwrap_or_default())
+    }
+}
+
+fn still_counts(missed: UnixMs, now: UnixMs) -> bool {
+    now < missed.plus(MISSES_COUNT_FOR)
+}
+
+fn count_at(misses: &[UnixMs], now: UnixMs) -> u32 {
+    let count = misses.iter().filter(|missed| still_counts(**missed, now)).count();
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn remember(misses: &mut Vec<UnixMs>, at: UnixMs) {
+    misses.push(at);
+    if misses.len() > MISSES_KEPT_MAX {
+        misses.remove(0);
     }
 }
 
@@ -214,13 +237,34 @@ mod tests {
     }
 
     #[test]
+    fn superseded_pushes_count_for_the_milder_steps_but_lock_nobody() {
+        let mut standing = UserStanding::default();
+        for hours in 0..3 {
+            standing.supersede(at(hours));
+        }
+        assert_eq!(standing.misses_at(at(2)), 3);
+        assert_eq!((standing.miss(at(3), Some(BLOCK)), standing.miss(at(4), Some(BLOCK))), (None, None));
+        assert!(standing.miss(at(5), Some(BLOCK)).is_some(), "three were ignored");
+        assert_eq!((standing.misses_at(at(5)), standing.misses_at(at(25))), (6, 4));
+        standing.succeed();
+        assert_eq!(standing.misses_at(at(5)), 0);
+        standing.supersede(at(6));
+        assert_eq!(
+            (standing.is_clear(), standing.clone().without_what_is_over(at(30)).superseded.len()),
+            (false, 0)
+        );
+    }
+
+    #[test]
     fn no_more_misses_are_kept_than_any_step_asks_for() {
         let mut standing = UserStanding::default();
         for millisecond in 0..=MISSES_KEPT_MAX as u64 {
             standing.miss(at(0).plus(DurationMs::new(millisecond)), None);
+            standing.supersede(at(0).plus(DurationMs::new(millisecond)));
         }
-        assert_eq!(standing.misses.len(), MISSES_KEPT_MAX);
-        assert_eq!(standing.misses[0], at(0).plus(DurationMs::new(1)));
+        for kept in [&standing.misses, &standing.superseded] {
+            assert_eq!((kept.len(), kept[0]), (MISSES_KEPT_MAX, at(0).plus(DurationMs::new(1))));
+        }
     }
 
     #[test]

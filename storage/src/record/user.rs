@@ -31,6 +31,8 @@ pub(crate) struct UserRecord {
     pseudonym: Option<[u8; 16]>,
     #[n(3)]
     erased_at_ms: Option<u64>,
+    #[cbor(n(4), skip_if = "Vec::is_empty")]
+    superseded_ms: Vec<u64>,
 }
 
 #[derive(Debug, PartialEq, Eq, Encode, Decode)]
@@ -49,6 +51,7 @@ impl UserRecord {
         Self {
             locks: row.standing.locks.iter().map(LockRecord::new).collect(),
             misses_ms: row.standing.misses.iter().copied().map(UnixMs::get).collect(),
+            superseded_ms: row.standing.superseded.iter().copied().map(UnixMs::get).collect(),
             pseudonym: row.pseudonym.map(|pseudonym| *pseudonym.as_bytes()),
             erased_at_ms: row.erased_at.map(UnixMs::get),
         }
@@ -59,6 +62,7 @@ impl UserRecord {
             standing: UserStanding {
                 locks: self.locks.into_iter().map(LockRecord::into_model).collect::<Result<_, _>>()?,
                 misses: self.misses_ms.into_iter().map(UnixMs::new).collect(),
+                superseded: self.superseded_ms.into_iter().map(UnixMs::new).collect(),
             },
             pseudonym: self.pseudonym.map(Pseudonym::from_bytes),
             erased_at: self.erased_at_ms.map(UnixMs::new),

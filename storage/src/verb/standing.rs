@@ -20,6 +20,7 @@ use crate::record::{UserRecord, UserRow};
 enum Ending {
     Success,
     Missed,
+    Superseded,
     Neither,
 }
 
@@ -85,7 +86,8 @@ fn note_end(standing: &mut UserStanding, ended: &Transaction, replaced: bool) ->
     match ending(ended, replaced) {
         Ending::Success if guard.counts => standing.succeed(),
         Ending::Missed if guard.counts => locks.extend(standing.miss(at, guard.block)),
-        Ending::Success | Ending::Missed | Ending::Neither => {}
+        Ending::Superseded if guard.counts => standing.supersede(at),
+        Ending::Success | Ending::Missed | Ending::Superseded | Ending::Neither => {}
     }
     if let Some(report_lock) = guard.report_lock.filter(|_| ended.state == State::Reported) {
         let until = match report_lock {
@@ -111,7 +113,7 @@ fn ending(ended: &Transaction, replaced: bool) -> Ending {
         State::Timeout | State::Declined | State::Reported | State::Failed(FailureReason::WrongNumber) => {
             Ending::Missed
         }
-        State::Cancelled if replaced => Ending::Missed,
+        State::Cancelled if replaced => Ending::Superseded,
         State::Pending | State::Accepted | State::Cancelled | State::Failed(_) => Ending::Neither,
     }
 }

@@ -213,6 +213,7 @@ conformance! {
         an_end_that_lost_does_nothing_to_its_user,
         removed_locks_are_told_and_begin_a_new_row,
         what_is_replaced_is_cancelled_in_the_batch_of_the_new_one,
+        what_is_replaced_locks_nobody,
         nothing_that_has_ended_or_is_of_another_user_is_replaced,
         a_start_that_is_not_stored_replaces_nothing,
         only_pushes_are_missed;

@@ -174,8 +174,24 @@ pub async fn what_is_replaced_is_cancelled_in_the_batch_of_the_new_one(bench: Be
     assert_eq!(open.iter().map(|open| open.id).collect::<Vec<_>>(), [transaction_id(3)]);
     let owed = bench.store.callbacks(tocsin_storage::CallbackList::Owed, None, 10).await.expect("read");
     assert_eq!(owed.callbacks.len(), 1);
-    assert_eq!(standing(&bench).await.misses, [START; 2], "nobody answered them");
+    assert_eq!(standing(&bench).await.superseded, [START; 2]);
     assert_eq!(told(&bench, AuditKind::TransactionEnded).await.len(), 2);
+}
+
+/// Whoever starts them makes these ends alone: as many as one likes must lock nobody.
+pub async fn what_is_replaced_locks_nobody(bench: Bench) {
+    assert_eq!(create(&*bench.store, &guarded(1, BLOCKS)).await, Created::New);
+    for number in 2..=12 {
+        let new = in_place_of(guarded(number, BLOCKS), vec![transaction_id(number - 1)]);
+        assert_eq!(create(&*bench.store, &new).await, Created::New);
+    }
+    let stands = standing(&bench).await;
+    assert_eq!((stands.misses_at(START), stands.lock_at(START)), (11, None));
+    assert_eq!(
+        bench.store.end(ended(guarded(12, BLOCKS), State::Accepted)).await.expect("answered"),
+        Ended::Stored
+    );
+    assert!(standing(&bench).await.is_clear(), "a success ends the row");
 }
 
 pub async fn nothing_that_has_ended_or_is_of_another_user_is_replaced(bench: Bench) {
