@@ -21,7 +21,7 @@ const PREFER: &str = "prefer";
 pub(super) const PREFERENCE_APPLIED: &str = "preference-applied";
 
 /// When a portal wants its reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Timing {
     wait_s: Option<u32>,
     /// The wait of the header, when it is the one that counts.

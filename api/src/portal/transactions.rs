@@ -21,7 +21,8 @@ use crate::door::{
 };
 use crate::qr;
 
-/// A transaction that was started, and when its portal wants to hear of it.
+/// A transaction that was started, and when its portal wants to hear of it: at once where the user must see a number first,
+/// which only the measures against fatigue have drawn for a start that was to be held.
 struct Begun {
     started: Started,
     timing: Timing,
@@ -62,6 +63,8 @@ async fn begin(state: &Data<DoorState>, request: &HttpRequest, payload: Payload)
             async move { state.handle.start_within(start, |user| caller.check_start(&state, user)).await },
         )
         .await?;
+    let shows_first = !started.transaction.state.is_final() && started.transaction.number().is_some();
+    let timing = if timing.is_held() && shows_first { Timing::default() } else { timing };
     Ok(Begun { started, timing, place })
 }
 

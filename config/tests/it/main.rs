@@ -7,6 +7,7 @@ mod client;
 mod cross_faults;
 mod dump;
 mod environment;
+mod fatigue;
 mod fixture;
 mod gateways;
 mod layers;

@@ -72,8 +72,8 @@ pub struct StartRequest {
     pub callback_url: Option<CallbackUrl>,
     /// Where the portal's user is calling from.
     pub call_context: Option<Box<CallContext>>,
-    /// Whether the caller wants its reply held until the outcome, so that nothing the user must see first may
-    /// come of it ([`crate::Problem::wait_not_possible`]).
+    /// Whether the caller wants its reply held until the outcome, so that it may ask for nothing that the user must see
+    /// first ([`crate::Problem::wait_not_possible`]).
     pub is_held: bool,
     /// A stricter number matching than the type's.
     pub number_match: Option<NumberMatchRule>,

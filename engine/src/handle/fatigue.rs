@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use tocsin_config::{AuthenticationType, Config, Ladder, PendingPush};
 use tocsin_model::{
-    AppName, ErrorCode, Fatigue, Method, NumberMatchRule, Problem, Transaction, TransactionId, UnixMs, User,
-    UserStanding,
+    AppName, DurationMs, ErrorCode, Fatigue, Method, NumberMatchRule, Problem, StateWord, Transaction,
+    TransactionId, UnixMs, User, UserStanding,
 };
 use tocsin_storage::TransactionQuery;
 
@@ -20,8 +20,11 @@ use crate::metrics::Measure;
 use crate::registry::Turn;
 use crate::transaction::News;
 
-/// Last transactions of a user that a gap is measured against.
-const GAP_LOOKS_MAX: usize = 20;
+/// No transaction lives longer, so that none which began before could have been pushed again since.
+const LONGEST_LIFE: DurationMs = DurationMs::from_seconds(60 * 60);
+
+/// Transactions of a user that are read in one go; there are no more than his starts within two hours.
+const PAGE: usize = 200;
 
 /// What a push may do.
 #[derive(Debug, Default)]
@@ -38,6 +41,12 @@ enum Step {
     Ground,
     NumberMatch,
     OtherMethod,
+}
+
+/// The step that a user who stands like this has reached by the ladder of his realm.
+fn step_of(config: &Config, user: &User, standing: &UserStanding, now: UnixMs) -> Step {
+    let ladder = config.realms.get(&user.realm).map(|realm| realm.ladder).unwrap_or_default();
+    step(&ladder, standing.misses_at(now))
 }
 
 fn step(ladder: &Ladder, misses: u32) -> Step {
@@ -86,8 +95,7 @@ impl Handle {
         }
         let now = self.clock().now();
         let mut sparing = Sparing::default();
-        let ladder = config.realms.get(&user.realm).map(|realm| realm.ladder).unwrap_or_default();
-        match step(&ladder, standing.misses_at(now)) {
+        match step_of(config, user, standing, now) {
             Step::Ground => {}
             Step::NumberMatch => {
                 self.metrics().fatigue(Measure::NumberMatch);
@@ -101,8 +109,10 @@ impl Handle {
         if !looks_at_pending(kind) {
             return Ok(sparing);
         }
-        let pending = self.pending_pushes(user, apps, now).await?;
-        self.keep_gap(user, kind, apps, &pending, now).await?;
+        let late = self.pushed_of_late(user, kind, apps, now).await?;
+        self.keep_gap(kind, &late, now)?;
+        let is_pending = |made: &Arc<Transaction>| !made.state.is_final() && now < made.expires_at;
+        let pending: Vec<Arc<Transaction>> = late.into_iter().filter(is_pending).collect();
         match kind.pending_push {
             PendingPush::Many => {}
             PendingPush::Reject if pending.is_empty() => {}
@@ -119,46 +129,83 @@ impl Handle {
         Ok(sparing)
     }
 
-    /// The pushes of a user that wait at phones with these apps.
-    async fn pending_pushes(
-        &self,
-        user: &User,
-        apps: &BTreeSet<AppName>,
-        now: UnixMs,
-    ) -> Result<Vec<Arc<Transaction>>, Problem> {
-        let mut pending = Vec::new();
-        for id in self.0.registry.admission().open_of(user) {
-            match self.view(id).await {
-                Ok(open) if !open.state.is_final() && now < open.expires_at && is_push_to(&open, apps) => {
-                    pending.push(open);
-                }
-                Ok(_) => {}
-                Err(problem) if problem.code == ErrorCode::NotFound => {}
-                Err(problem) => return Err(problem),
+    /// Leave to reach the user of a transaction once more: 403 `user_locked`, and 422 `method_disabled` for a push that
+    /// the ladder would not let out now. What has ended is left to be told so.
+    pub(super) async fn spare_again(&self, present: &Transaction) -> Result<(), Problem> {
+        let Some(user) = present.user.as_ref().filter(|_| !present.state.is_final()) else { return Ok(()) };
+        let standing = self.standing_unless_locked(user).await?;
+        if present.method != Method::Push {
+            return Ok(());
+        }
+        let is_typed = present.number().is_some_and(|number| number.choices.is_none());
+        match step_of(&self.config(), user, &standing, self.clock().now()) {
+            Step::Ground => Ok(()),
+            Step::NumberMatch if is_typed => Ok(()),
+            Step::NumberMatch => {
+                self.metrics().fatigue(Measure::NumberMatch);
+                Err(number_needed())
+            }
+            Step::OtherMethod => {
+                self.metrics().fatigue(Measure::OtherMethod);
+                Err(other_method())
             }
         }
-        Ok(pending)
     }
 
-    async fn keep_gap(
+    /// The transactions of a user that were pushed to phones with these apps and wait, or were pushed within the gap of the
+    /// type: those of this process, and what only the storage knows, since the actor of one may have fallen.
+    async fn pushed_of_late(
         &self,
         user: &User,
         kind: &AuthenticationType,
         apps: &BTreeSet<AppName>,
-        pending: &[Arc<Transaction>],
+        now: UnixMs,
+    ) -> Result<Vec<Arc<Transaction>>, Problem> {
+        let mut ids: BTreeSet<TransactionId> =
+            self.0.registry.admission().open_of(user).into_iter().collect();
+        let mut pushed = Vec::new();
+        let mut query = TransactionQuery {
+            user: Some(user.clone()),
+            state: StateWord::parse("pending").filter(|_| kind.push_gap.get() == 0),
+            from: Some(now.minus(kind.push_gap).minus(LONGEST_LIFE)),
+            limit: PAGE,
+            ..TransactionQuery::default()
+        };
+        loop {
+            let read = self.store().transactions(query.clone()).await;
+            let page = read.map_err(|error| store_problem(&error))?;
+            for made in page.transactions {
+                if made.state.is_final() {
+                    ids.remove(&made.id);
+                    pushed.push(Arc::new(made));
+                } else {
+                    ids.insert(made.id);
+                }
+            }
+            query.before = page.next;
+            if query.before.is_none() {
+                break;
+            }
+        }
+        for id in ids {
+            match self.view(id).await {
+                Ok(open) => pushed.push(open),
+                Err(problem) if problem.code == ErrorCode::NotFound => {}
+                Err(problem) => return Err(problem),
+            }
+        }
+        pushed.retain(|made| is_push_to(made, apps));
+        Ok(pushed)
+    }
+
+    fn keep_gap(
+        &self,
+        kind: &AuthenticationType,
+        late: &[Arc<Transaction>],
         now: UnixMs,
     ) -> Result<(), Problem> {
-        if kind.push_gap.get() == 0 {
-            return Ok(());
-        }
-        let from = Some(now.minus(kind.push_gap));
-        let query =
-            TransactionQuery { user: Some(user.clone()), from, limit: GAP_LOOKS_MAX, ..Default::default() };
-        let lately = self.store().transactions(query).await.map_err(|error| store_problem(&error))?;
-        let of_late = lately.transactions.iter().filter(|made| is_push_to(made, apps));
-        let last =
-            of_late.map(Transaction::last_push_at).chain(pending.iter().map(|made| made.last_push_at()));
-        let Some(last) = last.max() else { return Ok(()) };
+        let last = late.iter().map(|made| made.last_push_at()).max();
+        let Some(last) = last.filter(|_| kind.push_gap.get() > 0) else { return Ok(()) };
         let wait = last.plus(kind.push_gap).since(now);
         if wait.get() == 0 {
             return Ok(());
@@ -191,21 +238,17 @@ pub(super) fn fatigue(
 
 /// Whether the ladder lets pushes to this user out.
 pub(super) fn pushes_go_out(config: &Config, user: &User, standing: &UserStanding, now: UnixMs) -> bool {
-    let ladder = config.realms.get(&user.realm).map(|realm| realm.ladder).unwrap_or_default();
-    step(&ladder, standing.misses_at(now)) != Step::OtherMethod
+    step_of(config, user, standing, now) != Step::OtherMethod
 }
 
 fn looks_at_pending(kind: &AuthenticationType) -> bool {
     kind.pending_push != PendingPush::Many || kind.push_gap.get() > 0
 }
 
-/// Whether it was pushed to a phone with one of these apps.
+/// Whether it was pushed to a phone with one of these apps. One that has fallen back since can still be answered there.
 fn is_push_to(transaction: &Transaction, apps: &BTreeSet<AppName>) -> bool {
-    transaction.method == Method::Push
-        && transaction
-            .recipients
-            .iter()
-            .any(|recipient| recipient.delivery.is_some() && apps.contains(&recipient.app))
+    let mut recipients = transaction.recipients.iter();
+    recipients.any(|recipient| recipient.delivery.is_some() && apps.contains(&recipient.app))
 }
 
 /// A login takes no payment's place: who starts the one need not be the user who waits for the other.
@@ -226,6 +269,11 @@ fn pending_exists() -> Problem {
 
 fn other_method() -> Problem {
     let detail = "too many pushes in a row were ignored or refused; use another method";
+    Problem::new(ErrorCode::MethodDisabled, detail)
+}
+
+fn number_needed() -> Problem {
+    let detail = "too many pushes in a row were ignored or refused; start anew, with a number that is typed";
     Problem::new(ErrorCode::MethodDisabled, detail)
 }
 

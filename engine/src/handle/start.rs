@@ -126,9 +126,6 @@ impl Handle {
                 (Vec::new(), Sparing::default(), How::Code(code))
             }
         };
-        if request.is_held && matches!(how, How::Pushed { number: Some(_), .. }) {
-            return Err(Problem::wait_not_possible());
-        }
         let mut transaction =
             compose(&config, &request, kind, content, (how, &sparing), &eligible, called_at)?;
         self.fit_challenge(&mut transaction)?;

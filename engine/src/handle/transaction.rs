@@ -148,6 +148,7 @@ impl Handle {
         if self.resent_before(client, idempotency.as_ref()).await? {
             return Ok(present);
         }
+        self.spare_again(&present).await?;
         let request = Request::Resend { idempotency: idempotency.clone().map(Box::new) };
         match self.ask(id, request).await? {
             Reply::View(transaction) => Ok(transaction),

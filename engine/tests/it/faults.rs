@@ -16,7 +16,7 @@ fn status(view: &Transaction) -> Option<DeliveryStatus> {
 }
 
 /// Waits until the actor has fallen so often.
-async fn until_faults(bank: &Bank, actor: &str, count: usize) {
+pub async fn until_faults(bank: &Bank, actor: &str, count: usize) {
     let line = format!("tocsin_actor_faults_total{{actor=\"{actor}\"}} {count}");
     let deadline = std::time::Instant::now() + SOON;
     while !bank.handle.metrics_text().contains(&line) {

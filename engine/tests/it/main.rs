@@ -5,6 +5,7 @@ mod bounds;
 mod callbacks;
 mod closing;
 mod codes;
+mod fatigue;
 mod faults;
 mod fixture;
 mod gone;

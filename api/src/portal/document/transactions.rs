@@ -137,13 +137,22 @@ fn start_form() -> Value {
                 "default": "stored",
                 "description": "When to reply: as soon as it is on disk, or after the first word of a provider.",
             },
-            "wait_s": wait_s(),
+            "wait_s": described_wait_s(),
             "number_match": {
                 "enum": NumberMatchRule::ALL.map(NumberMatchRule::as_str),
                 "description": "A stricter matching than the type's; each word is stricter than the one before.",
             },
         },
     })
+}
+
+fn described_wait_s() -> Value {
+    let mut field = wait_s();
+    field["description"] =
+        "Waits for the outcome, so many seconds at most; not where a `number` must be shown first, \
+                            which what goes on with this user may require of a type that asks for none."
+            .into();
+    field
 }
 
 /// `GET /v1/transactions`
@@ -191,6 +200,8 @@ pub(in crate::portal) fn resend_push(schemas: &mut Schemas) -> Operation {
             ErrorCode::InvalidField,
             ErrorCode::ResendLimit,
             ErrorCode::TransactionFinal,
+            ErrorCode::UserLocked,
+            ErrorCode::MethodDisabled,
             ErrorCode::Draining,
         ])
 }

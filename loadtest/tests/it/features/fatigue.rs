@@ -176,16 +176,23 @@ async fn a_login_supersedes_so_that_a_stranger_keeps_nobody_out() {
     assert!(metric(&scene, "tocsin_fatigue_total{measure=\"superseded\"} 1").await);
 }
 
-/// The user must see the number first, so a start that would supersede is not held.
+/// The user must see the number first, so a start that supersedes is answered at once with it: refused, a stranger who lets
+/// a login wait would keep the user out of portals that hold the call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_start_that_supersedes_is_not_held_and_changes_nothing() {
+async fn a_held_start_that_supersedes_is_answered_at_once_with_its_number() {
     let scene = Scene::of(TYPES).await;
-    let _phone = scene.enrol(PhoneKind::Iphone, "alice").await;
-    let first = begun(&scene, "loose", "alice").await;
-    let held = json!({"type": "loose", "user": "alice", "wait_s": 5});
-    let refused = scene.portal("POST", "/v1/transactions", Some(&held)).await;
-    assert_eq!(refused.expect_problem(422, "wait_not_possible")["field"], "wait_s");
-    assert_eq!(scene.view(id_of(&first)).await["state"], "pending");
+    let phone = scene.enrol(PhoneKind::Iphone, "alice").await;
+    let strangers = begun(&scene, "loose", "alice").await;
+    // Held for that long it would end with the transaction.
+    let held = json!({"type": "loose", "user": "alice", "wait_s": 300});
+    let answer = scene.portal("POST", "/v1/transactions", Some(&held)).await;
+    assert_eq!(answer.reply.headers.get("preference-applied"), None);
+    let own = answer.expect(201);
+    let number = own["number"].as_str().expect("a number");
+    assert_eq!(own["state"], "pending");
+    assert_eq!(scene.outcome(id_of(&strangers)).await["state"], "cancelled");
+    decide(&phone, id_of(&own), Decision::Accept, Some(number)).await;
+    assert_eq!(scene.outcome(id_of(&own)).await["state"], "accepted");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
