@@ -97,7 +97,9 @@ impl Reloader {
     /// On a thread of its own: a file with all cities of the world takes its time.
     async fn open_origins(&self, config: &Arc<Config>, handle: &Handle) -> Result<Origins, String> {
         let (config, clock, proxies) = (Arc::clone(config), handle.clock().clone(), self.proxies.clone());
-        let opened = actix_rt::task::spawn_blocking(move || open_origins(&config, &clock, &proxies)).await;
+        let present = handle.origins();
+        let opening = move || open_origins(&present, &config, &clock, &proxies);
+        let opened = actix_rt::task::spawn_blocking(opening).await;
         opened.unwrap_or_else(|_| Err("origin.database_file: reading it failed".to_owned()))
     }
 }

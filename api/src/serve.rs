@@ -149,7 +149,8 @@ async fn live(
         drivers: build_drivers(&config, &clock, &reloader.shelf, &reloader.proxies, Some(&issuer))
             .map_err(ServeError::Providers)?,
         proxies: reloader.proxies.clone(),
-        origins: open_origins(&config, &clock, &reloader.proxies).map_err(ServeError::Origins)?,
+        origins: open_origins(&Origins::off(), &config, &clock, &reloader.proxies)
+            .map_err(ServeError::Origins)?,
         store: Arc::clone(&store) as Arc<dyn Store>,
         issuer: issuer.clone(),
         render_view: render_view(config.portal.public_url.as_deref().unwrap_or_default()),
@@ -284,8 +285,14 @@ async fn start_of(store: &dyn Store) -> Result<Start, StoreError> {
 }
 
 /// Who tells where calls come from; a fault is told with the place of its key.
-pub(crate) fn open_origins(config: &Config, clock: &Clock, proxies: &Proxies) -> Result<Origins, String> {
-    Origins::open(config, clock, proxies).map_err(|error| match config.effective.source_of(&error.key) {
+pub(crate) fn open_origins(
+    present: &Origins,
+    config: &Config,
+    clock: &Clock,
+    proxies: &Proxies,
+) -> Result<Origins, String> {
+    let opened = present.reopened(config, clock, proxies);
+    opened.map_err(|error| match config.effective.source_of(&error.key) {
         Some(place) => format!("{place}: {error}"),
         None => error.to_string(),
     })
@@ -294,7 +301,7 @@ pub(crate) fn open_origins(config: &Config, clock: &Clock, proxies: &Proxies) ->
 /// What is wrong with the source of places.
 pub(crate) fn check_origins(config: &Config) -> Option<String> {
     let clock = Clock::system();
-    open_origins(config, &clock, &Proxies::uncounted(clock.clone())).err()
+    open_origins(&Origins::off(), config, &clock, &Proxies::uncounted(clock.clone())).err()
 }
 
 /// What is wrong with the providers' credential files.

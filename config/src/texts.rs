@@ -80,6 +80,33 @@ pub struct LocationService {
     pub city: FieldPath,
 }
 
+impl LocationService {
+    fn parts(&self) -> impl PartialEq {
+        let Self {
+            url,
+            key,
+            ca_file,
+            timeout,
+            cache_life,
+            cache_entries_max,
+            calls_in_flight_max,
+            country_code,
+            region,
+            city,
+        } = self;
+        let bounds = (timeout, cache_life, cache_entries_max, calls_in_flight_max);
+        (url, key.as_ref().map(Secret::expose), ca_file, bounds, [country_code, region, city])
+    }
+}
+
+impl PartialEq for LocationService {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for LocationService {}
+
 /// The key, and the URL that may hold one, are left out.
 impl fmt::Debug for LocationService {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -17,6 +17,11 @@ impl Handle {
         self.0.drivers.load_full()
     }
 
+    /// Who tells where calls come from.
+    pub fn origins(&self) -> Arc<Origins> {
+        self.0.surroundings.origins()
+    }
+
     /// Puts `config` in place of the present configuration. `drivers` has one for each of its providers: the present
     /// one where nothing changed, else a new one. `origins` is what the configuration says of places, opened.
     ///

@@ -10,6 +10,7 @@ mod reports;
 mod service;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use tocsin_config::{Config, Localized, LocationSource, TypeTexts};
 use tocsin_model::{AuditEvent, OriginTag};
@@ -119,7 +120,7 @@ pub struct Origins {
 enum Source {
     Off,
     Database(Database),
-    Service(Box<Service>),
+    Service(Arc<Service>),
 }
 
 impl Origins {
@@ -130,6 +131,16 @@ impl Origins {
 
     /// Reads what the configuration names, and connects to nothing. Blocks for as long as that takes.
     pub fn open(config: &Config, clock: &Clock, proxies: &Proxies) -> Result<Self, OriginSetupError> {
+        Self::off().reopened(config, clock, proxies)
+    }
+
+    /// The same for another configuration. A service of which nothing has changed goes on with all that it remembers.
+    pub fn reopened(
+        &self,
+        config: &Config,
+        clock: &Clock,
+        proxies: &Proxies,
+    ) -> Result<Self, OriginSetupError> {
         if config.types.values().any(|kind| names_software(&kind.texts, &config.origin.template)) {
             Software::prepare();
         }
@@ -141,7 +152,12 @@ impl Origins {
                     key: format!("proxy.{}", error.key()),
                     reason: error.to_string(),
                 })?;
-                Source::Service(Box::new(Service::new(service, clock, route.as_ref())?))
+                match &self.source {
+                    Source::Service(known) if known.is_of(service, route.as_ref()) => {
+                        Source::Service(Arc::clone(known))
+                    }
+                    _ => Source::Service(Arc::new(Service::new(service, clock, route.as_ref())?)),
+                }
             }
         };
         Ok(Self { source, reports: Reports::default() })

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use http::{Request, StatusCode};
@@ -34,6 +35,7 @@ const PAUSE: DurationMs = DurationMs::from_seconds(10);
 
 /// A server that knows places.
 pub(super) struct Service {
+    parts: Parts,
     question: Question,
     fields: [FieldPath; 3],
     client: Arc<HttpClient>,
@@ -43,6 +45,27 @@ pub(super) struct Service {
     cache: Mutex<Cache>,
     breaker: Mutex<Breaker>,
     clock: Clock,
+}
+
+/// What a service is made of.
+#[derive(PartialEq)]
+struct Parts {
+    settings: LocationService,
+    /// A hash of the file of authorities.
+    authorities: Option<[u8; 32]>,
+    route: Option<ProxyRoute>,
+}
+
+impl Parts {
+    fn of(settings: &LocationService, route: Option<&ProxyRoute>) -> Self {
+        let authorities = settings.ca_file.as_ref().and_then(|file| std::fs::read(file).ok());
+        let authorities = authorities.map(|bytes| {
+            let mut hash = [0; 32];
+            hash.copy_from_slice(digest(&SHA256, &bytes).as_ref());
+            hash
+        });
+        Self { settings: settings.clone(), authorities, route: route.cloned() }
+    }
 }
 
 /// What is asked, but for the address.
@@ -59,6 +82,8 @@ impl Service {
         clock: &Clock,
         route: Option<&ProxyRoute>,
     ) -> Result<Self, OriginSetupError> {
+        // Taken first, so that a file that changes meanwhile counts as changed later.
+        let parts = Parts::of(settings, route);
         let of_url = |reason: &dyn fmt::Display| setup_error("origin.service.url", reason);
         let (origin, path) = origin_and_path(&settings.url);
         let endpoint = Endpoint::parse_or_loopback(origin).map_err(|error| of_url(&error))?;
@@ -72,6 +97,7 @@ impl Service {
         };
         let client = HttpClient::new(connector, limits, clock.clone()).map_err(|error| of_url(&error))?;
         Ok(Self {
+            parts,
             question: Question::new(&path, settings)?,
             fields: [settings.country_code.clone(), settings.region.clone(), settings.city.clone()],
             client: Arc::new(client),
@@ -82,6 +108,11 @@ impl Service {
             breaker: Mutex::new(Breaker::new(FAILURES_MAX, PAUSE)),
             clock: clock.clone(),
         })
+    }
+
+    /// Whether a new one of these would be the same.
+    pub(super) fn is_of(&self, settings: &LocationService, route: Option<&ProxyRoute>) -> bool {
+        self.parts == Parts::of(settings, route)
     }
 
     /// Where this address is, and whether that was `found` now or `cached`.

@@ -113,6 +113,26 @@ async fn every_failure_has_its_name_and_none_is_remembered() {
 }
 
 #[tokio::test]
+async fn a_service_is_the_same_until_its_settings_its_authorities_or_its_way_change() {
+    let outside = Outside::start().await;
+    let service = outside.service();
+    assert!(service.is_of(&outside.settings, None));
+    let changed = [
+        LocationService { timeout: DurationMs::new(4_999), ..outside.settings.clone() },
+        LocationService { key: Some(Secret::new("key".to_owned())), ..outside.settings.clone() },
+        LocationService { url: format!("{}?", outside.settings.url), ..outside.settings.clone() },
+    ];
+    assert!(changed.iter().all(|settings| !service.is_of(settings, None)));
+    let text = "[proxy]\nenabled = true\nhost = \"127.0.0.1\"\n";
+    let config = tocsin_config::Config::load_str(text, std::path::Path::new("")).expect("no fault").config;
+    let route = Proxies::uncounted(Clock::system()).route(config.proxy.as_ref()).expect("set up");
+    assert!(!service.is_of(&outside.settings, route.as_ref()));
+    let other = Authority::new().expect("keys");
+    other.write_ca_pem(outside.settings.ca_file.as_ref().expect("a file")).expect("written");
+    assert!(!service.is_of(&outside.settings, None));
+}
+
+#[tokio::test]
 async fn names_are_found_where_the_answer_has_them() {
     let mut outside = Outside::start().await;
     let path = |text: &str| {

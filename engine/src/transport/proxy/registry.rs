@@ -92,6 +92,13 @@ impl ProxyRoute {
     }
 }
 
+/// The same hosts by the very same proxy.
+impl PartialEq for ProxyRoute {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.proxy, &other.proxy) && self.no_proxy == other.no_proxy
+    }
+}
+
 impl Proxies {
     /// None yet.
     pub fn new(clock: Clock, observer: TunnelObserver) -> Self {

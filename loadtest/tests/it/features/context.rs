@@ -325,6 +325,22 @@ async fn a_stalled_geolocation_service_delays_no_push_of_others() {
     assert!(others_took < timeout, "another's push waited for the service: {others_took:?}");
 }
 
+/// What a service said is still known after a reload that leaves it alone; where its settings change it is asked anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_forgets_no_place_of_a_service_that_stays() {
+    let (scene, outside, phone) = by_service("timeout_ms = 5000").await;
+    for _ in 0..2 {
+        assert_eq!(shown(&scene, &phone, at_home()).await.as_deref(), Some(AT_HOME));
+        reload(&scene).await;
+    }
+    assert_eq!(shown(&scene, &phone, at_home()).await.as_deref(), Some(AT_HOME));
+    assert_eq!((outside.calls().len(), counted(&scene, "service", "cached").await), (1, 2));
+    edit(&scene, "timeout_ms = 5000", "timeout_ms = 4999");
+    reload(&scene).await;
+    assert_eq!(shown(&scene, &phone, at_home()).await.as_deref(), Some(AT_HOME));
+    assert_eq!(outside.calls().len(), 2);
+}
+
 /// A spoiled file is refused at the reload with its place, the old one stays; a new one is taken. At a start it is a
 /// fault of the configuration.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
