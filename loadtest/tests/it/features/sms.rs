@@ -40,14 +40,14 @@ package = "com.example.bank"
 "#;
 
 /// A server with two gateways, Twilio's the default one.
-struct Texting {
-    scene: Scene,
-    twilio: TwilioServer,
-    local: GatewayServer,
+pub(super) struct Texting {
+    pub(super) scene: Scene,
+    pub(super) twilio: TwilioServer,
+    pub(super) local: GatewayServer,
 }
 
 impl Texting {
-    async fn open(rules: &str) -> Self {
+    pub(super) async fn open(rules: &str) -> Self {
         let types = TYPES.replace("gateways = [\"twilio-main\", \"sms-local\"]\n", "");
         let scene = operated_of(&types).await;
         let authority = &scene.world.authority;
@@ -88,7 +88,7 @@ impl Texting {
         self.scene.portal("POST", "/v1/transactions", Some(&start)).await
     }
 
-    async fn begin(&self, type_name: &str) -> Value {
+    pub(super) async fn begin(&self, type_name: &str) -> Value {
         self.ask(type_name, NUMBER).await.expect(201)
     }
 
@@ -97,7 +97,7 @@ impl Texting {
     }
 
     /// Waits until the view fits.
-    async fn until(&self, begun: &Value, fits: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn until(&self, begun: &Value, fits: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + SOON;
         loop {
             let view = self.view(begun).await;
