@@ -833,6 +833,9 @@ impl World {
                 "a try or the code was given back"
             );
             assert!(old.code().is_none_or(|code| !code.is_exhausted() || record.state != State::Accepted));
+            let begins_used_up = old.fallback() != record.fallback()
+                && record.code().is_some_and(|code| !record.state.is_final() && code.is_exhausted());
+            assert!(!begins_used_up, "a fallback that allows no try");
         }
         let is_within = |code: &CodeState| code.attempts.max == 0 || code.attempts.used <= code.attempts.max;
         assert!(record.code().is_none_or(is_within), "a try beyond the limit");
@@ -876,7 +879,18 @@ impl World {
                 return;
             }
         };
+        let named = match &event {
+            Event::PushEnded { addressee: Addressee::Code(sending), .. }
+            | Event::Undelivered { sending, .. } => Some(*sending),
+            _ => None,
+        };
+        let before = Arc::clone(self.machine.transaction());
         self.step(event);
+        let is_of_another = named.is_some() && before.sending() != named;
+        assert!(
+            !is_of_another || before == *self.machine.transaction(),
+            "a word of another sending: {named:?}"
+        );
     }
 
     /// The write in flight may have happened, and marks may be lost. Who was to tell how a message ended has gone.
