@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::Scene;
@@ -247,7 +248,30 @@ async fn row_124_votp_sensitive() {
     }
     told.push_str(&everything_told(&scene).await);
     for code in &codes {
-        assert!(!stands_alone(&told, code), "{code} was told");
+        assert!(!tells_code(&told, code), "{code} was told");
+    }
+}
+
+/// What the searches of these tests must find: each way in which a code has stood in somebody's log.
+#[test]
+fn a_code_is_found_whatever_stands_around_it() {
+    for told in [
+        "123456",
+        "Your code is 123456.",
+        "body=To=%2B15055551234&Body=Log%20in%20with%20123456",
+        "Body=Log+in+with+123456&From=1",
+        r#"{"text":"Code:\n123456"}"#,
+        r#"b"Code:\r\n123456\r\n""#,
+        "@www.example.com%20%23123456",
+        "[32, 49, 50, 51, 52, 53, 54, 46]",
+        "20 31 32 33 34 35 36",
+        "20313233343536",
+    ] {
+        assert!(tells_code(&readable(told), "123456"), "{told}");
+    }
+    for other in ["", "1123456", "1234567", "0.123456", "123456.5", "2026-11-22T15:00:00.123456Z", "a123456"]
+    {
+        assert!(!tells_code(&readable(other), "123456"), "{other}");
     }
 }
 
@@ -268,15 +292,36 @@ pub async fn everything_told(scene: &Scene) -> String {
     let log = fs::read_to_string(scene.installation.log_file()).expect("a log");
     assert!(told.contains("log_level_set"), "the log was raised");
     told.push_str(&log);
-    told
+    readable(&told)
 }
 
-/// Whether these digits stand in `text` as a number of their own: parts of times, ports and ids do not count.
-pub fn stands_alone(text: &str, digits: &str) -> bool {
-    let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'.');
+/// The same without the escapes of URLs, forms, JSON and Rust, behind which digits would not look like a number.
+pub fn readable(text: &str) -> String {
+    let text = percent_decode_str(text).decode_utf8_lossy();
+    ["\\n", "\\r", "\\t"].iter().fold(text.into_owned(), |text, escape| text.replace(escape, " "))
+}
+
+/// Whether a readable text tells this code: as a number of its own, for parts of times, ports and ids do not count, or
+/// byte by byte.
+pub fn tells_code(told: &str, code: &str) -> bool {
+    let bytes =
+        |written: fn(u8) -> String, between| code.bytes().map(written).collect::<Vec<_>>().join(between);
+    let hex = |byte: u8| format!("{byte:02x}");
+    let forms = [bytes(|byte| byte.to_string(), ", "), bytes(hex, ""), bytes(hex, " ")];
+    stands_alone(told, code) || forms.iter().any(|form| told.contains(form))
+}
+
+fn stands_alone(text: &str, digits: &str) -> bool {
     text.match_indices(digits).any(|(place, _)| {
-        let bytes = text.as_bytes();
-        let before = place.checked_sub(1).and_then(|before| bytes.get(before));
-        !is_part(before) && !is_part(bytes.get(place + digits.len()))
+        let (before, behind) = (&text[..place], &text[place + digits.len()..]);
+        let is_letter_or_digit = |character: char| character.is_ascii_alphanumeric();
+        let is_fraction =
+            before.strip_suffix('.').is_some_and(|whole| whole.ends_with(|c: char| c.is_ascii_digit()));
+        let has_fraction =
+            behind.strip_prefix('.').is_some_and(|part| part.starts_with(|c: char| c.is_ascii_digit()));
+        !before.ends_with(is_letter_or_digit)
+            && !behind.starts_with(is_letter_or_digit)
+            && !is_fraction
+            && !has_fraction
     })
 }
