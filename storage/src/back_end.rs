@@ -15,7 +15,7 @@ use crate::store::{
     Amended, Attempted, AuditChecked, AuditCheckpoint, AuditCut, AuditPage, AuditQuery, CallbackList,
     CallbackPage, CallbackSettled, CallbackVerdict, ChangeNoted, Claimed, Created, DeviceChange,
     DeviceChanged, DueCallbacks, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened,
-    Erased, Erasure, KeptProviderToken, KeyChange, KeyDeleted, KeyPut, MetaKey, NewEnrollment,
+    Erased, Erasure, KeptProviderToken, KeyChange, KeyDeleted, KeyPut, KnownUser, MetaKey, NewEnrollment,
     NewTransaction, OpenPage, Pending, PinTried, PushTargetVerdict, Read, Redelivered, Resend, Resent,
     Revoked, Store, TransactionPage, TransactionQuery,
 };
@@ -213,6 +213,15 @@ impl<B: BackEnd> Store for B {
         self.look(move |table| {
             let row = table.user(&user)?.unwrap_or_default();
             Ok(row.standing.without_what_is_over(table.now))
+        })
+    }
+
+    fn known_user<'a>(&'a self, user: &'a User) -> Read<'a, KnownUser> {
+        let user = user.clone();
+        self.look(move |table| {
+            let row = table.user(&user)?.unwrap_or_default();
+            let standing = row.standing.without_what_is_over(table.now);
+            Ok(KnownUser { standing, profile: table.profile(&user)? })
         })
     }
 

@@ -42,7 +42,7 @@ pub use transaction::{
     Amended, Attempted, Claimed, Created, Ended, NewTransaction, OpenPage, Resend, Resent, TransactionPage,
     TransactionQuery,
 };
-pub use user::{Erased, Erasure};
+pub use user::{Erased, Erasure, KnownUser};
 
 /// The answer to a submitted write. Dropping it cancels nothing.
 #[must_use = "a write is only known to be durable when it was awaited"]
@@ -228,6 +228,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// How a user stands.
     fn standing<'a>(&'a self, user: &'a User) -> Read<'a, UserStanding>;
+
+    /// How a user stands and what is kept of him, at the same moment.
+    fn known_user<'a>(&'a self, user: &'a User) -> Read<'a, KnownUser>;
 
     /// Keeps `value` under `key` unless there is one; answers with the one that stands.
     fn keep_meta(&self, key: MetaKey, value: Vec<u8>) -> Pending<Vec<u8>>;

@@ -70,6 +70,11 @@ impl Handle {
     /// How a user stands, unless he is locked: 403 `user_locked`.
     pub(super) async fn standing_unless_locked(&self, user: &User) -> Result<UserStanding, Problem> {
         let standing = self.store().standing(user).await.map_err(|error| store_problem(&error))?;
+        self.unless_locked(standing)
+    }
+
+    /// The same of a standing that was read: the lock is judged once more in the batch of a create.
+    pub(super) fn unless_locked(&self, standing: UserStanding) -> Result<UserStanding, Problem> {
         let now = self.clock().now();
         match standing.lock_at(now) {
             None => Ok(standing),

@@ -22,6 +22,7 @@ use super::fatigue::{Sparing, fatigue, pushes_go_out};
 use super::method::CodeBeginning;
 use super::number::{draw_number, stricter_number_match};
 use super::otp::takes_claims_of;
+use super::user::{names_language, takes_address, with_addresses, with_language};
 use super::{Handle, random_bytes};
 use crate::callback::judge_start;
 use crate::error::store_problem;
@@ -99,16 +100,26 @@ impl Handle {
         if request.is_held && number_match != NumberMatchRule::Off {
             return Err(Problem::wait_not_possible());
         }
-        let request = self.with_profiled_language(request).await?;
+        let user = &request.user.clone().ok_or_else(user_missing)?;
+        let known = if names_language(&request) { None } else { Some(self.known_user(user).await?) };
+        let request = with_language(request, known.as_ref().and_then(|known| known.profile.as_ref()));
         let content = self.content(&config, &request, kind).await?;
         // Until it is stored nothing else is started for its user that would have to know of it.
-        let user = &request.user.clone().ok_or_else(user_missing)?;
-        let _turn = self.turn(user, kind).await?;
-        if let Some(earlier) = self.seen_before(&request).await? {
+        let turn = self.turn(user, kind).await?;
+        // One that had the user before may have been the same call; without a turn alone the create finds that out.
+        if turn.is_alone()
+            && let Some(earlier) = self.seen_before(&request).await?
+        {
             return Ok(earlier);
         }
-        let standing = self.standing_unless_locked(user).await?;
-        let request = self.with_profiled_addresses(request, kind).await?;
+        let known = match known {
+            Some(known) if !turn.is_alone() && !takes_address(&request, kind, known.profile.as_ref()) => {
+                known
+            }
+            Some(_) | None => self.known_user(user).await?,
+        };
+        let standing = self.unless_locked(known.standing)?;
+        let request = with_addresses(request, kind, known.profile);
         let fallbacks = self.fallbacks(&config, &request, kind, called_at)?;
         let (eligible, sparing, how) = match kind.method {
             Method::Push => match self.phones_to_ask(&config, &request, kind, user, &standing).await {

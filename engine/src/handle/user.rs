@@ -1,7 +1,8 @@
 //! Users: what locks them, and what their profiles add to a start.
 
 use tocsin_config::AuthenticationType;
-use tocsin_model::{AuditActor, Problem, StartRequest, User, UserLock};
+use tocsin_model::{AuditActor, Problem, StartRequest, User, UserLock, UserProfile};
+use tocsin_storage::KnownUser;
 
 use super::Handle;
 use super::enrolment::until_known;
@@ -21,35 +22,55 @@ impl Handle {
         unlocked.map(drop).map_err(|error| store_problem(&error))
     }
 
-    /// The request in the language of the user's profile, where the caller names none.
-    pub(super) async fn with_profiled_language(
-        &self,
-        request: StartRequest,
-    ) -> Result<StartRequest, Problem> {
-        let is_named = request.call_context.as_ref().is_some_and(|context| context.language.is_some());
-        let Some(user) = request.user.as_ref().filter(|_| !is_named) else { return Ok(request) };
-        let language = self.profile(user).await?.and_then(|profile| profile.language);
-        let mut request = request;
-        if language.is_some() {
-            request.call_context.get_or_insert_default().language = language;
-        }
-        Ok(request)
+    /// How a user stands and what his profile says, in one look.
+    pub(super) async fn known_user(&self, user: &User) -> Result<KnownUser, Problem> {
+        self.store().known_user(user).await.map_err(|error| store_problem(&error))
     }
+}
 
-    /// The request with the addresses of the user's profile, where the caller names none and a code may need one. Must be
-    /// called in a turn of the user: nobody is sent a code at an address that was erased meanwhile.
-    pub(super) async fn with_profiled_addresses(
-        &self,
-        request: StartRequest,
-        kind: &AuthenticationType,
-    ) -> Result<StartRequest, Problem> {
-        let may_need_one = kind.method.sends_code() || kind.fallback.is_some();
-        let Some(user) = request.user.as_ref().filter(|_| may_need_one) else { return Ok(request) };
-        let Some(profile) = self.profile(user).await? else { return Ok(request) };
-        Ok(StartRequest {
-            phone_number: request.phone_number.or(profile.phone_number),
-            email: request.email.or(profile.email),
-            ..request
+/// Whether the caller says in which language the user is spoken to.
+pub(super) fn names_language(request: &StartRequest) -> bool {
+    request.call_context.as_ref().is_some_and(|context| context.language.is_some())
+}
+
+/// The request in the language of the user's profile, where the caller names none.
+pub(super) fn with_language(request: StartRequest, profile: Option<&UserProfile>) -> StartRequest {
+    let language = profile.and_then(|profile| profile.language.clone());
+    if language.is_none() || names_language(&request) {
+        return request;
+    }
+    let mut request = request;
+    request.call_context.get_or_insert_default().language = language;
+    request
+}
+
+/// Whether the start takes an address out of this profile: the caller names none, and a code may need one.
+pub(super) fn takes_address(
+    request: &StartRequest,
+    kind: &AuthenticationType,
+    profile: Option<&UserProfile>,
+) -> bool {
+    let may_need_one = kind.method.sends_code() || kind.fallback.is_some();
+    may_need_one
+        && profile.is_some_and(|profile| {
+            request.phone_number.is_none() && profile.phone_number.is_some()
+                || request.email.is_none() && profile.email.is_some()
         })
+}
+
+/// The request with the addresses of the user's profile where the caller names none, if a code may need one. The profile
+/// must be read in a turn of the user: nobody is sent a code at an address that was erased meanwhile.
+pub(super) fn with_addresses(
+    request: StartRequest,
+    kind: &AuthenticationType,
+    profile: Option<UserProfile>,
+) -> StartRequest {
+    let Some(profile) = profile.filter(|profile| takes_address(&request, kind, Some(profile))) else {
+        return request;
+    };
+    StartRequest {
+        phone_number: request.phone_number.or(profile.phone_number),
+        email: request.email.or(profile.email),
+        ..request
     }
 }

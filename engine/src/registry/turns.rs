@@ -65,6 +65,13 @@ impl Turns {
     }
 }
 
+impl Turn {
+    /// Whether nothing else is being started for the user.
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self.held, Some(Held::Alone(_)))
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
         self.held = None;

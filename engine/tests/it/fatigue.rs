@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tocsin_model::{
-    DeliveryStatus, DurationMs, EmailAddress, ErrorCode, FallbackReason, Method, OneTimeCode, Otp,
-    PhoneNumber, Problem, StartRequest, State, Transaction, TransactionId,
+    AuditActor, DeliveryStatus, DurationMs, EmailAddress, ErrorCode, FallbackReason, Method, OneTimeCode,
+    Otp, PhoneNumber, Problem, StartRequest, State, Transaction, TransactionId, UserProfile,
 };
 
 use crate::faults::until_faults;
-use crate::fixture::{Bank, SOON, request, run};
+use crate::fixture::{Bank, SOON, request, run, user, with_key};
 
 const TYPES: &str = r#"
 [sms]
@@ -309,6 +309,32 @@ fn a_right_code_resets_the_ladder() {
         let tried = bank.handle.try_code(&portal(), code, OneTimeCode::new(digits)).await;
         assert_eq!(tried.map(|ended| ended.state), Ok(State::Accepted));
         assert_eq!(start(&bank, "plain").await.expect("started").number(), None);
+    });
+}
+
+/// What a start that looks at nothing pending reads: its key, its user, his phones. One that takes an address out of the
+/// profile reads that again in its turn, and one that must know what waits reads all of it there.
+#[test]
+fn a_plain_start_reads_the_storage_three_times() {
+    run(async {
+        let bank = Bank::open(TYPES).await;
+        for user in ["alice", "carol"] {
+            bank.enrol(user).await;
+        }
+        let profile = UserProfile { email: EmailAddress::parse("bob@example.com"), ..UserProfile::default() };
+        bank.handle.put_profile(AuditActor::Server, &user("bob"), profile).await.expect("kept");
+        for (user, type_name, reads) in [("alice", "plain", 3), ("bob", "mail", 3), ("carol", "one", 6)] {
+            let request = with_key(request(user, type_name), user, 1);
+            let before = bank.store.looks();
+            let started = bank.handle.start(request).await.expect("started").transaction;
+            assert_eq!(bank.store.looks() - before, reads, "{type_name}");
+            let is_relayed = |view: &Transaction| {
+                let code = view.code().and_then(|code| code.delivery.as_ref());
+                let push = view.recipients.first().and_then(|recipient| recipient.delivery.as_ref());
+                code.or(push).is_some_and(|delivery| delivery.status == DeliveryStatus::Relayed)
+            };
+            bank.until(started.id, is_relayed).await;
+        }
     });
 }
 

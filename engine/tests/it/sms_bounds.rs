@@ -141,6 +141,7 @@ fn a_client_has_a_bound_of_its_own() {
         let id = begin(&bank, "code", NUMBER).await;
         bank.until(id, |view| told(view) == RELAYED).await;
         resend(&bank, id).await.expect("the second");
+        bank.until(id, |view| told(view) == RELAYED).await;
         let problem = bank.handle.start(to("code", OTHER)).await.expect_err("full");
         assert_eq!(problem.code, ErrorCode::RateLimited);
         let metrics = bank.handle.metrics().to_text();

@@ -1,6 +1,8 @@
 //! What is kept of users, and what becomes of it when one is erased.
 
-use tocsin_model::{AuditActor, DeviceId, EnrollmentId, TransactionId, UnixMs, User};
+use tocsin_model::{
+    AuditActor, DeviceId, EnrollmentId, TransactionId, UnixMs, User, UserProfile, UserStanding,
+};
 
 /// A user to erase.
 #[derive(Clone, Debug)]
@@ -24,4 +26,13 @@ pub struct Erased {
     pub devices: Vec<DeviceId>,
     /// The enrolments of devices that waited for their number; they have failed.
     pub enrollments: Vec<EnrollmentId>,
+}
+
+/// What a start needs to know of its user, in one look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownUser {
+    /// How he stands.
+    pub standing: UserStanding,
+    /// What is kept of him.
+    pub profile: Option<UserProfile>,
 }

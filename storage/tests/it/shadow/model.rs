@@ -672,6 +672,8 @@ impl Model {
             assert_eq!(standing, self.standings.get(&name).cloned().unwrap_or_default());
             let profile = store.profile(&user(name)).await.expect("read");
             assert_eq!(profile.as_ref(), self.profiles.get(&name));
+            let known = store.known_user(&user(name)).await.expect("read");
+            assert_eq!((known.standing, known.profile), (standing, profile));
         }
         for (name, device) in &self.devices {
             assert_eq!(store.device(device_id(*name)).await.expect("read").as_ref(), Some(device));
