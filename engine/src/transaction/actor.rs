@@ -208,12 +208,13 @@ impl TransactionActor {
         }));
     }
 
-    /// Looks whether the storage has it as ended. Where that cannot be read, the next write tells.
+    /// Looks whether the storage has it as ended, before it handles anything else: whoever ended it may tell of that once
+    /// this message is in the mailbox. Where it cannot be read, the next write tells.
     fn look_whether_ended(&mut self, context: &mut Context<Self>) {
         let store = Arc::clone(&self.surroundings.store);
         let id = self.machine.transaction().id;
         let reading = async move { store.transaction(id).await };
-        context.spawn(actix::fut::wrap_future::<_, Self>(reading).map(|read, actor, context| {
+        context.wait(actix::fut::wrap_future::<_, Self>(reading).map(|read, actor, context| {
             if let Ok(Some(record)) = read {
                 actor.step(Event::EndedElsewhere(Box::new(record)), context);
             }
