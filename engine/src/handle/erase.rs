@@ -36,7 +36,7 @@ impl Handle {
     /// Erases profile, devices, locks and open transactions of a user; of the audit trail's rows about him his
     /// pseudonym is left. One whom nobody knows is erased as well.
     pub async fn erase_user(&self, by: AuditActor, user: &User) -> Result<(), Problem> {
-        // Nothing is being started for him until it is done, so that all that is open is known.
+        // Nothing is being started or claimed for him until it is done, so that all that is open is known.
         let _turn = self.0.registry.turns().take_alone(user).await?;
         let (open, now) = (self.open_of(user).await?, self.clock().now());
         let erasure = Erasure { user: user.clone(), open: open.clone(), by, now };

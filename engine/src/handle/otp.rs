@@ -85,6 +85,8 @@ impl Handle {
         if let Standing::Ours = standing(&transaction, &device.id, self.clock().now())? {
             return Ok((self.challenge(&device, id).await?, OtpClaim::Repeated));
         }
+        // Until it is told nobody erases its user, who might find it before it is his.
+        let _turn = self.0.registry.turns().share(&device.user).await?;
         self.standing_unless_locked(&device.user).await?;
         let claim = self.claim_of(&transaction, &device)?;
         // Entered before it is stored, so that whoever removes the phone from then on finds the transaction.
@@ -133,7 +135,10 @@ impl Handle {
             delivery: None,
         };
         let attempts_max = pin_tries_max(&config, [app].into_iter());
-        Ok(Claim { user: device.user.clone(), recipient, attempts_max })
+        // The ladder is that of the claimer's realm; what a report does was fixed at the start.
+        let ladder = config.realms.get(&device.user.realm).map(|realm| realm.ladder).unwrap_or_default();
+        let guard = ladder.guard(transaction.guard().and_then(|guard| guard.report_lock));
+        Ok(Claim { user: device.user.clone(), recipient, attempts_max, guard })
     }
 }
 

@@ -294,13 +294,24 @@ impl ProviderActor {
             return Some(DeliveryReason::Late);
         }
         let known = self.shared.supervise(deliver.parcel.transaction_id(), &deliver.reply_to);
-        if !known || self.in_flight.len() >= self.shared.limits().queue_max {
+        if !known { Some(DeliveryReason::Busy) } else { self.refusal_of_all() }
+    }
+
+    /// Why nothing can be taken at the moment, if that is so.
+    fn refusal_of_all(&mut self) -> Option<DeliveryReason> {
+        if self.in_flight.len() >= self.shared.installed().limits.queue_max {
             return Some(DeliveryReason::Busy);
         }
-        let allowed = self.breaker.allows(now);
+        let allowed = self.breaker.allows(self.shared.parts.clock.now());
         // A push that tries puts off the next one, so starts must hear of it.
         self.shared.show_breaker(self.breaker.open_until());
         (!allowed).then_some(DeliveryReason::Unavailable)
+    }
+
+    /// Whether a closing push takes nothing that a prompt may need: neither room, nor the one try of an open breaker.
+    fn has_room_to_close(&self) -> bool {
+        let room = self.shared.installed().limits.queue_max.div_ceil(CLOSING_SHARE_OF_QUEUE);
+        self.in_flight.len() < room && self.breaker.open_until().is_none()
     }
 
     fn finished(&mut self, healthy: Option<bool>) {
@@ -400,20 +411,17 @@ impl Handler<Notify> for ProviderActor {
 
     /// A notice that cannot be taken is dropped and counted: nobody waits for it.
     fn handle(&mut self, Notify { push }: Notify, context: &mut Context<Self>) {
-        let now = self.shared.parts.clock.now();
         while self.in_flight.try_join_next().is_some() {}
-        let mut room = self.shared.installed().limits.queue_max;
         if matches!(push.content, PushContent::Closed(_)) {
-            room = room.div_ceil(CLOSING_SHARE_OF_QUEUE);
-        }
-        let refusal = if self.in_flight.len() >= room {
-            Some(DeliveryReason::Busy)
-        } else {
-            (!self.breaker.allows(now)).then_some(DeliveryReason::Unavailable)
-        };
-        if let Some(reason) = refusal {
-            let outcome = DeliveryOutcome::Failed(reason);
-            return self.shared.parts.metrics.pushed(&self.shared.parts.name, outcome);
+            if !self.has_room_to_close() {
+                return self.shared.parts.metrics.closings_shed(1);
+            }
+        } else if let Some(reason) = self.refusal_of_all() {
+            return self
+                .shared
+                .parts
+                .metrics
+                .pushed(&self.shared.parts.name, DeliveryOutcome::Failed(reason));
         }
         let shared = Arc::clone(&self.shared);
         let actor = context.address();

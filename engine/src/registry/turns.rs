@@ -1,7 +1,8 @@
 //! One after the other where it matters: the starts for one user, and what must not meet them.
 //!
 //! A start that looks at what is pending before it adds to it has its user to itself from the look until it is stored,
-//! so that two at the same moment cannot both find the place free. Starts that look at nothing share the user.
+//! so that two at the same moment cannot both find the place free. Starts that look at nothing share the user, and so do
+//! claims; an erasure has him to itself.
 //! Invariants: nobody holds two turns; a user whom nobody waits for has no entry.
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What can happen to a transaction.
 
 use tocsin_model::{
-    Answer, DeliveryReason, DeviceId, DurationMs, FailureReason, Idempotency, OperatorName, Problem,
+    Answer, DeliveryReason, DeviceId, DurationMs, FailureReason, Guard, Idempotency, OperatorName, Problem,
     ProviderName, Recipient, Sending, Transaction, TransactionId, User, UserLock,
 };
 
@@ -54,6 +54,8 @@ pub struct Claim {
     pub recipient: Recipient,
     /// Wrong PINs that its app allows; zero where it has no limit.
     pub attempts_max: u32,
+    /// What the end of the transaction does to its user.
+    pub guard: Option<Guard>,
 }
 
 /// The closed list of events.

@@ -1,9 +1,9 @@
 //! Closing pushes: sent when there is room, and the first to be left out.
 
-use tocsin_engine::protocol::PushContent;
-use tocsin_model::{DeliveryStatus, State};
+use tocsin_engine::protocol::{DeliveryOutcome, PushContent};
+use tocsin_model::{DeliveryReason, DeliveryStatus, State, Transaction, TransactionId};
 
-use crate::fixture::{Bank, Script, login, run};
+use crate::fixture::{Bank, SOON, Script, login, run};
 
 fn portal() -> tocsin_model::ClientId {
     "portal".parse().expect("valid")
@@ -18,8 +18,18 @@ fn closings(bank: &Bank) -> Vec<State> {
     bank.network.pushes().iter().filter_map(closed).collect()
 }
 
+/// A login whose push was taken.
+async fn prompted(bank: &Bank, user_id: &str) -> TransactionId {
+    let id = bank.start_login(user_id).await.id;
+    let is_taken = |view: &Transaction| {
+        view.recipients[0].delivery.as_ref().is_some_and(|push| push.status == DeliveryStatus::Relayed)
+    };
+    bank.until(id, is_taken).await;
+    id
+}
+
 async fn until_text(bank: &Bank, line: &str) {
-    let deadline = tokio::time::Instant::now() + crate::fixture::SOON;
+    let deadline = tokio::time::Instant::now() + SOON;
     while !bank.handle.metrics_text().lines().any(|found| found == line) {
         assert!(tokio::time::Instant::now() < deadline, "no {line:?} in\n{}", bank.handle.metrics_text());
         tokio::task::yield_now().await;
@@ -31,11 +41,7 @@ fn a_withdrawn_request_is_cleared_under_its_own_collapse_id() {
     run(async {
         let bank = Bank::open("").await;
         bank.enrol("alice").await;
-        let id = bank.start_login("alice").await.id;
-        bank.until(id, |view| {
-            view.recipients[0].delivery.as_ref().is_some_and(|push| push.status == DeliveryStatus::Relayed)
-        })
-        .await;
+        let id = prompted(&bank, "alice").await;
         bank.handle.cancel(&portal(), id).await.expect("cancelled");
         bank.until_pushed(2).await;
         assert_eq!(closings(&bank), [State::Cancelled]);
@@ -54,19 +60,41 @@ fn closing_pushes_are_the_first_to_be_left_out() {
         for user in ["alice", "bob", "carol"] {
             bank.enrol(user).await;
         }
-        let id = bank.start_login("alice").await.id;
-        bank.until(id, |view| {
-            view.recipients[0].delivery.as_ref().is_some_and(|push| push.status == DeliveryStatus::Relayed)
-        })
-        .await;
+        let id = prompted(&bank, "alice").await;
         bank.network.set(Script::Hang);
         bank.start_login("bob").await;
         bank.until_pushed(2).await;
         bank.handle.cancel(&portal(), id).await.expect("cancelled");
-        let busy = "tocsin_pushes_total{outcome=\"failed\",provider=\"apns-main\",reason=\"busy\"} 1";
-        until_text(&bank, busy).await;
+        until_text(&bank, "tocsin_closing_pushes_shed_total 1").await;
         assert!(closings(&bank).is_empty());
+        assert!(!bank.handle.metrics_text().contains("reason=\"busy\""), "no push has failed");
         bank.handle.start(login("carol")).await.expect("started");
         bank.until_pushed(3).await;
+    });
+}
+
+/// The one try that an open breaker lets through when its time has passed is for a prompt.
+#[test]
+fn a_closing_push_takes_no_prompts_try() {
+    run(async {
+        let bank = Bank::open("").await;
+        bank.enrol("alice").await;
+        let id = prompted(&bank, "alice").await;
+        bank.network.set(Script::End(DeliveryOutcome::Failed(DeliveryReason::Unavailable), Some(false)));
+        let is_open = || !bank.handle.readiness().providers[0].available;
+        let deadline = tokio::time::Instant::now() + SOON;
+        while !is_open() {
+            let _ = bank.handle.start(login("alice")).await;
+            assert!(tokio::time::Instant::now() < deadline, "the breaker never opened");
+        }
+        while is_open() {
+            assert!(tokio::time::Instant::now() < deadline, "the breaker's time never passed");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        bank.network.set(Script::End(DeliveryOutcome::Relayed, Some(true)));
+        bank.handle.cancel(&portal(), id).await.expect("cancelled");
+        until_text(&bank, "tocsin_closing_pushes_shed_total 1").await;
+        assert!(closings(&bank).is_empty());
+        prompted(&bank, "alice").await;
     });
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::poll;
 use tocsin_model::{AuditActor, DeviceId, ErrorCode, FailureReason, Otp, StartRequest, State, Transaction};
 
 use crate::fixture::{Bank, request, run, user, with_key};
@@ -169,5 +170,158 @@ fn a_start_with_its_key_again_is_the_same_one() {
         assert!(again.seen_before);
         assert_eq!(again.transaction.otp(), first.transaction.otp());
         assert!(again.transaction.otp().is_some());
+    });
+}
+
+#[test]
+fn an_accepted_claim_ends_the_row_of_refused_pushes() {
+    run(async {
+        let ladder = "[realms.retail]\nladder_number_match_after = 2";
+        let bank = Bank::open_with(|text| text.replace("[realms.retail]", ladder)).await;
+        let phone = bank.enrol("alice").await;
+        for _ in 0..2 {
+            let id = bank.start_login("alice").await.id;
+            assert_eq!(phone.answer(&bank, id, "decline").await, Ok(State::Declined));
+        }
+        assert!(bank.start_login("alice").await.number().is_some(), "two in a row");
+        let (transaction, otp) = shown(&bank).await;
+        phone.claim(&bank, &otp).await.expect("claimed");
+        assert_eq!(phone.answer(&bank, transaction.id, "accept").await, Ok(State::Accepted));
+        bank.until(transaction.id, |view| view.state.is_final()).await;
+        assert_eq!(bank.start_login("alice").await.number(), None);
+    });
+}
+
+/// The claim comes while the erasure is being stored, which has looked at what is open.
+#[test]
+fn a_claim_beside_an_erasure_leaves_nothing_open() {
+    run(async {
+        let bank = Bank::open("").await;
+        let phone = bank.enrol("alice").await;
+        let (transaction, otp) = shown(&bank).await;
+        bank.store.hold_writes();
+        let alice = user("alice");
+        let mut erasing = Box::pin(bank.handle.erase_user(AuditActor::Server, &alice));
+        assert!(poll!(&mut erasing).is_pending());
+        let mut claiming = Box::pin(phone.claim(&bank, &otp));
+        for _ in 0..1_000 {
+            assert!(poll!(&mut claiming).is_pending());
+            tokio::task::yield_now().await;
+        }
+        assert!(bank.handle.open_transactions_of(&alice).is_empty(), "it waits until that is done");
+        bank.store.release_writes();
+        erasing.await.expect("erased");
+        let refused = claiming.await.expect_err("its phone is gone");
+        assert_eq!(refused.code, ErrorCode::DeviceRevoked);
+        assert!(bank.handle.open_transactions_of(&alice).is_empty());
+        assert_eq!(bank.view(transaction.id).await.user, None, "it stays free");
+    });
+}
+
+/// The erasure comes while the claim is being stored.
+#[test]
+fn an_erasure_ends_what_was_claimed_a_moment_before() {
+    run(async {
+        let bank = Bank::open("").await;
+        let phone = bank.enrol("alice").await;
+        let (transaction, otp) = shown(&bank).await;
+        bank.store.hold_writes();
+        let alice = user("alice");
+        let mut claiming = Box::pin(phone.claim(&bank, &otp));
+        while bank.handle.open_transactions_of(&alice).is_empty() {
+            assert!(poll!(&mut claiming).is_pending());
+            tokio::task::yield_now().await;
+        }
+        let erasing = bank.handle.erase_user(AuditActor::Server, &alice);
+        let released = async { bank.store.release_writes() };
+        let (_, erased, ()) = tokio::join!(claiming, erasing, released);
+        erased.expect("erased");
+        let ended = bank.until(transaction.id, |view| view.state.is_final()).await;
+        assert_eq!(ended.state, State::Failed(FailureReason::UserDeleted));
+    });
+}
+
+#[test]
+fn of_a_claim_and_a_cancel_in_flight_the_first_one_stands() {
+    run(async {
+        let bank = Bank::open("").await;
+        let phone = bank.enrol("alice").await;
+        let portal = "portal".parse().expect("valid");
+        for claim_is_first in [true, false] {
+            let (transaction, otp) = shown(&bank).await;
+            bank.store.hold_writes();
+            let mut claiming = Box::pin(phone.claim(&bank, &otp));
+            let mut cancelling = Box::pin(bank.handle.cancel(&portal, transaction.id));
+            for _ in 0..1_000 {
+                let is_pending = match claim_is_first {
+                    true => poll!(&mut claiming).is_pending(),
+                    false => poll!(&mut cancelling).is_pending(),
+                };
+                assert!(is_pending);
+                tokio::task::yield_now().await;
+            }
+            let released = async { bank.store.release_writes() };
+            let (cancelled, claimed, ()) = tokio::join!(cancelling, claiming, released);
+            assert!(cancelled.is_ok());
+            let ended = bank.until(transaction.id, |view| view.state.is_final()).await;
+            assert_eq!(ended.state, State::Cancelled);
+            assert_eq!(ended.user.is_some(), claim_is_first);
+            let code = claimed.expect_err("it is over").code;
+            let told = if claim_is_first { ErrorCode::TransactionFinal } else { ErrorCode::NotFound };
+            assert_eq!(code, told);
+            assert!(bank.handle.open_transactions_of(&user("alice")).is_empty());
+        }
+    });
+}
+
+#[test]
+fn a_claim_in_flight_at_the_deadline_approves_nothing_any_more() {
+    run(async {
+        let bank = Bank::open("[types.qr-short]\nmethod = \"otp\"\nttl_s = 1").await;
+        let phone = bank.enrol("alice").await;
+        let start = StartRequest { user: None, ..request("nobody", "qr-short") };
+        let transaction = bank.handle.start(start).await.expect("started").transaction;
+        let otp = transaction.otp().map(Otp::expose).expect("a password").to_owned();
+        bank.store.hold_writes();
+        let mut claiming = Box::pin(phone.claim(&bank, &otp));
+        while bank.clock.now() < transaction.expires_at {
+            assert!(poll!(&mut claiming).is_pending());
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        bank.store.release_writes();
+        let claimed = claiming.await;
+        let ended = bank.until(transaction.id, |view| view.state.is_final()).await;
+        assert_eq!(ended.state, State::Timeout);
+        assert_eq!(claimed.expect_err("it is over").code, ErrorCode::TransactionFinal);
+        assert!(bank.handle.open_transactions_of(&user("alice")).is_empty());
+    });
+}
+
+/// The lock is being stored, so the claimer's standing does not tell of it yet.
+#[test]
+fn a_claim_beside_a_lock_is_told_of_it_and_the_password_stays_free() {
+    run(async {
+        let bank = Bank::open("[types.told]\nreport_lock_s = 0").await;
+        let (alice, bob) = (bank.enrol("alice").await, bank.enrol("bob").await);
+        let told = bank.handle.start(request("alice", "told")).await.expect("started").transaction;
+        let challenge = alice.fetch(&bank, told.id).await.expect("a challenge");
+        let report = alice.answer_to(&bank, &challenge, "report");
+        let (transaction, otp) = shown(&bank).await;
+        bank.store.hold_writes();
+        let mut reporting = Box::pin(alice.send(&bank, told.id, &report));
+        let mut claiming = Box::pin(alice.claim(&bank, &otp));
+        for _ in 0..1_000 {
+            assert!(poll!(&mut reporting).is_pending());
+            tokio::task::yield_now().await;
+        }
+        while !bank.handle.open_transactions_of(&user("alice")).contains(&transaction.id) {
+            assert!(poll!(&mut claiming).is_pending());
+            tokio::task::yield_now().await;
+        }
+        let released = async { bank.store.release_writes() };
+        let (reported, claimed, ()) = tokio::join!(reporting, claiming, released);
+        assert_eq!(reported, Ok(State::Reported));
+        assert_eq!(claimed.expect_err("locked").code, ErrorCode::UserLocked);
+        bob.claim(&bank, &otp).await.expect("still free");
     });
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tocsin_model::{ErrorCode, Problem, Transaction, UnixMs};
+use tocsin_model::{ErrorCode, Fatigue, Problem, Transaction, UnixMs};
 
 use super::{Machine, Phase};
 use crate::transaction::{CallerId, Claim, Effect, Event, Reply};
@@ -30,6 +30,10 @@ impl Machine {
             transaction.user = Some(claim.user.clone());
             transaction.attempts.max = claim.attempts_max;
             transaction.recipients = vec![claim.recipient.clone()];
+            if claim.guard != transaction.guard() {
+                transaction.seldom_mut().fatigue =
+                    Fatigue { guard: claim.guard, replaces: Vec::new() }.kept();
+            }
         });
         effects.push(Effect::Claim(Arc::clone(&claimed)));
         self.phase = Phase::Counting { counted: claimed, call: Box::new(Event::Claimed { caller, claim }) };

@@ -15,7 +15,7 @@ fn user_of(number: u8) -> User {
 
 fn claim(caller: u32, number: u8) -> Event {
     let recipient = Recipient { delivery: None, ..recipient(number) };
-    let claim = Box::new(Claim { user: user_of(number), recipient, attempts_max: 5 });
+    let claim = Box::new(Claim { user: user_of(number), recipient, attempts_max: 5, guard: None });
     Event::Claimed { caller: CallerId(caller), claim }
 }
 
