@@ -70,7 +70,8 @@ impl<'a> DeliveryView<'a> {
         let pushed = transaction.recipients.iter().filter_map(|recipient| {
             recipient.delivery.as_ref().map(|delivery| Self {
                 device_id: Some(recipient.device_id.to_string()),
-                device_name: Some(&recipient.device_name),
+                // Gone with the rest that told of a user who was erased.
+                device_name: Some(&*recipient.device_name).filter(|name| !name.is_empty()),
                 platform: Some(recipient.platform.as_str()),
                 ..Self::of(delivery)
             })

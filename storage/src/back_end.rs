@@ -208,6 +208,12 @@ impl<B: BackEnd> Store for B {
         pending
     }
 
+    fn redact_ended(&self, user: User, behind: Option<TransactionId>) -> Pending<Option<TransactionId>> {
+        let (answer, pending) = Pending::channel();
+        self.submit(Verb::RedactEnded(Box::new(user), behind, answer));
+        pending
+    }
+
     fn standing<'a>(&'a self, user: &'a User) -> Read<'a, UserStanding> {
         let user = user.clone();
         self.look(move |table| {

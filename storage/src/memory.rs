@@ -41,7 +41,7 @@ impl MemoryOptions {
         let day = DurationMs::from_seconds(24 * 60 * 60);
         Self {
             commit_queue_max: 65_536,
-            retention: Retention { transaction: day, enrollment: day },
+            retention: Retention { transaction: day, enrollment: day, audit: day },
             clock,
             observer: Arc::new(NoObserver),
         }
@@ -133,6 +133,13 @@ impl MemoryStore {
     /// For tests: whether the disk counts as nearly full, so that creates are refused.
     pub fn set_disk_full(&self, disk_full: bool) {
         self.shelf().disk_full = disk_full;
+    }
+
+    /// For tests: the keys of the rows in which these bytes stand.
+    pub fn rows_with(&self, bytes: &[u8]) -> Vec<String> {
+        let has = |row: &[u8]| bytes.is_empty() || row.windows(bytes.len()).any(|window| window == bytes);
+        let shelf = self.shelf();
+        shelf.rows.iter().filter(|(_, row)| has(row)).map(|(key, _)| key.to_string()).collect()
     }
 
     /// For tests: how often it was read.

@@ -226,6 +226,10 @@ pub trait Store: Send + Sync + 'static {
     /// trail keeps his pseudonym, and nothing leads from it to him.
     fn erase_user(&self, erasure: Erasure) -> Pending<Erased>;
 
+    /// Takes out of an erased user's ended transactions what tells of him, some at a time: those behind `behind`.
+    /// Answers with where to go on; `None` when it is done.
+    fn redact_ended(&self, user: User, behind: Option<TransactionId>) -> Pending<Option<TransactionId>>;
+
     /// How a user stands.
     fn standing<'a>(&'a self, user: &'a User) -> Read<'a, UserStanding>;
 

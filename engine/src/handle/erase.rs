@@ -1,4 +1,5 @@
-//! Erasing a user: all that is kept of him goes in one batch, and whoever waits for his transactions is told.
+//! Erasing a user: all that is kept of him goes in one batch, and whoever waits for his transactions is told. Then his
+//! ended transactions lose what tells of him; a call that fails before that is done is made again.
 
 use std::sync::atomic::Ordering;
 
@@ -33,8 +34,8 @@ impl Handle {
         kept.map_err(|error| store_problem(&error))
     }
 
-    /// Erases profile, devices, locks and open transactions of a user; of the audit trail's rows about him his
-    /// pseudonym is left. One whom nobody knows is erased as well.
+    /// Erases profile, devices, locks and open transactions of a user, and what his ended ones tell of him; of the
+    /// audit trail's rows about him his pseudonym is left. One whom nobody knows is erased as well.
     pub async fn erase_user(&self, by: AuditActor, user: &User) -> Result<(), Problem> {
         // Nothing is being started or claimed for him until it is done, so that all that is open is known.
         let _turn = self.0.registry.turns().take_alone(user).await?;
@@ -49,12 +50,24 @@ impl Handle {
         for id in erased.enrollments {
             self.0.enrollment_waiters.publish(id);
         }
+        self.redact_ended(user).await?;
         tracing::info!(
             transactions = erased.transactions.len(),
             devices = erased.devices.len(),
             "a user was erased"
         );
         Ok(())
+    }
+
+    async fn redact_ended(&self, user: &User) -> Result<(), Problem> {
+        let mut behind = None;
+        loop {
+            let step = until_known(|| self.store().redact_ended(user.clone(), behind)).await;
+            behind = step.map_err(|error| store_problem(&error))?;
+            if behind.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// What is open of a user in this process, and what only the storage knows: the actor of one may have fallen.

@@ -5,6 +5,7 @@ mod bounds;
 mod callbacks;
 mod closing;
 mod codes;
+mod erasure;
 mod fatigue;
 mod faults;
 mod fixture;

@@ -2,11 +2,15 @@
 
 use minicbor::{Decode, Encode};
 use tocsin_model::{
-    EmailAddress, PhoneNumber, Pseudonym, RealmName, UnixMs, User, UserId, UserLock, UserProfile,
+    DurationMs, EmailAddress, PhoneNumber, Pseudonym, RealmName, UnixMs, User, UserId, UserLock, UserProfile,
     UserStanding,
 };
 
 use super::{Malformed, code, name};
+use crate::envelope::Expiry;
+
+/// How long it is known that a user was erased: longer than any activation code lives.
+const ERASURE_KNOWN_FOR: DurationMs = DurationMs::from_seconds(2 * 24 * 60 * 60);
 
 /// How a user stands, and how the audit trail names him.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,8 +19,24 @@ pub(crate) struct UserRow {
     pub(crate) standing: UserStanding,
     /// How the audit trail names him; `None` before its first row about him.
     pub(crate) pseudonym: Option<Pseudonym>,
+    /// Until when the way from his pseudonym to him is kept; `None` in rows of versions that kept it for ever.
+    pub(crate) named_until: Option<UnixMs>,
     /// When he was last erased, for as long as that matters.
     pub(crate) erased_at: Option<UnixMs>,
+}
+
+impl UserRow {
+    /// As long as anything in it counts.
+    pub(crate) fn expiry(&self) -> Expiry {
+        let is_named_for_ever = self.pseudonym.is_some() && self.named_until.is_none();
+        match self.standing.is_over_at().filter(|_| !is_named_for_ever) {
+            Some(over) => {
+                let erased = self.erased_at.map(|at| at.plus(ERASURE_KNOWN_FOR));
+                Expiry::At([self.named_until, erased].into_iter().flatten().fold(over, UnixMs::max))
+            }
+            None => Expiry::Never,
+        }
+    }
 }
 
 /// The same on disk.
@@ -33,6 +53,8 @@ pub(crate) struct UserRecord {
     erased_at_ms: Option<u64>,
     #[cbor(n(4), skip_if = "Vec::is_empty")]
     superseded_ms: Vec<u64>,
+    #[n(5)]
+    named_until_ms: Option<u64>,
 }
 
 #[derive(Debug, PartialEq, Eq, Encode, Decode)]
@@ -54,6 +76,7 @@ impl UserRecord {
             superseded_ms: row.standing.superseded.iter().copied().map(UnixMs::get).collect(),
             pseudonym: row.pseudonym.map(|pseudonym| *pseudonym.as_bytes()),
             erased_at_ms: row.erased_at.map(UnixMs::get),
+            named_until_ms: row.named_until.map(UnixMs::get),
         }
     }
 
@@ -65,6 +88,7 @@ impl UserRecord {
                 superseded: self.superseded_ms.into_iter().map(UnixMs::new).collect(),
             },
             pseudonym: self.pseudonym.map(Pseudonym::from_bytes),
+            named_until: self.named_until_ms.map(UnixMs::new),
             erased_at: self.erased_at_ms.map(UnixMs::new),
         })
     }

@@ -106,6 +106,7 @@ impl RocksStore {
         let retention = Retention {
             transaction: storage.transaction_retention,
             enrollment: storage.enrollment_retention,
+            audit: storage.audit_retention,
         };
         let table = Table::new(&*database, (clock)(), retention);
         let audit_head = Cell::new(audit::stored_head(&table)?);

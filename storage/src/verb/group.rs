@@ -3,7 +3,7 @@
 use tocsin_model::{AuditEvent, Pseudonym, UnixMs};
 
 use super::audit::{self, AuditHead};
-use super::naming;
+use super::naming::{self, Known};
 use super::overlay::{Changes, Overlay};
 use super::rows::Rows;
 use super::submission::{Settled, Verb};
@@ -70,10 +70,21 @@ impl<'r> Group<'r> {
         self.bytes += batch.bytes() + events.len() * audit::ROW_BYTES_GUESSED;
         self.overlay.apply(batch);
         for (known, event) in events {
-            let pseudonym = known.or_else(|| self.introduce(&event));
+            let pseudonym = match known {
+                Some(known) => Some(self.keep_named(&event, &known)),
+                None => self.introduce(&event),
+            };
             self.events.push((event, pseudonym));
         }
         self.settled.push(settled);
+    }
+
+    /// The pseudonym of a user whom the trail knows.
+    fn keep_named(&mut self, event: &AuditEvent, known: &Known) -> Pseudonym {
+        if let Some(user) = event.user.as_ref().filter(|_| known.goes_too_soon) {
+            naming::keep(&mut self.overlay, self.now, self.retention, user);
+        }
+        known.pseudonym
     }
 
     /// The pseudonym of a user whom the trail does not know.
@@ -84,7 +95,8 @@ impl<'r> Group<'r> {
         match Table::new(&self.overlay, self.now, self.retention).user(user) {
             Ok(row) => {
                 let row = row.unwrap_or_default();
-                Some(naming::introduce(&mut self.overlay, row, event.kind, user, fresh))
+                let moment = (self.now, self.retention);
+                Some(naming::introduce(&mut self.overlay, moment, row, event.kind, user, fresh))
             }
             Err(_) => {
                 tracing::error!(

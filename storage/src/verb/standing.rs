@@ -11,7 +11,6 @@ use tocsin_model::{
 use super::batch::Batch;
 use super::rows::RowResult;
 use super::table::Table;
-use crate::envelope::Expiry;
 use crate::key::Key;
 use crate::record::{UserRecord, UserRow};
 
@@ -128,11 +127,6 @@ fn by_phone(ended: &Transaction) -> AuditActor {
     ended.answer.as_ref().map_or(AuditActor::Server, |answer| AuditActor::Device(answer.device_id))
 }
 
-/// A row with a pseudonym stays; another one goes when nothing in it counts.
 fn put(batch: &mut Batch, user: &User, row: &UserRow) {
-    let expiry = match (row.pseudonym, row.erased_at) {
-        (None, None) => row.standing.is_over_at(),
-        (_, _) => None,
-    };
-    batch.put(Key::user(user), expiry.map_or(Expiry::Never, Expiry::At), &UserRecord::new(row));
+    batch.put(Key::user(user), row.expiry(), &UserRecord::new(row));
 }

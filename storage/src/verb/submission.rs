@@ -72,6 +72,7 @@ pub(crate) enum Verb {
     UnlockUser(Box<(User, AuditActor)>, Answer<Vec<UserLock>>),
     PutProfile(Box<(User, UserProfile, AuditActor)>, Answer<()>),
     EraseUser(Box<Erasure>, Answer<Erased>),
+    RedactEnded(Box<User>, Option<TransactionId>, Answer<Option<TransactionId>>),
     KeepMeta(MetaKey, Vec<u8>, Answer<Vec<u8>>),
     KeepProviderToken(Box<(ProviderName, KeptProviderToken)>, Answer<()>),
     Note(Box<AuditEvent>, Answer<()>),
@@ -118,6 +119,7 @@ impl Verb {
             | Self::UnlockUser(..)
             | Self::PutProfile(..)
             | Self::EraseUser(..)
+            | Self::RedactEnded(..)
             | Self::KeepMeta(..)
             | Self::KeepProviderToken(..)
             | Self::Note(..)
@@ -148,6 +150,7 @@ impl Verb {
             | Self::UnlockUser(..)
             | Self::PutProfile(..)
             | Self::EraseUser(..)
+            | Self::RedactEnded(..)
             | Self::KeepMeta(..)
             | Self::KeepProviderToken(..)
             | Self::Note(..)
@@ -186,6 +189,7 @@ impl Verb {
             Self::UnlockUser(_, answer) => drop(answer.send(Err(error))),
             Self::PutProfile(_, answer) => drop(answer.send(Err(error))),
             Self::EraseUser(_, answer) => drop(answer.send(Err(error))),
+            Self::RedactEnded(_, _, answer) => drop(answer.send(Err(error))),
             Self::KeepMeta(_, _, answer) => drop(answer.send(Err(error))),
             Self::KeepProviderToken(_, answer) => drop(answer.send(Err(error))),
             Self::Note(_, answer) => drop(answer.send(Err(error))),
@@ -258,6 +262,9 @@ impl Verb {
                 settle(Ok(()), batch, answer)
             }
             Self::EraseUser(erasure, answer) => settle(user::erase(table, &erasure, batch), batch, answer),
+            Self::RedactEnded(user, behind, answer) => {
+                settle(user::redact_ended(table, &user, behind, batch), batch, answer)
+            }
             Self::KeepMeta(key, value, answer) => {
                 settle(meta::keep(table, key, &value, batch), batch, answer)
             }

@@ -34,6 +34,8 @@ pub struct Retention {
     pub transaction: DurationMs,
     /// An ended enrolment and a revoked device.
     pub enrollment: DurationMs,
+    /// A row of the audit trail, and for at least as long whom it tells of.
+    pub audit: DurationMs,
 }
 
 /// Rows at a moment.
@@ -268,8 +270,11 @@ mod tests {
     use super::*;
     use crate::verb::rows::RowFault;
 
-    const RETENTION: Retention =
-        Retention { transaction: DurationMs::from_seconds(1), enrollment: DurationMs::from_seconds(1) };
+    const RETENTION: Retention = Retention {
+        transaction: DurationMs::from_seconds(1),
+        enrollment: DurationMs::from_seconds(1),
+        audit: DurationMs::from_seconds(1),
+    };
 
     fn read(row: &[u8]) -> RowResult<Option<Transaction>> {
         let id = TransactionId::from_bytes([1; 16]);

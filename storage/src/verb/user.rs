@@ -1,12 +1,15 @@
 //! What is kept of users: their profiles, and their erasure.
 //!
-//! Invariants: an erasure is one batch; afterwards no row but final transactions, ended enrolments (until their
-//! retention ends) and what hashes say names the user; an activation code that was given out before makes no device any
-//! more; what the audit trail told of him keeps his pseudonym, and nothing leads from there to him.
+//! Invariants: an erasure is one batch, and steps behind it take out of what had ended what tells of the user more than
+//! his name; afterwards no row but final transactions, ended enrolments (until their retention ends) and what hashes say
+//! names him; an activation code that was given out before makes no device any more; what the audit trail told of him
+//! keeps his pseudonym, and nothing leads from there to him.
+
+use std::sync::Arc;
 
 use tocsin_model::{
-    AuditActor, AuditEvent, AuditKind, Device, DeviceId, DeviceStatus, DurationMs, Enrollment, FailureReason,
-    State, Transaction, TransactionId, UnixMs, User, UserProfile,
+    AuditActor, AuditEvent, AuditKind, CodeState, Content, Device, DeviceId, DeviceStatus, Enrollment,
+    FailureReason, Recipient, Seldom, State, Transaction, TransactionId, UnixMs, User, UserProfile,
 };
 
 use super::batch::Batch;
@@ -18,8 +21,8 @@ use crate::key::Key;
 use crate::record::{ProfileRecord, UserRecord, UserRow};
 use crate::store::{Erased, Erasure};
 
-/// How long it is known that a user was erased: longer than any activation code lives.
-const ERASURE_KNOWN_FOR: DurationMs = DurationMs::from_seconds(2 * 24 * 60 * 60);
+/// Ended transactions that one step of an erasure looks at, while nobody else is served by the writer.
+const TRANSACTIONS_STEP: usize = 200;
 
 /// Devices taken in one go.
 const DEVICES_STEP: usize = 1_000;
@@ -60,7 +63,7 @@ pub(crate) fn erase(table: &Table<'_>, erasure: &Erasure, batch: &mut Batch) -> 
     }
     batch.delete(Key::profile(user));
     let tombstone = UserRow { erased_at: Some(*now), ..UserRow::default() };
-    batch.put(Key::user(user), Expiry::At(now.plus(ERASURE_KNOWN_FOR)), &UserRecord::new(&tombstone));
+    batch.put(Key::user(user), tombstone.expiry(), &UserRecord::new(&tombstone));
     let was_known = row.is_some_and(|row| row.erased_at.is_none() || row.pseudonym.is_some());
     if was_known || had_profile || erased != Erased::default() {
         batch.audit(AuditEvent::new(AuditKind::UserErased, by.clone()).user(user));
@@ -74,15 +77,58 @@ fn ended(table: &Table<'_>, id: &TransactionId, user: &User, now: UnixMs) -> Row
     Ok(found.filter(|found| found.user.as_ref() == Some(user)).map(|found| {
         let (revision, created_at) = (found.revision_after_a_gap(table.now), found.created_at);
         let state = State::Failed(FailureReason::UserDeleted);
-        Transaction { state, revision, ended_at: Some(now.max(created_at)), ..found }
+        redacted(Transaction { state, revision, ended_at: Some(now.max(created_at)), ..found })
     }))
 }
 
 fn end(table: &Table<'_>, ended: &Transaction, batch: &mut Batch) -> RowResult<()> {
+    forget_challenges(ended, batch);
+    transaction::put_ended(table, ended, batch)
+}
+
+fn forget_challenges(ended: &Transaction, batch: &mut Batch) {
     for recipient in &ended.recipients {
         batch.delete(Key::kept_challenge(&ended.id, &recipient.device_id));
     }
-    transaction::put_ended(table, ended, batch)
+}
+
+/// Takes out of a user's ended transactions, so many behind `behind`, what tells of him. Answers with where to go on.
+pub(crate) fn redact_ended(
+    table: &Table<'_>,
+    user: &User,
+    behind: Option<TransactionId>,
+    batch: &mut Batch,
+) -> RowResult<Option<TransactionId>> {
+    let behind = behind.map(|id| Key::transaction_of_user(user, &id));
+    let (keys, may_have_more) =
+        table.keys(&Key::transactions_of_user(user), behind.as_ref(), TRANSACTIONS_STEP)?;
+    let ids = || keys.iter().filter_map(Key::trailing_id).map(TransactionId::from_bytes);
+    for id in ids() {
+        let Some(ended) = table.transaction(&id)?.filter(|found| found.state.is_final()) else { continue };
+        let redacted = redacted(ended.clone());
+        if redacted != ended {
+            transaction::put(batch, &redacted, table.retention);
+        }
+        if table.now < ended.expires_at {
+            forget_challenges(&ended, batch);
+        }
+    }
+    Ok(ids().next_back().filter(|_| may_have_more))
+}
+
+/// What a portal is still told of an erased user's transaction: how it ended, and by which phone. The signed answer
+/// stays; texts, addresses, the names of phones and where the call came from are gone.
+fn redacted(ended: Transaction) -> Transaction {
+    let without_address = |code: Box<CodeState>| {
+        Box::new(CodeState { address: None, title: None, message: Arc::default(), ..*code })
+    };
+    let seldom = ended.seldom.and_then(|seldom| {
+        let code = seldom.code.map(without_address);
+        Seldom { code, plan: None, ..*seldom }.kept()
+    });
+    let nameless = |phone: Recipient| Recipient { device_name: Box::default(), ..phone };
+    let recipients = ended.recipients.into_iter().map(nameless).collect();
+    Transaction { content: Content::default(), call_context: None, recipients, seldom, ..ended }
 }
 
 /// Every key that begins with `prefix`; a user has few.

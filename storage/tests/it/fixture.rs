@@ -17,8 +17,11 @@ use tocsin_storage::{Clock, Enrolled, KeptProviderToken, NewEnrollment, NewTrans
 pub const START: UnixMs = UnixMs::new(1_800_000_000_000);
 
 /// How long rows are kept in the tests.
-pub const RETENTION: Retention =
-    Retention { transaction: DurationMs::from_seconds(3_600), enrollment: DurationMs::from_seconds(7_200) };
+pub const RETENTION: Retention = Retention {
+    transaction: DurationMs::from_seconds(3_600),
+    enrollment: DurationMs::from_seconds(7_200),
+    audit: DurationMs::from_seconds(24 * 3_600),
+};
 
 /// A minute, the life of a transaction.
 pub const MINUTE: DurationMs = DurationMs::from_seconds(60);

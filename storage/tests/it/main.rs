@@ -6,6 +6,7 @@ mod controls;
 #[cfg(all(feature = "rocks", target_os = "linux"))]
 mod crash;
 mod fixture;
+mod forgetting;
 #[cfg(feature = "rocks")]
 mod rocks;
 mod shadow;

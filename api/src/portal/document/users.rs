@@ -42,8 +42,9 @@ pub(in crate::portal) fn read_profile(schemas: &mut Schemas) -> Operation {
 pub(in crate::portal) fn erase_user(_: &mut Schemas) -> Operation {
     of_user(call("eraseUser", "Erase a user: profile, devices, locks and open transactions"))
         .telling(
-            "Open transactions end as `failed` with the reason `user_deleted`. Of the audit trail's rows about the user a \
-             pseudonym is left.",
+            "Open transactions end as `failed` with the reason `user_deleted`. Ended ones keep their outcome and lose \
+             texts, addresses, the names of phones and the origin of the call. Of the audit trail's rows about the user \
+             a pseudonym is left.",
         )
         .replies_empty(204, "Nobody of this name is known.")
 }

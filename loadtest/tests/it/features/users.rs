@@ -1,14 +1,14 @@
 //! Users: their profiles and their erasure.
 
 use serde_json::{Value, json};
-use tocsin_loadtest::PhoneKind;
 use tocsin_loadtest::phone::Approval;
+use tocsin_loadtest::{HttpClient, PhoneKind};
 use tocsin_model::Decision;
 
 use super::Scene;
 use super::approval::{fetch, view_path};
-use super::operations::{operated_of, shown};
-use super::scene::{CATALOGUE, SceneOptions};
+use super::operations::{TOKEN, operated_of, shown};
+use super::scene::{CATALOGUE, SOON};
 
 const ALICE: &str = "/v1/users/alice";
 
@@ -62,16 +62,6 @@ async fn a_profile_takes_nothing_that_is_no_address() {
         .await
         .expect_problem(404, "not_found");
     scene.portal("GET", ALICE, None).await.expect_problem(404, "not_found");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn users_are_for_clients_that_may_keep_them() {
-    let secret_less = "\n[clients.shop]\nsecret_sha256 = \"0000000000000000000000000000000000000000000000000000000000000000\"\nrealms = [\"retail\"]\n";
-    let options = SceneOptions { more: secret_less.to_owned(), ..SceneOptions::default() };
-    let scene = Scene::with(options).await;
-    let stranger = http::Request::get(format!("{}{ALICE}", scene.installation.portal_url()));
-    let answer = scene.call(stranger.body(bytes::Bytes::new()).expect("a request")).await;
-    answer.expect_problem(401, "invalid_client");
 }
 
 /// All that is open ends, all that answers is gone, and who waits is told.
@@ -132,8 +122,8 @@ async fn after_an_erasure_the_trail_keeps_a_pseudonym_and_is_sound() {
     }
     assert!(his.len() >= before.len() + 3 && his.iter().all(|row| row.get("user").is_none()));
     assert_eq!(shown(&scene, "/v1/admin/audit/verify").await["sound"], true);
-    let wrong = "/v1/admin/audit?pseudonym=alice";
-    scene.ops("GET", wrong, None, None).await.expect_problem(401, "invalid_token");
+    let wrong = scene.ops("GET", "/v1/admin/audit?pseudonym=alice", Some(TOKEN), None).await;
+    assert_eq!(wrong.expect_problem(422, "invalid_field")["field"], "pseudonym");
 }
 
 /// An activation code that was given out before makes no phone of somebody erased.
@@ -165,4 +155,41 @@ async fn nothing_that_begins_beside_an_erasure_stays_open() {
     }
     let pending = scene.portal("GET", "/v1/transactions?user=alice&state=pending", None).await.expect(200);
     assert_eq!(pending["items"], json!([]));
+}
+
+/// The server dies at some moment of an erasure: then all of it is done or none, and the same call again does the rest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_that_a_crash_cuts_short_is_whole_when_it_is_repeated() {
+    let mut scene = Scene::open().await;
+    let profile = json!({"email": "alice@example.com"});
+    for milliseconds in [0, 2, 5, 12] {
+        let _phone = scene.enrol(PhoneKind::Iphone, "alice").await;
+        scene.portal("PUT", ALICE, Some(&profile)).await.expect(200);
+        scene.begin("payment", "alice").await;
+        let credentials = scene.installation.credentials();
+        let pair = format!("{}:{}", credentials.client_id, credentials.secret);
+        let basic = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair);
+        let erasing = http::Request::delete(format!("{}{ALICE}", scene.installation.portal_url()))
+            .header("authorization", format!("Basic {basic}"))
+            .body(bytes::Bytes::new())
+            .expect("a request");
+        let erasing = tokio::spawn(async move { HttpClient::new().call(erasing, SOON).await });
+        tokio::time::sleep(std::time::Duration::from_millis(milliseconds)).await;
+        scene.kill().await;
+        let told = erasing.await.expect("it ran").is_ok_and(|reply| reply.status == 204);
+        scene.start().await;
+        let items = async |path: &str| {
+            let list = scene.portal("GET", path, None).await.expect(200);
+            list["items"].as_array().map(Vec::len).expect("items")
+        };
+        let left = async || {
+            let profile = scene.portal("GET", ALICE, None).await.status == 200;
+            let pending = items("/v1/transactions?user=alice&state=pending").await;
+            (profile, items("/v1/users/alice/devices").await, pending)
+        };
+        let found = left().await;
+        assert!(found == (false, 0, 0) || (!told && found == (true, 1, 1)), "{found:?} {told}");
+        scene.portal("DELETE", ALICE, None).await.expect(204);
+        assert_eq!(left().await, (false, 0, 0));
+    }
 }

@@ -188,6 +188,7 @@ impl Model {
             self.owe(name, &ended);
             self.challenges
                 .retain(|(of, device), _| *of != name || ended.recipient(&device_id(*device)).is_none());
+            let ended = nameless(ended);
             erased.transactions.push(ended.id);
             self.transactions.insert(name, ended);
         }
@@ -721,4 +722,11 @@ fn lose_address(device: &mut Device) {
 
 fn unreachable(status: DeviceStatus) -> DeviceStatus {
     if status == DeviceStatus::Active { DeviceStatus::Unreachable } else { status }
+}
+
+/// As an erasure leaves it.
+fn nameless(ended: Transaction) -> Transaction {
+    let nameless = |phone: Recipient| Recipient { device_name: "".into(), ..phone };
+    let recipients = ended.recipients.into_iter().map(nameless).collect();
+    Transaction { recipients, content: Default::default(), call_context: None, ..ended }
 }
