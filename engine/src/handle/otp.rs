@@ -49,8 +49,7 @@ impl Handle {
         let how = (How::Shown { number }, &spared);
         let mut transaction = compose(config, &request, kind, content, how, &[], called_at)?;
         self.fit_challenge(&mut transaction)?;
-        let permit =
-            self.0.registry.admission().admit_in_place_of(0, transaction.id, &request.client, None)?;
+        let permit = self.0.registry.admission().admit(transaction.id, &request.client, None)?;
         let otp = Some(otp_hash(&self.0.codes.otp(transaction.id)));
         let opening = Opening { idempotency: request.idempotency, otp, ..Opening::default() };
         let id = transaction.id;

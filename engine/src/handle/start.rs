@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tocsin_config::{AuthenticationType, Config, DeviceChoice, Realm};
+use tocsin_config::{AuthenticationType, Config, DeviceChoice, PendingPush, Realm};
 use tocsin_model::{
     AppName, ClientId, Content, Counter, Delivery, DeliveryChoice, DeliveryStatus, Device, DeviceId,
     DurationMs, ErrorCode, FallbackPlan, KeptChallenge, KeyUse, Method, Nonce, NumberMatch, NumberMatchRule,
@@ -27,7 +27,7 @@ use super::{Handle, random_bytes};
 use crate::callback::judge_start;
 use crate::error::store_problem;
 use crate::metrics::Stage;
-use crate::registry::AskError;
+use crate::registry::{AskError, Permit};
 use crate::transaction::{Opening, Reply, Request, Target, push_by, unanswered};
 
 /// A transaction that was started, now or by an earlier call with the same idempotency key.
@@ -140,12 +140,7 @@ impl Handle {
         let mut transaction =
             compose(&config, &request, kind, content, (how, &sparing), &eligible, called_at)?;
         self.fit_challenge(&mut transaction)?;
-        let permit = self.0.registry.admission().admit_in_place_of(
-            sparing.replaces.len(),
-            transaction.id,
-            &request.client,
-            request.user.as_ref(),
-        )?;
+        let permit = self.admit(&transaction, kind)?;
         if let Some(code) = transaction.code() {
             self.admit_code(&config, &transaction.client, code)?;
         }
@@ -163,6 +158,16 @@ impl Handle {
         let replied = replied.await;
         self.tell_replaced(&sparing.replaces).await;
         self.stored(id, replied, begun).await
+    }
+
+    fn admit(&self, transaction: &Transaction, kind: &AuthenticationType) -> Result<Permit, Problem> {
+        let admission = self.0.registry.admission();
+        let is_pushed = transaction.recipients.iter().any(|recipient| recipient.delivery.is_some());
+        let (id, client, user) = (transaction.id, &transaction.client, transaction.user.as_ref());
+        if is_pushed && kind.pending_push == PendingPush::Supersede {
+            return admission.admit_superseding(id, client, user);
+        }
+        admission.admit(id, client, user)
     }
 
     /// What a start that was stored, or not, is answered with.

@@ -55,30 +55,27 @@ impl Admission {
     }
 
     /// A place for a new transaction, or the bound that it met.
-    #[cfg(test)]
     pub fn admit(
         &self,
         id: TransactionId,
         client: &ClientId,
         user: Option<&User>,
     ) -> Result<Permit, Problem> {
-        self.admit_in_place_of(0, id, client, user)
+        let permit = self.enter(id, client, user);
+        let met = self.bound_met(client).or_else(|| self.bound_of_user_met(user?));
+        met.map_or(Ok(permit), Err)
     }
 
-    /// A place for a new transaction, or the bound that it met. It takes the place of so many others of its user, which
-    /// count no more for him.
-    pub fn admit_in_place_of(
+    /// The same for one that cancels what it supersedes: no more than one for each app is open, so that the bound of
+    /// its user, which a stranger may have filled, does not keep it out.
+    pub fn admit_superseding(
         &self,
-        replaced: usize,
         id: TransactionId,
         client: &ClientId,
         user: Option<&User>,
     ) -> Result<Permit, Problem> {
         let permit = self.enter(id, client, user);
-        match self.bound_met(client, user, replaced) {
-            None => Ok(permit),
-            Some(problem) => Err(problem),
-        }
+        self.bound_met(client).map_or(Ok(permit), Err)
     }
 
     /// A place for a transaction that is stored already, whatever the bounds say.
@@ -91,10 +88,7 @@ impl Admission {
     pub fn reserve_for_claimer(&self, id: TransactionId, user: &User) -> Result<ClaimPlace, Problem> {
         self.0.enter_of_user(user, id);
         let place = ClaimPlace { books: Arc::clone(&self.0), user: user.clone(), id };
-        match self.bound_of_user_met(user, 0) {
-            None => Ok(place),
-            Some(problem) => Err(problem),
-        }
+        self.bound_of_user_met(user).map_or(Ok(place), Err)
     }
 
     /// The open transactions of a user, oldest first.
@@ -119,7 +113,7 @@ impl Admission {
         permit
     }
 
-    fn bound_met(&self, client: &ClientId, user: Option<&User>, replaced: usize) -> Option<Problem> {
+    fn bound_met(&self, client: &ClientId) -> Option<Problem> {
         let books = &self.0;
         if books.in_flight.load(Ordering::Relaxed) > books.in_flight_max {
             return Some(Problem::new(ErrorCode::Busy, "too many transactions are open; try again shortly"));
@@ -128,11 +122,11 @@ impl Admission {
         if of_client > books.per_client_max {
             return Some(Problem::new(ErrorCode::RateLimited, "too many open transactions of this client"));
         }
-        user.and_then(|user| self.bound_of_user_met(user, replaced))
+        None
     }
 
-    fn bound_of_user_met(&self, user: &User, replaced: usize) -> Option<Problem> {
-        (self.0.open_of(user).saturating_sub(replaced) > self.0.per_user_max)
+    fn bound_of_user_met(&self, user: &User) -> Option<Problem> {
+        (self.0.open_of(user) > self.0.per_user_max)
             .then(|| Problem::new(ErrorCode::RateLimited, "too many open transactions of this user"))
     }
 }
@@ -239,15 +233,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_replaced_keeps_nothing_out_that_takes_its_place() {
-        let admission = admission(9, 9, 1);
-        let admit = |replaced, number| {
-            admission.admit_in_place_of(replaced, id(number), &client("portal"), Some(&user("alice")))
-        };
-        let _replaced = admit(0, 1).expect("room for one");
-        assert!(admit(0, 2).is_err());
-        let _in_its_place = admit(1, 3).expect("room in its place");
-        assert!(admit(1, 4).is_err());
+    fn what_supersedes_is_held_to_every_bound_but_its_users() {
+        let alice = &user("alice");
+        for (all, of_client, is_let_in) in [(9, 9, true), (1, 9, false), (9, 1, false)] {
+            let admission = admission(all, of_client, 1);
+            let _open = admission.admit(id(1), &client("portal"), Some(alice)).expect("room for one");
+            assert!(admission.admit(id(2), &client("portal"), Some(alice)).is_err());
+            let superseding = admission.admit_superseding(id(3), &client("portal"), Some(alice));
+            assert_eq!(superseding.is_ok(), is_let_in);
+            assert_eq!(admission.open_of(alice).len(), 1 + usize::from(is_let_in));
+        }
     }
 
     #[test]

@@ -98,3 +98,17 @@ async fn clear(
     let address = providers.providers.get(provider);
     address.is_some_and(|address| address.notify.try_send(Notify { push }).is_ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_are_cleared_at_once_than_may_be() {
+        let closings = Closings::default();
+        assert!((0..CLOSINGS_AT_ONCE_MAX).all(|_| closings.enter()));
+        assert!(!closings.enter() && !closings.enter());
+        closings.leave();
+        assert!(closings.enter() && !closings.enter());
+    }
+}

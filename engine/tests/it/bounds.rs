@@ -3,10 +3,11 @@
 use tocsin_engine::Until;
 use tocsin_engine::protocol::DeliveryOutcome;
 use tocsin_model::{
-    DeliveryReason, DeliveryStatus, DurationMs, ErrorCode, State, Transaction, TransactionId,
+    DeliveryChoice, DeliveryReason, DeliveryStatus, DurationMs, EmailAddress, ErrorCode, Method,
+    StartRequest, State, Transaction, TransactionId,
 };
 
-use crate::fixture::{Bank, SOON, Script, login, run};
+use crate::fixture::{Bank, SOON, Script, login, request, run, user};
 
 fn portal() -> tocsin_model::ClientId {
     "portal".parse().expect("valid")
@@ -182,4 +183,34 @@ async fn until_let_through(bank: &Bank) -> TransactionId {
 
 fn delivered(view: &Transaction) -> Option<DeliveryStatus> {
     view.recipients.first()?.delivery.as_ref().map(|delivery| delivery.status)
+}
+
+/// Whoever fills the bound of a user with codes keeps no login of his out.
+#[test]
+fn what_supersedes_is_started_although_its_user_has_as_many_as_he_may() {
+    run(async {
+        let types = "[types.mail]\nmethod = \"email\"\nattempts_max = 3\n[types.own]\npurpose = \"login\"";
+        let bank = Bank::open(types).await;
+        bank.enrol("alice").await;
+        let mail = || {
+            let email = EmailAddress::parse("alice@example.com");
+            bank.handle.start(StartRequest { email, ..request("alice", "mail") })
+        };
+        for _ in 0..10 {
+            mail().await.expect("room");
+        }
+        assert_eq!(mail().await.expect_err("full").code, ErrorCode::RateLimited);
+        for _ in 0..2 {
+            let own = bank.handle.start(request("alice", "own")).await.expect("started").transaction;
+            assert_eq!((own.state, own.method), (State::Pending, Method::Push));
+        }
+        let deadline = std::time::Instant::now() + SOON;
+        while bank.handle.open_transactions_of(&user("alice")).len() > 11 {
+            assert!(std::time::Instant::now() < deadline, "more than one login stays open");
+            tokio::task::yield_now().await;
+        }
+        let handed = StartRequest { delivery: DeliveryChoice::RequestMessage, ..request("alice", "own") };
+        let refused = bank.handle.start(handed).await.expect_err("it supersedes nothing");
+        assert_eq!(refused.code, ErrorCode::RateLimited);
+    });
 }

@@ -3,7 +3,7 @@
 use tocsin_engine::protocol::{DeliveryOutcome, PushContent};
 use tocsin_model::{DeliveryReason, DeliveryStatus, State, Transaction, TransactionId};
 
-use crate::fixture::{Bank, SOON, Script, login, run};
+use crate::fixture::{Bank, SOON, Script, login, request, run};
 
 fn portal() -> tocsin_model::ClientId {
     "portal".parse().expect("valid")
@@ -96,5 +96,52 @@ fn a_closing_push_takes_no_prompts_try() {
         until_text(&bank, "tocsin_closing_pushes_shed_total 1").await;
         assert!(closings(&bank).is_empty());
         prompted(&bank, "alice").await;
+    });
+}
+
+/// The network takes the closing push and never says a word of it.
+#[test]
+fn nobody_waits_for_a_closing_push() {
+    run(async {
+        let bank =
+            Bank::open_with(|text| text.replace("[apps.bank]\n", "[apps.bank]\nmode = \"multiple\"\n")).await;
+        let (deciding, _other) = (bank.enrol("alice").await, bank.enrol("alice").await);
+        let id = bank.start_login("alice").await.id;
+        let is_taken = |view: &Transaction| {
+            let mut pushes = view.recipients.iter().filter_map(|phone| phone.delivery.as_ref());
+            pushes.all(|push| push.status == DeliveryStatus::Relayed)
+        };
+        bank.until(id, is_taken).await;
+        bank.network.set(Script::Hang);
+        assert_eq!(deciding.answer(&bank, id, "accept").await, Ok(State::Accepted));
+        bank.until_pushed(3).await;
+        assert_eq!(closings(&bank), [State::Accepted]);
+        assert_eq!(bank.view(id).await.state, State::Accepted);
+        bank.handle.start(login("alice")).await.expect("started beside it");
+        bank.until_pushed(5).await;
+    });
+}
+
+/// A phone knows the deadline, and what never reached it shows nothing.
+#[test]
+fn nothing_is_cleared_after_a_deadline_or_where_nothing_is_shown() {
+    run(async {
+        let bank = Bank::open("").await;
+        bank.enrol("alice").await;
+        let late = bank.handle.start(request("alice", "blink")).await.expect("started").transaction;
+        bank.until(late.id, |view| view.state == State::Timeout).await;
+        bank.network.set(Script::End(DeliveryOutcome::Failed(DeliveryReason::RequestRefused), Some(true)));
+        let failed = bank.handle.start(request("alice", "patient")).await.expect("started").transaction;
+        bank.until(failed.id, |view| {
+            view.recipients[0].delivery.as_ref().is_some_and(|push| push.status == DeliveryStatus::Failed)
+        })
+        .await;
+        bank.handle.cancel(&portal(), failed.id).await.expect("cancelled");
+        bank.network.set(Script::End(DeliveryOutcome::Relayed, Some(true)));
+        let shown = prompted(&bank, "alice").await;
+        bank.handle.cancel(&portal(), shown).await.expect("cancelled");
+        bank.until_pushed(4).await;
+        let closed: Vec<_> = bank.network.pushes().iter().skip(2).map(|push| push.transaction_id).collect();
+        assert_eq!((closed, closings(&bank)), (vec![shown, shown], vec![State::Cancelled]));
     });
 }

@@ -382,9 +382,8 @@ async fn a_closing_push_clears_the_other_phones() {
     }
 }
 
-/// The lock calls are for those who may keep users, and for no foreign realm.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lock_calls_need_the_right_and_a_user_of_a_realm() {
+async fn lock_calls_take_users_of_the_clients_realms() {
     let scene = Scene::of(TYPES).await;
     assert_eq!(locks(&scene, "nobody").await, json!([]));
     scene.portal("DELETE", "/v1/users/nobody/locks", None).await.expect(204);

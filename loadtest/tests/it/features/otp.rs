@@ -16,6 +16,8 @@ const CATALOGUE: &str = r#"
 [realms.retail]
 [realms.staff]
 [types.login]
+[types.told]
+report_lock_s = 3600
 [types.qr]
 method = "otp"
 apps = ["bank"]
@@ -388,4 +390,28 @@ async fn a_claim_is_audited_and_counted_and_its_password_stands_nowhere() {
     for (place, text) in [("log", &log), ("metrics", &metrics), ("audit", &trail.to_string())] {
         assert!(!text.contains(&shown.otp), "the password stands in the {place}");
     }
+}
+
+/// Nothing is claimed for somebody who is locked; the password stays free for another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_user_claims_nothing() {
+    let scene = open().await;
+    let alice = scene.enrol(PhoneKind::Iphone, "alice").await;
+    let bob = scene.enrol(PhoneKind::Android, "bob").await;
+    let shown = show(&scene, json!({"type": "qr"})).await;
+    let told = scene.begin("told", "alice").await;
+    let challenge = alice.phone.fetch(&told.to_string()).await.expect("its challenge");
+    assert_eq!(alice.phone.answer(&challenge, Decision::Report).await.expect("taken"), "reported");
+    let refused = claim(&alice, &shown.otp).await;
+    assert_refused(&refused, 403, "user_locked");
+    assert!(
+        refused.body["retry_after_ms"].as_u64().is_some_and(|wait| wait > 3_000_000),
+        "{:?}",
+        refused.body
+    );
+    assert_eq!(scene.view(shown.id).await["user"], Value::Null);
+    assert_eq!(claim(&bob, &shown.otp).await.status, 200);
+    scene.portal("DELETE", "/v1/users/alice/locks", None).await.expect(204);
+    let again = show(&scene, json!({"type": "qr"})).await;
+    assert_eq!(claim(&alice, &again.otp).await.status, 200);
 }
