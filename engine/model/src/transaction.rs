@@ -364,6 +364,14 @@ impl Transaction {
         self.created_at.max(resent_at.unwrap_or_default()).max(fell_back_at.unwrap_or_default())
     }
 
+    /// When a phone was last asked: at the start, or by a resend before it fell back to a code.
+    pub fn last_prompt_at(&self) -> UnixMs {
+        let resent_at = self.seldom.as_ref().and_then(|seldom| seldom.resent_at);
+        let fell_back_at = self.fallback().map(|fallback| fallback.at);
+        let asked_again = resent_at.filter(|at| fell_back_at.is_none_or(|fell| *at < fell));
+        self.created_at.max(asked_again.unwrap_or_default())
+    }
+
     /// Whether it waits for the phone that claims it.
     pub fn is_unclaimed(&self) -> bool {
         self.method == Method::Otp && self.user.is_none() && !self.state.is_final()

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use tocsin_config::{AuthenticationType, Config, Ladder, PendingPush};
 use tocsin_model::{
-    AppName, DurationMs, ErrorCode, Fatigue, Method, NumberMatchRule, Problem, StateWord, Transaction,
-    TransactionId, UnixMs, User, UserStanding,
+    AppName, DeliveryStatus, DurationMs, ErrorCode, Fatigue, Method, NumberMatchRule, Problem, StateWord,
+    Transaction, TransactionId, UnixMs, User, UserStanding,
 };
 use tocsin_storage::TransactionQuery;
 
@@ -20,10 +20,7 @@ use crate::metrics::Measure;
 use crate::registry::Turn;
 use crate::transaction::News;
 
-/// No transaction lives longer, so that none which began before could have been pushed again since.
-const LONGEST_LIFE: DurationMs = DurationMs::from_seconds(60 * 60);
-
-/// Transactions of a user that are read in one go; there are no more than his starts within two hours.
+/// Transactions of a user that are read in one go; there are no more than his starts within the gap and one life.
 const PAGE: usize = 200;
 
 /// What a push may do.
@@ -114,17 +111,19 @@ impl Handle {
         if !looks_at_pending(kind) {
             return Ok(sparing);
         }
-        let late = self.pushed_of_late(user, kind, apps, now).await?;
-        self.keep_gap(kind, &late, now)?;
+        let late = self.pushed_of_late(config, user, kind, apps, now).await?;
+        self.keep_gap(kind, apps, &late, now)?;
         let is_pending = |made: &Arc<Transaction>| !made.state.is_final() && now < made.expires_at;
         let pending: Vec<Arc<Transaction>> = late.into_iter().filter(is_pending).collect();
         match kind.pending_push {
             PendingPush::Many => {}
-            PendingPush::Reject if pending.is_empty() => {}
             PendingPush::Reject => {
-                self.metrics().fatigue(Measure::Rejected);
-                return Err(pending_exists());
+                if pending.iter().any(|made| may_have_arrived(made, apps)) {
+                    self.metrics().fatigue(Measure::Rejected);
+                    return Err(pending_exists());
+                }
             }
+            // Its phone may still find one whose push failed, and accept it.
             PendingPush::Supersede => sparing.replaces = replaceable(config, &pending),
         }
         if !sparing.replaces.is_empty() {
@@ -161,6 +160,7 @@ impl Handle {
     /// type: those of this process, and what only the storage knows, since the actor of one may have fallen.
     async fn pushed_of_late(
         &self,
+        config: &Config,
         user: &User,
         kind: &AuthenticationType,
         apps: &BTreeSet<AppName>,
@@ -172,7 +172,7 @@ impl Handle {
         let mut query = TransactionQuery {
             user: Some(user.clone()),
             state: StateWord::parse("pending").filter(|_| kind.push_gap.get() == 0),
-            from: Some(now.minus(kind.push_gap).minus(LONGEST_LIFE)),
+            from: Some(now.minus(kind.push_gap).minus(longest_life(config))),
             limit: PAGE,
             ..TransactionQuery::default()
         };
@@ -206,10 +206,12 @@ impl Handle {
     fn keep_gap(
         &self,
         kind: &AuthenticationType,
+        apps: &BTreeSet<AppName>,
         late: &[Arc<Transaction>],
         now: UnixMs,
     ) -> Result<(), Problem> {
-        let last = late.iter().map(|made| made.last_push_at()).max();
+        let arrived = late.iter().filter(|made| may_have_arrived(made, apps));
+        let last = arrived.map(|made| made.last_prompt_at()).max();
         let Some(last) = last.filter(|_| kind.push_gap.get() > 0) else { return Ok(()) };
         let wait = last.plus(kind.push_gap).since(now);
         if wait.get() == 0 {
@@ -250,10 +252,25 @@ fn looks_at_pending(kind: &AuthenticationType) -> bool {
     kind.pending_push != PendingPush::Many || kind.push_gap.get() > 0
 }
 
+/// What began longer ago has ended, so that it waits for nobody and was not pushed again since.
+fn longest_life(config: &Config) -> DurationMs {
+    let of_types = config.types.values().filter_map(|kind| kind.time_to_live);
+    let of_realms = config.realms.values().map(|realm| realm.time_to_live);
+    of_types.chain(of_realms).max().unwrap_or_default()
+}
+
 /// Whether it was pushed to a phone with one of these apps. One that has fallen back since can still be answered there.
 fn is_push_to(transaction: &Transaction, apps: &BTreeSet<AppName>) -> bool {
     let mut recipients = transaction.recipients.iter();
     recipients.any(|recipient| recipient.delivery.is_some() && apps.contains(&recipient.app))
+}
+
+/// Whether a push of it to one of these apps was not refused outright: its user may have been asked.
+fn may_have_arrived(transaction: &Transaction, apps: &BTreeSet<AppName>) -> bool {
+    let mut recipients = transaction.recipients.iter().filter(|recipient| apps.contains(&recipient.app));
+    recipients.any(|recipient| {
+        recipient.delivery.as_ref().is_some_and(|delivery| delivery.status != DeliveryStatus::Failed)
+    })
 }
 
 /// A login takes no payment's place: who starts the one need not be the user who waits for the other.

@@ -140,10 +140,11 @@ impl Handle {
         let mut transaction =
             compose(&config, &request, kind, content, (how, &sparing), &eligible, called_at)?;
         self.fit_challenge(&mut transaction)?;
-        let permit = self.admit(&transaction, kind)?;
-        if let Some(code) = transaction.code() {
-            self.admit_code(&config, &transaction.client, code)?;
-        }
+        let permit = match self.admit(&config, &transaction, kind) {
+            Ok(permit) => permit,
+            // What took the last room may have been the same call.
+            Err(problem) => return self.seen_before(&request).await?.ok_or(problem),
+        };
         let phones: Vec<_> = eligible.iter().map(|eligible| ChallengedPhone::of(&eligible.device)).collect();
         let challenges = self.challenges_to_keep(&transaction, &phones).await?;
         let targets = targets(eligible, &config, &challenges);
@@ -160,14 +161,24 @@ impl Handle {
         self.stored(id, replied, begun).await
     }
 
-    fn admit(&self, transaction: &Transaction, kind: &AuthenticationType) -> Result<Permit, Problem> {
+    fn admit(
+        &self,
+        config: &Config,
+        transaction: &Transaction,
+        kind: &AuthenticationType,
+    ) -> Result<Permit, Problem> {
         let admission = self.0.registry.admission();
         let is_pushed = transaction.recipients.iter().any(|recipient| recipient.delivery.is_some());
         let (id, client, user) = (transaction.id, &transaction.client, transaction.user.as_ref());
-        if is_pushed && kind.pending_push == PendingPush::Supersede {
-            return admission.admit_superseding(id, client, user);
+        let permit = if is_pushed && kind.pending_push == PendingPush::Supersede {
+            admission.admit_superseding(id, client, user)
+        } else {
+            admission.admit(id, client, user)
+        }?;
+        if let Some(code) = transaction.code() {
+            self.admit_code(config, client, code)?;
         }
-        admission.admit(id, client, user)
+        Ok(permit)
     }
 
     /// What a start that was stored, or not, is answered with.

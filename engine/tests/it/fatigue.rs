@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tocsin_engine::protocol::DeliveryOutcome;
 use tocsin_model::{
-    AuditActor, DeliveryStatus, DurationMs, EmailAddress, ErrorCode, FallbackReason, Method, OneTimeCode,
-    Otp, PhoneNumber, Problem, StartRequest, State, Transaction, TransactionId, UserProfile,
+    AuditActor, DeliveryReason, DeliveryStatus, DurationMs, EmailAddress, ErrorCode, FallbackReason, Method,
+    OneTimeCode, Otp, PhoneNumber, Problem, StartRequest, State, Transaction, TransactionId, UserProfile,
 };
 
 use crate::faults::until_faults;
-use crate::fixture::{Bank, SOON, request, run, user, with_key};
+use crate::fixture::{Bank, SOON, Script, request, run, user, with_key};
 
 const TYPES: &str = r#"
 [sms]
@@ -32,6 +33,9 @@ purpose = "login"
 number_match = "off"
 fallback = "code"
 fallback_after_s = 1
+[types.safe]
+ttl_s = 60
+fallback = "code"
 [types.one]
 ttl_s = 60
 pending_push = "reject"
@@ -98,12 +102,51 @@ fn a_push_that_fell_back_on_silence_waits_like_any_other() {
         let fallen = bank.until(strangers, |view| view.method == Method::Sms).await;
         assert_eq!(fallen.fallback().map(|fallback| fallback.reason), Some(FallbackReason::NoAnswer));
         assert_eq!(refusal(&bank, "one").await, ErrorCode::PendingExists);
-        assert_eq!(refusal(&bank, "spaced").await, ErrorCode::RateLimited);
+        // From the push on, whatever was sent since.
+        let gap_left = fallen.created_at.plus(DurationMs::from_seconds(3_600)).since(bank.clock.now());
+        let too_soon = start(&bank, "spaced").await.expect_err("refused");
+        assert_eq!(too_soon.code, ErrorCode::RateLimited);
+        assert!(too_soon.retry_after.expect("a time") <= gap_left);
         let own = start(&bank, "loose").await.expect("started");
         assert!(own.number().is_some(), "the type asks for none");
         assert_eq!(own.replaces(), [strangers]);
         bank.until(strangers, |view| view.state == State::Cancelled).await;
         assert!(phone.answer(&bank, strangers, "accept").await.is_err());
+    });
+}
+
+#[test]
+fn a_push_that_never_left_holds_no_other_up() {
+    run(async {
+        let bank = Bank::open(TYPES).await;
+        bank.enrol("alice").await;
+        let refused = DeliveryOutcome::Failed(DeliveryReason::RequestRefused);
+        bank.network.set(Script::EndAfter(Duration::from_millis(200), refused));
+        let safe = begun(&bank, "safe").await;
+        let deadline = Instant::now() + SOON;
+        while bank.network.pushes().is_empty() {
+            assert!(Instant::now() < deadline, "no push");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        bank.network.set(Script::End(DeliveryOutcome::Relayed, Some(true)));
+        bank.until(safe, |view| view.method == Method::Sms).await;
+        begun(&bank, "one").await;
+        assert_eq!(refusal(&bank, "one").await, ErrorCode::PendingExists);
+    });
+}
+
+#[test]
+fn a_push_that_never_left_leaves_no_gap() {
+    run(async {
+        let bank = Bank::open(TYPES).await;
+        bank.enrol("alice").await;
+        bank.network.set(Script::End(DeliveryOutcome::Failed(DeliveryReason::RequestRefused), Some(true)));
+        let failed = begun(&bank, "plain").await;
+        bank.until(failed, |view| view.state.is_final()).await;
+        bank.network.set(Script::End(DeliveryOutcome::Relayed, Some(true)));
+        let left = begun(&bank, "spaced").await;
+        until_relayed(&bank, left).await;
+        assert_eq!(refusal(&bank, "spaced").await, ErrorCode::RateLimited);
     });
 }
 
