@@ -106,6 +106,8 @@ fn nobody_waits_for_a_closing_push() {
         let bank =
             Bank::open_with(|text| text.replace("[apps.bank]\n", "[apps.bank]\nmode = \"multiple\"\n")).await;
         let (deciding, _other) = (bank.enrol("alice").await, bank.enrol("alice").await);
+        // The first phone is told of the second.
+        bank.until_pushed(1).await;
         let id = bank.start_login("alice").await.id;
         let is_taken = |view: &Transaction| {
             let mut pushes = view.recipients.iter().filter_map(|phone| phone.delivery.as_ref());
@@ -114,11 +116,11 @@ fn nobody_waits_for_a_closing_push() {
         bank.until(id, is_taken).await;
         bank.network.set(Script::Hang);
         assert_eq!(deciding.answer(&bank, id, "accept").await, Ok(State::Accepted));
-        bank.until_pushed(3).await;
+        bank.until_pushed(4).await;
         assert_eq!(closings(&bank), [State::Accepted]);
         assert_eq!(bank.view(id).await.state, State::Accepted);
         bank.handle.start(login("alice")).await.expect("started beside it");
-        bank.until_pushed(5).await;
+        bank.until_pushed(6).await;
     });
 }
 
