@@ -2,11 +2,12 @@
 //!
 //! [`Installation`] and [`Server`] run a real `tocsin serve` as a child, [`Portal`] calls it as a portal
 //! would and [`phone`] as phones would; the outside world is `tocsin_mock`. On these stand [`demo`], which shows real
-//! logins go through, and [`verify`], which kills the server and watches its deadlines.
+//! logins go through, [`verify`], which kills the server and watches its deadlines, and [`load`], which measures it.
 //!
 //! It imports nothing of the server but its vocabulary, so that both sides of each wire are written twice.
 
 pub mod demo;
+pub mod load;
 pub mod phone;
 pub mod verify;
 
@@ -14,6 +15,7 @@ mod error;
 mod handset;
 mod http_client;
 mod portal;
+mod random;
 mod server;
 
 pub use error::LoadtestError;

@@ -13,10 +13,10 @@ use tocsin_mock::{World, WorldOptions};
 
 use super::crowd::enrol_crowd;
 use super::kill_report::KillReport;
-use super::random::Random;
 use super::recheck::{PushBook, cancel_all, read_all, recheck};
 use super::traffic::Traffic;
 use crate::error::ensure;
+use crate::random::Random;
 use crate::{Installation, LoadtestError, Portal, Server, ServerOptions};
 
 /// Users with a phone each.

@@ -13,7 +13,6 @@ mod kill_report;
 mod kills;
 mod ledger;
 mod parallel;
-mod random;
 mod recheck;
 mod seen_end;
 mod timeout_report;

@@ -8,9 +8,9 @@ use tocsin_mock::{PushLog, World};
 use tocsin_model::TransactionId;
 
 use super::parallel::in_parallel;
-use super::random::Random;
 use super::traffic::{Traffic, is_cut};
 use crate::handset::pushed_transaction;
+use crate::random::Random;
 use crate::{LoadtestError, PhoneKind};
 
 /// Calls at a time.

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::crowd::Member;
 use super::ledger::{KeyedStart, Ledger};
-use super::random::Random;
 use crate::phone::PhoneError;
+use crate::random::Random;
 use crate::{CallError, LoadtestError, Portal, StartFields, Started, TYPE_LOGIN};
 
 /// Workers that send one call after the other: more than the calls that must be in flight, because a worker also
