@@ -24,12 +24,19 @@ pub(super) struct StageTotals {
     pub(super) from_intended: Histogram<u64>,
     pub(super) from_sent: Histogram<u64>,
     pub(super) untimed: u64,
+    pub(super) refusals: BTreeMap<Box<str>, u64>,
     pub(super) errors: BTreeMap<Box<str>, u64>,
 }
 
 impl Default for StageTotals {
     fn default() -> Self {
-        Self { from_intended: fine(), from_sent: fine(), untimed: 0, errors: BTreeMap::new() }
+        Self {
+            from_intended: fine(),
+            from_sent: fine(),
+            untimed: 0,
+            refusals: BTreeMap::new(),
+            errors: BTreeMap::new(),
+        }
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Live {
     pub dropped: u64,
     /// Flows that ended well so far.
     pub finished: u64,
+    /// Flows whose start was refused for good so far.
+    pub refused: u64,
     /// Flows that ended otherwise so far.
     pub failed: u64,
     /// Flows that ended well in the newest second.
@@ -46,7 +48,7 @@ pub struct Live {
 impl Live {
     /// Flows under way.
     pub const fn in_flight(&self) -> u64 {
-        self.arrived.saturating_sub(self.finished + self.failed)
+        self.arrived.saturating_sub(self.finished + self.refused + self.failed)
     }
 }
 
@@ -93,6 +95,7 @@ impl RunMeter {
             total.from_intended.add(&part.from_intended).expect("all have the same bounds");
             total.from_sent.add(&part.from_sent).expect("all have the same bounds");
             total.untimed += part.untimed;
+            part.refusals.iter().for_each(|(code, more)| add(&mut total.refusals, code, *more));
             part.errors.iter().for_each(|(code, more)| add(&mut total.errors, code, *more));
         }
         worker.final_states.iter().for_each(|(state, more)| add(&mut self.final_states, state, *more));
@@ -106,6 +109,7 @@ impl RunMeter {
             live.arrived += slice.arrived;
             live.dropped += slice.dropped;
             live.finished += slice.finished;
+            live.refused += slice.refused;
             live.failed += slice.failed;
         }
         live.finished_per_s = self.newest.1.finished;
@@ -124,7 +128,8 @@ impl RunMeter {
         let (nothing, mut in_flight) = (Slice::default(), 0_u64);
         let rows = (0..=*last).map(|number| {
             let slice = self.rows.get(&number).unwrap_or(&nothing);
-            in_flight = (in_flight + slice.arrived).saturating_sub(slice.finished + slice.failed);
+            in_flight =
+                (in_flight + slice.arrived).saturating_sub(slice.finished + slice.refused + slice.failed);
             row(number * self.row_length_s, self.row_length_s, in_flight, slice)
         });
         rows.collect()
@@ -146,6 +151,11 @@ impl RunMeter {
         totals.from_intended.len() + totals.untimed
     }
 
+    /// How often a stage was refused with `Retry-After`, by codes.
+    pub fn refusals(&self, stage: Stage) -> BTreeMap<String, u64> {
+        owned(&self.stages[stage.index()].refusals)
+    }
+
     /// How often a stage failed, by codes.
     pub fn errors(&self, stage: Stage) -> BTreeMap<String, u64> {
         owned(&self.stages[stage.index()].errors)
@@ -165,6 +175,7 @@ fn merge(row: &mut Slice, slice: &Slice) {
     row.arrived += slice.arrived;
     row.dropped += slice.dropped;
     row.finished += slice.finished;
+    row.refused += slice.refused;
     row.failed += slice.failed;
     row.retried += slice.retried;
     slice.errors.iter().for_each(|(code, more)| add(&mut row.errors, code, *more));
@@ -182,6 +193,7 @@ fn row(from_s: u64, length_s: u64, in_flight: u64, slice: &Slice) -> SeriesRow {
         arrived: slice.arrived,
         dropped: slice.dropped,
         finished: slice.finished,
+        refused: slice.refused,
         failed: slice.failed,
         retried: slice.retried,
         in_flight,

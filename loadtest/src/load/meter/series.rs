@@ -19,13 +19,15 @@ pub struct SeriesRow {
     pub dropped: u64,
     /// Flows that ended well.
     pub finished: u64,
+    /// Flows whose start was refused for good.
+    pub refused: u64,
     /// Flows that ended otherwise.
     pub failed: u64,
     /// Further tries of portals.
     pub retried: u64,
     /// Flows under way at its end.
     pub in_flight: u64,
-    /// Failures of all stages by their codes.
+    /// Refusals and failures of all stages by their codes.
     pub errors: BTreeMap<String, u64>,
     /// Latencies from the intended time, of the stages that ended in it.
     pub stages: Vec<RowLatency>,

@@ -21,11 +21,13 @@ pub(super) struct Slice {
     pub(super) dropped: u64,
     /// Flows that ended well.
     pub(super) finished: u64,
+    /// Flows whose start was refused for good.
+    pub(super) refused: u64,
     /// Flows that ended otherwise.
     pub(super) failed: u64,
     /// Further tries of portals.
     pub(super) retried: u64,
-    /// Failures of all stages by their codes.
+    /// Refusals and failures of all stages by their codes.
     pub(super) errors: BTreeMap<Box<str>, u64>,
     /// Latencies from the intended time.
     pub(super) stages: [Option<Box<Histogram<u32>>>; Stage::ALL.len()],
@@ -39,6 +41,7 @@ impl Slice {
     pub(super) fn end(&mut self, outcome: Outcome<'_>) {
         match outcome {
             Outcome::Done | Outcome::Untimed => self.finished += 1,
+            Outcome::Refused(_) => self.refused += 1,
             Outcome::Failed(_) => self.failed += 1,
         }
     }

@@ -69,6 +69,9 @@ pub enum Outcome<'a> {
     Done,
     /// Well, after a time that says nothing of the server (a deadline, a person); counted and not timed.
     Untimed,
+    /// Refused with the code of a problem document and with `Retry-After`: an answer, if not the one wished for.
+    /// Counted and not timed.
+    Refused(&'a str),
     /// Not well: the code of the problem document, or a word of the generator's own. Counted and not timed.
     Failed(&'a str),
 }

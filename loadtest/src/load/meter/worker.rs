@@ -68,10 +68,11 @@ impl WorkerMeter {
                 slice.time(stage, now.saturating_sub(intended));
             }
             Outcome::Untimed => totals.untimed += 1,
-            Outcome::Failed(code) => {
-                count(&mut totals.errors, code);
-                count(&mut slice.errors, code);
-            }
+            Outcome::Refused(code) => count(&mut totals.refusals, code),
+            Outcome::Failed(code) => count(&mut totals.errors, code),
+        }
+        if let Outcome::Refused(code) | Outcome::Failed(code) = outcome {
+            count(&mut slice.errors, code);
         }
         if stage == Stage::Flow {
             slice.end(outcome);

@@ -1,5 +1,6 @@
 //! The parts of a scenario. They serialise into the parameters of a report, with units in their names.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -229,6 +230,16 @@ pub enum ProviderBehaviour {
     },
 }
 
+impl fmt::Display for ProviderBehaviour {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Outage => formatter.write_str("outage"),
+            Self::Slow { delay } => write!(formatter, "slow by {} ms", delay.as_millis()),
+            Self::TooMany { .. } => formatter.write_str("too many requests"),
+        }
+    }
+}
+
 /// A part of a whole: 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
@@ -254,11 +265,11 @@ impl Share {
 /// What a run must reach. What is not named is not judged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Thresholds {
-    /// Flows that may fail, as a share of the arrivals.
+    /// Flows that may fail or be refused, as a share of the arrivals.
     pub failed_share_max: Option<Share>,
     /// Arrivals that the generator itself may drop.
     pub dropped_max: Option<u64>,
-    /// Accepted flows whose end nobody learnt.
+    /// Transactions that were started and of which nobody learnt a final state.
     pub unfinished_max: Option<u64>,
     /// Least number of transactions that must be started.
     pub created_min: Option<u64>,
