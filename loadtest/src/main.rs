@@ -1,12 +1,14 @@
-//! The `tocsin-loadtest` binary; see [`tocsin_loadtest::demo`].
+//! The `tocsin-loadtest` binary; see [`tocsin_loadtest::demo`] and [`tocsin_loadtest::load`].
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand};
 use tocsin_loadtest::demo::{self, LonePhone};
+use tocsin_loadtest::load::report::{Comparison, Report};
 
-/// Demo and simulated phones for Tocsin.
+/// Demo, simulated phones and load for Tocsin.
 #[derive(Debug, Parser)]
 #[command(name = "tocsin-loadtest", version, disable_help_subcommand = true)]
 struct Arguments {
@@ -36,10 +38,26 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Set the reports of two load runs side by side: the second over the first.
+    Compare {
+        /// The JSON of the first run.
+        first: PathBuf,
+        /// The JSON of the second run.
+        second: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    match Arguments::parse().command {
+        Command::Demo { keep } => on_runtime(demo::run(keep)),
+        Command::Phone { code, issuer, app, yes } => {
+            on_runtime(demo::be_a_phone(LonePhone { code, issuer, app, approves_all: yes }))
+        }
+        Command::Compare { first, second } => compare(&first, &second),
+    }
+}
+
+fn on_runtime(work: impl Future<Output = bool>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -47,15 +65,20 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let went_well = runtime.block_on(async {
-        match arguments.command {
-            Command::Demo { keep } => demo::run(keep).await,
-            Command::Phone { code, issuer, app, yes } => {
-                demo::be_a_phone(LonePhone { code, issuer, app, approves_all: yes }).await
-            }
-        }
-    });
+    let went_well = runtime.block_on(work);
     // A thread that reads the terminal cannot be ended; it must not hold up the exit.
     runtime.shutdown_background();
     if went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn compare(first: &Path, second: &Path) -> ExitCode {
+    let read =
+        |path: &Path| Report::read(path).inspect_err(|error| eprintln!("{}: {error}", path.display())).ok();
+    match (read(first), read(second)) {
+        (Some(first), Some(second)) => {
+            print!("{}", Comparison::of(&first, &second));
+            ExitCode::SUCCESS
+        }
+        _ => ExitCode::FAILURE,
+    }
 }

@@ -168,3 +168,7 @@ impl Iterator for Arrivals {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "arrivals_tests.rs"]
+mod tests;

@@ -96,3 +96,7 @@ impl AnswerDelay {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

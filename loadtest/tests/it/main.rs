@@ -8,6 +8,7 @@ mod deadlines;
 mod demo;
 mod features;
 mod kills;
+mod load;
 mod monitoring;
 mod openapi;
 mod python_phone;

@@ -13,6 +13,9 @@ mod slice;
 mod stage;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 pub use hdr::{CurvePoint, Latencies};
 pub use run::{Live, RunMeter};
 pub use series::{RowLatency, SeriesRow};

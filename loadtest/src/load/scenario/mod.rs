@@ -11,6 +11,9 @@ mod named;
 mod parse;
 mod types;
 
+#[cfg(test)]
+mod tests;
+
 pub use fault::{ScenarioFault, ScenarioFaults};
 pub use types::{
     AnswerDelay, Flows, LatencyFrom, LatencyThreshold, Limit, Pattern, Phase, Phones, PortalMix, Portals,
