@@ -99,7 +99,7 @@ fn two_workers_together_are_the_same_as_one() {
     let (mut left, mut right, mut both) = (WorkerMeter::new(), WorkerMeter::new(), WorkerMeter::new());
     for number in 0..5_000_u32 {
         let (at, took) = (MS * number, Duration::from_micros(u64::from(number) * 37 % 9_000));
-        flow(if number % 3 == 0 { &mut left } else { &mut right }, at, took);
+        flow(if number.is_multiple_of(3) { &mut left } else { &mut right }, at, took);
         flow(&mut both, at, took);
     }
     left.reached("accepted");
@@ -118,7 +118,7 @@ fn seconds_that_are_handed_out_early_are_not_counted_twice() {
     for number in 0..4_000_u32 {
         flow(&mut meter, MS * number, 700 * MS);
         flow(&mut whole, MS * number, 700 * MS);
-        if number % 500 == 0 {
+        if number.is_multiple_of(500) {
             run.absorb(meter.take_slices(MS * number));
         }
     }

@@ -37,6 +37,9 @@ enum Unit {
     Bytes,
 }
 
+/// Reads one number off a distribution.
+type LatencyOf = fn(&Latencies) -> u64;
+
 /// Most differing parameters that are named.
 const PARAMETERS_MAX: usize = 20;
 
@@ -99,13 +102,13 @@ fn timed(first: &StageReport, second: &StageReport) -> Vec<ComparedRow> {
     if one.count == 0 || other.count == 0 {
         return Vec::new();
     }
-    let percentiles: [(&str, fn(&Latencies) -> u64); 4] = [
+    let percentiles: [(&str, LatencyOf); 4] = [
         ("p50", |of| of.p50_us),
         ("p99", |of| of.p99_us),
         ("p99.9", |of| of.p999_us),
         ("slowest", |of| of.max_us),
     ];
-    let row = |(percentile, of): (&str, fn(&Latencies) -> u64)| ComparedRow {
+    let row = |(percentile, of): (&str, LatencyOf)| ComparedRow {
         what: format!("{} {percentile}", first.stage.title()),
         first: of(one) as f64,
         second: of(other) as f64,

@@ -23,6 +23,9 @@ function look() {
   const colliding_texts = plots.flatMap((svg) => texts(svg).flatMap((one, index) => texts(svg).slice(index + 1)
     .filter((other) => collide(box(one), box(other))).map((other) => `${name(one)} / ${name(other)}`)));
 
+  // A column that is too narrow breaks its words into letters.
+  const tall_cells = [...page.querySelectorAll("th, td")].filter((cell) => box(cell).height > 80);
+
   const style = (element) => view.getComputedStyle(element);
   const ground = style(page.body).backgroundColor;
   const contrasts = (elements, property) => Math.min(...elements.map((element) =>
@@ -40,6 +43,7 @@ function look() {
     too_wide: too_wide.map(name),
     cut_texts: cut_texts.map(name),
     colliding_texts,
+    tall_cells: tall_cells.map(name),
     figures: plots.length,
     plots_in_first_row: tops.filter((top) => top === tops[0]).length,
     least_text_px: sizes.length ? Math.min(...sizes) : null,

@@ -29,6 +29,7 @@ async fn on_a_phone_nothing_is_wider_than_the_screen_and_no_two_texts_collide() 
     assert_eq!(seen["too_wide"], Value::Array(Vec::new()), "{seen:#}");
     assert_eq!(seen["cut_texts"], Value::Array(Vec::new()), "{seen:#}");
     assert_eq!(seen["colliding_texts"], Value::Array(Vec::new()), "{seen:#}");
+    assert_eq!(seen["tall_cells"], Value::Array(Vec::new()), "{seen:#}");
     assert!(seen["figures"].as_u64().is_some_and(|figures| figures >= 10), "{seen:#}");
     assert!(seen["least_text_px"].as_f64().is_some_and(|size| size >= 9.5), "{seen:#}");
     assert!(seen["lines_drawn"].as_u64().is_some_and(|lines| lines >= 25), "{seen:#}");

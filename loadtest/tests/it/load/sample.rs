@@ -102,7 +102,7 @@ fn meter(scenario: &Scenario) -> RunMeter {
     let (mut meter, mut run) = (WorkerMeter::new(), RunMeter::new());
     for arrival in scenario.arrivals() {
         meter.arrived(arrival.at);
-        if arrival.number % 97 == 0 {
+        if arrival.number.is_multiple_of(97) {
             refuse(&mut meter, arrival.at);
         } else {
             serve(&mut meter, arrival.number, arrival.at);
@@ -129,10 +129,10 @@ fn serve(meter: &mut WorkerMeter, number: u64, intended: Duration) {
         now += step;
         meter.record(stage, intended, sent, now, Outcome::Done);
     }
-    if number % 501 == 0 {
+    if number.is_multiple_of(501) {
         meter.record(Stage::Flow, intended, sent, now, Outcome::Failed("no_reply"));
     } else {
         meter.record(Stage::Flow, intended, sent, now, Outcome::Done);
-        meter.reached(if number % 50 == 0 { "declined" } else { "accepted" });
+        meter.reached(if number.is_multiple_of(50) { "declined" } else { "accepted" });
     }
 }

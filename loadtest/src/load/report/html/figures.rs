@@ -10,6 +10,9 @@ const TIME: &str = "seconds since the start";
 /// Codes of errors that have a line of their own.
 const CODES_MAX: usize = 5;
 
+/// Reads one count off a row.
+type CountOf = fn(&SeriesRow) -> u64;
+
 /// The run over time.
 pub(super) fn over_time(report: &Report) -> Vec<String> {
     let number = Spread::Linear(Measure::Number);
@@ -58,7 +61,7 @@ fn curve_point(point: &CurvePoint) -> (f64, f64) {
 }
 
 fn plot(report: &Report, title: &str, y: Spread, lines: Vec<Line>) -> Plot {
-    let x = Spread::Linear(Measure::Number);
+    let x = Spread::Time;
     Plot { title: title.to_owned(), x_label: TIME, x, y, lines, marks: report.marks.clone() }
 }
 
@@ -71,7 +74,7 @@ fn steps(series: &[SeriesRow], of: impl Fn(&SeriesRow) -> u64) -> Vec<(f64, f64)
 }
 
 fn arrivals(series: &[SeriesRow]) -> Vec<Line> {
-    let counted: [(&str, fn(&SeriesRow) -> u64); 6] = [
+    let counted: [(&str, CountOf); 6] = [
         ("arrived", |row| row.arrived),
         ("finished", |row| row.finished),
         ("failed", |row| row.failed),
@@ -94,10 +97,12 @@ fn in_flight(series: &[SeriesRow]) -> Vec<Line> {
 fn percentiles(series: &[SeriesRow], stage: Stage) -> Vec<Line> {
     let points = |of: fn(&RowLatency) -> u64| {
         let seen = |row: &SeriesRow| {
-            let found = row.stages.iter().find(|found| found.stage == stage)?;
-            Some((row.from_s as f64 + row.length_s as f64 / 2.0, of(found) as f64))
+            let found = row.stages.iter().find(|found| found.stage == stage);
+            // Where nothing was timed the line has a gap.
+            let latency_us = found.map_or(f64::NAN, |found| of(found) as f64);
+            (row.from_s as f64 + row.length_s as f64 / 2.0, latency_us)
         };
-        series.iter().filter_map(seen).collect()
+        series.iter().map(seen).collect()
     };
     vec![
         Line::new("p50", 0, Join::Straight, points(|row| row.p50_us)),

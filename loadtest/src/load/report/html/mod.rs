@@ -72,7 +72,9 @@ impl Report {
             ("whole flow p99", flow_p99),
             (
                 "server CPU per flow",
-                server.map_or_else(not_seen, |server| format!("{:.0} µs", server.cpu_us_per_flow)),
+                server.map_or_else(not_seen, |server| {
+                    format!("{} µs", units::count(server.cpu_us_per_flow.round() as u64))
+                }),
             ),
             (
                 "server memory, highest",

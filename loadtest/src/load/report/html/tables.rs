@@ -22,7 +22,7 @@ pub(super) fn marks(report: &Report) -> String {
 pub(super) fn stages(report: &Report) -> String {
     let rows = report.stages.iter().filter(|stage| stage.from_intended.count > 0).map(|stage| {
         let both = stage_row(stage.stage.title(), "", &stage.from_intended);
-        both + &stage_row("… from the sending", " class=\"muted\"", &stage.from_sent)
+        both + &stage_row("… from sending", " class=\"muted\"", &stage.from_sent)
     });
     let head =
         "<tr><th>stage</th><th>timed</th><th>p50</th><th>p99</th><th>p99.9</th><th>slowest</th></tr>\n";
@@ -111,7 +111,7 @@ fn pairs(heading: &str, rows: Vec<(String, String)>) -> String {
     let heading = if heading.is_empty() { String::new() } else { format!("<h3>{heading}</h3>\n") };
     let rows =
         rows.iter().map(|(name, value)| format!("<tr><th scope=\"row\">{name}</th><td>{value}</td></tr>\n"));
-    heading + &boxed(&format!("<tbody>\n{}</tbody>", rows.collect::<String>()))
+    heading + &format!("<table class=\"pairs\"><tbody>\n{}</tbody></table>\n", rows.collect::<String>())
 }
 
 /// A table that scrolls by itself where it is too wide.

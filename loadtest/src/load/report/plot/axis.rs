@@ -7,6 +7,8 @@ use crate::load::report::units;
 pub(in crate::load::report) enum Spread {
     /// Evenly from zero on.
     Linear(Measure),
+    /// Evenly from zero to the last, in seconds.
+    Time,
     /// Each power of ten takes the same room; what is not above zero has no place.
     Log(Measure),
     /// Percentiles: each further nine takes the same room.
@@ -53,6 +55,7 @@ impl Axis {
         }
         match spread {
             Spread::Linear(measure) => Self::linear(measure, most),
+            Spread::Time => Self::time(most),
             Spread::Log(measure) => Self::log(measure, least, most),
             Spread::Nines => Self::nines(most),
         }
@@ -68,6 +71,12 @@ impl Axis {
             to: steps * step,
             ticks: ticks.map(|value| (value, text(measure, value))).collect(),
         }
+    }
+
+    fn time(most: f64) -> Self {
+        let mut axis = Self::linear(Measure::Number, most);
+        axis.ticks.retain(|(value, _)| *value <= most);
+        Self { spread: Spread::Time, to: most.max(1e-3), ..axis }
     }
 
     fn log(measure: Measure, least: f64, most: f64) -> Self {
@@ -104,7 +113,7 @@ impl Axis {
 
 fn stretched(spread: Spread, value: f64) -> f64 {
     match spread {
-        Spread::Linear(_) => value,
+        Spread::Linear(_) | Spread::Time => value,
         Spread::Log(_) => value.log10(),
         Spread::Nines => -(1.0 - value / 100.0).log10(),
     }
@@ -141,6 +150,13 @@ mod tests {
         assert_eq!(axis.place(2_500.0), Some(0.5));
         let small = Axis::of(Spread::Linear(Measure::Number), [0.3].into_iter());
         assert_eq!(texts(&small), ["0", "0.1", "0.2", "0.3"]);
+    }
+
+    #[test]
+    fn an_axis_of_time_ends_with_the_last_value() {
+        let axis = Axis::of(Spread::Time, [0.0, 14.0].into_iter());
+        assert_eq!(texts(&axis), ["0", "5", "10"]);
+        assert_eq!(axis.place(14.0), Some(1.0));
     }
 
     #[test]

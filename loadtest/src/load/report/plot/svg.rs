@@ -19,7 +19,8 @@ const BOTTOM: f64 = 38.0;
 impl Plot {
     /// A `figure` with title, drawing and legend; `None` if there is nothing to draw.
     pub(in crate::load::report) fn to_figure(&self) -> Option<String> {
-        let lines: Vec<&Line> = self.lines.iter().filter(|line| !line.points.is_empty()).collect();
+        let lines: Vec<&Line> =
+            self.lines.iter().filter(|line| line.points.iter().any(|(_, up)| up.is_finite())).collect();
         if lines.is_empty() {
             return None;
         }
