@@ -135,8 +135,8 @@ impl CodeState {
 }
 
 /// Which sending of a transaction's code: each message that leaves is another one, whether a resend, a fallback or the
-/// failure of a gateway brought it. It follows from the record, so that a restart knows it again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// failure of a gateway brought it. It follows from the record, so that a restart knows it again. A later one is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sending {
     /// When the fallback was taken that brought its method; zero without one.
     pub fell_back_at: UnixMs,

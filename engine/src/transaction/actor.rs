@@ -283,11 +283,11 @@ impl TransactionActor {
         self.surroundings.admit_code(&self.surroundings.config(), address, &sent.client)
     }
 
-    /// The beginning of the number that its code is sent to by SMS.
-    fn sms_prefix(&self) -> Option<&CountryPrefix> {
+    /// The beginning of the number that its code is sent to by SMS, by the rules as they are now, like what is sent.
+    fn sms_prefix(&self) -> Option<CountryPrefix> {
         let code = self.machine.transaction().code().filter(|code| !code.is_custom())?;
         match &code.address {
-            Some(CodeAddress::Phone(number)) => self.config.sms.prefix_of(number),
+            Some(CodeAddress::Phone(number)) => self.surroundings.config().sms.prefix_of(number).cloned(),
             Some(CodeAddress::Email(_)) | None => None,
         }
     }
@@ -373,7 +373,7 @@ impl TransactionActor {
         self.surroundings.metrics.ended(self.machine.transaction());
         let is_verified = self.machine.transaction().code().is_some_and(|code| code.verified_at.is_some());
         if let Some(prefix) = self.sms_prefix().filter(|_| is_verified) {
-            self.surroundings.metrics.sms_verified(prefix);
+            self.surroundings.metrics.sms_verified(&prefix);
         }
         if let Some(armed) = self.timer.take() {
             context.cancel_future(armed);

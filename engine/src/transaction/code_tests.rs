@@ -342,6 +342,54 @@ fn a_report_whose_write_is_refused_is_refused_and_may_come_again() {
 }
 
 #[test]
+fn a_step_to_the_next_gateway_that_was_stored_though_told_refused_is_sent_by_the_next_call() {
+    let refused = || Event::Written(WriteOutcome::Failed(StoreFailure::Unavailable));
+    for next_call in [None, Some(TRIED)] {
+        let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
+        let report = undelivered(sending(&machine), DeliveryReason::Undelivered);
+        machine.step(code_ended(&machine, DeliveryOutcome::Relayed), at(1));
+        let effects = machine.step(report.clone(), at(2));
+        let [Effect::Amend(stored)] = effects.as_slice() else { panic!("{effects:?}") };
+        machine.step(refused(), at(2));
+        machine.step(next_call.unwrap_or(report), at(3));
+        let lost = WriteOutcome::Lost(Box::new(Transaction::clone(stored)));
+        let effects = machine.step(Event::Written(lost), at(3));
+        assert_eq!((sent(&effects), provider(&machine)), (1, "sms-b"), "{effects:?}");
+    }
+}
+
+#[test]
+fn a_word_of_the_sending_before_makes_no_two_views_of_one_revision() {
+    let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
+    let by_a = Addressee::Code(sending(&machine));
+    machine.step(undelivered(sending(&machine), DeliveryReason::Undelivered), at(2));
+    let mut revisions = Vec::new();
+    for event in [
+        Event::PushWritten { addressee: by_a },
+        ended(by_a, DeliveryOutcome::Relayed),
+        Event::Written(WriteOutcome::Stored),
+    ] {
+        for effect in machine.step(event, at(3)) {
+            match effect {
+                Effect::Publish(view) => revisions.push(view.revision),
+                Effect::Reply(_, Reply::View(view)) => assert_eq!(Some(&view.revision), revisions.last()),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(revisions.len(), 3);
+    assert!(revisions.is_sorted_by(|before, after| before < after), "{revisions:?}");
+}
+
+#[test]
+fn no_word_is_told_while_the_last_try_is_being_stored() {
+    let (mut machine, _) = open(coded(code(1, &["sms-a"])));
+    let by_a = Addressee::Code(sending(&machine));
+    machine.step(TRIED, at(1));
+    assert_eq!(machine.step(ended(by_a, DeliveryOutcome::Relayed), at(2)), [], "its end is stored without");
+}
+
+#[test]
 fn a_report_of_another_sending_or_of_one_that_is_over_changes_nothing() {
     let reason = DeliveryReason::Undelivered;
     let (mut machine, _) = open(coded(code(3, &["sms-a", "sms-b"])));
@@ -680,6 +728,12 @@ struct Message {
     has_surely_failed: bool,
 }
 
+/// Whoever has seen one revision is told of what followed by a later one.
+pub(super) fn assert_news(before: Option<Arc<Transaction>>, view: &Arc<Transaction>) {
+    let is_news = |before: &Arc<Transaction>| before.revision < view.revision || before == view;
+    assert!(before.as_ref().is_none_or(is_news), "told behind a later revision: {before:?} {view:?}");
+}
+
 /// A machine with its storage, and what must never happen.
 struct World {
     machine: Machine,
@@ -694,6 +748,7 @@ struct World {
     admits: bool,
     /// How many messages the bounds have let leave.
     admitted: usize,
+    published: Option<Arc<Transaction>>,
 }
 
 impl World {
@@ -703,7 +758,9 @@ impl World {
         let (now, restarts, admits) = (CREATED, 0, true);
         // The start has asked for the one that it sends.
         let admitted = usize::from(machine.transaction().code().is_some());
-        let mut world = Self { machine, now, durable, stored, write, messages, restarts, admits, admitted };
+        let published = None;
+        let mut world =
+            Self { machine, now, durable, stored, write, messages, restarts, admits, admitted, published };
         world.step(Event::Started { caller: CallerId(1) });
         world.answer_write(0);
         world
@@ -715,6 +772,7 @@ impl World {
                 Effect::Push(Addressee::Code(sending)) => self.leave(sending, true),
                 Effect::SendIfAdmitted(sending) => self.leave(sending, false),
                 Effect::Mark(marked) => self.mark(&marked),
+                Effect::Publish(view) => assert_news(self.published.replace(Arc::clone(&view)), &view),
                 Effect::Resend { ref resent, .. } if resent.method.sends_code() && !self.admits => {
                     let problem = Problem::new(ErrorCode::RateLimited, "too many");
                     self.step(Event::Written(WriteOutcome::HeldBack(Box::new(problem))));
@@ -738,7 +796,6 @@ impl World {
                 | Effect::Reply(..)
                 | Effect::CountFallback
                 | Effect::OweCallback
-                | Effect::Publish(_)
                 | Effect::Retire
                 | Effect::Stop => {}
                 Effect::Claim(_) | Effect::EnterUser(_) => panic!("nobody claims a code: {effect:?}"),
@@ -896,6 +953,7 @@ impl World {
     /// The write in flight may have happened, and marks may be lost. Who was to tell how a message ended has gone.
     fn restart(&mut self) {
         self.restarts += 1;
+        self.published = None;
         if let Some(effect) = self.write.take()
             && self.restarts.is_multiple_of(2)
             && effect != Effect::ReadBack

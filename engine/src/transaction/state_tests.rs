@@ -13,6 +13,7 @@ use tocsin_model::{
     UserIdRule,
 };
 
+use super::code_tests::assert_news;
 use super::{CallerId, Effect, Event, Machine, Reply, StoreFailure, WriteOutcome};
 use crate::protocol::{Addressee, DeliveryOutcome};
 
@@ -864,6 +865,7 @@ struct World {
     promise: Option<Fingerprint>,
     /// Until it hears of that, the machine goes on as it must.
     ended_elsewhere: bool,
+    published: Option<Arc<Transaction>>,
 }
 
 fn calling() -> Transaction {
@@ -888,6 +890,7 @@ impl World {
             revoked_before_the_end: Vec::new(),
             promise: None,
             ended_elsewhere: false,
+            published: None,
         };
         let caller = world.caller();
         world.step(Event::Started { caller });
@@ -912,7 +915,10 @@ impl World {
                     let has_ended = was_final && !self.ended_elsewhere;
                     assert!(self.stored.is_some() && !has_ended, "pushed before stored or after the end")
                 }
-                Effect::Publish(_) => assert!(self.stored.is_some(), "published before stored"),
+                Effect::Publish(view) => {
+                    assert!(self.stored.is_some(), "published before stored");
+                    assert_news(self.published.replace(Arc::clone(view)), view);
+                }
                 Effect::Mark(marked) => self.mark(marked),
                 Effect::Create(_)
                 | Effect::End(_)
@@ -1131,6 +1137,7 @@ impl World {
             self.write(&effect);
         }
         self.open_calls.clear();
+        self.published = None;
         match self.stored.clone() {
             Some(stored) => {
                 self.machine = Machine::new(stored);

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tocsin_engine::protocol::DeliveryOutcome;
 use tocsin_model::{
-    ClientId, DeliveryReason, DeliveryStatus, EmailAddress, ErrorCode, FallbackReason, Method, PhoneNumber,
-    Problem, StartRequest, State, Transaction, TransactionId,
+    ClientId, DeliveryReason, DeliveryStatus, EmailAddress, ErrorCode, FallbackReason, Method, OneTimeCode,
+    PhoneNumber, Problem, StartRequest, State, Transaction, TransactionId,
 };
 
 use crate::fixture::{Bank, SOON, Script, request, run};
@@ -112,6 +112,26 @@ async fn five_clicks(bank: &Bank, id: TransactionId) -> Vec<ErrorCode> {
     let click = async || resend(bank, id).await.expect_err("refused").code;
     let (first, second, third, fourth, fifth) = tokio::join!(click(), click(), click(), click(), click());
     vec![first, second, third, fourth, fifth]
+}
+
+#[test]
+fn what_is_sent_and_what_is_verified_count_for_one_prefix_after_a_reload() {
+    run(async {
+        let bank = Bank::open(&TYPES.replace("_hour_max = 1", "_hour_max = 9")).await;
+        let id = begin(&bank, "code", NUMBER).await;
+        bank.until(id, |view| told(view) == RELAYED).await;
+        bank.reload_with(|text| text.replace("[\"+1\"]", "[\"+1505\"]")).await;
+        resend(&bank, id).await.expect("resent");
+        bank.until(id, |view| view.resends.used == 1 && told(view) == RELAYED).await;
+        let text = bank.network.messages()[1].text.expose().to_owned();
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        bank.handle.try_code(&client(), id, OneTimeCode::new(digits)).await.expect("right");
+        let metrics = bank.handle.metrics_text();
+        for name in ["sent", "verified"] {
+            let line = format!("tocsin_sms_{name}_total{{prefix=\"+1505\"}} 1");
+            assert!(metrics.contains(&line), "{line}");
+        }
+    });
 }
 
 #[test]

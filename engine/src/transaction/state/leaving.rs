@@ -86,14 +86,7 @@ impl Machine {
                 }
                 self.end_if_no_push_is_left(now, effects);
             }
-            WriteOutcome::Lost(stands) => {
-                // What stands may be this very fallback, stored by a write that was taken for refused.
-                let has_new_code = stands.fallback() != self.transaction.fallback();
-                self.adopt(Arc::from(stands), effects);
-                if has_new_code {
-                    self.begin_fallback(now, effects);
-                }
-            }
+            WriteOutcome::Lost(stands) => self.adopt_standing(stands, now, effects),
             WriteOutcome::Absent => self.vanish(None, effects),
             WriteOutcome::Failed(StoreFailure::Unknown) => {
                 self.phase = Phase::Amending { amended };

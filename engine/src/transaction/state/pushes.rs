@@ -146,7 +146,11 @@ impl Machine {
 
     /// Whether news of pushes counts: it is stored and not about to end.
     pub(super) fn takes_pushes(&self) -> bool {
-        matches!(self.phase, Phase::Open | Phase::Counting { .. } | Phase::Amending { .. })
+        match &self.phase {
+            Phase::Open | Phase::Amending { .. } => true,
+            Phase::Counting { counted, .. } => !counted.state.is_final(),
+            Phase::New | Phase::Creating { .. } | Phase::Ending { .. } | Phase::Final | Phase::Gone => false,
+        }
     }
 
     fn addressees_of_provider(

@@ -69,7 +69,7 @@ impl Machine {
         match outcome {
             WriteOutcome::Stored => self.adopt_counted(counted, &call, now, effects),
             WriteOutcome::Lost(stands) => {
-                self.adopt(Arc::from(stands), effects);
+                self.adopt_standing(stands, now, effects);
                 self.on_call(*call, now, effects);
             }
             WriteOutcome::SeenBefore => self.tell(&call, Reply::View(Arc::clone(&self.transaction)), effects),
@@ -96,15 +96,6 @@ impl Machine {
         now: UnixMs,
         effects: &mut Vec<Effect>,
     ) {
-        let reply = match call {
-            Event::Resent { .. } | Event::Undelivered { .. } | Event::Claimed { .. } => {
-                Reply::View(Arc::clone(&counted))
-            }
-            Event::TriedWrong { .. } => {
-                Reply::TriesLeft(counted.code().map_or(counted.attempts, |code| code.attempts).left())
-            }
-            _ => Reply::TriesLeft(counted.attempts.left()),
-        };
         let again: Vec<Addressee> = match call {
             Event::Resent { .. } if counted.method.sends_code() => {
                 counted.sending().map(Addressee::Code).into_iter().collect()
@@ -116,6 +107,16 @@ impl Machine {
         };
         // Whoever is told of a claim may rely on it that it stands among its user's.
         self.adopt(counted, effects);
+        let counted = &self.transaction;
+        let reply = match call {
+            Event::Resent { .. } | Event::Undelivered { .. } | Event::Claimed { .. } => {
+                Reply::View(Arc::clone(counted))
+            }
+            Event::TriedWrong { .. } => {
+                Reply::TriesLeft(counted.code().map_or(counted.attempts, |code| code.attempts).left())
+            }
+            _ => Reply::TriesLeft(counted.attempts.left()),
+        };
         self.tell(call, reply, effects);
         if !again.is_empty() && self.is_open_at(now) {
             return effects.extend(again.into_iter().map(Effect::Push));
@@ -224,8 +225,30 @@ impl Machine {
         }
     }
 
-    /// Takes over a record that is durable.
-    pub(super) fn adopt(&mut self, stands: Arc<Transaction>, effects: &mut Vec<Effect>) {
+    /// Takes over what stands in place of what was to be written. It may be a step of our own whose write was taken for
+    /// refused: the message that it called for has not left yet.
+    pub(super) fn adopt_standing(
+        &mut self,
+        stands: Box<Transaction>,
+        now: UnixMs,
+        effects: &mut Vec<Effect>,
+    ) {
+        let has_new_code = stands.fallback() != self.transaction.fallback();
+        let has_later_sending = stands.sending() > self.transaction.sending();
+        self.adopt(Arc::from(stands), effects);
+        if has_new_code {
+            self.begin_fallback(now, effects);
+        } else if has_later_sending {
+            self.send_if_admitted(now, effects);
+        }
+    }
+
+    /// Takes over a record that is durable. News may have been told while it was being written: whoever saw that is
+    /// shown a later revision.
+    pub(super) fn adopt(&mut self, mut stands: Arc<Transaction>, effects: &mut Vec<Effect>) {
+        if stands.revision <= self.transaction.revision {
+            Arc::make_mut(&mut stands).revision = self.transaction.revision + 1;
+        }
         if self.gains_a_user(&stands) {
             effects.extend(stands.user.clone().map(Effect::EnterUser));
         }
