@@ -128,7 +128,7 @@ async fn of_starts_at_the_same_moment_reject_lets_one_through() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_start_is_the_same_one_and_no_second_push() {
     let scene = Scene::of(TYPES).await;
-    let _phone = scene.enrol(PhoneKind::Iphone, "alice").await;
+    let mut phone = scene.enrol(PhoneKind::Iphone, "alice").await;
     let keyed = |body: &'static str| {
         let credentials = scene.installation.credentials();
         let pair = format!("{}:{}", credentials.client_id, credentials.secret);
@@ -144,6 +144,9 @@ async fn a_repeated_start_is_the_same_one_and_no_second_push() {
     let mut ids: Vec<Value> = answers.into_iter().map(|answer| answer.body["id"].clone()).collect();
     ids.dedup();
     assert!(ids.len() == 1 && ids[0].is_string(), "{ids:?}");
+    assert_eq!(phone.next_push(SOON).await.expect("a push").to_string(), ids[0]);
+    let next = begun(&scene, "loose", "alice").await;
+    assert_eq!(phone.next_push(SOON).await.expect("a push"), id_of(&next), "no other came between");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
