@@ -80,16 +80,17 @@ impl Proxy {
         target: &str,
         authorization: &HeaderValue,
     ) -> Result<(Wire, SocketAddr), ProxyFault> {
-        let turns = self.turns_to(target);
-        let is_proven = self.standing().is_proven();
-        let _turn = turns.take(is_proven).await;
-        let _trial = self.trial().await;
         self.may_send()?;
+        // Waits for nobody: nothing is sent that could be refused.
         if !self.parts.is_preemptive
             && let (Asked::Tunnel(wire), address) = self.ask(target, None).await?
         {
             return Ok((wire, address));
         }
+        let turns = self.turns_to(target);
+        let is_proven = self.standing().is_proven();
+        let _turn = turns.take(is_proven).await;
+        let _trial = self.trial().await;
         // Others may have been refused meanwhile.
         self.may_send()?;
         match self.ask(target, Some(authorization)).await {

@@ -68,6 +68,22 @@ async fn a_password_that_is_changed_there_is_refused_a_few_times_and_pauses_once
 }
 
 #[tokio::test]
+async fn connections_wait_for_nobody_while_no_password_is_asked_for() {
+    let outside = Outside::start().await;
+    let proxy = proxy(outside.finding()).await;
+    let connector = outside.connector(&Ends::default().proxies(), &settings(proxy.addr(), CREDENTIALS));
+    proxy.faults().for_next(6, Fault::NeverAnswer).expect("room");
+    let connecting = join_all((0..6).map(|_| connect(&connector)));
+    // The first of them would give up after five seconds.
+    let all_ask = proxy.log().wait_for(6, |_| true, Duration::from_secs(4));
+    tokio::select! {
+        asked = all_ask => assert_eq!(asked.expect("all ask at once").len(), 6),
+        ended = connecting => panic!("{ended:?}"),
+    }
+    assert_eq!(sent(&proxy), 0);
+}
+
+#[tokio::test]
 async fn hosts_that_are_dead_behind_the_proxy_hold_nobody_up() {
     for keys in [preemptive(), CREDENTIALS.to_owned()] {
         let (outside, ends) = (Outside::start().await, Ends::default());
