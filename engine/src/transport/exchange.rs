@@ -71,6 +71,13 @@ pub enum Unsent {
     Malformed,
 }
 
+/// Until when a request waits for room: the rest of its time is for itself, since one that is written at its deadline has
+/// an outcome that nobody learns. It is this peer that has no room, and the caller may still have time for another one.
+pub(crate) fn latest_for_room(now: Instant, deadline: Instant) -> Instant {
+    let time = deadline.saturating_duration_since(now);
+    deadline.checked_sub(time / 4).unwrap_or(deadline)
+}
+
 /// How a request that was written lost its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Interruption {

@@ -26,7 +26,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::connector::{Connect as _, ConnectError, Connector};
-use super::exchange::Unsent;
+use super::exchange::{Unsent, latest_for_room};
 use super::stats::{Number, TransportSnapshot, TransportStats};
 use crate::clock::Clock;
 
@@ -188,10 +188,7 @@ impl HttpClient {
 
     async fn take_room(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, Unsent> {
         let _waits = Counted::new(&self.stats.queue_length);
-        // The rest is for the request itself: one that is written at its deadline has an outcome that nobody learns. It
-        // is this peer that has no room, and the caller may still have time for another one.
-        let time = deadline.saturating_duration_since(self.clock.instant());
-        let latest = deadline.checked_sub(time / 4).unwrap_or(deadline);
+        let latest = latest_for_room(self.clock.instant(), deadline);
         timeout_at(latest, self.room.acquire()).await.map_err(|_| Unsent::Busy)?.map_err(|_| Unsent::Closed)
     }
 

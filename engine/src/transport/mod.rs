@@ -44,6 +44,7 @@ pub use connector::{Connect, ConnectError, Connector};
 pub(crate) use dialler::{ADDRESSES_TRIED_MAX, Dialler, first_of};
 pub use dispatch::ConnectionNumber;
 pub use endpoint::{Endpoint, EndpointError};
+pub(crate) use exchange::latest_for_room;
 pub use exchange::{Answer, Interruption, Outgoing, SendError, Unsent};
 pub use http_client::{HttpAnswer, HttpClient, HttpFault, HttpLimits};
 pub use pool::{Pool, PoolLimits};

@@ -30,7 +30,8 @@ use super::{Driver, DriverReport, DriverSnapshot};
 use crate::clock::Clock;
 use crate::protocol::{CodeMessage, Parcel};
 use crate::transport::{
-    Application, Dialler, SendError, Standing, TransportSnapshot, Turns, Unsent, client_config, random_unit,
+    Application, Dialler, SendError, Standing, TransportSnapshot, Turns, Unsent, client_config,
+    latest_for_room, random_unit,
 };
 use request::{Letter, Template};
 use response::{Fault, LATE, REASONS, Ruling, Stage, TAKEN, Trouble, rule};
@@ -160,7 +161,8 @@ impl SmtpDriver {
         };
         let deadline = expires_at.min(now + self.limits.request_timeout.to_std());
         let is_written = AtomicBool::new(false);
-        let ended = timeout_at(deadline, self.hand_over(&letter, &is_written)).await;
+        let latest = latest_for_room(now, deadline);
+        let ended = timeout_at(deadline, self.hand_over(&letter, latest, &is_written)).await;
         let has_written = is_written.load(Ordering::Acquire);
         if has_written && let Some(tell) = tell.take() {
             tell();
@@ -186,10 +188,16 @@ impl SmtpDriver {
     }
 
     /// A session that is cut or given up is dropped here, and its connection closed with it.
-    async fn hand_over(&self, letter: &Letter, is_written: &AtomicBool) -> Result<(), Unhanded> {
-        let _room = self.take_room().await?;
+    /// Others are waited for until `latest`.
+    async fn hand_over(
+        &self,
+        letter: &Letter,
+        latest: Instant,
+        is_written: &AtomicBool,
+    ) -> Result<(), Unhanded> {
+        let _room = self.take_room(latest).await?;
         let _in_flight = Gauge::up(&self.counts.in_flight);
-        let mut session = self.session().await?;
+        let mut session = self.session(latest).await?;
         let handed = session.hand_over(letter, is_written).await;
         if handed.as_ref().map_or_else(|fault| fault.leaves_session(), |()| true) {
             self.keep(session);
@@ -197,13 +205,15 @@ impl SmtpDriver {
         handed.map_err(Unhanded::Fault)
     }
 
-    async fn take_room(&self) -> Result<SemaphorePermit<'_>, Unhanded> {
+    async fn take_room(&self, latest: Instant) -> Result<SemaphorePermit<'_>, Unhanded> {
         let _waiting = Gauge::up(&self.counts.waiting);
-        self.room.acquire().await.map_err(|_| Unhanded::Unsent(Unsent::Closed))
+        let room =
+            timeout_at(latest, self.room.acquire()).await.map_err(|_| Unhanded::Unsent(Unsent::Busy))?;
+        room.map_err(|_| Unhanded::Unsent(Unsent::Closed))
     }
 
     /// A kept session that is fit, or a new one.
-    async fn session(&self) -> Result<Session, Unhanded> {
+    async fn session(&self, latest: Instant) -> Result<Session, Unhanded> {
         loop {
             let kept = self.kept().pop();
             let Some(Kept { mut session, .. }) = kept else { break };
@@ -211,25 +221,27 @@ impl SmtpDriver {
                 return Ok(session);
             }
         }
-        let opened = timeout(self.limits.connect_timeout.to_std(), self.open()).await;
-        let opened = opened
-            .unwrap_or(Err(Unhanded::Fault(Fault { stage: Stage::Opening, trouble: Trouble::Unreachable })));
-        let count = if opened.is_ok() { &self.counts.sessions_made } else { &self.counts.sessions_failed };
-        count.fetch_add(1, Ordering::Relaxed);
+        let opened = self.open(latest).await;
+        match &opened {
+            Ok(_) => _ = self.counts.sessions_made.fetch_add(1, Ordering::Relaxed),
+            Err(Unhanded::Fault(_)) => _ = self.counts.sessions_failed.fetch_add(1, Ordering::Relaxed),
+            Err(Unhanded::Unsent(_) | Unhanded::Held) => {}
+        }
         opened
     }
 
-    async fn open(&self) -> Result<Session, Unhanded> {
+    async fn open(&self, latest: Instant) -> Result<Session, Unhanded> {
         let Some(login) = &self.server.login else {
-            return self.server.open().await.map_err(Unhanded::Fault);
+            return self.in_time(Stage::Opening, self.server.open()).await.map_err(Unhanded::Fault);
         };
-        let is_proven = self.standing().is_proven();
-        let _turn = self.turns.take(is_proven).await;
         self.may_log_in()?;
-        let mut session = self.server.open().await.map_err(Unhanded::Fault)?;
+        let opened = self.in_time(Stage::Opening, self.server.open()).await;
+        let mut session = opened.map_err(Unhanded::Fault)?;
+        let turn = timeout_at(latest, self.turns.take(|| self.standing().is_proven())).await;
+        let _turn = turn.map_err(|_| Unhanded::Unsent(Unsent::Busy))?;
         // Others may have been refused meanwhile.
         self.may_log_in()?;
-        match session.log_in(login).await {
+        match self.in_time(Stage::Login, session.log_in(login)).await {
             Ok(()) => self.standing().taken(self.clock.instant()),
             Err(fault) => {
                 if matches!(fault.trouble, Trouble::Reply(500..)) {
@@ -239,6 +251,16 @@ impl SmtpDriver {
             }
         }
         Ok(session)
+    }
+
+    /// A part of the way to a session that waits for the server alone.
+    async fn in_time<T>(
+        &self,
+        stage: Stage,
+        part: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let late = Fault { stage, trouble: Trouble::Unreachable };
+        timeout(self.limits.connect_timeout.to_std(), part).await.unwrap_or(Err(late))
     }
 
     fn may_log_in(&self) -> Result<(), Unhanded> {

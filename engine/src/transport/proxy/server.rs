@@ -88,8 +88,7 @@ impl Proxy {
             return Ok((wire, address));
         }
         let turns = self.turns_to(target);
-        let is_proven = self.standing().is_proven();
-        let _turn = turns.take(is_proven).await;
+        let _turn = turns.take(|| self.standing().is_proven()).await;
         let _trial = self.trial().await;
         // Others may have been refused meanwhile.
         self.may_send()?;

@@ -152,6 +152,47 @@ async fn a_password_that_is_changed_there_is_refused_a_few_times_and_pauses_once
 }
 
 #[tokio::test]
+async fn logins_that_wait_for_each_other_are_no_fault_of_the_network() {
+    let limits = |limits: &mut tocsin_config::ProviderLimits| {
+        limits.connections_max = 28;
+        limits.connect_timeout = DurationMs::from_seconds(3);
+        limits.request_timeout = DurationMs::from_seconds(12);
+    };
+    let rig = Rig::start_with(RigOptions { login: Some(true), limits, ..RigOptions::default() }).await;
+    rig.server.script(28, SmtpStage::Auth, SmtpTrouble::Delay(Duration::from_millis(500))).expect("room");
+    let letters = (0..28).map(|number| rig.deliver(rig.letter(number)));
+    let reports = futures_util::future::join_all(letters).await;
+    assert!(reports.iter().all(|report| report.outcome == Relayed), "{reports:?}");
+    assert_eq!((rig.server.sessions(), rig.driver.snapshot().transport.connects_failed), (28, 0));
+}
+
+#[tokio::test]
+async fn a_letter_without_room_in_three_quarters_of_its_time_is_busy() {
+    let silent = |limits: &mut tocsin_config::ProviderLimits| {
+        limits.connections_max = 1;
+        limits.request_timeout = DurationMs::from_seconds(2);
+    };
+    let logs_in_slowly = |limits: &mut tocsin_config::ProviderLimits| {
+        limits.connections_max = 2;
+        limits.request_timeout = DurationMs::from_seconds(2);
+    };
+    for (limits, login, stage) in [
+        (silent as fn(&mut tocsin_config::ProviderLimits), None, SmtpStage::Sender),
+        (logs_in_slowly, Some(true), SmtpStage::Auth),
+    ] {
+        let rig = Rig::start_with(RigOptions { login, limits, ..RigOptions::default() }).await;
+        rig.server.script(2, stage, SmtpTrouble::Silence).expect("room");
+        let letters = (0..2).map(|number| rig.deliver(rig.letter(number)));
+        let reports = futures_util::future::join_all(letters).await;
+        let ends: Vec<_> = reports.iter().map(|report| (report.outcome, report.healthy)).collect();
+        for end in [(Failed(DeliveryReason::Busy), None), (Failed(DeliveryReason::Unavailable), Some(false))]
+        {
+            assert!(ends.contains(&end), "{stage:?}: {ends:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_takes_no_login_or_has_no_tls_gets_neither_password_nor_letter() {
     let rig = Rig::start_with(RigOptions {
         security: SmtpSecurity::StartTls,
