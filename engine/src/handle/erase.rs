@@ -11,8 +11,8 @@ use super::enrolment::until_known;
 use crate::error::store_problem;
 use crate::transaction::News;
 
-/// No transaction is open for longer; what is older has ended or ends at its deadline.
-const OPEN_FOR_AT_MOST: DurationMs = DurationMs::from_seconds(2 * 60 * 60);
+/// No transaction has an actor for longer: it is open for two hours at most, and its actor lingers for minutes.
+const AT_WORK_FOR_AT_MOST: DurationMs = DurationMs::from_seconds(3 * 60 * 60);
 
 /// Transactions read in one go.
 const PAGE: usize = 1_000;
@@ -51,6 +51,10 @@ impl Handle {
             self.0.enrollment_waiters.publish(id);
         }
         self.redact_ended(user).await?;
+        // Whoever lingers would show for a moment what is gone from the storage.
+        for id in self.recent_of(user, None).await? {
+            self.0.registry.tell_here(id, News::EndedElsewhere).await;
+        }
         tracing::info!(
             transactions = erased.transactions.len(),
             devices = erased.devices.len(),
@@ -73,24 +77,30 @@ impl Handle {
     /// What is open of a user in this process, and what only the storage knows: the actor of one may have fallen.
     async fn open_of(&self, user: &User) -> Result<Vec<TransactionId>, Problem> {
         let mut open = self.0.registry.admission().open_of(user);
+        open.extend(self.recent_of(user, StateWord::parse("pending")).await?);
+        open.sort_unstable();
+        open.dedup();
+        Ok(open)
+    }
+
+    /// What of a user may have an actor, in this state or in any.
+    async fn recent_of(&self, user: &User, state: Option<StateWord>) -> Result<Vec<TransactionId>, Problem> {
+        let mut recent = Vec::new();
         let mut query = TransactionQuery {
             user: Some(user.clone()),
-            state: StateWord::parse("pending"),
-            from: Some(self.clock().now().minus(OPEN_FOR_AT_MOST)),
+            state,
+            from: Some(self.clock().now().minus(AT_WORK_FOR_AT_MOST)),
             limit: PAGE,
             ..TransactionQuery::default()
         };
         loop {
             let page = self.store().transactions(query.clone()).await;
             let page = page.map_err(|error| store_problem(&error))?;
-            open.extend(page.transactions.iter().map(|pending| pending.id));
+            recent.extend(page.transactions.iter().map(|found| found.id));
             match page.next {
                 Some(next) => query.before = Some(next),
-                None => break,
+                None => return Ok(recent),
             }
         }
-        open.sort_unstable();
-        open.dedup();
-        Ok(open)
     }
 }

@@ -126,6 +126,14 @@ impl Registry {
         }
     }
 
+    /// The same, waiting for room in its mailbox: to one that is open here or lingers.
+    pub(crate) async fn tell_here(&self, id: TransactionId, news: News) {
+        let address = self.actors.get(&id).map(|address| address.clone());
+        if let Some(address) = address {
+            let _ = address.send(news).await;
+        }
+    }
+
     /// Brings news to a transaction that must hear it, wherever it is; one that is not stored yet hears nothing.
     pub(crate) async fn tell_surely(self: &Arc<Self>, id: TransactionId, news: News) {
         for _ in 0..=ASK_AGAIN_MAX {

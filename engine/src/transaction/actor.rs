@@ -522,7 +522,7 @@ pub(crate) enum News {
     Fetched(DeviceId),
     /// A phone was removed or suspended; the reason is the transaction's when nobody else can answer it.
     DeviceGone(DeviceId, FailureReason),
-    /// It was ended in the storage by another call than its own.
+    /// It was ended in the storage by another call than its own, or has lost there what told of an erased user.
     EndedElsewhere,
 }
 

@@ -184,7 +184,8 @@ pub enum Event {
         /// Why it all ends when no other phone can answer.
         reason: FailureReason,
     },
-    /// It was ended in the storage by another call than its own, such as the start that took its place.
+    /// It was ended in the storage by another call than its own, such as the start that took its place, or it has lost
+    /// there what told of an erased user.
     EndedElsewhere(Box<Transaction>),
     /// The timer fired.
     TimerFired,

@@ -89,6 +89,31 @@ fn no_row_tells_more_of_an_erased_user_than_a_name_beside_an_outcome() {
     });
 }
 
+#[test]
+fn what_has_just_ended_shows_nothing_of_an_erased_user() {
+    run(async {
+        // Whoever asks is told by the actor, which lingers, and not by the storage.
+        let bank = Bank::open_with(|text| format!("{text}\n[engine]\nlinger_ms = 60000\n{TYPES}")).await;
+        let phone = bank.enrol("alice-of-wonder").await;
+        let accepted = bank.handle.start(telling("safe")).await.expect("started").transaction.id;
+        assert_eq!(phone.answer(&bank, accepted, "accept").await, Ok(State::Accepted));
+        let cancelled = bank.handle.start(telling("code")).await.expect("started").transaction.id;
+        bank.handle.cancel(&"portal".parse().expect("valid"), cancelled).await.expect("cancelled");
+        let open = bank.handle.start(telling("mail")).await.expect("started").transaction.id;
+        assert!(!bank.view(accepted).await.content.message.is_empty());
+
+        bank.handle.erase_user(AuditActor::Server, &user("alice-of-wonder")).await.expect("erased");
+        for id in [accepted, cancelled, open] {
+            let (view, stored) = (bank.view(id).await, bank.store.transaction(id).await.expect("read"));
+            assert_eq!(Some(&*view), stored.as_ref(), "as the storage has it");
+            assert!(view.content.message.is_empty() && view.call_context.is_none(), "{view:?}");
+            assert!(view.recipients.iter().all(|phone| phone.device_name.is_empty()), "{view:?}");
+            assert!(view.code().is_none_or(|code| code.address.is_none()), "{view:?}");
+        }
+        assert_eq!(bank.view(accepted).await.state, State::Accepted);
+    });
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

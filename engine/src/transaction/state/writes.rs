@@ -210,7 +210,8 @@ impl Machine {
         self.on_written(outcome, now, effects);
     }
 
-    /// The storage says that it has ended. A write in flight was stored before, or loses; it is judged behind that.
+    /// The storage says that it has ended. A write in flight was stored before, or loses; it is judged behind that. Where
+    /// its end is known already, the record has lost what told of an erased user.
     pub(super) fn on_ended_elsewhere(&mut self, record: Box<Transaction>, effects: &mut Vec<Effect>) {
         if !record.state.is_final() {
             return;
@@ -222,6 +223,8 @@ impl Machine {
             }
         } else if matches!(self.phase, Phase::Open) {
             self.adopt(Arc::from(record), effects);
+        } else if matches!(self.phase, Phase::Final) {
+            self.transaction = Arc::from(record);
         }
     }
 
