@@ -92,6 +92,11 @@ pub enum Repeat {
     Times(u32),
     /// Until the script is cleared.
     Always,
+    /// For so many of each thousand requests that it fits, evenly spread, until the script is cleared.
+    Share {
+        /// Of a thousand.
+        per_mille: u16,
+    },
 }
 
 /// The faults that a server will show.
@@ -103,6 +108,8 @@ pub struct FaultScript<R> {
 struct Rule<R> {
     target: Option<String>,
     repeat: Repeat,
+    /// What a rule for a share of the requests has saved up for its next use, in thousandths.
+    saved: u16,
     fault: Fault<R>,
 }
 
@@ -122,17 +129,22 @@ impl<R: Clone> FaultScript<R> {
 
     /// The next `count` requests, whatever their target, get `fault`.
     pub fn for_next(&self, count: u32, fault: Fault<R>) -> Result<(), MockError> {
-        self.push(Rule { target: None, repeat: Repeat::Times(count), fault })
+        self.push(Rule { target: None, repeat: Repeat::Times(count), saved: 0, fault })
     }
 
     /// Every request gets `fault` until the script is cleared.
     pub fn for_all(&self, fault: Fault<R>) -> Result<(), MockError> {
-        self.push(Rule { target: None, repeat: Repeat::Always, fault })
+        self.push(Rule { target: None, repeat: Repeat::Always, saved: 0, fault })
+    }
+
+    /// So many of each thousand requests get `fault` until the script is cleared.
+    pub fn for_share(&self, per_mille: u16, fault: Fault<R>) -> Result<(), MockError> {
+        self.push(Rule { target: None, repeat: Repeat::Share { per_mille }, saved: 0, fault })
     }
 
     /// Requests for `target` get `fault`.
     pub fn for_target(&self, target: &str, repeat: Repeat, fault: Fault<R>) -> Result<(), MockError> {
-        self.push(Rule { target: Some(target.to_owned()), repeat, fault })
+        self.push(Rule { target: Some(target.to_owned()), repeat, saved: 0, fault })
     }
 
     /// Forgets every rule.
@@ -163,6 +175,9 @@ impl<R: Clone> FaultScript<R> {
         let own = rules.iter().position(|rule| rule.target.is_some() && rule.target.as_deref() == target);
         let index = own.or_else(|| rules.iter().position(|rule| rule.target.is_none()))?;
         let rule = rules.get_mut(index).filter(|rule| wanted(&rule.fault))?;
+        if !rule.is_due() {
+            return None;
+        }
         let fault = rule.fault.clone();
         if rule.used_up() {
             rules.remove(index);
@@ -183,10 +198,19 @@ impl<R: Clone> FaultScript<R> {
 }
 
 impl<R> Rule<R> {
+    /// Whether it is used for the request that it fits.
+    fn is_due(&mut self) -> bool {
+        let Repeat::Share { per_mille } = self.repeat else { return true };
+        self.saved += per_mille.min(1_000);
+        let is_due = self.saved >= 1_000;
+        self.saved %= 1_000;
+        is_due
+    }
+
     /// Counts one use and says whether it was the last.
     fn used_up(&mut self) -> bool {
         match &mut self.repeat {
-            Repeat::Always => false,
+            Repeat::Always | Repeat::Share { .. } => false,
             Repeat::Times(left) => {
                 *left -= 1;
                 *left == 0
@@ -218,6 +242,15 @@ mod tests {
         script.for_next(1, Fault::CutBeforeReading).unwrap();
         assert_eq!(script.take_before_reading(None), Some(Fault::CutBeforeReading));
         assert_eq!(script.pending(), 0);
+    }
+
+    #[test]
+    fn a_share_of_the_requests_is_spread_evenly() {
+        let script = FaultScript::new();
+        script.for_share(400, Fault::Refuse("some")).unwrap();
+        let hit: Vec<bool> = (0..10).map(|_| script.take(None).is_some()).collect();
+        assert_eq!(hit.iter().filter(|hit| **hit).count(), 4);
+        assert_eq!(&hit[..5], [false, false, true, false, true]);
     }
 
     #[test]
