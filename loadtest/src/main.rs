@@ -1,5 +1,7 @@
 //! The `tocsin-loadtest` binary; see [`tocsin_loadtest::demo`] and [`tocsin_loadtest::load`].
 
+mod run_command;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -7,6 +9,8 @@ use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand};
 use tocsin_loadtest::demo::{self, LonePhone};
 use tocsin_loadtest::load::report::{Comparison, Report};
+
+use run_command::RunArguments;
 
 /// Demo, simulated phones and load for Tocsin.
 #[derive(Debug, Parser)]
@@ -38,6 +42,8 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Put a load on a server and say how it bore it.
+    Run(Box<RunArguments>),
     /// Set the reports of two load runs side by side: the second over the first.
     Compare {
         /// The JSON of the first run.
@@ -49,15 +55,21 @@ enum Command {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Demo { keep } => on_runtime(demo::run(keep)),
+        Command::Demo { keep } => on_runtime(async move { code_of(demo::run(keep).await) }),
         Command::Phone { code, issuer, app, yes } => {
-            on_runtime(demo::be_a_phone(LonePhone { code, issuer, app, approves_all: yes }))
+            let phone = LonePhone { code, issuer, app, approves_all: yes };
+            on_runtime(async { code_of(demo::be_a_phone(phone).await) })
         }
+        Command::Run(arguments) => on_runtime(run_command::run(*arguments)),
         Command::Compare { first, second } => compare(&first, &second),
     }
 }
 
-fn on_runtime(work: impl Future<Output = bool>) -> ExitCode {
+fn code_of(went_well: bool) -> ExitCode {
+    if went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -65,10 +77,10 @@ fn on_runtime(work: impl Future<Output = bool>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let went_well = runtime.block_on(work);
+    let code = runtime.block_on(work);
     // A thread that reads the terminal cannot be ended; it must not hold up the exit.
     runtime.shutdown_background();
-    if went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    code
 }
 
 fn compare(first: &Path, second: &Path) -> ExitCode {

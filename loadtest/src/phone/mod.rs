@@ -32,5 +32,6 @@ pub use key::{PhoneKey, ServerKeySet};
 pub use keys::{Approval, Entitlement};
 pub use network::{PhoneNetwork, PhoneReply, PhoneRequest};
 pub use pin::PinKeystore;
+pub(crate) use seal::open_agreed;
 pub use seal::{Message, Sealed};
 pub use session::{Phone, PhoneProfile};

@@ -60,9 +60,26 @@ pub(super) fn parse_request_message(text: &str) -> Option<(String, Message)> {
     }
 }
 
+/// The compact JWS in a seal, for a phone that holds its key elsewhere: `shared_x` is what that key agrees on with
+/// `sealed.enc`, and `own_point` its public half.
+pub(crate) fn open_agreed(
+    sealed: &Sealed,
+    shared_x: &[u8; 32],
+    own_point: &[u8],
+    transaction_id: &str,
+) -> Option<String> {
+    let shared_secret = extract_and_expand(shared_x, &sealed.enc, own_point);
+    let plain = open_by(&shared_secret, INFO, transaction_id.as_bytes(), &sealed.ct)?;
+    String::from_utf8(plain).ok()
+}
+
 /// RFC 9180, section 6.1, single-shot.
 fn open(key: &PhoneKey, enc: &[u8], info: &[u8], aad: &[u8], ct: &[u8]) -> Option<Vec<u8>> {
-    let (key, base_nonce) = key_schedule(&decapsulate(key, enc)?, info);
+    open_by(&decapsulate(key, enc)?, info, aad, ct)
+}
+
+fn open_by(shared_secret: &[u8], info: &[u8], aad: &[u8], ct: &[u8]) -> Option<Vec<u8>> {
+    let (key, base_nonce) = key_schedule(shared_secret, info);
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).ok()?);
     let mut opened = ct.to_vec();
     let length =
@@ -73,10 +90,13 @@ fn open(key: &PhoneKey, enc: &[u8], info: &[u8], aad: &[u8], ct: &[u8]) -> Optio
 
 /// Section 4.1: `Decap`.
 fn decapsulate(key: &PhoneKey, enc: &[u8]) -> Option<[u8; 32]> {
-    let shared_point = key.shared_x(enc)?;
-    let context = [enc, &key.point()].concat();
-    let secret = labeled_extract(KEM_SUITE, &[], b"eae_prk", &shared_point);
-    Some(labeled_expand(KEM_SUITE, &secret, b"shared_secret", &context))
+    Some(extract_and_expand(&key.shared_x(enc)?, enc, &key.point()))
+}
+
+fn extract_and_expand(shared_x: &[u8; 32], enc: &[u8], own_point: &[u8]) -> [u8; 32] {
+    let context = [enc, own_point].concat();
+    let secret = labeled_extract(KEM_SUITE, &[], b"eae_prk", shared_x);
+    labeled_expand(KEM_SUITE, &secret, b"shared_secret", &context)
 }
 
 /// Section 5.1: the key and the nonce of the first message.

@@ -51,6 +51,16 @@ pub struct ServerOptions {
     pub more: String,
     /// A server in place of [`find_server`]'s.
     pub binary: Option<PathBuf>,
+    /// The ports of the doors for portals, phones and operators; free ones where there are none.
+    pub ports: Option<[u16; 3]>,
+    /// Further keys of `[portal]`.
+    pub portal_keys: String,
+    /// Further keys of `[device]`.
+    pub device_keys: String,
+    /// Further keys of `[engine]`.
+    pub engine_keys: String,
+    /// Further keys of both providers of pushes.
+    pub provider_keys: String,
 }
 
 impl Default for ServerOptions {
@@ -65,6 +75,11 @@ impl Default for ServerOptions {
             client: standard_client(),
             more: String::new(),
             binary: None,
+            ports: None,
+            portal_keys: String::new(),
+            device_keys: String::new(),
+            engine_keys: String::new(),
+            provider_keys: String::new(),
         }
     }
 }
@@ -83,7 +98,8 @@ pub struct Installation {
 impl Installation {
     /// Writes the files into `folder`, for a server that pushes into `world`.
     pub fn prepare(folder: &Path, world: &World, options: &ServerOptions) -> Result<Self, LoadtestError> {
-        let [portal, device, ops] = free_ports()?.map(|port| format!("127.0.0.1:{port}"));
+        let ports = options.ports.map_or_else(free_ports, Ok)?;
+        let [portal, device, ops] = ports.map(|port| format!("127.0.0.1:{port}"));
         let installation = Self {
             binary: options.binary.clone().map_or_else(find_server, Ok)?,
             folder: folder.to_owned(),
@@ -94,10 +110,14 @@ impl Installation {
         };
         let files = world.write_credentials(&folder.join("credentials"))?;
         let text = [
-            doors(&[("portal", portal), ("device", device), ("ops", ops)]),
+            doors(&[
+                ("portal", portal, &options.portal_keys),
+                ("device", device, &options.device_keys),
+                ("ops", ops, ""),
+            ]),
             bounds(options),
             options.catalogue.clone().unwrap_or_else(|| catalogue(options)),
-            providers(world, &files),
+            providers(world, &files, &options.provider_keys),
             client(&installation.credentials, &options.client),
             options.more.clone(),
         ];
@@ -188,17 +208,19 @@ pub(crate) fn new_secret() -> Result<String, LoadtestError> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-fn doors(addresses: &[(&str, String)]) -> String {
-    addresses.iter().map(|(door, address)| format!("[{door}]\naddress = \"{address}\"\n\n")).collect()
+fn doors(doors: &[(&str, String, &str)]) -> String {
+    let table =
+        |(door, address, keys): &(&str, String, &str)| format!("[{door}]\naddress = \"{address}\"\n{keys}\n");
+    doors.iter().map(table).collect()
 }
 
 fn bounds(options: &ServerOptions) -> String {
-    let ServerOptions { transactions_per_user_max, linger_ms, log_filter, .. } = options;
+    let ServerOptions { transactions_per_user_max, linger_ms, log_filter, engine_keys, .. } = options;
     format!(
         "[log]\nfilter = \"{log_filter}\"\nformat = \"text\"\n\n\
          [storage]\npath = \"data\"\n\n\
          [engine]\ntransactions_per_user_max = {transactions_per_user_max}\n\
-         linger_ms = {linger_ms}\ndrain_grace_s = 5\n\n"
+         linger_ms = {linger_ms}\ndrain_grace_s = 5\n{engine_keys}\n"
     )
 }
 
@@ -217,7 +239,7 @@ fn catalogue(options: &ServerOptions) -> String {
     )
 }
 
-fn providers(world: &World, files: &CredentialFiles) -> String {
+fn providers(world: &World, files: &CredentialFiles, keys: &str) -> String {
     let (team_id, key_id) = (&world.apns_credential.team_id, &world.apns_credential.key_id);
     let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
     let (ca, apns_key) = (quoted(&files.ca), quoted(&files.apns_key));
@@ -225,9 +247,9 @@ fn providers(world: &World, files: &CredentialFiles) -> String {
     let service_account = quoted(&files.fcm_service_account);
     format!(
         "[providers.apns-main]\nkind = \"apns\"\ndefault = true\nteam_id = \"{team_id}\"\n\
-         key_id = \"{key_id}\"\nkey_file = {apns_key}\nendpoint = \"{apns_url}\"\nca_file = {ca}\n\n\
+         key_id = \"{key_id}\"\nkey_file = {apns_key}\nendpoint = \"{apns_url}\"\nca_file = {ca}\n{keys}\n\
          [providers.fcm-main]\nkind = \"fcm\"\ndefault = true\nservice_account_file = {service_account}\n\
-         endpoint = \"{fcm_url}\"\nca_file = {ca}\n\n"
+         endpoint = \"{fcm_url}\"\nca_file = {ca}\n{keys}\n"
     )
 }
 

@@ -3,5 +3,7 @@
 mod comparison;
 mod page;
 mod report;
+mod run;
+mod run_command;
 mod sample;
 mod verdict;

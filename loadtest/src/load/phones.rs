@@ -1,0 +1,285 @@
+//! A phone's part of a flow: it gets a push, fetches the challenge or opens the one in the push, and answers by its
+//! `device` key when its user has made up his mind. And the user who types a code at the portal.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::Full;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::crowd::{CrowdPhone, now_s, proof_header};
+use super::doors::{Called, Door, Reply};
+use super::meter::{Outcome, Stage};
+use super::plan::PlannedAnswer;
+use super::portals::uri;
+use super::signer::{Addressee, Asked, read_challenge};
+use super::worker::{Flow, PushMail, Worker};
+use crate::PhoneKind;
+use crate::http_client::json_type;
+
+/// Longest wait for a reply.
+const REPLY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Tries of a call that is refused for now or lost; then the phone gives up.
+const TRIES_MAX: u32 = 10;
+
+/// Pause before a call that was lost is sent again.
+const LOST_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a push says to the app.
+#[derive(Deserialize)]
+struct Members<'a> {
+    t: Option<&'a str>,
+    closed: Option<&'a str>,
+    enc: Option<&'a str>,
+    ct: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct FcmPush<'a> {
+    #[serde(borrow)]
+    message: FcmMessage<'a>,
+}
+
+#[derive(Deserialize)]
+struct FcmMessage<'a> {
+    #[serde(borrow)]
+    data: Members<'a>,
+}
+
+#[derive(Deserialize)]
+struct Fetched<'a> {
+    challenge: Option<&'a str>,
+    #[serde(borrow)]
+    sealed: Option<SealedText<'a>>,
+}
+
+#[derive(Deserialize)]
+struct SealedText<'a> {
+    enc: &'a str,
+    ct: &'a str,
+}
+
+fn members(push: &PushMail) -> Option<Members<'_>> {
+    match push.kind {
+        PhoneKind::Iphone => serde_json::from_slice(&push.payload).ok(),
+        PhoneKind::Android => {
+            serde_json::from_slice::<FcmPush<'_>>(&push.payload).ok().map(|push| push.message.data)
+        }
+    }
+}
+
+/// The transaction that a push asks about; `None` for a push of another kind.
+pub(super) fn transaction_of(push: &PushMail) -> Option<Uuid> {
+    let members = members(push)?;
+    if members.closed.is_some() { None } else { members.t?.parse().ok() }
+}
+
+/// The first four or more digits in a text.
+pub(super) fn code_in(text: &str) -> Option<&str> {
+    text.split(|character: char| !character.is_ascii_digit()).find(|digits| digits.len() >= 4)
+}
+
+impl Worker {
+    /// The whole of it, from the push on; without one the phone has heard of the transaction in another way.
+    pub(super) async fn be_asked(self: Rc<Self>, flow: Rc<Flow>, push: Option<PushMail>) {
+        let id = push.as_ref().map_or_else(|| flow.id.get(), transaction_of);
+        let (Some(id), Some(phone)) = (id, self.phone(flow.plan.phone)) else { return };
+        let decision = match flow.plan.answer {
+            PlannedAnswer::Accept => "accept",
+            PlannedAnswer::Refuse => "decline",
+            PlannedAnswer::Ignore => return,
+        };
+        let sealed = push.as_ref().and_then(|push| self.open_push(phone, push, id));
+        let asked = match sealed {
+            Some(asked) => Some(asked),
+            None => self.fetch(phone, id).await,
+        };
+        let Some(asked) = asked else { return };
+        if !flow.plan.delay.is_zero() {
+            tokio::time::sleep(flow.plan.delay).await;
+        }
+        self.answer(&flow, phone, id, &asked, decision).await;
+    }
+
+    /// The challenge in a push, where it is there and this phone can open it.
+    fn open_push(&self, phone: &CrowdPhone, push: &PushMail, id: Uuid) -> Option<Asked> {
+        let members = members(push)?;
+        let opened = phone.seal_key.as_ref()?.open(members.enc?, members.ct?, &id.to_string())?;
+        self.read(phone, &opened, id).ok()
+    }
+
+    async fn fetch(&self, phone: &CrowdPhone, id: Uuid) -> Option<Asked> {
+        let path = format!("/device/v1/transactions/{id}");
+        let make = || {
+            let proof = self.proof(phone, "GET", &path);
+            let mut request = Request::new(Full::new(Bytes::new()));
+            *request.uri_mut() = uri(path.clone());
+            request.headers_mut().insert(AUTHORIZATION, proof_header(&proof));
+            request
+        };
+        let (sent, reply) = self.repeat(Stage::Challenge, &self.device, make, |_| {}).await?;
+        let count = |outcome| self.record(Stage::Challenge, sent, sent, outcome);
+        if reply.status != StatusCode::OK {
+            count(Outcome::Failed(reply.code()));
+            return None;
+        }
+        // Before the challenge is looked at: that is the phone's time and not the server's.
+        let received = self.now();
+        let asked = self.read_fetched(phone, &reply, id);
+        match &asked {
+            Ok(_) => self.record_at(Stage::Challenge, sent, received, Outcome::Done),
+            Err(word) => count(Outcome::Failed(word)),
+        }
+        asked.ok()
+    }
+
+    fn read_fetched(&self, phone: &CrowdPhone, reply: &Reply, id: Uuid) -> Result<Asked, &'static str> {
+        let fetched: Fetched<'_> = serde_json::from_slice(&reply.body).map_err(|_| "challenge_unreadable")?;
+        match (fetched.challenge, fetched.sealed, &phone.seal_key) {
+            (Some(compact), None, None) => self.read(phone, compact, id),
+            (None, Some(sealed), Some(key)) => {
+                let opened =
+                    key.open(sealed.enc, sealed.ct, &id.to_string()).ok_or("challenge_not_our_seal")?;
+                self.read(phone, &opened, id)
+            }
+            _ => Err("challenge_unreadable"),
+        }
+    }
+
+    fn read(&self, phone: &CrowdPhone, compact: &str, id: Uuid) -> Result<Asked, &'static str> {
+        let id = id.to_string();
+        let addressee =
+            Addressee { issuer: &self.briefing.issuer, device_id: &phone.device_id, transaction_id: &id };
+        read_challenge(compact, self.briefing.server_keys.as_ref(), addressee)
+            .map_err(|distrust| distrust.word())
+    }
+
+    async fn answer(&self, flow: &Flow, phone: &CrowdPhone, id: Uuid, asked: &Asked, decision: &str) {
+        let Asked { nonce, dh } = asked;
+        let (issuer, device_id) = (&self.briefing.issuer, &phone.device_id);
+        let claims = format!(
+            concat!(
+                r#"{{"iss":"{device_id}","sub":"{id}","aud":"{issuer}","iat":{iat},"nonce":"{nonce}","#,
+                r#""dh":"{dh}","decision":"{decision}"}}"#
+            ),
+            device_id = device_id,
+            id = id,
+            issuer = issuer,
+            iat = now_s(),
+            nonce = nonce,
+            dh = dh,
+            decision = decision,
+        );
+        let body =
+            format!(r#"{{"answer":"{}"}}"#, phone.key.sign("tocsin-answer+jwt", Some(&phone.kid), &claims));
+        let (path, body) = (uri(format!("/device/v1/transactions/{id}/answer")), Bytes::from(body));
+        let make = || post(path.clone(), body.clone());
+        let told = |sent| flow.answer_sent.set(Some(sent));
+        let Some((sent, reply)) = self.repeat(Stage::Answer, &self.device, make, told).await else { return };
+        let outcome =
+            if reply.status == StatusCode::OK { Outcome::Done } else { Outcome::Failed(reply.code()) };
+        self.record(Stage::Answer, sent, sent, outcome);
+    }
+
+    /// The user types a code at the portal.
+    pub(super) async fn enter_code(self: Rc<Self>, flow: Rc<Flow>, code: Box<str>) {
+        if flow.plan.answer != PlannedAnswer::Accept {
+            return;
+        }
+        tokio::time::sleep(flow.plan.delay).await;
+        // Whoever has answered on the phone does not type the code as well.
+        let (Some(id), None) = (flow.id.get(), flow.answer_sent.get()) else { return };
+        let path = uri(format!("/v1/transactions/{id}/code"));
+        let body = Bytes::from(format!(r#"{{"code":"{code}"}}"#));
+        let make = || self.portal_request(Method::POST, path.clone(), body.clone());
+        let told = |sent| flow.answer_sent.set(Some(sent));
+        let Some((sent, reply)) = self.repeat(Stage::Answer, &self.portal, make, told).await else { return };
+        let outcome =
+            if reply.status == StatusCode::OK { Outcome::Done } else { Outcome::Failed(reply.code()) };
+        self.record(Stage::Answer, sent, sent, outcome);
+    }
+
+    fn proof(&self, phone: &CrowdPhone, method: &str, path: &str) -> String {
+        let issuer = &self.briefing.issuer;
+        let claims = format!(
+            r#"{{"iss":"{}","aud":"{issuer}","htm":"{method}","htu":"{issuer}{path}","iat":{},"jti":"{}"}}"#,
+            phone.device_id,
+            now_s(),
+            self.next_jti()
+        );
+        phone.key.sign("tocsin-proof+jwt", Some(&phone.kid), &claims)
+    }
+
+    /// Sends a call until it is answered by something else than a refusal for now; what came before is counted.
+    async fn repeat(
+        &self,
+        stage: Stage,
+        door: &Door,
+        make: impl Fn() -> Request<Full<Bytes>>,
+        told: impl Fn(Duration),
+    ) -> Option<(Duration, Reply)> {
+        for _ in 0..TRIES_MAX {
+            told(self.now());
+            let Called { sent, result } = door.call(make(), REPLY_DEADLINE).await;
+            let pause = match result {
+                Ok(reply) => match reply.asks_to_wait() {
+                    None => return Some((sent, reply)),
+                    Some(pause) => {
+                        self.record(stage, sent, sent, Outcome::Refused(reply.code()));
+                        pause
+                    }
+                },
+                Err(lost) => {
+                    self.record(stage, sent, sent, Outcome::Failed(lost.word()));
+                    LOST_PAUSE
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+        None
+    }
+}
+
+fn post(path: Uri, body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = path;
+    request.headers_mut().insert(CONTENT_TYPE, json_type());
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    const ID: &str = "01913f00-0000-8000-8000-000000000001";
+
+    fn push(kind: PhoneKind, payload: String) -> PushMail {
+        PushMail { phone: 0, kind, arrived_at: Instant::now(), payload: payload.into() }
+    }
+
+    #[test]
+    fn a_push_names_its_transaction_unless_it_closes_one() {
+        let apns = format!(r#"{{"aps":{{"alert":{{}}}},"v":"1","t":"{ID}","e":"1"}}"#);
+        let fcm = format!(r#"{{"message":{{"token":"x","data":{{"v":"1","t":"{ID}","e":"1"}}}}}}"#);
+        let closing = format!(r#"{{"aps":{{}},"v":"1","t":"{ID}","closed":"accepted"}}"#);
+        let id: Uuid = ID.parse().unwrap();
+        assert_eq!(transaction_of(&push(PhoneKind::Iphone, apns)), Some(id));
+        assert_eq!(transaction_of(&push(PhoneKind::Android, fcm)), Some(id));
+        assert_eq!(transaction_of(&push(PhoneKind::Iphone, closing)), None);
+        assert_eq!(transaction_of(&push(PhoneKind::Android, "{}".to_owned())), None);
+    }
+
+    #[test]
+    fn a_code_is_found_in_its_text() {
+        assert_eq!(code_in("Your code is 123456. 7 people need it."), Some("123456"));
+        assert_eq!(code_in("none 12"), None);
+    }
+}

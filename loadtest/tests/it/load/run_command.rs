@@ -1,0 +1,142 @@
+//! `tocsin-loadtest run` as people and scripts use it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Request;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use tocsin_loadtest::HttpClient;
+use tocsin_loadtest::load::report::Report;
+
+use super::super::ALONE;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_tocsin-loadtest");
+
+/// Longest wait for anything here.
+const SOON: Duration = Duration::from_secs(60);
+
+fn scenario(folder: &Path, text: &str) -> String {
+    let file = folder.join("short.toml");
+    fs::write(&file, text).expect("a scenario");
+    file.to_string_lossy().into_owned()
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(BINARY).arg("run").args(arguments).output().expect("the tool runs")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+#[test]
+fn an_address_off_this_machine_is_refused_unless_it_is_said_to_be_ones_own() {
+    let folder = TempDir::new().expect("a folder");
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "secret").expect("a secret");
+    let secret = secret.to_string_lossy();
+    let target =
+        ["--url", "http://192.0.2.1:8440", "--device-url", "http://192.0.2.1:8441", "--secret-file", &secret];
+    let output = run(&[&["steady"][..], &target].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("--i-own-this-target"), "{}", said(&output));
+}
+
+#[test]
+fn a_scenario_with_faults_is_refused_with_their_lines() {
+    let folder = TempDir::new().expect("a folder");
+    let file = scenario(folder.path(), "title = \"T\"\nspeed = 7\n[[phase]]\nshape = \"steady\"\n");
+    let output = run(&[&file]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("line 2: speed: unknown key"), "{}", said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missed_threshold_is_the_exit_code_and_both_reports_are_written() {
+    let _alone = ALONE.lock().await;
+    let folder = TempDir::new().expect("a folder");
+    let text = "title = \"Missed\"\n[[phase]]\nshape = \"steady\"\nrate_per_s = 20\nduration_s = 1\n\
+                [phones]\ncount = 10\n[thresholds]\ncreated_min = 1000000\nunfinished_max = 0\n";
+    let file = scenario(folder.path(), text);
+    let [json, html] = ["r.json", "r.html"].map(|name| folder.path().join(name));
+    let paths = [&json, &html].map(|path| path.to_string_lossy());
+    let output = run(&[&file, "--report", &paths[0], "--html", &paths[1], "--seed", "5"]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("MISSED: transactions started"), "{}", said(&output));
+    let report = Report::read(&json).expect("a report");
+    assert_eq!((report.parameters["seed"].as_u64(), report.verdict.exit_code()), (Some(5), 3));
+    assert!(fs::read_to_string(&html).expect("a page").contains("Missed"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_few_file_descriptors_are_told_as_the_limit() {
+    let _alone = ALONE.lock().await;
+    let folder = TempDir::new().expect("a folder");
+    let text = "title = \"Narrow\"\n[[phase]]\nshape = \"burst\"\nflows = 400\nduration_s = 1\n\
+                [flows]\ndrain_s = 60\n[phones]\ncount = 20\nanswer_delay = \"log_normal\"\nmedian_ms = 500\n";
+    let file = scenario(folder.path(), text);
+    let command = format!("ulimit -n 320; exec '{BINARY}' run '{file}'");
+    let output = Command::new("sh").arg("-c").arg(command).output().expect("a shell");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let said = said(&output);
+    assert!(said.contains("limit of the machine:") && said.contains("320 file descriptors"), "{said}");
+}
+
+/// Waits until the server in this folder has started a transaction.
+async fn until_started(folder: &Path) {
+    let (deadline, http) = (Instant::now() + SOON, HttpClient::new());
+    loop {
+        let ports = fs::read_to_string(folder.join("ports")).unwrap_or_default();
+        if let Some(ops) = ports.split_whitespace().nth(2) {
+            let request = Request::get(format!("http://127.0.0.1:{ops}/metrics")).body(Bytes::new());
+            let reply = http.call(request.expect("a request"), SOON).await;
+            let text =
+                reply.map(|reply| String::from_utf8_lossy(&reply.body).into_owned()).unwrap_or_default();
+            let mut lines =
+                text.lines().filter(|line| line.starts_with("tocsin_transactions_started_total{"));
+            if lines.any(|line| !line.ends_with(" 0")) {
+                return;
+            }
+        }
+        assert!(Instant::now() < deadline, "nothing was started");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_run_still_writes_its_report_and_the_next_one_finds_its_phones() {
+    let _alone = ALONE.lock().await;
+    let folder = TempDir::new().expect("a folder");
+    let long = "title = \"Long\"\n[[phase]]\nshape = \"steady\"\nrate_per_s = 20\nduration_s = 600\n\
+                [phones]\ncount = 10\n";
+    let file = scenario(folder.path(), long);
+    let (json, kept) = (folder.path().join("r.json"), folder.path().join("kept"));
+    let child = Command::new(BINARY)
+        .args(["run", &file, "--report"])
+        .arg(&json)
+        .arg("--folder")
+        .arg(&kept)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the tool runs");
+    until_started(&kept).await;
+    kill(Pid::from_raw(i32::try_from(child.id()).expect("a pid")), Signal::SIGINT).expect("it lives");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(said(&output).contains("Interrupted"), "{}", said(&output));
+    let report = Report::read(&json).expect("a report");
+    assert!(report.counts.arrived > 0 && report.took_s < 600.0, "{:?}", report.counts);
+
+    let crowd = fs::read(kept.join("crowd.json")).expect("phones");
+    let short = scenario(folder.path(), &long.replace("duration_s = 600", "duration_s = 1"));
+    let output = run(&[&short, "--folder", &kept.to_string_lossy(), "--report", &json.to_string_lossy()]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let report = Report::read(&json).expect("a report");
+    assert_eq!(report.counts.finished, report.counts.arrived, "{:?}", report.stages);
+    assert!(report.counts.finished > 0 && fs::read(kept.join("crowd.json")).expect("phones") == crowd);
+}
