@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, Method, Request, Uri};
 use tocsin_config::ProviderLimits;
 use tocsin_model::{DeliveryReason, ProviderName, PushToken, UnixMs};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -29,9 +29,19 @@ use crate::transport::{
 
 /// A push as a request, without its provider token.
 pub(super) struct Prepared {
-    pub(super) uri: Uri,
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) head: Request<()>,
     pub(super) body: Bytes,
+}
+
+impl Prepared {
+    /// A POST of `body`.
+    pub(super) fn new(uri: Uri, headers: HeaderMap, body: Bytes) -> Self {
+        let mut head = Request::new(());
+        *head.method_mut() = Method::POST;
+        *head.uri_mut() = uri;
+        *head.headers_mut() = headers;
+        Self { head, body }
+    }
 }
 
 /// What an answer means.
@@ -141,16 +151,21 @@ impl<N: Network> Courier<N> {
         }
     }
 
-    /// The monotonic present: a deadline that has passed stands at now.
+    /// The monotonic present.
     fn now(&self) -> Instant {
-        self.clock.instant_of(UnixMs::default())
+        self.clock.instant()
     }
 
-    /// The request as it stands now: the time that is left is part of it.
-    fn prepare(&self, push: &Push) -> Option<Prepared> {
-        let prepared = self.network.prepare(push, self.clock.now());
-        if prepared.is_none() {
-            tracing::error!(provider = %self.name, transaction = %push.transaction_id, "a push cannot be made into a request");
+    /// The request as it stands now, with its token: the time that is left is part of it.
+    fn prepare(&self, push: &Push, token: &Token) -> Option<Prepared> {
+        let mut prepared = self.network.prepare(push, self.clock.now());
+        match &mut prepared {
+            Some(Prepared { head, .. }) => {
+                head.headers_mut().insert(AUTHORIZATION, token.authorization.clone());
+            }
+            None => {
+                tracing::error!(provider = %self.name, transaction = %push.transaction_id, "a push cannot be made into a request");
+            }
         }
         prepared
     }
@@ -162,21 +177,26 @@ impl<N: Network> Courier<N> {
             Err(reason) => return journey.progress.ended(reason, None),
         };
         let deadline = (self.now() + self.request_timeout).min(journey.expires_at);
-        let token = match timeout_at(deadline, self.token(journey)).await {
-            Ok(Ok(token)) => token,
-            Ok(Err(MintError::Refused)) => {
+        let token = match self.token(journey, deadline).await {
+            Ok(token) => token,
+            Err(MintError::Refused) => {
                 let step = journey.progress.ended(DeliveryReason::CredentialRefused, Some(false));
                 return self.credential_refused(step);
             }
-            Ok(Err(MintError::Unavailable)) | Err(_) => {
+            Err(MintError::Unavailable) => {
                 return journey.progress.ended(DeliveryReason::Unavailable, Some(false));
             }
         };
-        let Some(prepared) = self.prepare(journey.push) else {
+        let Some(Prepared { head, body }) = self.prepare(journey.push, &token) else {
             return journey.progress.ended(DeliveryReason::RequestRefused, None);
         };
-        let head = || head(&prepared, &token.authorization);
-        let (body, avoid) = (prepared.body.clone(), journey.avoid);
+        // A second writing, after the peer certainly did nothing with the first, has its head made anew.
+        let (push, ready) = (journey.push, Mutex::new(Some(head)));
+        let head = || {
+            let first = ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+            first.or_else(|| Some(self.prepare(push, &token)?.head))
+        };
+        let avoid = journey.avoid;
         let outgoing = Outgoing { head: &head, body, avoid, start_by, written };
         let (step, connection) = match self.pool.send(&outgoing, deadline).await {
             Ok(answer) => (self.judge(journey, &answer), Some(answer.connection)),
@@ -215,10 +235,11 @@ impl<N: Network> Courier<N> {
         if free_at > latest {
             return Err(DeliveryReason::Throttled);
         }
+        let mut now = now;
         if free_at > now {
             sleep_until(free_at).await;
+            now = self.now();
         }
-        let now = self.now();
         let turn_at = self.network.pace(now, latest).ok_or(DeliveryReason::Throttled)?;
         if turn_at > now {
             sleep_until(turn_at).await;
@@ -226,11 +247,21 @@ impl<N: Network> Courier<N> {
         Ok(latest)
     }
 
-    async fn token(&self, journey: &mut Journey<'_>) -> Result<Arc<Token>, MintError> {
-        match journey.refused_token.take() {
-            Some(refused) => self.tokens.renew(&refused).await,
-            None => self.tokens.get().await,
+    async fn token(&self, journey: &mut Journey<'_>, deadline: Instant) -> Result<Arc<Token>, MintError> {
+        let refused = journey.refused_token.take();
+        if refused.is_none()
+            && let Some(token) = self.tokens.present()
+        {
+            return Ok(token);
         }
+        // Its own box: most pushes find a token, and keep no room for those that wait for one.
+        let waited_for = Box::pin(async {
+            match refused {
+                Some(refused) => self.tokens.renew(&refused).await,
+                None => self.tokens.get().await,
+            }
+        });
+        timeout_at(deadline, waited_for).await.unwrap_or(Err(MintError::Unavailable))
     }
 
     fn judge(&self, journey: &mut Journey<'_>, answer: &Answer) -> Step {
@@ -322,19 +353,6 @@ impl Journey<'_> {
     fn time_left(&self, now: Instant) -> Duration {
         self.expires_at.saturating_duration_since(now)
     }
-}
-
-fn head(prepared: &Prepared, authorization: &HeaderValue) -> Request<()> {
-    let mut headers = HeaderMap::with_capacity(prepared.headers.len() + 1);
-    headers.insert(AUTHORIZATION, authorization.clone());
-    for (name, value) in &prepared.headers {
-        headers.insert(name.clone(), value.clone());
-    }
-    let mut request = Request::new(());
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = prepared.uri.clone();
-    *request.headers_mut() = headers;
-    request
 }
 
 fn connection_of(error: SendError) -> Option<ConnectionNumber> {

@@ -7,15 +7,21 @@
 //! state behind one-call interfaces, not part of the value that panicked.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+use actix::fut::ActorFuture;
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use arc_swap::ArcSwap;
-use dashmap::DashMap;
-use futures_util::FutureExt as _;
+use dashmap::{DashMap, Entry};
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use prometheus::IntGauge;
 use tocsin_config::ProviderLimits;
 use tocsin_model::{DeliveryReason, DurationMs, ProviderName, PushKind, PushToken, TransactionId, UnixMs};
 use tocsin_storage::{PushTargetVerdict, Store};
@@ -101,8 +107,18 @@ struct Shared {
     parts: ProviderParts,
     installed: ArcSwap<Installed>,
     supervised: DashMap<TransactionId, Supervised>,
+    /// How many they are, because counting them asks each part of the table.
+    supervised_count: AtomicUsize,
+    gauges: Gauges,
     availability: Arc<Availability>,
     last_relayed_ms: AtomicU64,
+}
+
+/// The gauges of this provider, looked up once.
+struct Gauges {
+    in_flight: IntGauge,
+    supervised: IntGauge,
+    breaker_open: IntGauge,
 }
 
 /// A supervised transaction: how it is, and the number of its falls.
@@ -122,8 +138,41 @@ enum Standing {
 struct ProviderActor {
     shared: Arc<Shared>,
     breaker: Breaker,
-    in_flight: JoinSet<()>,
+    /// Polled by [`Landing`]. They fall with the actor: what it has in its hands is cut then.
+    in_flight: FuturesUnordered<LocalBoxFuture<'static, Carried>>,
+    /// Keep the drivers warm, until they are closed or the actor falls.
+    warm: JoinSet<()>,
     restarted: bool,
+}
+
+/// A push that ended, and what the breaker learns from it.
+struct Carried {
+    healthy: Option<bool>,
+}
+
+/// Carries the actor's pushes in its own turn, so that neither their ends nor their starts cost a message or a task.
+struct Landing;
+
+impl ActorFuture<ProviderActor> for Landing {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut ProviderActor,
+        _: &mut Context<ProviderActor>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        let mut has_ended = false;
+        while let Poll::Ready(Some(Carried { healthy })) = actor.in_flight.poll_next_unpin(task) {
+            actor.learn(healthy);
+            has_ended = true;
+        }
+        if has_ended {
+            actor.show_counts();
+        }
+        // The set is looked at again after each message, and whenever one of its pushes wakes.
+        Poll::Pending
+    }
 }
 
 /// Starts a provider on `arbiter`; it lives until it is retired.
@@ -136,9 +185,11 @@ pub(crate) fn start(
     let mailbox_max = limits.queue_max + MAILBOX_RESERVE;
     let availability = Arc::new(Availability::default());
     let shared = Arc::new(Shared {
+        gauges: Gauges::of(&parts),
         parts,
         installed: ArcSwap::new(Installed::new(driver, limits)),
         supervised: DashMap::new(),
+        supervised_count: AtomicUsize::new(0),
         availability: Arc::clone(&availability),
         last_relayed_ms: AtomicU64::new(0),
     });
@@ -162,18 +213,29 @@ pub(crate) fn start(
     }
 }
 
+impl Gauges {
+    fn of(parts: &ProviderParts) -> Self {
+        let (metrics, name) = (&parts.metrics, [parts.name.as_str()]);
+        Self {
+            in_flight: metrics.pushes_in_flight.with_label_values(&name),
+            supervised: metrics.supervised.with_label_values(&name),
+            breaker_open: metrics.breaker_open.with_label_values(&name),
+        }
+    }
+}
+
 impl Shared {
     fn installed(&self) -> Arc<Installed> {
         self.installed.load_full()
     }
 
-    fn limits(&self) -> ProviderLimits {
-        self.installed.load().limits.clone()
+    fn fresh_breaker(&self) -> Breaker {
+        let installed = self.installed.load();
+        Breaker::new(installed.limits.breaker_faults, installed.limits.breaker_open)
     }
 
-    fn fresh_breaker(&self) -> Breaker {
-        let limits = self.limits();
-        Breaker::new(limits.breaker_faults, limits.breaker_open)
+    fn has_room_to_supervise(&self) -> bool {
+        self.supervised_count.load(Ordering::Relaxed) < self.installed.load().limits.supervised_max
     }
 
     /// Whether nothing is on its way and nobody is supervised.
@@ -215,39 +277,55 @@ impl Shared {
 
     /// Enters a transaction; `false` when the table is full.
     fn supervise(&self, transaction_id: TransactionId, mailbox: &Recipient<ProviderEvent>) -> bool {
-        if let Some(mut known) = self.supervised.get_mut(&transaction_id) {
-            known.standing = Standing::Alive(mailbox.clone());
-            return true;
+        match self.supervised.entry(transaction_id) {
+            Entry::Occupied(mut known) => known.get_mut().standing = Standing::Alive(mailbox.clone()),
+            Entry::Vacant(_) if !self.has_room_to_supervise() => return false,
+            Entry::Vacant(free) => {
+                free.insert(Supervised { standing: Standing::Alive(mailbox.clone()), faults: 0 });
+                self.supervised_count.fetch_add(1, Ordering::Relaxed);
+            }
         }
-        if self.supervised.len() >= self.limits().supervised_max {
-            return false;
-        }
-        let standing = Standing::Alive(mailbox.clone());
-        self.supervised.insert(transaction_id, Supervised { standing, faults: 0 });
         true
+    }
+
+    /// Supervises a transaction no longer.
+    fn release(&self, transaction_id: TransactionId) {
+        if self.supervised.remove(&transaction_id).is_some() {
+            self.supervised_count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Counts the fall of a transaction; answers with its falls. A full table forgets them: a fall must not be lost
     /// for want of room to count it.
     fn note_fall(&self, fallen: Faulted) -> u32 {
-        if let Some(mut known) = self.supervised.get_mut(&fallen.transaction_id) {
-            known.standing = Standing::Fallen { until: fallen.expires_at };
-            known.faults += 1;
-            return known.faults;
+        let standing = Standing::Fallen { until: fallen.expires_at };
+        match self.supervised.entry(fallen.transaction_id) {
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                (known.standing, known.faults) = (standing, known.faults + 1);
+                known.faults
+            }
+            Entry::Vacant(_) if !self.has_room_to_supervise() => 1,
+            Entry::Vacant(free) => {
+                free.insert(Supervised { standing, faults: 1 });
+                self.supervised_count.fetch_add(1, Ordering::Relaxed);
+                1
+            }
         }
-        if self.supervised.len() < self.limits().supervised_max {
-            let standing = Standing::Fallen { until: fallen.expires_at };
-            self.supervised.insert(fallen.transaction_id, Supervised { standing, faults: 1 });
-        }
-        1
     }
 
     /// Forgets transactions whose actors have gone without a word, and fallen ones that are over.
     fn forget_gone(&self) {
         let now = self.parts.clock.now();
-        self.supervised.retain(|_, known| match &known.standing {
-            Standing::Alive(mailbox) => mailbox.connected(),
-            Standing::Fallen { until } => now <= until.plus(FALLEN_KEPT),
+        self.supervised.retain(|_, known| {
+            let is_kept = match &known.standing {
+                Standing::Alive(mailbox) => mailbox.connected(),
+                Standing::Fallen { until } => now <= until.plus(FALLEN_KEPT),
+            };
+            if !is_kept {
+                self.supervised_count.fetch_sub(1, Ordering::Relaxed);
+            }
+            is_kept
         });
     }
 
@@ -265,7 +343,7 @@ impl Shared {
                 }
             }
         }
-        self.gauge(&self.parts.metrics.breaker_open, usize::from(open_until.is_some()));
+        self.gauges.breaker_open.set(i64::from(open_until.is_some()));
     }
 
     /// Whether pushes by this credential succeeded lately; then a refused address is more likely at fault than
@@ -274,35 +352,34 @@ impl Shared {
         let last = UnixMs::new(self.last_relayed_ms.load(Ordering::Relaxed));
         self.parts.clock.now().since(last) < SUCCESS_COUNTS_FOR
     }
+}
 
-    fn gauge(&self, gauge: &prometheus::IntGaugeVec, value: usize) {
-        gauge.with_label_values(&[self.parts.name.as_str()]).set(i64::try_from(value).unwrap_or(i64::MAX));
-    }
+fn show(gauge: &IntGauge, value: usize) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
 impl ProviderActor {
     fn fresh(shared: Arc<Shared>, restarted: bool) -> Self {
         let breaker = shared.fresh_breaker();
-        Self { shared, breaker, in_flight: JoinSet::new(), restarted }
+        Self { shared, breaker, in_flight: FuturesUnordered::new(), warm: JoinSet::new(), restarted }
     }
 
     /// Why this push cannot be taken, if it cannot.
     fn refusal(&mut self, deliver: &Deliver) -> Option<DeliveryReason> {
         let now = self.shared.parts.clock.now();
-        while self.in_flight.try_join_next().is_some() {}
         if now >= deliver.parcel.expires_at() {
             return Some(DeliveryReason::Late);
         }
         let known = self.shared.supervise(deliver.parcel.transaction_id(), &deliver.reply_to);
-        if !known { Some(DeliveryReason::Busy) } else { self.refusal_of_all() }
+        if !known { Some(DeliveryReason::Busy) } else { self.refusal_of_all(now) }
     }
 
     /// Why nothing can be taken at the moment, if that is so.
-    fn refusal_of_all(&mut self) -> Option<DeliveryReason> {
-        if self.in_flight.len() >= self.shared.installed().limits.queue_max {
+    fn refusal_of_all(&mut self, now: UnixMs) -> Option<DeliveryReason> {
+        if self.in_flight.len() >= self.shared.installed.load().limits.queue_max {
             return Some(DeliveryReason::Busy);
         }
-        let allowed = self.breaker.allows(self.shared.parts.clock.now());
+        let allowed = self.breaker.allows(now);
         // A push that tries puts off the next one, so starts must hear of it.
         self.shared.show_breaker(self.breaker.open_until());
         (!allowed).then_some(DeliveryReason::Unavailable)
@@ -310,23 +387,28 @@ impl ProviderActor {
 
     /// Whether a closing push takes nothing that a prompt may need: neither room, nor the one try of an open breaker.
     fn has_room_to_close(&self) -> bool {
-        let room = self.shared.installed().limits.queue_max.div_ceil(CLOSING_SHARE_OF_QUEUE);
+        let room = self.shared.installed.load().limits.queue_max.div_ceil(CLOSING_SHARE_OF_QUEUE);
         self.in_flight.len() < room && self.breaker.open_until().is_none()
     }
 
-    fn finished(&mut self, healthy: Option<bool>) {
+    /// What the breaker learns from the end of a push.
+    fn learn(&mut self, healthy: Option<bool>) {
         if let Some(healthy) = healthy {
             self.breaker.record(healthy, self.shared.parts.clock.now());
             self.shared.show_breaker(self.breaker.open_until());
         }
-        self.update_gauges();
     }
 
-    fn update_gauges(&mut self) {
-        while self.in_flight.try_join_next().is_some() {}
-        let metrics = &self.shared.parts.metrics;
-        self.shared.gauge(&metrics.pushes_in_flight, self.in_flight.len());
-        self.shared.gauge(&metrics.supervised, self.shared.supervised.len());
+    fn show_counts(&self) {
+        let Shared { gauges, supervised_count, .. } = &*self.shared;
+        show(&gauges.in_flight, self.in_flight.len());
+        show(&gauges.supervised, supervised_count.load(Ordering::Relaxed));
+    }
+
+    fn keep_warm(&mut self) {
+        let driver = Arc::clone(&self.shared.installed.load().driver);
+        while self.warm.try_join_next().is_some() {}
+        self.warm.spawn(async move { driver.keep_warm().await });
     }
 }
 
@@ -335,7 +417,8 @@ impl Actor for ProviderActor {
 
     fn started(&mut self, context: &mut Context<Self>) {
         context.run_interval(FORGET_INTERVAL, |actor, _| actor.shared.forget_gone());
-        keep_warm(&self.shared.installed(), context);
+        context.spawn(Landing);
+        self.keep_warm();
         // A fresh actor has a fresh breaker, whatever the fallen one had shown.
         self.shared.show_breaker(self.breaker.open_until());
         if self.restarted {
@@ -353,7 +436,7 @@ impl actix::Supervised for ProviderActor {
 impl Handler<Deliver> for ProviderActor {
     type Result = ();
 
-    fn handle(&mut self, deliver: Deliver, context: &mut Context<Self>) {
+    fn handle(&mut self, deliver: Deliver, _: &mut Context<Self>) {
         if let Some(reason) = self.refusal(&deliver) {
             let outcome = DeliveryOutcome::Failed(reason);
             self.shared.parts.metrics.pushed(&self.shared.parts.name, outcome);
@@ -361,18 +444,8 @@ impl Handler<Deliver> for ProviderActor {
             let _ = deliver.reply_to.try_send(ended);
             return;
         }
-        let shared = Arc::clone(&self.shared);
-        let actor = context.address();
-        self.in_flight.spawn(async move {
-            let report = carry(&shared, &deliver.parcel, &deliver.reply_to).await;
-            let _ = actor.try_send(Finished { healthy: report.healthy });
-        });
+        self.in_flight.push(Box::pin(carry(Arc::clone(&self.shared), deliver)));
     }
-}
-
-fn keep_warm(installed: &Installed, context: &mut Context<ProviderActor>) {
-    let driver = Arc::clone(&installed.driver);
-    context.spawn(actix::fut::wrap_future(async move { driver.keep_warm().await }));
 }
 
 impl Handler<Install> for ProviderActor {
@@ -383,8 +456,8 @@ impl Handler<Install> for ProviderActor {
         let Install { driver, limits } = install;
         context.set_mailbox_capacity(limits.queue_max + MAILBOX_RESERVE);
         let installed = Installed::new(driver, limits);
-        keep_warm(&installed, context);
         let replaced = self.shared.installed.swap(installed);
+        self.keep_warm();
         actix_rt::spawn(replaced.close_when_idle());
         self.breaker = self.shared.fresh_breaker();
         self.shared.show_breaker(self.breaker.open_until());
@@ -410,49 +483,53 @@ impl Handler<Notify> for ProviderActor {
     type Result = ();
 
     /// A notice that cannot be taken is dropped and counted: nobody waits for it.
-    fn handle(&mut self, Notify { push }: Notify, context: &mut Context<Self>) {
-        while self.in_flight.try_join_next().is_some() {}
+    fn handle(&mut self, Notify { push }: Notify, _: &mut Context<Self>) {
         if matches!(push.content, PushContent::Closed(_)) {
             if !self.has_room_to_close() {
                 return self.shared.parts.metrics.closings_shed(1);
             }
-        } else if let Some(reason) = self.refusal_of_all() {
+        } else if let Some(reason) = self.refusal_of_all(self.shared.parts.clock.now()) {
             return self
                 .shared
                 .parts
                 .metrics
                 .pushed(&self.shared.parts.name, DeliveryOutcome::Failed(reason));
         }
-        let shared = Arc::clone(&self.shared);
-        let actor = context.address();
-        let parcel = Parcel::Push(Box::new(push));
-        self.in_flight.spawn(async move {
+        let (shared, parcel) = (Arc::clone(&self.shared), Parcel::Push(Box::new(push)));
+        self.in_flight.push(Box::pin(async move {
             let report = send(&shared, &parcel, &|| {}).await;
             judge_report(&shared, &parcel, &report).await;
-            let _ = actor.try_send(Finished { healthy: report.healthy });
-        });
+            Carried { healthy: report.healthy }
+        }));
     }
 }
 
 /// Delivers one parcel, tells the transaction, and has the storage judge the address.
-async fn carry(shared: &Shared, parcel: &Parcel, reply_to: &Recipient<ProviderEvent>) -> DriverReport {
+async fn carry(shared: Arc<Shared>, Deliver { parcel, reply_to }: Deliver) -> Carried {
     let addressee = parcel.addressee();
     let (clock, metrics) = (&shared.parts.clock, &shared.parts.metrics);
     let (taken_at, written_at) = (clock.instant(), OnceLock::new());
     let written = || {
-        if written_at.set(clock.instant()).is_ok() {
-            metrics.observe(Stage::Queue, taken_at.elapsed());
+        let now = clock.instant();
+        if written_at.set(now).is_ok() {
+            metrics.observe(Stage::Queue, now.saturating_duration_since(taken_at));
         }
         let _ = reply_to.try_send(ProviderEvent::Written { addressee });
     };
-    let report = send(shared, parcel, &written).await;
+    let report = send(&shared, &parcel, &written).await;
     if let Some(written_at) = written_at.get() {
-        metrics.observe(Stage::Provider, written_at.elapsed());
+        metrics.observe(Stage::Provider, clock.instant().saturating_duration_since(*written_at));
     }
-    // Waits for room: the outcome of a push must not be lost while its transaction lives.
-    let _ = reply_to.send(ProviderEvent::Ended { addressee, outcome: report.outcome }).await;
-    judge_report(shared, parcel, &report).await;
-    report
+    tell_end(&reply_to, ProviderEvent::Ended { addressee, outcome: report.outcome }).await;
+    judge_report(&shared, &parcel, &report).await;
+    Carried { healthy: report.healthy }
+}
+
+/// Waits for room only where there is none: the outcome of a push must not be lost while its transaction lives.
+async fn tell_end(reply_to: &Recipient<ProviderEvent>, ended: ProviderEvent) {
+    if let Err(SendError::Full(ended)) = reply_to.try_send(ended) {
+        let _gone = Box::pin(reply_to.send(ended)).await;
+    }
 }
 
 /// Hands one parcel to the network and counts its end.
@@ -504,8 +581,8 @@ impl Handler<Release> for ProviderActor {
     type Result = ();
 
     fn handle(&mut self, release: Release, _: &mut Context<Self>) {
-        self.shared.supervised.remove(&release.transaction_id);
-        self.update_gauges();
+        self.shared.release(release.transaction_id);
+        self.show_counts();
     }
 }
 
@@ -525,21 +602,6 @@ impl Handler<Faulted> for ProviderActor {
             wait = wait.max(fallen.expires_at.since(self.shared.parts.clock.now()).to_std());
         }
         context.run_later(wait, move |actor, _| (actor.shared.parts.revive)(id));
-    }
-}
-
-/// A push ended; the breaker learns from it.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Finished {
-    healthy: Option<bool>,
-}
-
-impl Handler<Finished> for ProviderActor {
-    type Result = ();
-
-    fn handle(&mut self, finished: Finished, _: &mut Context<Self>) {
-        self.finished(finished.healthy);
     }
 }
 

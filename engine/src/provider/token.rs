@@ -114,6 +114,12 @@ impl<M: Mint> TokenCache<M> {
         }
     }
 
+    /// The present token, where there is one that need not be replaced yet.
+    pub(super) fn present(&self) -> Option<Arc<Token>> {
+        let now = self.inner.clock.now();
+        self.inner.current.load_full().filter(|token| now < token.refresh_at)
+    }
+
     /// The present token. Waits only when there is none, or an expired one.
     pub(super) async fn get(&self) -> Result<Arc<Token>, MintError> {
         let now = self.inner.clock.now();

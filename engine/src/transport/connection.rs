@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::gathered::Gathered;
 use super::keepalive::{Health, Keepalive};
 
 /// Largest header list of an answer.
@@ -99,7 +100,7 @@ impl Vitals {
 
 /// A connection whose first SETTINGS have come.
 pub(super) struct Live<T> {
-    connection: Connection<T, Bytes>,
+    connection: Connection<Gathered<T>, Bytes>,
     pings: PingPong,
     /// The peer's limit as last told.
     pub(super) limit: usize,
@@ -123,7 +124,7 @@ where
 {
     let mut builder = Builder::new();
     builder.initial_max_send_streams(0).enable_push(false).max_header_list_size(HEADER_LIST_BYTES_MAX);
-    let (requests, mut connection) = builder.handshake::<T, Bytes>(stream).await?;
+    let (requests, mut connection) = builder.handshake::<_, Bytes>(Gathered(stream)).await?;
     let pings = connection.ping_pong().ok_or(Reason::INTERNAL_ERROR)?;
     let limit = poll_fn(|context| {
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(context) {
@@ -228,7 +229,7 @@ where
 }
 
 fn poll_connection<T>(
-    connection: &mut Connection<T, Bytes>,
+    connection: &mut Connection<Gathered<T>, Bytes>,
     watched: &mut Option<SendRequest<Bytes>>,
     known_limit: usize,
     context: &mut Context<'_>,

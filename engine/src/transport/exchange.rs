@@ -4,19 +4,20 @@ use std::future::poll_fn;
 
 use bytes::{Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
-use h2::{Reason, RecvStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::ConnectionNumber;
+use super::gathered::FRAME_BYTES_MAX;
 
 /// Longest body of an answer that is read; what is beyond is cut off.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 /// A request that can be written more than once.
 pub struct Outgoing<'a> {
-    /// Makes method, URL and headers.
-    pub head: &'a (dyn Fn() -> Request<()> + Send + Sync),
+    /// Makes method, URL and headers, each time that it is written; `None` where they can be none.
+    pub head: &'a (dyn Fn() -> Option<Request<()>> + Send + Sync),
     /// The body.
     pub body: Bytes,
     /// Take another connection than this one where there can be one.
@@ -123,6 +124,10 @@ pub(super) async fn exchange(
         Err(_elapsed) => return Err(Broken::TimedOut),
     };
     let (parts, mut body) = response.into_parts();
+    // What was taken has no body.
+    if body.is_end_stream() {
+        return Ok((parts.status, parts.headers, Bytes::new()));
+    }
     // The status says what became of the request: a body that is cut or late takes nothing from that.
     let mut read = BytesMut::new();
     let _late_or_whole = timeout_at(deadline, read_body(&mut body, &mut read)).await;
@@ -134,14 +139,23 @@ async fn write(requests: &mut SendRequest<Bytes>, outgoing: &Outgoing<'_>) -> Re
     // means that no stream was opened.
     poll_fn(|context| requests.poll_ready(context)).await.map_err(|_| Broken::Unprocessed)?;
     let is_whole = outgoing.body.is_empty();
-    let opened = requests.send_request((outgoing.head)(), is_whole);
-    let (response, mut stream) = opened.map_err(|error| unopened(&error))?;
+    let head = (outgoing.head)().ok_or(Broken::Malformed)?;
+    let (response, stream) = requests.send_request(head, is_whole).map_err(|error| unopened(&error))?;
     if !is_whole {
-        // An error here shows again, with its cause, as the response's.
-        let _stream_already_ended = stream.send_data(outgoing.body.clone(), true);
+        send_body(stream, outgoing.body.clone());
     }
     (outgoing.written)();
     Ok(response)
+}
+
+/// In frames that can be gathered. An error here shows again, with its cause, as the response's.
+fn send_body(mut stream: SendStream<Bytes>, mut body: Bytes) {
+    while body.len() > FRAME_BYTES_MAX {
+        if stream.send_data(body.split_to(FRAME_BYTES_MAX), false).is_err() {
+            return;
+        }
+    }
+    let _stream_already_ended = stream.send_data(body, true);
 }
 
 async fn read_body(body: &mut RecvStream, read: &mut BytesMut) {

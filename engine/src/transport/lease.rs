@@ -45,18 +45,17 @@ impl Lease {
     }
 
     pub(super) fn number(&self) -> ConnectionNumber {
-        self.permit().number
-    }
-
-    fn permit(&self) -> &Permit<Handle> {
-        self.permit.as_ref().expect("only `take` and the drop empty it, and both own the lease")
+        self.permit.as_ref().expect("only `take` and the drop empty it, and both own the lease").number
     }
 
     /// Sends a request on the stream that the permit is for.
-    pub(super) async fn send(self, outgoing: &Outgoing<'_>, deadline: Instant) -> Result<Received, Broken> {
-        let mut requests = self.permit().handle.requests.clone();
-        let result = exchange(&mut requests, outgoing, deadline).await;
-        let Permit { number, handle } = self.permit();
+    pub(super) async fn send(
+        mut self,
+        outgoing: &Outgoing<'_>,
+        deadline: Instant,
+    ) -> Result<Received, Broken> {
+        let Some(Permit { number, handle }) = &mut self.permit else { return Err(Broken::Unprocessed) };
+        let result = exchange(&mut handle.requests, outgoing, deadline).await;
         match result {
             Ok(_) if handle.vitals.hear(self.shared.now()) => self.shared.first_answer(*number),
             Err(Broken::TimedOut) => self.shared.doubt(*number, &handle.vitals),

@@ -22,6 +22,7 @@ mod dialler;
 mod dispatch;
 mod endpoint;
 mod exchange;
+mod gathered;
 mod http_client;
 mod keepalive;
 mod keeper;

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use tocsin_model::UnixMs;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
@@ -54,9 +53,9 @@ impl Shared {
         }
     }
 
-    /// The monotonic present: a deadline that has passed stands at now.
+    /// The monotonic present.
     pub(super) fn now(&self) -> Instant {
-        self.clock.instant_of(UnixMs::default())
+        self.clock.instant()
     }
 
     pub(super) fn next_step(&self) -> Step {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use tocsin_model::PushKind;
 
@@ -21,6 +21,9 @@ const APNS_PUSH_TYPE: HeaderName = HeaderName::from_static("apns-push-type");
 const APNS_PRIORITY: HeaderName = HeaderName::from_static("apns-priority");
 const APNS_EXPIRATION: HeaderName = HeaderName::from_static("apns-expiration");
 const APNS_COLLAPSE_ID: HeaderName = HeaderName::from_static("apns-collapse-id");
+
+/// How many headers a request has, its provider token included.
+const HEADERS: usize = 7;
 
 const ALERT: HeaderValue = HeaderValue::from_static("alert");
 const PRIORITY_NOW: HeaderValue = HeaderValue::from_static("10");
@@ -63,25 +66,25 @@ impl RequestTemplate {
         uri.path_and_query = Some(path);
         let is_small_enough = fits(&body);
         let headers = headers(push)?;
-        is_small_enough.then_some(Prepared { uri: Uri::from_parts(uri).ok()?, headers, body })
+        is_small_enough.then_some(Prepared::new(Uri::from_parts(uri).ok()?, headers, body))
     }
 }
 
 /// Ids are new in each push: marked sensitive they are sent without entering the peer's small header table. The
 /// expiry is rounded up to the second and so repeats.
-fn headers(push: &Push) -> Option<Vec<(HeaderName, HeaderValue)>> {
+fn headers(push: &Push) -> Option<HeaderMap> {
     let priority = match push.content {
         PushContent::Ask | PushContent::AskInClear { .. } | PushContent::DeviceAdded => PRIORITY_NOW,
         PushContent::Closed(_) => PRIORITY_SAVING_POWER,
     };
-    Some(vec![
-        (APNS_TOPIC, HeaderValue::from_str(&push.app_id).ok()?),
-        (APNS_PUSH_TYPE, ALERT),
-        (APNS_PRIORITY, priority),
-        (APNS_EXPIRATION, HeaderValue::from(push.expires_at.get().div_ceil(1_000))),
-        (APNS_ID, unrepeated(push.push_id.to_string())?),
-        (APNS_COLLAPSE_ID, unrepeated(push.transaction_id.to_string())?),
-    ])
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    headers.insert(APNS_TOPIC, HeaderValue::from_str(&push.app_id).ok()?);
+    headers.insert(APNS_PUSH_TYPE, ALERT);
+    headers.insert(APNS_PRIORITY, priority);
+    headers.insert(APNS_EXPIRATION, HeaderValue::from(push.expires_at.get().div_ceil(1_000)));
+    headers.insert(APNS_ID, unrepeated(push.push_id.to_string())?);
+    headers.insert(APNS_COLLAPSE_ID, unrepeated(push.transaction_id.to_string())?);
+    Some(headers)
 }
 
 fn unrepeated(value: String) -> Option<HeaderValue> {
@@ -152,13 +155,13 @@ mod tests {
     }
 
     fn header<'a>(prepared: &'a Prepared, name: &str) -> &'a HeaderValue {
-        &prepared.headers.iter().find(|(own, _)| own == name).expect("there").1
+        &prepared.head.headers()[name]
     }
 
     #[test]
     fn a_prompt_names_the_transaction_and_shows_localisation_keys() {
         let prepared = prepare(PushContent::Ask);
-        assert_eq!(prepared.uri, "https://localhost:8443/3/device/0A1B2c3d");
+        assert_eq!(*prepared.head.uri(), "https://localhost:8443/3/device/0A1B2c3d");
         assert_eq!(
             json_of(&prepared),
             json!({
@@ -186,7 +189,8 @@ mod tests {
         let prepared = prepare(PushContent::Ask);
         assert_eq!(header(&prepared, "apns-collapse-id"), TRANSACTION);
         let sensitive: Vec<&str> = prepared
-            .headers
+            .head
+            .headers()
             .iter()
             .filter(|(_, value)| value.is_sensitive())
             .map(|(name, _)| name.as_str())
@@ -285,6 +289,6 @@ mod tests {
         let mut push = push_to(PushKind::Apns, TOKEN, PushContent::Ask);
         push.expires_at = UnixMs::new(2_000);
         let headers = headers(&push).expect("valid");
-        assert!(headers.iter().any(|(name, value)| name == "apns-expiration" && value == "2"));
+        assert_eq!(headers["apns-expiration"], "2");
     }
 }

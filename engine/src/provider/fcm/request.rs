@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::Uri;
 use tocsin_model::{PushKind, UnixMs};
 
@@ -18,6 +18,8 @@ use crate::provider::payload::{PAYLOAD_BYTES_MAX, PayloadWriter, SealedText};
 use crate::transport::{Endpoint, EndpointError};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// How many headers a request has, its access token included.
+const HEADERS: usize = 2;
 /// Google keeps a message for four weeks at most.
 const TTL_MAX: Duration = Duration::from_secs(28 * 24 * 3_600);
 
@@ -53,7 +55,9 @@ impl RequestTemplate {
         let ttl_s = push.expires_at.since(now).to_std().min(TTL_MAX).as_secs();
         let android = android.plain(format_args!("{ttl_s}s")).raw(r#","restricted_package_name":"#);
         let body: Bytes = android.string(&push.app_id).raw("}}}").finish();
-        Some(Prepared { uri: self.uri.clone(), headers: vec![(CONTENT_TYPE, JSON)], body })
+        let mut headers = HeaderMap::with_capacity(HEADERS);
+        headers.insert(CONTENT_TYPE, JSON);
+        Some(Prepared::new(self.uri.clone(), headers, body))
     }
 }
 
@@ -125,7 +129,7 @@ mod tests {
     #[test]
     fn a_prompt_is_a_data_message_of_high_priority_with_the_time_that_is_left() {
         let prepared = prepare_to(PushKind::FcmToken, PushContent::Ask);
-        assert_eq!(prepared.uri, "https://localhost:8443/v1/projects/example-bank/messages:send");
+        assert_eq!(*prepared.head.uri(), "https://localhost:8443/v1/projects/example-bank/messages:send");
         assert_eq!(
             message(&prepared),
             json!({
