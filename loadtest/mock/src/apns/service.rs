@@ -47,13 +47,13 @@ impl Service for ApnsService {
         self.faults.take_before_reading(request::path_token(head)).is_some()
     }
 
-    async fn answer(&self, session: &ApnsSession, call: Call) -> Action {
+    async fn answer(&self, session: &ApnsSession, mut call: Call) -> Action {
         if !request::names_a_host(&call.head) {
             return Action::Malformed;
         }
         let fault = self.faults.take(request::path_token(&call.head));
         if let Some(action) = fault.as_ref().and_then(Fault::before_processing) {
-            self.note(&call, PushOutcome::Unprocessed);
+            self.note(&mut call, PushOutcome::Unprocessed);
             return action;
         }
         if !call.begin() {
@@ -64,7 +64,7 @@ impl Service for ApnsService {
             verdict = Err(refusal.clone());
         }
         let message_id = message_id(&call);
-        self.note(&call, outcome(&verdict, &message_id));
+        self.note(&mut call, outcome(&verdict, &message_id));
         let lowers = matches!(fault, Some(Fault::LowerStreamLimit));
         self.adjust_limit(session, &call, verdict.is_ok(), lowers);
         Fault::after_processing(fault, self.reply(verdict, &message_id)).await
@@ -126,7 +126,8 @@ impl ApnsService {
         }
     }
 
-    fn note(&self, call: &Call, outcome: PushOutcome) {
+    /// Puts the call on record, which takes its headers and its body: nobody needs them afterwards.
+    fn note(&self, call: &mut Call, outcome: PushOutcome) {
         if !self.pushes.is_watched() {
             return self.pushes.count(&outcome);
         }
@@ -136,8 +137,8 @@ impl ApnsService {
             outcome,
             arrived_at: call.arrived_at,
             target: request::path_token(&call.head).unwrap_or_default().to_owned(),
-            headers: call.head.headers.clone(),
-            payload: call.body.clone(),
+            headers: std::mem::take(&mut call.head.headers),
+            payload: std::mem::take(&mut call.body),
         });
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Pure: bytes in, target or refusal out.
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::FcmRefusal;
@@ -78,9 +79,22 @@ pub(super) fn parse(body: &[u8]) -> Result<Send, FcmRefusal> {
 
 /// The target of a body of which nothing else is checked.
 pub(super) fn target_unchecked(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let message = body.get("message")?;
-    TARGET_KINDS.iter().find_map(|kind| message.get(*kind)?.as_str()).map(str::to_owned)
+    let Targeted { message } = serde_json::from_slice(body).ok()?;
+    [message.token, message.fid, message.topic, message.condition].into_iter().flatten().next()
+}
+
+/// A body of which nothing but the target is read.
+#[derive(Deserialize)]
+struct Targeted {
+    message: TargetKinds,
+}
+
+#[derive(Deserialize)]
+struct TargetKinds {
+    token: Option<String>,
+    fid: Option<String>,
+    topic: Option<String>,
+    condition: Option<String>,
 }
 
 fn target(message: &Map<String, Value>) -> Result<FcmTarget, FcmRefusal> {

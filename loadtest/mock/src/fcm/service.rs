@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Method, StatusCode, header};
-use serde_json::json;
 
 use super::access::Access;
 use super::message::{self, FcmTarget};
@@ -39,11 +38,11 @@ impl Service for FcmService {
         self.faults.take_before_reading(None).is_some()
     }
 
-    async fn answer(&self, _session: &(), call: Call) -> Action {
+    async fn answer(&self, _session: &(), mut call: Call) -> Action {
         let target = self.target_of(&call);
         let fault = self.faults.take(target.as_deref());
         if let Some(action) = fault.as_ref().and_then(Fault::before_processing) {
-            self.note(&call, target, PushOutcome::Unprocessed);
+            self.note(&mut call, target, PushOutcome::Unprocessed);
             return action;
         }
         if !call.begin() {
@@ -55,7 +54,7 @@ impl Service for FcmService {
         }
         let (outcome, reply) = conclude(verdict, &call.head);
         let accepted = !matches!(outcome, PushOutcome::Refused { .. });
-        self.note(&call, target, outcome);
+        self.note(&mut call, target, outcome);
         if matches!(fault, Some(Fault::LowerStreamLimit)) {
             call.announce_stream_limit(1);
         } else if accepted {
@@ -89,7 +88,8 @@ impl FcmService {
         Ok(Taken { validate_only: send.validate_only })
     }
 
-    fn note(&self, call: &Call, target: Option<String>, outcome: PushOutcome) {
+    /// Puts the call on record, which takes its headers and its body: nobody needs them afterwards.
+    fn note(&self, call: &mut Call, target: Option<String>, outcome: PushOutcome) {
         if !self.pushes.is_watched() {
             return self.pushes.count(&outcome);
         }
@@ -99,8 +99,8 @@ impl FcmService {
             outcome,
             arrived_at: call.arrived_at,
             target: target.unwrap_or_default(),
-            headers: call.head.headers.clone(),
-            payload: call.body.clone(),
+            headers: std::mem::take(&mut call.head.headers),
+            payload: std::mem::take(&mut call.body),
         });
     }
 }
@@ -111,8 +111,9 @@ fn conclude(verdict: Result<Taken, FcmRefusal>, head: &Parts) -> (PushOutcome, R
             let project_id = project_id(head).unwrap_or_default();
             let id =
                 if validate_only { "fake_message_id".to_owned() } else { uuid::Uuid::new_v4().to_string() };
+            // Neither has a character that JSON would escape.
             let name = format!("projects/{project_id}/messages/{id}");
-            let reply = Reply::json(StatusCode::OK, &json!({"name": name}));
+            let reply = Reply::json_text(StatusCode::OK, format!(r#"{{"name":"{name}"}}"#));
             let accepted = PushOutcome::Accepted { message_id: name };
             (if validate_only { PushOutcome::Validated } else { accepted }, reply)
         }

@@ -176,20 +176,24 @@ async fn perform(
     }
 }
 
-/// Reads a body to its end, giving the window back as it goes; keeps at most [`BODY_BYTES_MAX`].
+/// Reads a body to its end, giving the window back as it goes; keeps at most [`BODY_BYTES_MAX`]. A body that comes in
+/// one piece, as pushes do, is not copied.
 async fn read_body(mut body: RecvStream) -> Result<(Bytes, bool), h2::Error> {
-    let mut kept = BytesMut::new();
+    let (mut only, mut kept) = (Bytes::new(), BytesMut::new());
     let mut cut_short = false;
     while let Some(chunk) = body.data().await {
         let chunk = chunk?;
         body.flow_control().release_capacity(chunk.len())?;
-        if chunk.len() <= BODY_BYTES_MAX - kept.len() {
-            kept.extend_from_slice(&chunk);
-        } else {
+        if chunk.len() > BODY_BYTES_MAX - only.len().max(kept.len()) {
             cut_short = true;
+        } else if only.is_empty() && kept.is_empty() {
+            only = chunk;
+        } else {
+            kept.extend_from_slice(&std::mem::take(&mut only));
+            kept.extend_from_slice(&chunk);
         }
     }
-    Ok((kept.freeze(), cut_short))
+    Ok((if kept.is_empty() { only } else { kept.freeze() }, cut_short))
 }
 
 /// Sends an answer; a client that has gone away meanwhile does not get it.
