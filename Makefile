@@ -32,7 +32,7 @@ KILLS ?= 200
 
 # Steps run in the order in which they are named; Cargo uses all processors by itself.
 .NOTPARALLEL:
-.PHONY: help setup setup-tests demo run deb test format lint docs unit deny audit bench verify
+.PHONY: help setup setup-tests demo run deb test format lint docs unit deny audit bench prove verify
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,11 @@ audit: ## Check dependencies against the public list of known faults. Needs carg
 
 bench: setup ## Measure ours beside the bare libraries.
 	$(CARGO) bench $(LOCKED) -p tocsin-bench
+
+# `make prove PROVE="full-flow --runs 1"` measures one target once.
+prove: setup ## Hold the release build against its targets of speed; some half an hour. PROVE names targets and options.
+	$(CARGO) build $(LOCKED) --release -p tocsin-api -p tocsin-loadtest
+	$(TARGET_DIR)/release/tocsin-loadtest prove --keep bench/proved.json --page bench/RESULTS.md $(PROVE)
 
 verify: setup-tests ## Run the tests in their long forms, with what they measured.
 	TOCSIN_KILLS=$(KILLS) TOCSIN_STORAGE_KILLS=$(KILLS) PROPTEST_CASES=4096 \

@@ -1,5 +1,6 @@
 //! The `tocsin-loadtest` binary; see [`tocsin_loadtest::demo`] and [`tocsin_loadtest::load`].
 
+mod prove_command;
 mod run_command;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use clap::{Parser, Subcommand};
 use tocsin_loadtest::demo::{self, LonePhone};
 use tocsin_loadtest::load::report::{Comparison, Report};
 
+use prove_command::ProveArguments;
 use run_command::RunArguments;
 
 /// Demo, simulated phones and load for Tocsin.
@@ -44,6 +46,8 @@ enum Command {
     },
     /// Put a load on a server and say how it bore it.
     Run(Box<RunArguments>),
+    /// Hold the product against the targets of its speed.
+    Prove(ProveArguments),
     /// Set the reports of two load runs side by side: the second over the first.
     Compare {
         /// The JSON of the first run.
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
             on_runtime(async { code_of(demo::be_a_phone(phone).await) })
         }
         Command::Run(arguments) => on_runtime(run_command::run(*arguments)),
+        Command::Prove(arguments) => on_runtime(prove_command::prove(arguments)),
         Command::Compare { first, second } => compare(&first, &second),
     }
 }

@@ -12,8 +12,8 @@ use tocsin_loadtest::load::{self, ForeignTarget, Ran, RunOptions, Summary, Targe
 /// How a load run is asked for.
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// The scenario's TOML file, or the name of one that comes with the tool: steady, login-burst, pay-day-morning,
-    /// soak, provider-outage, retry-storm, sms-fallback-wave, burst-100k.
+    /// The scenario's TOML file, or the name of one that comes with the tool: steady, full-flow, login-burst,
+    /// pay-day-morning, soak, provider-outage, retry-storm, sms-fallback-wave, burst-100k.
     scenario: PathBuf,
     /// Write the report as JSON.
     #[arg(long, value_name = "FILE")]
@@ -62,18 +62,19 @@ pub(crate) async fn run(arguments: RunArguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let interrupt = async {
-        // Without that signal a run simply cannot be ended early.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    match load::run(options, interrupt).await {
+    match load::run(options, interrupted()).await {
         Ok(ran) => tell(&ran, &arguments),
         Err(error) => {
             eprintln!("no load run: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Ctrl-C. Without that signal a run simply cannot be ended early.
+pub(crate) async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -102,6 +103,7 @@ fn options(arguments: &RunArguments) -> Result<RunOptions, String> {
         scenario,
         target: target(arguments)?,
         checks_challenges: !arguments.unchecked_challenges,
+        measures_bare: true,
         shows_progress: true,
         commit: commit(),
     })
@@ -140,7 +142,7 @@ fn target(arguments: &RunArguments) -> Result<TargetChoice, String> {
 }
 
 /// The commit of the tree that this is run in, with `+` where that has changes; empty where there is none.
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     let git = |arguments: &[&str]| {
         let output =
             Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;

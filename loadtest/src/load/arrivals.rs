@@ -42,7 +42,7 @@ struct Current {
 impl Scenario {
     /// Its arrivals.
     pub fn arrivals(&self) -> Arrivals {
-        Arrivals::new(&self.phases, self.seed)
+        Arrivals { number: self.first_flow, ..Arrivals::new(&self.phases, self.seed) }
     }
 
     /// How long flows arrive.

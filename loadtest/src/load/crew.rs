@@ -1,21 +1,20 @@
-//! The threads of a run: each has a worker, enrols the worker's phones and then works.
+//! The threads of the generator: each enrols its share of the phones and then works, for one load after the other.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, LocalSet};
 
 use super::arrivals::Arrival;
-use super::clock::RunClock;
 use super::crowd::{CrowdPhone, Desk, KeptCrowd, KeptPhone};
-use super::doors::Door;
+use super::doors::{Bounds, Door};
 use super::machine::Room;
 use super::meter::Slices;
 use super::signer::ServerKey;
-use super::target::Reach;
+use super::target::{Place, Reach};
 use super::worker::{Briefing, Mail, Worker, WorkerEnd};
 use crate::LoadtestError;
 
@@ -38,13 +37,13 @@ pub(super) struct Muster {
     pub(super) is_interrupted: Arc<AtomicBool>,
 }
 
-/// What a worker works with, once all phones are there.
+/// One load.
 #[derive(Debug)]
 pub(super) struct Orders {
     pub(super) briefing: Arc<Briefing>,
     pub(super) arrivals: mpsc::Receiver<Arrival>,
-    pub(super) mail: mpsc::Receiver<Mail>,
     pub(super) slices: mpsc::UnboundedSender<Slices>,
+    pub(super) end: oneshot::Sender<WorkerEnd>,
 }
 
 /// What came of a member's enrolments.
@@ -55,20 +54,11 @@ pub(super) struct Enrolled {
     pub(super) kept: Vec<KeptPhone>,
 }
 
-/// A thread of the crew.
+/// A thread of the crew. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Member {
     enrolled: oneshot::Receiver<Result<Enrolled, LoadtestError>>,
-    orders: oneshot::Sender<Orders>,
-    end: oneshot::Receiver<WorkerEnd>,
-    thread: JoinHandle<()>,
-}
-
-/// A member at work.
-#[derive(Debug)]
-pub(super) struct AtWork {
-    end: oneshot::Receiver<WorkerEnd>,
-    thread: JoinHandle<()>,
+    orders: mpsc::UnboundedSender<Orders>,
 }
 
 impl Member {
@@ -76,11 +66,11 @@ impl Member {
     pub(super) fn start(
         index: u32,
         muster: Arc<Muster>,
+        mail: mpsc::Receiver<Mail>,
         progress: mpsc::UnboundedSender<()>,
     ) -> Result<Self, LoadtestError> {
         let (enrolled_sender, enrolled) = oneshot::channel();
-        let (orders, orders_receiver) = oneshot::channel();
-        let (end_sender, end) = oneshot::channel();
+        let (orders, orders_receiver) = mpsc::unbounded_channel();
         let body = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
@@ -89,12 +79,11 @@ impl Member {
                     return drop(enrolled_sender.send(Err(error)));
                 }
             };
-            let whole = serve(index, muster, progress, enrolled_sender, orders_receiver, end_sender);
-            LocalSet::new().block_on(&runtime, whole);
+            runtime.block_on(serve(index, muster, mail, progress, enrolled_sender, orders_receiver));
         };
         let thread = thread::Builder::new().name(format!("load-{index}")).spawn(body);
-        let thread = thread.map_err(LoadtestError::io("start a thread"))?;
-        Ok(Self { enrolled, orders, end, thread })
+        thread.map_err(LoadtestError::io("start a thread"))?;
+        Ok(Self { enrolled, orders })
     }
 
     /// Waits until its phones are enrolled.
@@ -103,19 +92,8 @@ impl Member {
     }
 
     /// Lets it work.
-    pub(super) fn work(self, orders: Orders) -> Result<AtWork, LoadtestError> {
-        self.orders.send(orders).map_err(|_| gone())?;
-        Ok(AtWork { end: self.end, thread: self.thread })
-    }
-}
-
-impl AtWork {
-    /// Waits for its end.
-    pub(super) async fn end(self) -> Result<WorkerEnd, LoadtestError> {
-        let end = self.end.await.map_err(|_| gone())?;
-        // It has nothing left to do but to let its connections go.
-        let _ = tokio::task::spawn_blocking(move || self.thread.join()).await;
-        Ok(end)
+    pub(super) fn work(&self, orders: Orders) -> Result<(), LoadtestError> {
+        self.orders.send(orders).map_err(|_| gone())
     }
 }
 
@@ -126,38 +104,47 @@ fn gone() -> LoadtestError {
 async fn serve(
     index: u32,
     muster: Arc<Muster>,
+    mut mail: mpsc::Receiver<Mail>,
     progress: mpsc::UnboundedSender<()>,
     enrolled: oneshot::Sender<Result<Enrolled, LoadtestError>>,
-    orders: oneshot::Receiver<Orders>,
-    end: oneshot::Sender<WorkerEnd>,
+    mut orders: mpsc::UnboundedReceiver<Orders>,
 ) {
-    let phones = match muster_phones(index, &muster, progress).await {
+    let [portal, device] = doors(&muster);
+    let mustered = LocalSet::new().run_until(muster_phones(index, &muster, &portal, &device, progress)).await;
+    let phones: Rc<[CrowdPhone]> = match mustered {
         Ok((phones, came)) => {
             // Whoever waits no more has failed elsewhere.
             let _ = enrolled.send(Ok(came));
-            phones
+            phones.into()
         }
         Err(error) => return drop(enrolled.send(Err(error))),
     };
-    let Ok(Orders { briefing, arrivals, mail, slices }) = orders.await else { return };
-    let [portal, device] = doors(&muster, briefing.clock);
-    let worker = Worker::new(index, briefing, portal, device, phones);
-    let _ = end.send(worker.run(arrivals, mail, slices).await);
+    while let Some(Orders { briefing, arrivals, slices, end }) = orders.recv().await {
+        // Of a load before.
+        while mail.try_recv().is_ok() {}
+        [&portal, &device].into_iter().for_each(|door| door.begin(briefing.clock));
+        let worker = Worker::new(index, briefing, Rc::clone(&portal), Rc::clone(&device), Rc::clone(&phones));
+        // What a load leaves behind ends with it.
+        let _ = end.send(LocalSet::new().run_until(worker.run(arrivals, &mut mail, slices)).await);
+    }
 }
 
-fn doors(muster: &Muster, clock: RunClock) -> [Rc<Door>; 2] {
+fn doors(muster: &Muster) -> [Rc<Door>; 2] {
     let Muster { reach, room, workers, .. } = muster;
-    let share = |connections: usize| connections / usize::try_from(*workers).unwrap_or(1).max(1);
-    [(&reach.portal, room.portal_connections), (&reach.device, room.device_connections)].map(
-        |(place, connections)| {
-            Rc::new(Door::new(place.address, place.host.clone(), share(connections), clock))
-        },
-    )
+    let share = |bound: usize| bound.div_ceil(usize::try_from(*workers).unwrap_or(1).max(1));
+    let door = |place: &Place, connections_max, held_max| {
+        let bounds = Bounds { connections_max: share(connections_max), held_max: share(held_max) };
+        Rc::new(Door::new(place.address, place.host.clone(), bounds))
+    };
+    let device = room.device_connections;
+    [door(&reach.portal, room.portal_connections, room.portal_held), door(&reach.device, device, device)]
 }
 
 async fn muster_phones(
     index: u32,
     muster: &Muster,
+    portal: &Rc<Door>,
+    device: &Rc<Door>,
     progress: mpsc::UnboundedSender<()>,
 ) -> Result<(Vec<CrowdPhone>, Enrolled), LoadtestError> {
     let mut numbers = (index..muster.phones).step_by(usize::try_from(muster.workers).unwrap_or(1).max(1));
@@ -168,10 +155,9 @@ async fn muster_phones(
             numbers.map(|number| kept.phone(number).ok_or_else(unusable)).collect::<Result<_, _>>()?;
         return Ok((phones, Enrolled { server_keys: kept.server_keys().to_vec(), kept: Vec::new() }));
     }
-    let [portal, device] = doors(muster, RunClock::start_now());
     let desk = Rc::new(Desk {
-        portal,
-        device,
+        portal: Rc::clone(portal),
+        device: Rc::clone(device),
         authorization: muster.reach.authorization.clone(),
         issuer: muster.reach.issuer.clone(),
         app: muster.reach.app.clone(),
@@ -187,7 +173,9 @@ async fn muster_phones(
         }
         let Some(done) = tasks.join_next().await else { break };
         if muster.is_interrupted.load(Ordering::Relaxed) {
-            return Err(LoadtestError::Unexpected("interrupted before all phones were enrolled".to_owned()));
+            return Err(LoadtestError::Unexpected(
+                "interrupted while phones enrolled; nothing has been loaded".to_owned(),
+            ));
         }
         let (number, enrolled) = done.map_err(|error| LoadtestError::Unexpected(error.to_string()))?;
         let (phone, server_keys) = enrolled?;
@@ -199,7 +187,7 @@ async fn muster_phones(
     phones.sort_by_key(|(number, _)| *number);
     let phones: Vec<CrowdPhone> = phones.into_iter().map(|(_, phone)| phone).collect();
     if muster.keeps {
-        came.kept = phones.iter().map(KeptPhone::of).collect::<Result<_, _>>()?;
+        came.kept = phones.iter().map(KeptPhone::of).collect();
     }
     Ok((phones, came))
 }

@@ -12,17 +12,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, StatusCode};
-use http_body_util::Full;
+use http::StatusCode;
+use http::header::HeaderValue;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::doors::{Door, Reply};
+use super::doors::{Authorization, Call, Door, Reply};
 use super::signer::{SealKey, ServerKey, SigningKey, hash};
 use crate::LoadtestError;
-use crate::http_client::json_type;
 
 /// Longest wait for a reply while phones enrol.
 const REPLY_DEADLINE: Duration = Duration::from_secs(30);
@@ -103,14 +100,13 @@ impl Desk {
     /// Lets the portal open an enrolment for the user of this phone, and the phone follow it.
     pub(super) async fn enrol(&self, number: u32) -> Result<(CrowdPhone, Vec<ServerKey>), LoadtestError> {
         let body = format!(r#"{{"user":"{}","app":"{}"}}"#, user_of(number), self.app);
-        let opened =
-            self.repeat(&self.portal, "/v1/enrollments", &body, || self.authorization.clone()).await?;
+        let opened = self.repeat(&self.portal, "/v1/enrollments", &body, || None).await?;
         let Opened { activation_code } = read(&opened)?;
         let key = SigningKey::generate()?;
         let seal_key = if self.hpke { Some(SealKey::generate()?) } else { None };
         let body = self.enrolment_body(number, &activation_code, &key, seal_key.as_ref());
         let path = "/device/v1/enrollments";
-        let reply = self.repeat(&self.device, path, &body, || self.proof(&key, path, &body)).await?;
+        let reply = self.repeat(&self.device, path, &body, || Some(self.proof(&key, path, &body))).await?;
         let enrolled: Enrolled = read(&reply)?;
         if *enrolled.issuer != *self.issuer {
             let what = format!("phones are enrolled by {} in place of {}", enrolled.issuer, self.issuer);
@@ -145,7 +141,7 @@ impl Desk {
         )
     }
 
-    fn proof(&self, key: &SigningKey, path: &str, body: &str) -> HeaderValue {
+    fn proof(&self, key: &SigningKey, path: &str, body: &str) -> String {
         let issuer = &self.issuer;
         let claims = format!(
             r#"{{"aud":"{issuer}","htm":"POST","htu":"{issuer}{path}","iat":{},"jti":"{}","body_sha256":"{}"}}"#,
@@ -153,25 +149,24 @@ impl Desk {
             Uuid::new_v4().simple(),
             hash(body.as_bytes())
         );
-        proof_header(&key.sign("tocsin-proof+jwt", None, &claims))
+        key.sign("tocsin-proof+jwt", None, &claims)
     }
 
-    /// Posts until the reply is 201, for as long as the server only asks for patience.
+    /// Posts until the reply is 201, for as long as the server only asks for patience: a phone with a proof, made anew
+    /// each time, or the portal.
     async fn repeat(
         &self,
         door: &Door,
         path: &'static str,
         body: &str,
-        authorization: impl Fn() -> HeaderValue,
+        prove: impl Fn() -> Option<String>,
     ) -> Result<Reply, LoadtestError> {
         let mut tries = 0;
         loop {
-            let mut request = Request::new(Full::new(Bytes::copy_from_slice(body.as_bytes())));
-            *request.method_mut() = Method::POST;
-            *request.uri_mut() = http::Uri::from_static(path);
-            request.headers_mut().insert(CONTENT_TYPE, json_type());
-            request.headers_mut().insert(AUTHORIZATION, authorization());
-            let reply = door.call(request, REPLY_DEADLINE).await.result;
+            let proof = prove();
+            let authorization =
+                proof.as_deref().map_or(Authorization::Basic(&self.authorization), Authorization::Proof);
+            let reply = door.call(Call::post(path, authorization, body), REPLY_DEADLINE).await.result;
             let reply = reply.map_err(|lost| {
                 LoadtestError::Unexpected(format!(
                     "{path} got no reply while phones enrolled: {}",
@@ -192,11 +187,6 @@ impl Desk {
     }
 }
 
-/// The header with a proof.
-pub(super) fn proof_header(jws: &str) -> HeaderValue {
-    HeaderValue::try_from(format!("Tocsin {jws}")).expect("a JWS is visible ASCII")
-}
-
 /// Seconds since 1970.
 pub(super) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
@@ -208,7 +198,7 @@ fn read<'a, T: Deserialize<'a>>(reply: &'a Reply) -> Result<T, LoadtestError> {
 }
 
 /// The version of the file's form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A crowd in its file. Its keys are of no use but on the server that it was enrolled on.
 #[derive(Debug, Serialize, Deserialize)]
@@ -224,15 +214,15 @@ pub(super) struct KeptCrowd {
 pub(super) struct KeptPhone {
     device_id: Box<str>,
     kid: Box<str>,
-    /// PKCS #8, base64url.
+    /// Secret and point, base64url.
     key: String,
 }
 
 impl KeptPhone {
     /// A phone to be kept; one whose challenges are sealed cannot be.
-    pub(super) fn of(phone: &CrowdPhone) -> Result<Self, LoadtestError> {
-        let key = URL_SAFE_NO_PAD.encode(phone.key.to_pkcs8()?);
-        Ok(Self { device_id: phone.device_id.clone(), kid: phone.kid.clone(), key })
+    pub(super) fn of(phone: &CrowdPhone) -> Self {
+        let key = URL_SAFE_NO_PAD.encode(phone.key.to_bytes());
+        Self { device_id: phone.device_id.clone(), kid: phone.kid.clone(), key }
     }
 }
 
@@ -268,7 +258,7 @@ impl KeptCrowd {
     /// The phone with this number.
     pub(super) fn phone(&self, number: u32) -> Option<CrowdPhone> {
         let kept = self.phones.get(usize::try_from(number).ok()?)?;
-        let key = SigningKey::from_pkcs8(&URL_SAFE_NO_PAD.decode(&kept.key).ok()?)?;
+        let key = SigningKey::from_bytes(&URL_SAFE_NO_PAD.decode(&kept.key).ok()?)?;
         Some(CrowdPhone { device_id: kept.device_id.clone(), kid: kept.kid.clone(), key, seal_key: None })
     }
 }
@@ -300,7 +290,7 @@ mod tests {
             key: SigningKey::generate().unwrap(),
             seal_key: None,
         };
-        let held = vec![KeptPhone::of(&phone).unwrap()];
+        let held = vec![KeptPhone::of(&phone)];
         KeptCrowd::new("http://a", Vec::new(), held).write(&file).unwrap();
         let kept = KeptCrowd::read(&file, "http://a", 1).unwrap();
         assert_eq!(kept.phone(0).unwrap().key.jwk(), phone.key.jwk());

@@ -8,6 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::report::Machine;
+use super::scenario::Portals;
 
 /// File descriptors that are not connections of portals and phones: files, doubles, the server's own files.
 const DESCRIPTORS_RESERVED: u64 = 160;
@@ -30,6 +31,8 @@ pub(super) struct Room {
     pub(super) ports: u64,
     /// Of portals.
     pub(super) portal_connections: usize,
+    /// Calls of portals that the server may hold at once; the other connections are for starts.
+    pub(super) portal_held: usize,
     /// Of phones.
     pub(super) device_connections: usize,
 }
@@ -53,13 +56,24 @@ impl Room {
             descriptors,
             ports,
             portal_connections: usize::try_from(portal).unwrap_or(8),
+            portal_held: usize::try_from(portal * 3 / 4).unwrap_or(8),
             device_connections: usize::try_from(device).unwrap_or(8),
         }
     }
 
+    /// No more than these portals want.
+    pub(super) fn for_portals(mut self, portals: &Portals) -> Self {
+        if let Some(bound) = portals.connections_max {
+            self.portal_connections = self.portal_connections.min(bound);
+            self.portal_held = (self.portal_connections * 3 / 4).max(1);
+        }
+        self.portal_held = portals.held_max.unwrap_or(self.portal_held).min(self.portal_connections);
+        self
+    }
+
     /// What bounds the connections, for people.
     pub(super) fn bound(&self) -> String {
-        let Self { descriptors, ports, portal_connections, device_connections } = self;
+        let Self { descriptors, ports, portal_connections, device_connections, .. } = self;
         let connections =
             format!("{portal_connections} connections of portals and {device_connections} of phones");
         if descriptors.saturating_sub(DESCRIPTORS_RESERVED) * 3 / 4 < PORTAL_CONNECTIONS_MAX.min(*ports) {

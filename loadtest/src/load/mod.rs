@@ -11,10 +11,12 @@
 pub mod arrivals;
 pub mod meter;
 pub mod plan;
+pub mod prove;
 pub mod report;
 pub mod scenario;
 pub mod verdict;
 
+mod bare;
 mod bindings;
 mod clock;
 mod conductor;
@@ -29,6 +31,7 @@ mod portals;
 mod progress;
 mod receiver;
 mod run;
+mod session;
 mod signer;
 mod summary;
 mod target;
@@ -38,3 +41,4 @@ mod worker;
 pub use run::{Ran, RunOptions, run, write_report};
 pub use summary::Summary;
 pub use target::{ForeignTarget, TargetChoice};
+pub use verdict::MISSED;

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::clock::RunClock;
 use super::crowd::phone_of_target;
+use super::phones::transaction_of;
 use super::receiver::{Letterboxes, Receiver, SmsTrouble};
 use super::scenario::{ProviderBehaviour, ProviderNetwork, ProviderPhase};
 use super::worker::{Mail, PushMail};
@@ -31,19 +32,16 @@ const BATCH: usize = 256;
 pub(super) struct Outside {
     pub(super) world: Arc<World>,
     pub(super) receiver: Arc<Receiver>,
-    begin: Option<oneshot::Sender<RunClock>>,
+    begin: mpsc::UnboundedSender<(RunClock, Vec<ProviderPhase>)>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Outside {
-    /// Starts everything; what it gets goes to these letterboxes, and its troubles begin with the run.
-    pub(super) fn start(
-        letterboxes: &Arc<Letterboxes>,
-        phases: Vec<ProviderPhase>,
-    ) -> Result<Self, LoadtestError> {
+    /// Starts everything; what it gets goes to these letterboxes.
+    pub(super) fn start(letterboxes: &Arc<Letterboxes>) -> Result<Self, LoadtestError> {
         let (started, is_up) = blocking::channel();
-        let (begin, begun) = oneshot::channel();
+        let (begin, begun) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let letterboxes = Arc::clone(letterboxes);
         let body = move || {
@@ -58,7 +56,7 @@ impl Outside {
                     up.as_ref().ok().map(|(world, receiver)| (Arc::clone(world), Arc::clone(receiver)));
                 let is_awaited = started.send(up).is_ok();
                 if let (Some((world, receiver)), true) = (parts, is_awaited) {
-                    let troubles = tokio::spawn(misbehave(Arc::clone(&world), receiver, phases, begun));
+                    let troubles = tokio::spawn(misbehave(Arc::clone(&world), receiver, begun));
                     // Ends also when whoever started it has gone without a word.
                     let _gone = stopped.await;
                     troubles.abort();
@@ -70,15 +68,13 @@ impl Outside {
         let thread = thread.map_err(LoadtestError::io("start a thread"))?;
         let ended = |_| LoadtestError::Unexpected("the thread of the doubles ended".to_owned());
         let (world, receiver) = is_up.recv().map_err(ended)??;
-        Ok(Self { world, receiver, begin: Some(begin), stop: Some(stop), thread: Some(thread) })
+        Ok(Self { world, receiver, begin, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// The run begins: so do its troubles.
-    pub(super) fn begin(&mut self, clock: RunClock) {
-        if let Some(begin) = self.begin.take() {
-            // Without the thread nothing works, which shows elsewhere.
-            let _ = begin.send(clock);
-        }
+    /// A load begins: so do its troubles, in place of those of the load before.
+    pub(super) fn begin(&mut self, clock: RunClock, phases: Vec<ProviderPhase>) {
+        // Without the thread nothing works, which shows elsewhere.
+        let _ = self.begin.send((clock, phases));
     }
 
     /// Pushes that the doubles had no room to hand out.
@@ -118,29 +114,40 @@ async fn hand_out(
     while pushes.recv_many(&mut records, BATCH).await > 0 {
         for record in records.drain(..) {
             let Some(phone) = phone_of_target(record.target()) else { continue };
+            // What asks about no transaction is for nobody here.
+            let Some(id) = transaction_of(kind, record.payload()) else { continue };
             let (arrived_at, payload) = (record.arrived_at, record.payload().clone());
-            letterboxes.to_phone(phone, Mail::Push(PushMail { phone, kind, arrived_at, payload }));
+            letterboxes.to_phone(phone, Mail::Push(PushMail { phone, kind, arrived_at, id, payload }));
         }
     }
 }
 
-/// Changes what goes wrong whenever a phase begins or ends.
+/// Changes what goes wrong whenever a phase begins or ends, for one load after the other.
 async fn misbehave(
     world: Arc<World>,
     receiver: Arc<Receiver>,
-    phases: Vec<ProviderPhase>,
-    begun: oneshot::Receiver<RunClock>,
+    mut begun: mpsc::UnboundedReceiver<(RunClock, Vec<ProviderPhase>)>,
 ) {
-    let Ok(clock) = begun.await else { return };
-    let mut changes: Vec<Duration> =
-        phases.iter().flat_map(|phase| [phase.from, phase.from + phase.duration]).collect();
-    changes.sort();
-    changes.dedup();
-    for at in changes {
-        tokio::time::sleep(at.saturating_sub(clock.now())).await;
-        let on: Vec<ProviderPhase> = phases.iter().filter(|phase| phase.is_on(at)).cloned().collect();
-        // A script is full only beyond thousands of rules.
-        let _ = apply(&world, &receiver, &on);
+    let mut next = begun.recv().await;
+    while let Some((clock, phases)) = next.take() {
+        let mut changes: Vec<Duration> =
+            phases.iter().flat_map(|phase| [phase.from, phase.from + phase.duration]).collect();
+        changes.push(Duration::ZERO);
+        changes.sort();
+        changes.dedup();
+        let change = async {
+            for at in changes {
+                tokio::time::sleep(at.saturating_sub(clock.now())).await;
+                let on: Vec<ProviderPhase> = phases.iter().filter(|phase| phase.is_on(at)).cloned().collect();
+                // A script is full only beyond thousands of rules.
+                let _ = apply(&world, &receiver, &on);
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = change => {}
+            begun = begun.recv() => next = begun,
+        }
     }
 }
 

@@ -4,22 +4,17 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{Method, Request, StatusCode, Uri};
-use http_body_util::Full;
+use http::StatusCode;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::crowd::{CrowdPhone, now_s, proof_header};
-use super::doors::{Called, Door, Reply};
+use super::crowd::{CrowdPhone, now_s};
+use super::doors::{Authorization, Call, Called, Door, Reply};
 use super::meter::{Outcome, Stage};
 use super::plan::PlannedAnswer;
-use super::portals::uri;
 use super::signer::{Addressee, Asked, read_challenge};
 use super::worker::{Flow, PushMail, Worker};
 use crate::PhoneKind;
-use crate::http_client::json_type;
 
 /// Longest wait for a reply.
 const REPLY_DEADLINE: Duration = Duration::from_secs(30);
@@ -64,18 +59,33 @@ struct SealedText<'a> {
     ct: &'a str,
 }
 
-fn members(push: &PushMail) -> Option<Members<'_>> {
-    match push.kind {
-        PhoneKind::Iphone => serde_json::from_slice(&push.payload).ok(),
+/// What one try of a call sends.
+struct Sending<'s> {
+    who: Who,
+    path: &'s str,
+    body: Option<&'s str>,
+}
+
+enum Who {
+    Portal,
+    /// A phone whose answer proves it by itself.
+    Phone,
+    /// A phone with a proof of its own for each try.
+    PhoneWithProof(String),
+}
+
+fn members(kind: PhoneKind, payload: &[u8]) -> Option<Members<'_>> {
+    match kind {
+        PhoneKind::Iphone => serde_json::from_slice(payload).ok(),
         PhoneKind::Android => {
-            serde_json::from_slice::<FcmPush<'_>>(&push.payload).ok().map(|push| push.message.data)
+            serde_json::from_slice::<FcmPush<'_>>(payload).ok().map(|push| push.message.data)
         }
     }
 }
 
 /// The transaction that a push asks about; `None` for a push of another kind.
-pub(super) fn transaction_of(push: &PushMail) -> Option<Uuid> {
-    let members = members(push)?;
+pub(super) fn transaction_of(kind: PhoneKind, payload: &[u8]) -> Option<Uuid> {
+    let members = members(kind, payload)?;
     if members.closed.is_some() { None } else { members.t?.parse().ok() }
 }
 
@@ -87,7 +97,7 @@ pub(super) fn code_in(text: &str) -> Option<&str> {
 impl Worker {
     /// The whole of it, from the push on; without one the phone has heard of the transaction in another way.
     pub(super) async fn be_asked(self: Rc<Self>, flow: Rc<Flow>, push: Option<PushMail>) {
-        let id = push.as_ref().map_or_else(|| flow.id.get(), transaction_of);
+        let id = push.as_ref().map_or_else(|| flow.id.get(), |push| Some(push.id));
         let (Some(id), Some(phone)) = (id, self.phone(flow.plan.phone)) else { return };
         let decision = match flow.plan.answer {
             PlannedAnswer::Accept => "accept",
@@ -108,21 +118,17 @@ impl Worker {
 
     /// The challenge in a push, where it is there and this phone can open it.
     fn open_push(&self, phone: &CrowdPhone, push: &PushMail, id: Uuid) -> Option<Asked> {
-        let members = members(push)?;
-        let opened = phone.seal_key.as_ref()?.open(members.enc?, members.ct?, &id.to_string())?;
+        let key = phone.seal_key.as_ref()?;
+        let members = members(push.kind, &push.payload)?;
+        let opened = key.open(members.enc?, members.ct?, &id.to_string())?;
         self.read(phone, &opened, id).ok()
     }
 
     async fn fetch(&self, phone: &CrowdPhone, id: Uuid) -> Option<Asked> {
         let path = format!("/device/v1/transactions/{id}");
-        let make = || {
-            let proof = self.proof(phone, "GET", &path);
-            let mut request = Request::new(Full::new(Bytes::new()));
-            *request.uri_mut() = uri(path.clone());
-            request.headers_mut().insert(AUTHORIZATION, proof_header(&proof));
-            request
-        };
-        let (sent, reply) = self.repeat(Stage::Challenge, &self.device, make, |_| {}).await?;
+        let call =
+            || Sending { who: Who::PhoneWithProof(self.proof(phone, "GET", &path)), path: &path, body: None };
+        let (sent, reply) = self.repeat(Stage::Challenge, call, |_| {}).await?;
         let count = |outcome| self.record(Stage::Challenge, sent, sent, outcome);
         if reply.status != StatusCode::OK {
             count(Outcome::Failed(reply.code()));
@@ -177,10 +183,10 @@ impl Worker {
         );
         let body =
             format!(r#"{{"answer":"{}"}}"#, phone.key.sign("tocsin-answer+jwt", Some(&phone.kid), &claims));
-        let (path, body) = (uri(format!("/device/v1/transactions/{id}/answer")), Bytes::from(body));
-        let make = || post(path.clone(), body.clone());
+        let path = format!("/device/v1/transactions/{id}/answer");
+        let call = || Sending { who: Who::Phone, path: &path, body: Some(&body) };
         let told = |sent| flow.answer_sent.set(Some(sent));
-        let Some((sent, reply)) = self.repeat(Stage::Answer, &self.device, make, told).await else { return };
+        let Some((sent, reply)) = self.repeat(Stage::Answer, call, told).await else { return };
         let outcome =
             if reply.status == StatusCode::OK { Outcome::Done } else { Outcome::Failed(reply.code()) };
         self.record(Stage::Answer, sent, sent, outcome);
@@ -194,11 +200,11 @@ impl Worker {
         tokio::time::sleep(flow.plan.delay).await;
         // Whoever has answered on the phone does not type the code as well.
         let (Some(id), None) = (flow.id.get(), flow.answer_sent.get()) else { return };
-        let path = uri(format!("/v1/transactions/{id}/code"));
-        let body = Bytes::from(format!(r#"{{"code":"{code}"}}"#));
-        let make = || self.portal_request(Method::POST, path.clone(), body.clone());
+        let path = format!("/v1/transactions/{id}/code");
+        let body = format!(r#"{{"code":"{code}"}}"#);
+        let call = || Sending { who: Who::Portal, path: &path, body: Some(&body) };
         let told = |sent| flow.answer_sent.set(Some(sent));
-        let Some((sent, reply)) = self.repeat(Stage::Answer, &self.portal, make, told).await else { return };
+        let Some((sent, reply)) = self.repeat(Stage::Answer, call, told).await else { return };
         let outcome =
             if reply.status == StatusCode::OK { Outcome::Done } else { Outcome::Failed(reply.code()) };
         self.record(Stage::Answer, sent, sent, outcome);
@@ -216,16 +222,25 @@ impl Worker {
     }
 
     /// Sends a call until it is answered by something else than a refusal for now; what came before is counted.
-    async fn repeat(
+    async fn repeat<'s>(
         &self,
         stage: Stage,
-        door: &Door,
-        make: impl Fn() -> Request<Full<Bytes>>,
+        make: impl Fn() -> Sending<'s>,
         told: impl Fn(Duration),
     ) -> Option<(Duration, Reply)> {
         for _ in 0..TRIES_MAX {
             told(self.now());
-            let Called { sent, result } = door.call(make(), REPLY_DEADLINE).await;
+            let sending = make();
+            let (door, authorization): (&Door, _) = match &sending.who {
+                Who::Portal => (&self.portal, self.portal_authorization()),
+                Who::Phone => (&self.device, Authorization::None),
+                Who::PhoneWithProof(proof) => (&self.device, Authorization::Proof(proof)),
+            };
+            let call = match sending.body {
+                Some(body) => Call::post(sending.path, authorization, body),
+                None => Call::get(sending.path, authorization),
+            };
+            let Called { sent, result } = door.call(call, REPLY_DEADLINE).await;
             let pause = match result {
                 Ok(reply) => match reply.asks_to_wait() {
                     None => return Some((sent, reply)),
@@ -245,25 +260,11 @@ impl Worker {
     }
 }
 
-fn post(path: Uri, body: Bytes) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = path;
-    request.headers_mut().insert(CONTENT_TYPE, json_type());
-    request
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     const ID: &str = "01913f00-0000-8000-8000-000000000001";
-
-    fn push(kind: PhoneKind, payload: String) -> PushMail {
-        PushMail { phone: 0, kind, arrived_at: Instant::now(), payload: payload.into() }
-    }
 
     #[test]
     fn a_push_names_its_transaction_unless_it_closes_one() {
@@ -271,10 +272,10 @@ mod tests {
         let fcm = format!(r#"{{"message":{{"token":"x","data":{{"v":"1","t":"{ID}","e":"1"}}}}}}"#);
         let closing = format!(r#"{{"aps":{{}},"v":"1","t":"{ID}","closed":"accepted"}}"#);
         let id: Uuid = ID.parse().unwrap();
-        assert_eq!(transaction_of(&push(PhoneKind::Iphone, apns)), Some(id));
-        assert_eq!(transaction_of(&push(PhoneKind::Android, fcm)), Some(id));
-        assert_eq!(transaction_of(&push(PhoneKind::Iphone, closing)), None);
-        assert_eq!(transaction_of(&push(PhoneKind::Android, "{}".to_owned())), None);
+        assert_eq!(transaction_of(PhoneKind::Iphone, apns.as_bytes()), Some(id));
+        assert_eq!(transaction_of(PhoneKind::Android, fcm.as_bytes()), Some(id));
+        assert_eq!(transaction_of(PhoneKind::Iphone, closing.as_bytes()), None);
+        assert_eq!(transaction_of(PhoneKind::Android, b"{}"), None);
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub enum Waiting {
     Events,
     /// The server calls the portal.
     Callback,
+    /// It does not.
+    Absent,
 }
 
 /// What a person does.
@@ -71,15 +73,18 @@ impl Scenario {
 impl PortalMix {
     fn draw(self, random: &mut Random) -> Waiting {
         let mut left = random.within(0..self.total().max(1));
-        for (weight, waiting) in
-            [(self.sync, Waiting::Sync), (self.long_poll, Waiting::LongPoll), (self.sse, Waiting::Events)]
-        {
+        for (weight, waiting) in [
+            (self.sync, Waiting::Sync),
+            (self.long_poll, Waiting::LongPoll),
+            (self.sse, Waiting::Events),
+            (self.callback, Waiting::Callback),
+        ] {
             if left < u64::from(weight) {
                 return waiting;
             }
             left -= u64::from(weight);
         }
-        Waiting::Callback
+        Waiting::Absent
     }
 }
 

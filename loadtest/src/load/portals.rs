@@ -7,21 +7,16 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use http::StatusCode;
 use serde::Deserialize;
 use tocsin_model::State;
 use uuid::Uuid;
 
 use super::crowd::{phone_number_of, user_of};
-use super::doors::{Called, Lost, Reply};
+use super::doors::{Authorization, Call, Called, Lost, OpenReply, Reply};
 use super::meter::{Outcome, Stage};
 use super::plan::{PlannedAnswer, Waiting};
 use super::worker::{Flow, Worker, state_text};
-use crate::http_client::json_type;
 use crate::portal::state_of;
 
 /// Longest wait for a reply that is not held.
@@ -35,8 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Longest event of a stream.
 const EVENT_BYTES_MAX: usize = 1 << 18;
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 #[derive(Deserialize)]
 struct View<'a> {
@@ -90,6 +83,9 @@ impl Worker {
     /// The whole of it; counts the flow's end.
     pub(super) async fn be_a_portal(self: &Rc<Self>, flow: &Rc<Flow>) {
         let Some(seen) = self.start(flow).await else { return };
+        if flow.plan.waiting == Waiting::Absent {
+            return self.leave(flow).await;
+        }
         let end = if seen.state == State::Pending { self.wait(flow, seen.id).await } else { Ok(seen.state) };
         let count = |outcome| self.record(Stage::Flow, flow.intended, flow.sent.get(), outcome);
         let state = match end {
@@ -107,14 +103,35 @@ impl Worker {
         }
     }
 
+    /// Nobody waits for the end: the flow is over when the transaction is stored and its push is at the network.
+    async fn leave(&self, flow: &Flow) {
+        let pushed = async {
+            while !flow.is_pushed.get() {
+                flow.bell.notified().await;
+            }
+        };
+        let count = |outcome| self.record(Stage::Flow, flow.intended, flow.sent.get(), outcome);
+        match tokio::time::timeout(PATIENCE, pushed).await {
+            Ok(()) => {
+                self.left_pending();
+                count(Outcome::Done);
+            }
+            Err(_) => count(Outcome::Failed("never_pushed")),
+        }
+    }
+
     /// Starts the transaction, with the tries that the scenario allows. A start that came to nothing is counted as
     /// the flow's end.
     async fn start(self: &Rc<Self>, flow: &Rc<Flow>) -> Option<Seen> {
         let retries = self.briefing.scenario.portals.retries;
+        let body = self.start_body(flow);
+        let key =
+            (retries.tries_max > 0).then(|| format!("{}.{}", self.briefing.run_id.simple(), flow.number));
+        let mut call = Call::post("/v1/transactions", self.portal_authorization(), &body);
+        call.idempotency_key = key.as_deref();
         let mut tries = 0;
         loop {
-            let Called { sent, result } =
-                self.portal.call(self.start_request(flow), self.start_deadline(flow)).await;
+            let Called { sent, result } = self.portal.call(call, self.start_deadline(flow)).await;
             let tried = read_start(result);
             let count = |stage, outcome| self.record(stage, flow.intended, sent, outcome);
             let pause = match &tried {
@@ -146,7 +163,7 @@ impl Worker {
         }
     }
 
-    fn start_request(&self, flow: &Flow) -> Request<Full<Bytes>> {
+    fn start_body(&self, flow: &Flow) -> String {
         let briefing = &self.briefing;
         let flows = &briefing.scenario.flows;
         let type_name = if flow.plan.by_sms { &briefing.code_type } else { &briefing.push_type };
@@ -163,17 +180,10 @@ impl Worker {
                     usize::try_from(self.index).ok().and_then(|index| briefing.callback_urls.get(index));
                 let _ = write!(body, r#","callback_url":"{}""#, url.map_or("", |url| url));
             }
-            Waiting::Sync | Waiting::LongPoll | Waiting::Events => {}
+            Waiting::Sync | Waiting::LongPoll | Waiting::Events | Waiting::Absent => {}
         }
         body.push('}');
-        let mut request =
-            self.portal_request(Method::POST, Uri::from_static("/v1/transactions"), body.into());
-        if briefing.scenario.portals.retries.tries_max > 0 {
-            let key = format!("{}.{}", briefing.run_id.simple(), flow.number);
-            let key = HeaderValue::try_from(key).expect("digits and letters");
-            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
-        }
-        request
+        body
     }
 
     fn start_deadline(&self, flow: &Flow) -> Duration {
@@ -184,25 +194,16 @@ impl Worker {
         self.briefing.scenario.portals.wait.as_secs().max(1)
     }
 
-    /// A call of the portal.
-    pub(super) fn portal_request(&self, method: Method, uri: Uri, body: Bytes) -> Request<Full<Bytes>> {
-        let has_body = !body.is_empty();
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        let headers = request.headers_mut();
-        headers.insert(AUTHORIZATION, self.briefing.authorization.clone());
-        if has_body {
-            headers.insert(CONTENT_TYPE, json_type());
-        }
-        request
+    /// Who the portal is.
+    pub(super) fn portal_authorization(&self) -> Authorization<'_> {
+        Authorization::Basic(&self.briefing.authorization)
     }
 
     async fn wait(&self, flow: &Flow, id: Uuid) -> Result<State, Word> {
         let longest = self.briefing.scenario.flows.ttl + PATIENCE;
         let waited = tokio::time::timeout(longest, async {
             match flow.plan.waiting {
-                Waiting::Sync | Waiting::LongPoll => self.poll(id).await,
+                Waiting::Sync | Waiting::LongPoll | Waiting::Absent => self.poll(id).await,
                 Waiting::Events => self.follow(id).await,
                 Waiting::Callback => match be_called_back(flow).await {
                     Some(state) => Ok(state),
@@ -218,10 +219,10 @@ impl Worker {
     async fn poll(&self, id: Uuid) -> Result<State, Word> {
         let wait_s = self.wait_s();
         let deadline = Duration::from_secs(wait_s) + REPLY_DEADLINE;
+        let path = format!("/v1/transactions/{id}?wait_s={wait_s}");
         loop {
-            let uri = uri(format!("/v1/transactions/{id}?wait_s={wait_s}"));
-            let Called { sent, result } =
-                self.portal.call(self.portal_request(Method::GET, uri, Bytes::new()), deadline).await;
+            let call = Call::get(&path, self.portal_authorization());
+            let Called { sent, result } = self.portal.call_held(call, deadline).await;
             match result {
                 Ok(reply) if reply.status == StatusCode::OK => {
                     let seen = read_view(&reply.body)?;
@@ -237,13 +238,13 @@ impl Worker {
 
     /// Event streams, one after the other.
     async fn follow(&self, id: Uuid) -> Result<State, Word> {
+        let path = format!("/v1/transactions/{id}/events");
         loop {
-            let request =
-                self.portal_request(Method::GET, uri(format!("/v1/transactions/{id}/events")), Bytes::new());
-            let Called { sent, result } = self.portal.open(request, REPLY_DEADLINE).await;
+            let call = Call::get(&path, self.portal_authorization());
+            let Called { sent, result } = self.portal.open(call, REPLY_DEADLINE).await;
             match result {
                 Ok(Ok(mut open)) => {
-                    if let Some(state) = read_events(&mut open.body).await? {
+                    if let Some(state) = read_events(&mut open).await? {
                         return Ok(state);
                     }
                     self.reopen(sent, Lost::Cut).await;
@@ -282,13 +283,12 @@ async fn be_called_back(flow: &Flow) -> Option<State> {
 }
 
 /// The final state that a stream tells; `None` when it ends without.
-async fn read_events(body: &mut Incoming) -> Result<Option<State>, Word> {
-    let mut unread = BytesMut::new();
-    while let Some(Ok(frame)) = body.frame().await {
-        let Ok(data) = frame.into_data() else { continue };
+async fn read_events(open: &mut OpenReply<'_>) -> Result<Option<State>, Word> {
+    let mut unread: Vec<u8> = Vec::new();
+    while let Some(data) = open.next().await {
         unread.extend_from_slice(&data);
         while let Some(end) = unread.windows(2).position(|pair| pair == b"\n\n") {
-            let block = unread.split_to(end + 2);
+            let block: Vec<u8> = unread.drain(..end + 2).collect();
             let mut lines = block[..].split(|byte| *byte == b'\n');
             let data = lines.find_map(|line| line.strip_prefix(b"data: "));
             if let Some(seen) = data.map(read_view).transpose()?
@@ -323,9 +323,4 @@ fn read_view(body: &[u8]) -> Result<Seen, Word> {
     let state = state_of(view.state, view.reason).ok_or_else(|| Word::from("state_unknown"))?;
     let id = view.id.parse().map_err(|_| Word::from("view_unreadable"))?;
     Ok(Seen { id, state })
-}
-
-/// A path of our own making.
-pub(super) fn uri(path: String) -> Uri {
-    Uri::try_from(path).expect("an id and digits")
 }

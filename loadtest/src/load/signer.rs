@@ -1,20 +1,29 @@
 //! What a phone of the crowd signs and verifies: the device protocol as in [`phone`](crate::phone), written for speed.
 //!
-//! Keys are in aws-lc-rs and bodies are written as text, so that a phone costs the machine as little as possible. A
-//! challenge is read in full: signature, addressee, and the digest of every member that is shown.
+//! Each phone in the world brings its own processor; here all of them share the server's. So bodies are written as text,
+//! and the costly half of a signature, which knows neither key nor message, is made once for a few nonces that all
+//! phones use again and again. **Whoever sees two signatures over one nonce knows the keys**: they are good for nothing
+//! but load. To the server such a signature is as good and as costly as any.
+//!
+//! A challenge is read in full: signature, addressee, and the digest of every member that is shown.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use aws_lc_rs::agreement::{self, ECDH_P256, UnparsedPublicKey};
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::encoding::AsBigEndian as _;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, ParsedPublicKey,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use p256::elliptic_curve::PrimeField as _;
+use p256::elliptic_curve::ops::Reduce;
+use p256::elliptic_curve::point::AffineCoordinates as _;
+use p256::{ProjectivePoint, Scalar, U256};
 use serde::{Deserialize, Serialize};
 
 use crate::LoadtestError;
@@ -23,29 +32,86 @@ use crate::phone::{Sealed, open_agreed};
 /// Room for a JWS of the usual length.
 const JWS_BYTES_USUAL: usize = 640;
 
+/// Nonces that each thread signs with, in turn.
+const NONCES: usize = 256;
+
 /// A key pair of a phone.
-#[derive(Debug)]
-pub(super) struct SigningKey(EcdsaKeyPair);
+pub(super) struct SigningKey {
+    secret: Scalar,
+    point: [u8; 65],
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SigningKey(…)")
+    }
+}
+
+/// The half of a signature that can be made before: the inverse of a nonce, and the abscissa of its point.
+#[derive(Clone, Copy)]
+struct Nonce {
+    inverse: Scalar,
+    r: Scalar,
+}
+
+/// The nonces of a thread.
+struct Nonces {
+    made: Vec<Nonce>,
+    next: usize,
+}
+
+thread_local! {
+    static OF_THREAD: RefCell<Nonces> = RefCell::new(Nonces::make());
+}
+
+impl Nonces {
+    fn make() -> Self {
+        let mut made = Vec::with_capacity(NONCES);
+        while made.len() < NONCES {
+            let mut bytes = [0; 32];
+            aws_lc_rs::rand::fill(&mut bytes).expect("the system gives random numbers");
+            let nonce = <Scalar as Reduce<U256>>::reduce_bytes(&bytes.into());
+            let point = (ProjectivePoint::GENERATOR * nonce).to_affine();
+            let r = <Scalar as Reduce<U256>>::reduce_bytes(&point.x());
+            // None of the two is zero but once in 2^255 times.
+            if let (Some(inverse), false) = (Option::from(nonce.invert()), r == Scalar::ZERO) {
+                made.push(Nonce { inverse, r });
+            }
+        }
+        Self { made, next: 0 }
+    }
+
+    fn next(&mut self) -> Nonce {
+        self.next = (self.next + 1) % self.made.len();
+        self.made[self.next]
+    }
+}
 
 impl SigningKey {
     /// A new one.
     pub(super) fn generate() -> Result<Self, LoadtestError> {
-        EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Self).map_err(|_| no_randomness())
+        // Its arithmetic is quicker at this than the other's.
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| no_randomness())?;
+        let secret = pair.private_key().as_be_bytes().map_err(|_| no_randomness())?;
+        let kept = [secret.as_ref(), pair.public_key().as_ref()].concat();
+        Self::from_bytes(&kept).ok_or_else(no_randomness)
     }
 
     /// One that was kept.
-    pub(super) fn from_pkcs8(bytes: &[u8]) -> Option<Self> {
-        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes).ok().map(Self)
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (secret, point) = bytes.split_first_chunk::<32>()?;
+        let secret = Option::<Scalar>::from(Scalar::from_repr((*secret).into()))?;
+        Some(Self { secret, point: point.try_into().ok()? })
     }
 
-    /// To be kept.
-    pub(super) fn to_pkcs8(&self) -> Result<Vec<u8>, LoadtestError> {
-        self.0.to_pkcs8v1().map(|document| document.as_ref().to_vec()).map_err(|_| no_randomness())
+    /// To be kept: the secret, then the point.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        [&self.secret.to_bytes()[..], &self.point].concat()
     }
 
     /// The public half as a JWK.
     pub(super) fn jwk(&self) -> String {
-        jwk(self.0.public_key().as_ref())
+        jwk(&self.point)
     }
 
     /// A compact JWS over these claims.
@@ -60,11 +126,23 @@ impl SigningKey {
         URL_SAFE_NO_PAD.encode_string(header, &mut jws);
         jws.push('.');
         URL_SAFE_NO_PAD.encode_string(claims, &mut jws);
-        let signature = self.0.sign(&SystemRandom::new(), jws.as_bytes());
-        let signature = signature.expect("a P-256 key signs any message");
+        let signature = self.signature(jws.as_bytes());
         jws.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut jws);
         jws
+    }
+
+    /// ECDSA as in SEC 1, 4.1.3, from the step on that needs the message.
+    fn signature(&self, message: &[u8]) -> [u8; 64] {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, message).as_ref());
+        let hash = <Scalar as Reduce<U256>>::reduce_bytes(&hash.into());
+        let Nonce { inverse, r } = OF_THREAD.with_borrow_mut(Nonces::next);
+        let s = inverse * (hash + r * self.secret);
+        let mut signature = [0; 64];
+        signature[..32].copy_from_slice(&r.to_bytes());
+        signature[32..].copy_from_slice(&s.to_bytes());
+        signature
     }
 }
 
@@ -333,9 +411,15 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_key_signs_as_before() {
+    fn a_kept_key_signs_as_before_and_each_signature_is_good() {
         let key = SigningKey::generate().unwrap();
-        let again = SigningKey::from_pkcs8(&key.to_pkcs8().unwrap()).unwrap();
+        let again = SigningKey::from_bytes(&key.to_bytes()).unwrap();
         assert_eq!(key.jwk(), again.jwk());
+        let public = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.point).unwrap();
+        for number in 0..NONCES + 2 {
+            let message = number.to_string();
+            public.verify_sig(message.as_bytes(), &again.signature(message.as_bytes())).unwrap();
+        }
+        assert!(SigningKey::from_bytes(&key.to_bytes()[1..]).is_none());
     }
 }

@@ -7,7 +7,7 @@ use super::report::Report;
 use super::scenario::{LatencyFrom, LatencyThreshold, Limit, Thresholds};
 
 /// Exit code of a run that missed a threshold; 1 is a run that could not be made, 2 a wrong command line.
-const MISSED: u8 = 3;
+pub const MISSED: u8 = 3;
 
 /// Whether a run reached what it had to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -24,7 +24,7 @@ use super::clock::RunClock;
 use super::crowd::CrowdPhone;
 use super::doors::{Door, Shortage};
 use super::meter::{FinishedMeter, Outcome, Slices, Stage, WorkerMeter};
-use super::plan::FlowPlan;
+use super::plan::{FlowPlan, Waiting};
 use super::scenario::Scenario;
 use super::signer::ServerKeys;
 use crate::PhoneKind;
@@ -58,6 +58,8 @@ pub(super) struct PushMail {
     pub(super) phone: u32,
     pub(super) kind: PhoneKind,
     pub(super) arrived_at: Instant,
+    /// The transaction that it asks about.
+    pub(super) id: Uuid,
     pub(super) payload: Bytes,
 }
 
@@ -93,7 +95,7 @@ pub(super) struct Worker {
     pub(super) portal: Rc<Door>,
     pub(super) device: Rc<Door>,
     /// Those whose number, divided by the number of workers, leaves this one's index.
-    phones: Vec<CrowdPhone>,
+    phones: Rc<[CrowdPhone]>,
     meter: RefCell<WorkerMeter>,
     flows: RefCell<HashMap<u64, Rc<Flow>>>,
     bindings: RefCell<Bindings<PushMail>>,
@@ -101,6 +103,8 @@ pub(super) struct Worker {
     awaiting_code: RefCell<HashMap<u32, VecDeque<u64>>>,
     early_callbacks: RefCell<HashMap<Uuid, Box<str>>>,
     proofs: Cell<u64>,
+    /// Phones whose users will still do something.
+    busy_phones: Cell<usize>,
     late_max: Cell<Duration>,
 }
 
@@ -139,7 +143,7 @@ impl Worker {
         briefing: Arc<Briefing>,
         portal: Rc<Door>,
         device: Rc<Door>,
-        phones: Vec<CrowdPhone>,
+        phones: Rc<[CrowdPhone]>,
     ) -> Self {
         Self {
             index,
@@ -153,6 +157,7 @@ impl Worker {
             awaiting_code: RefCell::default(),
             early_callbacks: RefCell::default(),
             proofs: Cell::default(),
+            busy_phones: Cell::default(),
             late_max: Cell::default(),
         }
     }
@@ -161,7 +166,7 @@ impl Worker {
     pub(super) async fn run(
         self,
         mut arrivals: mpsc::Receiver<Arrival>,
-        mut mail: mpsc::Receiver<Mail>,
+        mail: &mut mpsc::Receiver<Mail>,
         slices: mpsc::UnboundedSender<Slices>,
     ) -> WorkerEnd {
         let worker = Rc::new(self);
@@ -223,6 +228,11 @@ impl Worker {
     /// Counts a final state.
     pub(super) fn reached(&self, state: State) {
         self.meter.borrow_mut().reached(&state_text(state));
+    }
+
+    /// Counts a transaction that its portal leaves open.
+    pub(super) fn left_pending(&self) {
+        self.meter.borrow_mut().reached(State::Pending.as_str());
     }
 
     /// The phone with this number.
@@ -288,8 +298,7 @@ impl Worker {
     fn take(self: &Rc<Self>, mail: Mail) {
         match mail {
             Mail::Push(push) => {
-                let Some(id) = super::phones::transaction_of(&push) else { return };
-                let found = self.bindings.borrow_mut().pushed(push.phone, id, push);
+                let found = self.bindings.borrow_mut().pushed(push.phone, push.id, push);
                 self.hand_out(found);
             }
             Mail::Code { phone, code } => {
@@ -319,13 +328,21 @@ impl Worker {
             if flow.is_pushed.replace(true) {
                 continue;
             }
+            if flow.plan.waiting == Waiting::Absent {
+                flow.bell.notify_one();
+            }
             if flow.id.get().is_none() {
-                flow.id.set(super::phones::transaction_of(&push));
+                flow.id.set(Some(push.id));
             }
             let arrived = self.briefing.clock.at(push.arrived_at);
             let sent = flow.sent.get();
             self.meter.borrow_mut().record(Stage::PushRelayed, flow.intended, sent, arrived, Outcome::Done);
-            tokio::task::spawn_local(Rc::clone(self).be_asked(flow, Some(push)));
+            self.busy_phones.set(self.busy_phones.get() + 1);
+            let worker = Rc::clone(self);
+            tokio::task::spawn_local(async move {
+                Rc::clone(&worker).be_asked(flow, Some(push)).await;
+                worker.busy_phones.set(worker.busy_phones.get() - 1);
+            });
         }
     }
 
@@ -337,7 +354,8 @@ impl Worker {
         let is_interrupted = self.briefing.is_interrupted.load(Ordering::Relaxed);
         let drain = self.briefing.scenario.flows.drain;
         let drain = if is_interrupted { drain.min(INTERRUPTED_DRAIN) } else { drain };
-        self.flows.borrow().is_empty() || self.now() >= arrivals_over_at + drain
+        let is_done = self.flows.borrow().is_empty() && self.busy_phones.get() == 0;
+        is_done || self.now() >= arrivals_over_at + drain
     }
 }
 

@@ -3,14 +3,17 @@
 use super::{Scenario, ScenarioFaults};
 
 /// Name and text of each, in the order in which help lists them.
-const NAMED: [(&str, &str); 8] = [
+const NAMED: [(&str, &str); 11] = [
     ("steady", include_str!("../../../scenarios/steady.toml")),
+    ("full-flow", include_str!("../../../scenarios/full-flow.toml")),
     ("login-burst", include_str!("../../../scenarios/login-burst.toml")),
     ("pay-day-morning", include_str!("../../../scenarios/pay-day-morning.toml")),
     ("soak", include_str!("../../../scenarios/soak.toml")),
     ("provider-outage", include_str!("../../../scenarios/provider-outage.toml")),
     ("retry-storm", include_str!("../../../scenarios/retry-storm.toml")),
     ("sms-fallback-wave", include_str!("../../../scenarios/sms-fallback-wave.toml")),
+    ("burst-acceptance", include_str!("../../../scenarios/burst-acceptance.toml")),
+    ("pending", include_str!("../../../scenarios/pending.toml")),
     ("burst-100k", include_str!("../../../scenarios/burst-100k.toml")),
 ];
 

@@ -68,6 +68,7 @@ fn whole<'d>(document: &mut Document<'d>, root: &Section<'d>, name: &str) -> Sce
         title: document.text(root, "title").unwrap_or_default().to_owned(),
         about: document.text(root, "about").unwrap_or_default().to_owned(),
         seed: document.whole(root, "seed", 0..=u64::from(u32::MAX)).unwrap_or(1),
+        first_flow: 0,
         phases: phases
             .iter()
             .enumerate()
@@ -162,7 +163,7 @@ fn flows<'d>(document: &mut Document<'d>, root: &Section<'d>) -> Flows {
 
 fn portals<'d>(document: &mut Document<'d>, root: &Section<'d>) -> Portals {
     let section = document.section(root, "portals");
-    let mix_keys = ["sync", "long_poll", "sse", "callback"];
+    let mix_keys = ["sync", "long_poll", "sse", "callback", "absent"];
     document.allow(
         &section,
         &[
@@ -170,24 +171,27 @@ fn portals<'d>(document: &mut Document<'d>, root: &Section<'d>) -> Portals {
             "long_poll",
             "sse",
             "callback",
+            "absent",
             "wait_s",
             "retries_max",
             "retry_pause_ms",
             "honours_retry_after",
+            "connections_max",
+            "held_max",
         ],
     );
-    let [sync, long_poll, sse, callback] = mix_keys.map(|key| {
+    let [sync, long_poll, sse, callback, absent] = mix_keys.map(|key| {
         let weight = document.whole(&section, key, 0..=1_000_000).unwrap_or(0);
         u32::try_from(weight).unwrap_or(u32::MAX)
     });
-    let mut mix = PortalMix { sync, long_poll, sse, callback };
+    let mut mix = PortalMix { sync, long_poll, sse, callback, absent };
     if !mix_keys.iter().any(|key| section.has(key)) {
         mix.long_poll = 1;
     } else if mix.total() == 0 {
         document.fault_at(
             &section,
             "long_poll",
-            "all weights are 0; give one of sync, long_poll, sse, callback",
+            "all weights are 0; give one of sync, long_poll, sse, callback, absent",
         );
     }
     let tries_max = document.whole(&section, "retries_max", 0..=1_000).unwrap_or(0);
@@ -195,8 +199,14 @@ fn portals<'d>(document: &mut Document<'d>, root: &Section<'d>) -> Portals {
         document.unwanted(&section, "retry_pause_ms", "without retries_max");
         document.unwanted(&section, "honours_retry_after", "without retries_max");
     }
+    let [connections_max, held_max] = ["connections_max", "held_max"].map(|key| {
+        let bound = document.whole(&section, key, 1..=1_000_000);
+        bound.and_then(|bound| usize::try_from(bound).ok())
+    });
     Portals {
         mix,
+        connections_max,
+        held_max,
         wait: document.seconds(&section, "wait_s", 1.0..=120.0).unwrap_or(Duration::from_secs(30)),
         retries: Retries {
             tries_max: u32::try_from(tries_max).unwrap_or(u32::MAX),

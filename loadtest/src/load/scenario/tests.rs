@@ -19,7 +19,7 @@ fn parsed(text: &str) -> Scenario {
 #[test]
 fn all_named_scenarios_can_be_read_and_judge_something() {
     let names: Vec<_> = Scenario::names().collect();
-    assert_eq!(names.len(), 8);
+    assert_eq!(names.len(), 11);
     for name in names {
         let scenario =
             Scenario::named(name).expect("it is named").unwrap_or_else(|faults| panic!("{name}: {faults}"));

@@ -18,6 +18,10 @@ pub struct Scenario {
     pub about: String,
     /// All that is random in the run follows from this.
     pub seed: u64,
+    /// The number of the first flow; its phone and its draws follow from it, so that a load may go on where another one
+    /// ended.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub first_flow: u64,
     /// When flows arrive, one phase after the other; never empty.
     pub phases: Vec<Phase>,
     /// What a flow is.
@@ -107,6 +111,11 @@ pub struct Portals {
     pub wait: Duration,
     /// What they do about a refused call.
     pub retries: Retries,
+    /// Connections that all portals together may hold; `None`: as many as the machine allows.
+    pub connections_max: Option<usize>,
+    /// Long polls and event streams that may be open at once; a portal beyond asks when another one has its outcome.
+    /// `None`: three of four connections.
+    pub held_max: Option<usize>,
 }
 
 /// Weights of the ways in which portals learn of outcomes; never all zero.
@@ -120,12 +129,14 @@ pub struct PortalMix {
     pub sse: u32,
     /// The server calls the portal.
     pub callback: u32,
+    /// Nobody waits: the portal is content with the start, and the flow ends when its push is at the network.
+    pub absent: u32,
 }
 
 impl PortalMix {
     /// The sum of the weights.
     pub fn total(self) -> u64 {
-        [self.sync, self.long_poll, self.sse, self.callback].into_iter().map(u64::from).sum()
+        [self.sync, self.long_poll, self.sse, self.callback, self.absent].into_iter().map(u64::from).sum()
     }
 }
 
@@ -335,6 +346,10 @@ impl Quantile {
     pub const fn percent(self) -> f64 {
         self.0
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn as_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -26,6 +26,7 @@ fn options(text: &str) -> RunOptions {
         scenario: Scenario::parse("short", text).unwrap_or_else(|faults| panic!("{faults}")),
         target: TargetChoice::Own { binary: None, folder: None },
         checks_challenges: true,
+        measures_bare: false,
         shows_progress: false,
         commit: String::new(),
     }

@@ -140,3 +140,25 @@ async fn an_interrupted_run_still_writes_its_report_and_the_next_one_finds_its_p
     assert_eq!(report.counts.finished, report.counts.arrived, "{:?}", report.stages);
     assert!(report.counts.finished > 0 && fs::read(kept.join("crowd.json")).expect("phones") == crowd);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proof_is_told_by_how_much_it_failed_and_kept_with_the_others() {
+    let _alone = ALONE.lock().await;
+    let folder = TempDir::new().expect("a folder");
+    let [kept, page] = ["proved.json", "RESULTS.md"].map(|name| folder.path().join(name));
+    fs::write(&page, "# Results\n\nOf others.\n").expect("a page");
+    let output = Command::new(BINARY)
+        .args(["prove", "full-flow", "--runs", "1", "--rate", "40", "--seconds", "2", "--phones", "50"])
+        .args(["--keep", &kept.to_string_lossy(), "--page", &page.to_string_lossy()])
+        .output()
+        .expect("the tool runs");
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let said = said(&output);
+    assert!(said.contains("full flow, sustained") && said.contains("× the target"), "{said}");
+    let page = fs::read_to_string(&page).expect("a page");
+    assert!(page.starts_with("# Results\n\nOf others.\n") && page.contains("<!-- prove:end -->"), "{page}");
+    let kept: serde_json::Value = serde_json::from_slice(&fs::read(&kept).expect("kept")).expect("JSON");
+    let measured = &kept["targets"]["full-flow"];
+    assert!(measured["figures"]["server_cpu_us_per_flow"][0].as_f64().is_some_and(|time| time > 0.0));
+    assert!(measured["bare"]["actix_echo_per_s"].as_f64().is_some_and(|rate| rate > 0.0), "{measured}");
+}

@@ -1,0 +1,201 @@
+//! Holds the product against the targets of its speed: each is measured several times by a scenario of its own, its
+//! medians are set beside target and stretch, and what is missed is told by how much.
+//!
+//! A target is never measured with less than the product does for everybody: durability, checks, audit and metrics are
+//! on. Phones of the crowd take challenges as they are unless told otherwise, since in the world each brings a processor
+//! of its own.
+
+mod burst;
+mod figures;
+mod full_flow;
+mod pending;
+mod results;
+mod search;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+pub use figures::Target;
+pub use results::Results;
+
+use super::bare;
+use super::run::{RunOptions, interruptible};
+use super::scenario::{AnswerDelay, Pattern, Phase, Phones, Scenario, Shape};
+use super::session::Session;
+use super::target::TargetChoice;
+use crate::LoadtestError;
+
+/// Room for flows beside transactions that stay open.
+const FLOWS_BESIDE: usize = 50_000;
+
+/// What is proved, and how.
+#[derive(Clone, Debug)]
+pub struct ProveOptions {
+    /// What is measured.
+    pub targets: Vec<Target>,
+    /// How often.
+    pub runs: u32,
+    /// Flows per second in place of a search for the highest rate.
+    pub rate: Option<f64>,
+    /// How long a rate must hold.
+    pub length: Duration,
+    /// Enrolled users in place of the scenario's.
+    pub phones: Option<u32>,
+    /// Open transactions that are many.
+    pub pending: u64,
+    /// The server and its folder.
+    pub target: TargetChoice,
+    /// Phones check the signature of each challenge.
+    pub checks_challenges: bool,
+    /// Bars are shown where there is a terminal, and sentences as it goes.
+    pub is_talkative: bool,
+    /// The commit that was built.
+    pub commit: String,
+}
+
+/// What the measurements share.
+struct Prover {
+    options: ProveOptions,
+    is_interrupted: Arc<AtomicBool>,
+}
+
+/// Measures the targets, one after the other. After `interrupt` what has been measured so far is given.
+///
+/// # Errors
+///
+/// Something could not be measured.
+pub async fn prove(
+    options: ProveOptions,
+    interrupt: impl Future<Output = ()>,
+) -> Result<Results, LoadtestError> {
+    interruptible(interrupt, async |is_interrupted| {
+        let prover = Prover { options, is_interrupted };
+        let mut results = Results::default();
+        for target in prover.options.targets.clone() {
+            if prover.is_interrupted() {
+                break;
+            }
+            prover.tell(&format!("{}:", target.name()));
+            let measured = match target {
+                Target::FullFlow => {
+                    let mut session = prover.open("full-flow").await?;
+                    let measured = full_flow::prove(&prover, &mut session).await;
+                    close(session, measured).await?
+                }
+                Target::BurstAcceptance => {
+                    let mut session = prover.open("burst-acceptance").await?;
+                    let measured = burst::prove_acceptance(&prover, &mut session).await;
+                    close(session, measured).await?
+                }
+                Target::Pending => prove_pending(&prover).await?,
+                Target::Burst100k => {
+                    let mut session = prover.open("burst-100k").await?;
+                    let measured = burst::prove_burst(&prover, &mut session).await;
+                    close(session, measured).await?
+                }
+            };
+            results.targets.insert(target.name().to_owned(), measured);
+        }
+        Ok(results)
+    })
+    .await
+}
+
+/// A server for each run: it is filled but once. A folder that is kept is copied for each, so that phones enrol once.
+async fn prove_pending(prover: &Prover) -> Result<results::Measured, LoadtestError> {
+    let mut measured = results::Measured::default();
+    for _ in 0..prover.runs() {
+        if prover.is_interrupted() {
+            break;
+        }
+        let mut session = prover.open("pending").await?;
+        let filled = pending::prove(prover, &mut session, &mut measured).await;
+        close(session, filled).await?;
+    }
+    Ok(measured)
+}
+
+/// Ends the session; a server that ended by itself has proved nothing.
+async fn close<T>(session: Session, measured: Result<T, LoadtestError>) -> Result<T, LoadtestError> {
+    match session.close().await {
+        Some(fault) => Err(fault),
+        None => measured,
+    }
+}
+
+impl Prover {
+    fn runs(&self) -> u32 {
+        self.options.runs
+    }
+
+    fn rate(&self) -> Option<f64> {
+        self.options.rate
+    }
+
+    fn length(&self) -> Duration {
+        self.options.length
+    }
+
+    fn pending(&self) -> u64 {
+        self.options.pending
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.is_interrupted.load(Ordering::Relaxed)
+    }
+
+    fn tell(&self, sentence: &str) {
+        if self.options.is_talkative {
+            eprintln!("{sentence}");
+        }
+    }
+
+    /// A scenario that comes with the tool, with the number of phones that was asked for.
+    fn scenario(&self, name: &str) -> Scenario {
+        let scenario = Scenario::named(name).and_then(Result::ok);
+        let mut scenario = scenario.expect("a test reads all that come with the tool");
+        if let Some(phones) = self.options.phones {
+            scenario.phones.count = phones;
+        }
+        if name == "pending" {
+            scenario.phones.count = u32::try_from(self.options.pending).unwrap_or(u32::MAX);
+            scenario.flows.in_flight_max = usize::try_from(self.options.pending).unwrap_or(0) + FLOWS_BESIDE;
+        }
+        scenario
+    }
+
+    /// A server with the crowd of this scenario.
+    async fn open(&self, scenario: &str) -> Result<Session, LoadtestError> {
+        let bare = bare::measure().await?;
+        let options = RunOptions {
+            scenario: self.scenario(scenario),
+            target: self.options.target.clone(),
+            checks_challenges: self.options.checks_challenges,
+            measures_bare: true,
+            shows_progress: self.options.is_talkative,
+            commit: self.options.commit.clone(),
+        };
+        Session::open(&options, Some(bare), &self.is_interrupted).await
+    }
+}
+
+impl Scenario {
+    /// The same with arrivals at this rate for so long.
+    fn at_rate(&self, rate_per_s: f64, duration: Duration) -> Self {
+        let phase = Phase {
+            name: format!("{rate_per_s:.0}/s"),
+            shape: Shape::Steady { rate_per_s },
+            pattern: Pattern::Poisson,
+            duration,
+        };
+        Self { phases: vec![phase], ..self.clone() }
+    }
+}
+
+impl Phones {
+    /// The same, answering at once.
+    fn at_once(&self) -> Self {
+        Self { answer_delay: AnswerDelay::Zero, ..self.clone() }
+    }
+}
