@@ -1,9 +1,9 @@
 //! The calls of phones.
 
-use actix_web::http::{StatusCode, header};
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use std::rc::Rc;
+
 use bytes::Bytes;
+use hyper::{StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -12,7 +12,8 @@ use tocsin_engine::{Challenge, ChallengeForm, DeviceCall, EnrolledDevice};
 use tocsin_model::{Device, FailureReason, Problem, State, TransactionId};
 
 use crate::door::{
-    DoorError, DoorState, MediaType, Reply, read_body, read_json_body, rfc3339, segment, to_the_end,
+    Content, DoorError, DoorState, MediaType, Payload, Reply, Request, no_content, private, private_json,
+    read_body, read_json_body, rfc3339, segment, to_the_end,
 };
 use crate::openapi;
 use crate::view::UserView;
@@ -29,32 +30,31 @@ impl RawCall {
     /// A call with a JSON body.
     pub(super) async fn with_json(
         state: &DoorState,
-        request: &HttpRequest,
+        request: &Request,
         payload: Payload,
     ) -> Result<Self, DoorError> {
         state.refuse_while_off()?;
-        let body = read_json_body(request, payload, state.body_bytes_max, MediaType::Optional).await?;
+        let body = read_json_body(state, request, payload, MediaType::Optional).await?;
         Ok(Self::of(request, body))
     }
 
     /// A call without one; a body that is there all the same is covered by the proof.
     pub(super) async fn plain(
         state: &DoorState,
-        request: &HttpRequest,
+        request: &Request,
         payload: Payload,
     ) -> Result<Self, DoorError> {
         state.refuse_while_off()?;
-        Ok(Self::of(request, read_body(request, payload, state.body_bytes_max).await?))
+        Ok(Self::of(request, read_body(state, request, payload).await?))
     }
 
-    fn of(request: &HttpRequest, body: Bytes) -> Self {
-        let mut sent = request.headers().get_all(header::AUTHORIZATION);
+    fn of(request: &Request, body: Bytes) -> Self {
+        let mut sent = request.headers().get_all(header::AUTHORIZATION).iter();
         let only = sent.next().filter(|_| sent.next().is_none());
-        let path_and_query = request.uri().path_and_query().map_or("/", |sent| sent.as_str());
         Self {
             authorization: only.and_then(|value| value.to_str().ok()).map(str::to_owned),
             method: request.method().as_str().to_owned(),
-            path_and_query: path_and_query.to_owned(),
+            path_and_query: request.path_and_query().to_owned(),
             body,
         }
     }
@@ -67,11 +67,6 @@ impl RawCall {
             body: &self.body,
         }
     }
-}
-
-/// A reply that no cache may keep.
-pub(super) fn private_json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
-    HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -94,7 +89,7 @@ pub(super) struct EnrolledView<'a> {
 }
 
 /// `POST /device/v1/enrollments`
-pub(super) async fn enrol(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn enrol(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let raw = RawCall::with_json(&state, &request, payload).await?;
     state.refuse_while_draining()?;
     let from = state.counted_address_of(&request);
@@ -165,7 +160,7 @@ pub(super) struct ChallengeList<'a> {
 }
 
 /// `GET /device/v1/transactions`
-pub(super) async fn list(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn list(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let raw = RawCall::plain(&state, &request, payload).await?;
     let device = state.handle.authenticate(raw.call()).await?;
     let challenges = state.handle.challenges(&device).await?;
@@ -174,7 +169,7 @@ pub(super) async fn list(state: Data<DoorState>, request: HttpRequest, payload: 
 }
 
 /// `GET /device/v1/transactions/{id}`
-pub(super) async fn fetch(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn fetch(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let raw = RawCall::plain(&state, &request, payload).await?;
     let device = state.handle.authenticate(raw.call()).await?;
     let challenge = state.handle.challenge(&device, transaction_id(&request)?).await?;
@@ -182,7 +177,7 @@ pub(super) async fn fetch(state: Data<DoorState>, request: HttpRequest, payload:
 }
 
 /// `POST /device/v1/otp`
-pub(super) async fn claim(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn claim(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let raw = RawCall::with_json(&state, &request, payload).await?;
     let handle = state.handle.clone();
     let challenge = to_the_end(async move { handle.claim_otp(raw.call()).await }).await?;
@@ -200,7 +195,7 @@ pub(super) struct AnsweredView {
 }
 
 /// `POST /device/v1/transactions/{id}/answer`
-pub(super) async fn answer(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn answer(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let raw = RawCall::with_json(&state, &request, payload).await?;
     let id = transaction_id(&request)?;
     let handle = state.handle.clone();
@@ -248,14 +243,14 @@ impl<'a> DeviceView<'a> {
 }
 
 /// `GET /device/v1/device`
-pub(super) async fn device(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn device(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let raw = RawCall::plain(&state, &request, payload).await?;
     let device = state.handle.authenticate_idle(raw.call()).await?;
     Ok(private_json(StatusCode::OK, &DeviceView::of(&device)))
 }
 
 /// `PATCH /device/v1/device`
-pub(super) async fn change(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn change(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let raw = RawCall::with_json(&state, &request, payload).await?;
     let handle = state.handle.clone();
     let device = to_the_end(async move { handle.change_profile(raw.call()).await }).await?;
@@ -263,7 +258,7 @@ pub(super) async fn change(state: Data<DoorState>, request: HttpRequest, payload
 }
 
 /// `PUT /device/v1/push`
-pub(super) async fn move_push(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn move_push(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let raw = RawCall::with_json(&state, &request, payload).await?;
     let handle = state.handle.clone();
     let device = to_the_end(async move { handle.change_push(raw.call()).await }).await?;
@@ -271,25 +266,21 @@ pub(super) async fn move_push(state: Data<DoorState>, request: HttpRequest, payl
 }
 
 /// `DELETE /device/v1/device`
-pub(super) async fn leave(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn leave(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let raw = RawCall::plain(&state, &request, payload).await?;
     let handle = state.handle.clone();
     to_the_end(async move { handle.leave(raw.call()).await }).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(no_content())
 }
 
 /// `GET /device/v1/server-keys`
-pub(super) async fn server_keys(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn server_keys(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let raw = RawCall::plain(&state, &request, payload).await?;
     let set = state.handle.server_keys(raw.call()).await?;
-    let mut reply = HttpResponse::Ok();
-    Ok(reply
-        .content_type("application/jose+json")
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(set))
+    Ok(private(StatusCode::OK, "application/jose+json", Content::Whole(set.into())))
 }
 
 /// What cannot be an id is an unknown one.
-fn transaction_id(request: &HttpRequest) -> Result<TransactionId, Problem> {
+fn transaction_id(request: &Request) -> Result<TransactionId, Problem> {
     segment(request, 3)?.parse().map_err(|_| Problem::not_found())
 }

@@ -1,15 +1,15 @@
 //! Changes of a phone's keys.
 
-use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use std::rc::Rc;
+
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_engine::device::key_id_text;
 use tocsin_model::{KeyUse, Problem};
 
 use super::calls::RawCall;
-use crate::door::{DoorState, Reply, private_json, segment, to_the_end};
+use crate::door::{DoorState, Payload, Reply, Request, no_content, private_json, segment, to_the_end};
 use crate::openapi;
 
 #[derive(JsonSchema, Serialize)]
@@ -21,7 +21,7 @@ pub(super) struct NewKeyView {
 }
 
 /// `PUT /device/v1/keys/{use}`
-pub(super) async fn put(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn put(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let raw = RawCall::with_json(&state, &request, payload).await?;
     let key_use = key_use(&request)?;
     state.refuse_while_draining()?;
@@ -31,16 +31,16 @@ pub(super) async fn put(state: Data<DoorState>, request: HttpRequest, payload: P
 }
 
 /// `DELETE /device/v1/keys/{use}`
-pub(super) async fn delete(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn delete(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let raw = RawCall::plain(&state, &request, payload).await?;
     let key_use = key_use(&request)?;
     state.refuse_while_draining()?;
     let handle = state.handle.clone();
     to_the_end(async move { handle.delete_key(raw.call(), key_use).await }).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(no_content())
 }
 
 /// What cannot be the use of a key is an unknown one.
-fn key_use(request: &HttpRequest) -> Result<KeyUse, Problem> {
+fn key_use(request: &Request) -> Result<KeyUse, Problem> {
     KeyUse::parse(&segment(request, 3)?).ok_or_else(Problem::not_found)
 }

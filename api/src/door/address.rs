@@ -10,7 +10,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName};
+use hyper::header::{FORWARDED, HeaderMap, HeaderName};
 use tocsin_config::Networks;
 
 /// Most proxies that are followed; behind more nobody is known.
@@ -90,7 +90,7 @@ fn walk(trusted: &Networks, nodes: &[Option<IpAddr>]) -> Option<IpAddr> {
 
 /// All lines of a header as one list: `None` without one, `Some(None)` where one is no text.
 fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<Option<String>> {
-    let mut lines = headers.get_all(name).peekable();
+    let mut lines = headers.get_all(name).iter().peekable();
     lines.peek()?;
     let texts: Option<Vec<&str>> = lines.map(|line| line.to_str().ok()).collect();
     Some(texts.map(|texts| texts.join(",")))

@@ -1,56 +1,69 @@
 //! Bodies: bounded in bytes and in time, and only of the media type that the door reads.
 
-use std::time::Duration;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 
-use actix_web::HttpRequest;
-use actix_web::http::header::{self, HeaderMap};
-use actix_web::web::{Data, Payload};
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use hyper::header::{self, HeaderMap};
 use tocsin_model::{ErrorCode, Problem};
 
-use super::{Coding, DoorError, DoorState, Fields, parse_object};
+use super::request::BrokenOff;
+use super::{Coding, DoorError, DoorState, Fields, Payload, Request, parse_object};
 
-/// Longest time between the head of a request and the end of its body, where the door has none.
-const BODY_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// The whole body, at most `bytes_max`.
+/// The whole body, at most as much of it as the door takes.
 pub(crate) async fn read_body(
-    request: &HttpRequest,
+    state: &DoorState,
+    request: &Request,
     payload: Payload,
-    bytes_max: usize,
 ) -> Result<Bytes, DoorError> {
+    let bytes_max = state.body_bytes_max;
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let announced = announced.and_then(|text| text.parse::<u64>().ok());
     if announced.is_some_and(|length| length > bytes_max as u64) {
         return Err(too_large(bytes_max));
     }
-    let time_max = request.app_data::<Data<DoorState>>().map_or(BODY_TIME_MAX, |state| state.body_time_max);
-    match tokio::time::timeout(time_max, collect(payload, bytes_max)).await {
+    let mut collecting = pin!(collect(payload, bytes_max));
+    // Mostly the body came with the head, and no clock need be set for it.
+    if let Poll::Ready(body) = poll_fn(|context| Poll::Ready(collecting.as_mut().poll(context))).await {
+        return body;
+    }
+    match tokio::time::timeout(state.body_time_max, collecting).await {
         Ok(body) => body,
         Err(_) => Err(incomplete("the body did not come in time")),
     }
 }
 
 async fn collect(mut payload: Payload, bytes_max: usize) -> Result<Bytes, DoorError> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| incomplete("the body broke off"))?;
-        if body.len() + chunk.len() > bytes_max {
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    while let Some(part) = payload.next().await {
+        let part = part.map_err(|BrokenOff| incomplete("the body broke off"))?;
+        if first.len() + more.len() + part.len() > bytes_max {
             return Err(too_large(bytes_max));
         }
-        body.extend_from_slice(&chunk);
+        if first.is_empty() {
+            first = part;
+            if payload.is_at_its_end() {
+                break;
+            }
+        } else {
+            more.extend_from_slice(&part);
+        }
     }
-    Ok(body.freeze())
+    if more.is_empty() {
+        return Ok(first);
+    }
+    Ok([first, more.freeze()].concat().into())
 }
 
 /// Reads the body of a call that has nothing to say: it may be left out, be empty or an empty object.
 pub(crate) async fn read_no_fields(
-    request: &HttpRequest,
+    state: &DoorState,
+    request: &Request,
     payload: Payload,
-    bytes_max: usize,
 ) -> Result<(), DoorError> {
-    let body = read_body(request, payload, bytes_max).await?;
+    let body = read_body(state, request, payload).await?;
     if !body.is_empty() {
         Fields::of(&parse_object(&body)?).only(&[])?;
     }
@@ -59,20 +72,20 @@ pub(crate) async fn read_no_fields(
 
 /// The whole body of a call that takes JSON; `required` refuses a missing media type too.
 pub(crate) async fn read_json_body(
-    request: &HttpRequest,
+    state: &DoorState,
+    request: &Request,
     payload: Payload,
-    bytes_max: usize,
     required: MediaType,
 ) -> Result<Bytes, DoorError> {
     if !is_json(request.headers(), required) {
         let detail = "the body must be application/json in UTF-8, without content coding";
         return Err(DoorError::closing(Problem::new(ErrorCode::UnsupportedMediaType, detail)));
     }
-    read_body(request, payload, bytes_max).await
+    read_body(state, request, payload).await
 }
 
 /// What the body of a call is written in, of the codings that the portal door reads: 415 for any other.
-pub(crate) fn coding_of(request: &HttpRequest) -> Result<Coding, DoorError> {
+pub(crate) fn coding_of(request: &Request) -> Result<Coding, DoorError> {
     if is_json(request.headers(), MediaType::Required) {
         return Ok(Coding::Json);
     }

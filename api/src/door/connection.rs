@@ -3,8 +3,8 @@
 //!
 //! Inside of TLS the protocol is agreed by ALPN; a door without TLS speaks HTTP/1.1 only.
 
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -12,10 +12,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use actix_http::Request;
-use actix_web::Error;
-use actix_web::body::BoxBody;
-use actix_web::dev::{Service, ServiceResponse};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -30,13 +26,13 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::DoorName;
-use super::bridge::{self, ReplyBody};
 use super::certificates::DoorCertificate;
 use super::connections::{Connections, Entered};
 use super::metrics::{ConnectionEnd, DoorMetrics};
+use super::outgoing::ReplyBody;
 use super::pace::{Cut, Pace, Watch};
 use super::paced::Paced;
+use super::{DoorName, Payload, Request, Response};
 
 /// Frames that a peer may make us read between two of ours, before streams it resets count as a flood.
 const RESET_STREAMS_MAX: usize = 20;
@@ -73,6 +69,13 @@ pub(crate) struct Facts {
     pub(super) refusal: Option<Problem>,
 }
 
+/// What answers the calls of all connections on a thread.
+pub(super) trait Answers: 'static {
+    /// The reply to a call. Whatever happens there is one.
+    fn answer(self: Rc<Self>, request: Request, payload: Payload)
+    -> impl Future<Output = Response> + 'static;
+}
+
 /// What all connections of a door share.
 pub(super) struct ConnectionRules {
     pub(super) door: DoorName,
@@ -100,10 +103,7 @@ pub(super) enum Stage {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<S>(rules: Arc<ConnectionRules>, routes: Rc<S>, stream: TcpStream)
-where
-    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
-{
+pub(super) async fn serve<A: Answers>(rules: Arc<ConnectionRules>, door: Rc<A>, stream: TcpStream) {
     let Ok(peer) = stream.peer_addr() else {
         return;
     };
@@ -118,7 +118,7 @@ where
     let _open = rules.metrics.connection_opened(rules.door);
     // A reply is written in one piece; waiting for more would only delay it.
     let _ = stream.set_nodelay(true);
-    if let Some(end) = speak(&rules, routes, stream, peer, &entered).await {
+    if let Some(end) = speak(&rules, door, stream, peer, &entered).await {
         rules.metrics.connection_ended(rules.door, end);
         tracing::debug!(door = rules.door.as_str(), reason = end.as_str(), "connection cut");
     }
@@ -138,22 +138,22 @@ fn facts(
 }
 
 /// Speaks TLS where the door does, and HTTP.
-async fn speak<S, I>(
+async fn speak<A, I>(
     rules: &ConnectionRules,
-    routes: Rc<S>,
+    door: Rc<A>,
     stream: I,
     peer: SocketAddr,
     entered: &Entered,
 ) -> Option<ConnectionEnd>
 where
-    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
+    A: Answers,
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let pace = Pace::new(rules.head_time_max, rules.write_time_max);
     let stream = Paced::new(stream, Rc::clone(&pace));
     let Some(certificate) = &rules.certificate else {
         let facts = facts(rules, entered, peer, None);
-        return http1(rules, stream, Calls { routes, facts, pace }).await;
+        return http1(rules, stream, Calls { door, facts, pace }).await;
     };
     let stream = match shake_hands(rules, certificate, stream).await {
         Ok(stream) => stream,
@@ -163,7 +163,7 @@ where
     let shown = session.peer_certificates().and_then(<[_]>::first);
     let facts = facts(rules, entered, peer, shown.map(|shown| shown.clone().into_owned()));
     let is_http2 = session.alpn_protocol() == Some(b"h2");
-    let calls = Calls { routes, facts, pace };
+    let calls = Calls { door, facts, pace };
     if is_http2 { http2(rules, stream, calls).await } else { http1(rules, stream, calls).await }
 }
 
@@ -187,27 +187,28 @@ where
 }
 
 /// What answers the calls of one connection.
-struct Calls<S> {
-    routes: Rc<S>,
+struct Calls<A> {
+    door: Rc<A>,
     facts: Rc<Facts>,
     pace: Rc<Pace>,
 }
 
-impl<S> Calls<S>
-where
-    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
-{
+impl<A: Answers> Calls<A> {
     fn answer(
         &self,
         request: hyper::Request<Incoming>,
-    ) -> impl Future<Output = io::Result<hyper::Response<ReplyBody>>> + use<S> {
-        bridge::call(Rc::clone(&self.routes), Rc::clone(&self.facts), request, self.pace.begin())
+    ) -> impl Future<Output = Result<hyper::Response<ReplyBody>, Infallible>> + use<A> {
+        let open = self.pace.begin();
+        let (head, body) = request.into_parts();
+        let request = Request::new(head, Rc::clone(&self.facts));
+        let answering = Rc::clone(&self.door).answer(request, Payload::new(body));
+        async move { Ok(answering.await.map(|content| ReplyBody::new(content, open))) }
     }
 }
 
-async fn http1<S, I>(rules: &ConnectionRules, stream: I, calls: Calls<S>) -> Option<ConnectionEnd>
+async fn http1<A, I>(rules: &ConnectionRules, stream: I, calls: Calls<A>) -> Option<ConnectionEnd>
 where
-    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
+    A: Answers,
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let (facts, pace) = (Rc::clone(&calls.facts), Rc::clone(&calls.pace));
@@ -226,9 +227,9 @@ where
 /// hyper takes no smaller buffer.
 const MIN_BUFFER_BYTES: usize = 8_192;
 
-async fn http2<S, I>(rules: &ConnectionRules, stream: I, calls: Calls<S>) -> Option<ConnectionEnd>
+async fn http2<A, I>(rules: &ConnectionRules, stream: I, calls: Calls<A>) -> Option<ConnectionEnd>
 where
-    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
+    A: Answers,
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let (facts, pace) = (Rc::clone(&calls.facts), Rc::clone(&calls.pace));
@@ -298,7 +299,7 @@ struct OnThisThread;
 
 impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
     fn execute(&self, call: F) {
-        drop(actix_web::rt::spawn(async move {
+        drop(actix_rt::spawn(async move {
             call.await;
         }));
     }

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use actix_web::{App, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::{BodyExt as _, Empty};
+use hyper::StatusCode;
 use hyper::client::conn;
 use hyper_util::rt::TokioExecutor;
 use prometheus::Registry;
@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::super::{Content, typed};
 use super::*;
 
 /// Longest time without progress in these tests.
@@ -52,37 +53,36 @@ fn rules() -> (ConnectionRules, watch::Sender<Stage>) {
 }
 
 /// `/whole` has a body of this size, `/silent` says a word and no more, `/talking` says one again and again.
-async fn routes(
+struct Talker {
     size: usize,
-) -> Rc<impl Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static> {
-    let word = || Ok::<_, Error>(Bytes::from_static(b"a word of some length"));
-    let whole = move || async move { HttpResponse::Ok().body(vec![b'x'; size]) };
-    let silent = move || async move {
-        HttpResponse::Ok().streaming(stream::once(async move { word() }).chain(stream::pending()))
-    };
-    let talking = move || async move {
-        HttpResponse::Ok().streaming(stream::repeat_with(word).then(|word| async {
-            sleep(PAUSE).await;
-            word
-        }))
-    };
-    let app = App::new()
-        .route("/whole", web::get().to(whole))
-        .route("/silent", web::get().to(silent))
-        .route("/talking", web::get().to(talking));
-    Rc::new(actix_web::test::init_service(app).await)
+}
+
+impl Answers for Talker {
+    async fn answer(self: Rc<Self>, request: Request, _: Payload) -> Response {
+        let word = || Bytes::from_static(b"a word of some length");
+        let content = match request.path() {
+            "/whole" => Content::Whole(vec![b'x'; self.size].into()),
+            "/silent" => Content::Parts(Box::pin(stream::iter([word()]).chain(stream::pending()))),
+            "/talking" => Content::Parts(Box::pin(stream::repeat_with(word).then(|word| async {
+                sleep(PAUSE).await;
+                word
+            }))),
+            _ => return typed(StatusCode::NOT_FOUND, "text/plain", Content::Nothing),
+        };
+        typed(StatusCode::OK, "text/plain", content)
+    }
 }
 
 type Served = JoinHandle<Option<ConnectionEnd>>;
 
 /// A door at this end of a line.
-async fn spoken_to(certificate: Option<DoorCertificate>, size: usize, near: DuplexStream) -> Served {
-    let routes = routes(size).await;
+fn spoken_to(certificate: Option<DoorCertificate>, size: usize, near: DuplexStream) -> Served {
+    let door = Rc::new(Talker { size });
     spawn_local(async move {
         let (rules, _stage) = rules();
         let rules = ConnectionRules { certificate: certificate.map(Arc::new), ..rules };
         let entered = rules.connections.enter(None).expect("room");
-        speak(&rules, routes, near, peer(), &entered).await
+        speak(&rules, door, near, peer(), &entered).await
     })
 }
 
@@ -93,12 +93,12 @@ fn peer() -> SocketAddr {
 /// A connection of HTTP/2 whose client gives each stream a window of so many bytes.
 async fn http2_with_window(bytes: u32, size: usize) -> (Served, conn::http2::SendRequest<Empty<Bytes>>) {
     let (near, far) = tokio::io::duplex(65_536);
-    let routes = routes(size).await;
+    let door = Rc::new(Talker { size });
     let served = spawn_local(async move {
         let (rules, _stage) = rules();
         let pace = Pace::new(rules.head_time_max, rules.write_time_max);
         let facts = Rc::new(Facts { peer: peer(), certificate: None, refusal: None });
-        http2(&rules, Paced::new(near, Rc::clone(&pace)), Calls { routes, facts, pace }).await
+        http2(&rules, Paced::new(near, Rc::clone(&pace)), Calls { door, facts, pace }).await
     });
     let builder = conn::http2::Builder::new(TokioExecutor::new()).initial_stream_window_size(bytes).clone();
     let (sender, connection) = builder.handshake(TokioIo::new(far)).await.expect("HTTP/2");
@@ -222,7 +222,7 @@ async fn asked_by_tls(
     far: DuplexStream,
 ) -> (Served, TlsStream<DuplexStream>) {
     let (certificate, connector) = tls();
-    let served = spoken_to(Some(certificate), size, near).await;
+    let served = spoken_to(Some(certificate), size, near);
     let name = ServerName::try_from("localhost").expect("a name");
     let mut stream = connector.connect(name, far).await.expect("a handshake");
     stream.write_all(REQUEST).await.expect("sent");
@@ -272,7 +272,7 @@ async fn a_reply_by_tls_that_is_not_read_is_cut() {
 async fn a_reply_that_is_not_read_is_cut() {
     in_local_set(async {
         let (near, mut far) = tokio::io::duplex(SOCKET_BYTES);
-        let served = spoken_to(None, SOCKET_BYTES * PAUSES, near).await;
+        let served = spoken_to(None, SOCKET_BYTES * PAUSES, near);
         far.write_all(REQUEST).await.expect("sent");
         assert_eq!(end_of(served).await, Some(ConnectionEnd::SlowReader));
     })

@@ -2,10 +2,12 @@
 //!
 //! Label values are closed: the door, the template of the route and the class of the status.
 
-use std::sync::Arc;
+use std::cell::OnceCell;
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 use tocsin_model::UnixMs;
 
 use super::DoorName;
@@ -35,7 +37,7 @@ pub mod names {
 }
 
 /// The `route` of a call that no route took.
-pub(super) const NO_ROUTE: &str = "none";
+const NO_ROUTE: &str = "none";
 
 /// Why the door itself refused a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,16 +139,22 @@ pub struct DoorMetrics {
 }
 
 /// How a call ended.
-pub(super) struct Observed<'a> {
-    pub(super) route: Option<&'a str>,
+pub(super) struct Observed {
     pub(super) status: u16,
     pub(super) took: Duration,
 }
 
 /// A call that is counted as in flight until this is dropped.
-pub(super) struct Counted {
-    metrics: Arc<DoorMetrics>,
+pub(super) struct Counted(IntGauge);
+
+/// The metrics of one route at one thread of its door. Each is looked up once, when there is first something to say.
+pub(super) struct RouteMetrics {
+    requests_by_status: IntCounterVec,
+    seconds_by_route: HistogramVec,
     door: &'static str,
+    route: &'static str,
+    requests: [OnceCell<IntCounter>; CLASSES.len()],
+    seconds: OnceCell<Histogram>,
 }
 
 impl DoorMetrics {
@@ -225,10 +233,22 @@ impl DoorMetrics {
     }
 
     /// Counts a call that begins.
-    pub(super) fn begin(self: &Arc<Self>, door: DoorName) -> Counted {
-        let counted = Counted { metrics: Arc::clone(self), door: door.as_str() };
-        counted.metrics.in_flight.with_label_values(&[counted.door]).inc();
-        counted
+    pub(super) fn begin(&self, door: DoorName) -> Counted {
+        let gauge = self.in_flight.with_label_values(&[door.as_str()]);
+        gauge.inc();
+        Counted(gauge)
+    }
+
+    /// Those of a route, or of all calls that no route takes.
+    pub(super) fn of_route(&self, door: DoorName, route: Option<&'static str>) -> RouteMetrics {
+        RouteMetrics {
+            requests_by_status: self.requests.clone(),
+            seconds_by_route: self.request_seconds.clone(),
+            door: door.as_str(),
+            route: route.unwrap_or(NO_ROUTE),
+            requests: Default::default(),
+            seconds: OnceCell::new(),
+        }
     }
 }
 
@@ -236,30 +256,37 @@ fn counters(name: &str, help: &str, label: &str) -> Result<IntCounterVec, promet
     IntCounterVec::new(Opts::new(name, help), &["door", label])
 }
 
-impl Counted {
-    /// Counts its reply.
-    pub(super) fn end(self, observed: &Observed<'_>) {
-        let route = observed.route.unwrap_or(NO_ROUTE);
-        self.metrics.requests.with_label_values(&[self.door, route, class_of(observed.status)]).inc();
-        self.metrics
-            .request_seconds
-            .with_label_values(&[self.door, route])
-            .observe(observed.took.as_secs_f64());
+impl RouteMetrics {
+    /// The template of the route.
+    pub(super) const fn route(&self) -> &'static str {
+        self.route
+    }
+
+    /// Counts a reply.
+    pub(super) fn answered(&self, observed: &Observed) {
+        let class = class_of(observed.status);
+        let labels = [self.door, self.route, CLASSES[class]];
+        self.requests[class].get_or_init(|| self.requests_by_status.with_label_values(&labels)).inc();
+        let seconds = || self.seconds_by_route.with_label_values(&[self.door, self.route]);
+        self.seconds.get_or_init(seconds).observe(observed.took.as_secs_f64());
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.metrics.in_flight.with_label_values(&[self.door]).dec();
+        self.0.dec();
     }
 }
 
-const fn class_of(status: u16) -> &'static str {
+/// The classes of statuses.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+const fn class_of(status: u16) -> usize {
     match status {
-        100..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        _ => "5xx",
+        100..=199 => 0,
+        200..=299 => 1,
+        300..=399 => 2,
+        400..=499 => 3,
+        _ => 4,
     }
 }

@@ -2,21 +2,21 @@
 //!
 //! A door is a server of its own, with its own address, threads, certificate, limits and routes, so that a flood at
 //! one leaves the others alone. The way of a call: `connections` counts, `connection` speaks TLS and HTTP and keeps
-//! the `pace`, `bridge` hands over to the routes, `surround` looks at address, head and rate, then comes the handler.
+//! the `pace`, `surround` looks at address, head and rate, `router` finds the handler, and `outgoing` tells the pace how
+//! the reply is taken. Between hyper and the handlers there is no library (docs/decisions/0019).
 //! Nothing here knows what a door is asked for; that is in `portal`, `device` and `ops`.
 //! Invariants: every reply that a handler or the router makes carries `x-request-id`; every error is a problem
 //! document; no reply holds what its caller sent.
 
 mod address;
 mod body;
-mod bridge;
 mod certificates;
 mod connection;
 mod connections;
 mod form;
 mod json;
-mod method;
 mod metrics;
+mod outgoing;
 mod pace;
 mod paced;
 mod path;
@@ -25,7 +25,9 @@ mod query;
 mod rate;
 mod renewal;
 mod reply;
+mod request;
 mod request_id;
+mod router;
 mod server;
 mod state;
 mod surround;
@@ -40,11 +42,12 @@ pub use server::{Addresses, BindError, BoundDoors, DoorName, OpenDoors};
 
 pub(crate) use body::{MediaType, coding_of, is_form, read_body, read_json_body, read_no_fields};
 pub(crate) use json::{Body, Coding, Fields, parse_object};
-pub(crate) use method::only;
 pub(crate) use metrics::RefusedFor;
 pub(crate) use path::segment;
 pub(crate) use problem::{DoorError, ProblemDocument, Reply};
 pub(crate) use query::{PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Query};
-pub(crate) use reply::private_json;
+pub(crate) use reply::{Content, Response, no_content, private, private_json, typed};
+pub(crate) use request::{Payload, Request};
+pub(crate) use router::{Answering, Asked};
 pub(crate) use state::{DoorState, InFlight, certificate_of, to_the_end};
 pub(crate) use time::rfc3339;

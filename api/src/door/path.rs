@@ -1,12 +1,13 @@
 //! Parts of a path, decoded strictly: what is not UTF-8 names nothing.
 
-use actix_web::HttpRequest;
 use percent_encoding::percent_decode_str;
 use tocsin_model::Problem;
 
+use super::Request;
+
 /// The part of the path at `index`, counted from 0 after the first slash; 404 when it is no text.
-pub(crate) fn segment(request: &HttpRequest, index: usize) -> Result<String, Problem> {
-    decode(request.uri().path(), index).ok_or_else(Problem::not_found)
+pub(crate) fn segment(request: &Request, index: usize) -> Result<String, Problem> {
+    decode(request.path(), index).ok_or_else(Problem::not_found)
 }
 
 /// The raw path is split before it is decoded, so that an encoded slash belongs to its part.

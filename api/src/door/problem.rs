@@ -1,23 +1,21 @@
 //! Problem documents (RFC 9457).
 
-use std::fmt;
-
-use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
-use actix_web::{HttpResponse, ResponseError};
+use hyper::StatusCode;
+use hyper::header::{self, HeaderValue};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_model::{DeviceStatus, DurationMs, ErrorCode, FailureReason, Problem, SelectableDevice, State};
 
+use super::reply::{close_after, json};
 use super::request_id::RequestId;
-use super::rfc3339;
+use super::{Response, private, rfc3339};
 use crate::openapi;
 
 /// What `type` begins with; the code follows. It names the error and is no address: the pages are in `docs/errors`.
 pub const ERROR_PAGE_BASE: &str = "https://tocsin.invalid/errors/";
 
 /// What a handler gives back.
-pub(crate) type Reply = Result<HttpResponse, DoorError>;
+pub(crate) type Reply = Result<Response, DoorError>;
 
 /// A problem on its way out, with what only HTTP knows of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,24 +41,24 @@ impl DoorError {
     }
 
     /// The reply.
-    pub(crate) fn render(&self, request_id: &RequestId) -> HttpResponse {
+    pub(crate) fn render(&self, request_id: &RequestId) -> Response {
         let problem = &self.problem;
-        let mut reply = HttpResponse::build(status_of(problem.code));
-        reply.insert_header((header::CONTENT_TYPE, "application/problem+json"));
-        reply.insert_header((header::CACHE_CONTROL, "no-store"));
+        let document = json(&ProblemDocument::of(problem, request_id));
+        let mut reply = private(status_of(problem.code), "application/problem+json", document);
+        let headers = reply.headers_mut();
         if let Some(challenge) = challenge_of(problem.code) {
-            reply.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(wait) = problem.retry_after {
-            reply.insert_header((header::RETRY_AFTER, whole_seconds(wait)));
+            headers.insert(header::RETRY_AFTER, whole_seconds(wait).into());
         }
         if let Some(allow) = &self.allow {
-            reply.insert_header((header::ALLOW, allow.clone()));
+            headers.insert(header::ALLOW, allow.clone());
         }
         if self.closes {
-            reply.force_close();
+            close_after(&mut reply);
         }
-        reply.json(ProblemDocument::of(problem, request_id))
+        reply
     }
 }
 
@@ -181,23 +179,6 @@ impl<'a> ProblemDocument<'a> {
 impl From<Problem> for DoorError {
     fn from(problem: Problem) -> Self {
         Self { problem: Box::new(problem), allow: None, closes: false }
-    }
-}
-
-impl fmt::Display for DoorError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.problem, formatter)
-    }
-}
-
-impl ResponseError for DoorError {
-    fn status_code(&self) -> StatusCode {
-        status_of(self.problem.code)
-    }
-
-    /// Only the status: the document is written where the request id is known.
-    fn error_response(&self) -> HttpResponse {
-        HttpResponse::new(self.status_code())
     }
 }
 

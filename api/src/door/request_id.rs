@@ -1,6 +1,6 @@
 //! The id of a call, told in `x-request-id` and in every problem, so that a caller's report finds our log.
 
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
 /// The header.

@@ -10,14 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_server::{Server, ServerHandle};
-use actix_service::{ServiceFactory as _, fn_factory, fn_service, map_config};
-use actix_web::App;
-use actix_web::dev::AppConfig;
-use actix_web::middleware::from_fn;
-use actix_web::web;
+use actix_service::{fn_factory, fn_service};
 use tocsin_config::{Config, Door};
 use tocsin_engine::Handle;
-use tocsin_model::Problem;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -29,10 +24,10 @@ use super::connections::{Connections, REFUSING_MAX};
 use super::pace::WRITE_TIME_MAX;
 use super::rate::Rates;
 use super::renewal::{Certificates, keep};
-use super::surround::surround;
-use super::{CertificateError, DoorMetrics, DoorState, Reply};
+use super::surround::Surround;
+use super::{CertificateError, DoorMetrics, DoorState};
 use crate::control::Control;
-use crate::openapi::{Call, mount};
+use crate::openapi::Call;
 
 /// Connections that may wait to be accepted at one door.
 const BACKLOG: u32 = 1_024;
@@ -201,7 +196,7 @@ impl BoundDoors {
             handle.clone(),
             Arc::clone(&opening.metrics),
         );
-        let keeper = actix_web::rt::spawn(keep(certificates.clone(), Arc::clone(&opening.rates)));
+        let keeper = actix_rt::spawn(keep(certificates.clone(), Arc::clone(&opening.rates)));
         Ok(OpenDoors {
             portal: opening.open(DoorName::Portal, self.portal)?,
             device: opening.open(DoorName::Device, self.device)?,
@@ -249,28 +244,19 @@ impl Opening {
         let config = self.handle.config();
         let settings = name.settings(&config);
         let in_flight = Arc::new(AtomicUsize::new(0));
-        let state = web::Data::new(self.state(name, bound.address, Arc::clone(&in_flight)));
+        let state = self.state(name, bound.address, Arc::clone(&in_flight));
         let stage = watch::Sender::new(Stage::Open);
         let rules = Arc::new(self.rules(name, bound.certificate, stage.subscribe()));
-        let app = move || {
-            let app = App::new()
-                .app_data(state.clone())
-                .wrap(from_fn(surround))
-                .configure(|config| mount(config, name.calls()))
-                .default_service(web::to(no_such_path));
-            map_config(app, |()| AppConfig::default())
-        };
         // Each worker makes its own routes and serves the connections it is given.
         let worker = move || {
-            let (app, rules) = (app.clone(), Arc::clone(&rules));
+            let (state, rules) = (state.clone(), Arc::clone(&rules));
             fn_factory(move || {
-                let (routes, rules) = (app().new_service(()), Arc::clone(&rules));
+                let (door, rules) = (Rc::new(Surround::new(state.clone())), Arc::clone(&rules));
                 async move {
-                    let routes = Rc::new(routes.await?);
                     Ok::<_, ()>(fn_service(move |stream: TcpStream| {
-                        let (rules, routes) = (Arc::clone(&rules), Rc::clone(&routes));
+                        let (rules, door) = (Arc::clone(&rules), Rc::clone(&door));
                         async move {
-                            connection::serve(rules, routes, stream).await;
+                            connection::serve(rules, door, stream).await;
                             Ok::<_, ()>(())
                         }
                     }))
@@ -287,7 +273,7 @@ impl Opening {
             .listen(name.as_str(), bound.listener, worker)?
             .run();
         let control = server.handle();
-        actix_web::rt::spawn(async move {
+        actix_rt::spawn(async move {
             if let Err(error) = server.await {
                 tracing::error!(door = name.as_str(), %error, "door ended by a fault");
             }
@@ -338,10 +324,6 @@ impl Opening {
             in_flight,
         }
     }
-}
-
-async fn no_such_path() -> Reply {
-    Err(Problem::not_found().into())
 }
 
 /// A door that callers can come through.

@@ -1,13 +1,11 @@
 //! What the handlers of one door work with.
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
-use std::rc::Rc;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix_web::{HttpMessage as _, HttpRequest};
 use rustls_pki_types::CertificateDer;
 use tocsin_config::Networks;
 use tocsin_engine::Handle;
@@ -16,13 +14,13 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::address::{Origin, origin};
-use super::connection::Facts;
 use super::metrics::RefusedFor;
 use super::rate::{RateExceeded, Rates};
-use super::{DoorMetrics, DoorName};
+use super::{DoorMetrics, DoorName, Request};
 use crate::control::Control;
 
-/// What the handlers of one door work with; every thread of it shares one.
+/// What the handlers of one door work with; every thread of it has one, which shares what changes.
+#[derive(Clone)]
 pub(crate) struct DoorState {
     pub(crate) name: DoorName,
     /// Whether the door listens on loopback, where only this machine reaches it.
@@ -62,26 +60,19 @@ impl DoorState {
     }
 
     /// From where the call comes.
-    fn origin_of(&self, request: &HttpRequest) -> Origin {
-        // Every connection has facts; an address that nobody has stands for one without.
-        let peer = facts_of(request).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |facts| facts.peer.ip());
-        origin(peer, &self.trusted_proxies, request.headers())
+    fn origin_of(&self, request: &Request) -> Origin {
+        origin(request.facts().peer.ip(), &self.trusted_proxies, request.headers())
     }
 
     /// The address that limits count the call under.
-    pub(crate) fn counted_address_of(&self, request: &HttpRequest) -> IpAddr {
+    pub(crate) fn counted_address_of(&self, request: &Request) -> IpAddr {
         self.origin_of(request).counted_under()
     }
 
-    /// Why every call on this connection is refused.
-    pub(super) fn refusal_of(&self, request: &HttpRequest) -> Option<Problem> {
-        facts_of(request)?.refusal.clone()
-    }
-
     /// Whether the head of the request is within its bounds.
-    pub(super) fn fits_head(&self, request: &HttpRequest) -> bool {
+    pub(super) fn fits_head(&self, request: &Request) -> bool {
         let headers = request.headers();
-        let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+        let path = request.path_and_query().len();
         let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
         headers.len() <= self.headers_max && path + fields.sum::<usize>() <= self.head_bytes_max
     }
@@ -90,7 +81,7 @@ impl DoorState {
     /// of machines: a phone's address stands in no log.
     pub(crate) fn check_address(
         &self,
-        request: &HttpRequest,
+        request: &Request,
         networks: &Networks,
         who: &str,
     ) -> Result<(), Problem> {
@@ -153,20 +144,16 @@ impl DoorState {
     }
 }
 
-fn facts_of(request: &HttpRequest) -> Option<Rc<Facts>> {
-    request.extensions().get::<Rc<Facts>>().cloned()
-}
-
 /// The certificate that the caller showed, verified by the handshake.
-pub(crate) fn certificate_of(request: &HttpRequest) -> Option<CertificateDer<'static>> {
-    facts_of(request)?.certificate.clone()
+pub(crate) fn certificate_of(request: &Request) -> Option<&CertificateDer<'static>> {
+    request.facts().certificate.as_ref()
 }
 
 /// Runs a call to its end although its caller hangs up: what was begun must be known to the engine as a whole.
 pub(crate) async fn to_the_end<T: 'static>(
     call: impl Future<Output = Result<T, Problem>> + 'static,
 ) -> Result<T, Problem> {
-    match actix_web::rt::spawn(call.in_current_span()).await {
+    match actix_rt::spawn(call.in_current_span()).await {
         Ok(done) => done,
         // It panicked; the panic hook has said where.
         Err(_) => Err(Problem::internal()),

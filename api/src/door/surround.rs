@@ -1,56 +1,68 @@
 //! The way of every call through a door: its id, its span in the log, its metrics, its problem, the drain.
 
+use std::rc::Rc;
 use std::time::Instant;
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::ConnectionType;
-use actix_web::middleware::Next;
-use actix_web::{Error, HttpRequest, ResponseError, web};
 use tocsin_model::{ErrorCode, Problem};
 use tracing::Instrument;
 
-use super::metrics::Observed;
-use super::metrics::RefusedFor;
+use super::connection::Answers;
+use super::metrics::{Observed, RefusedFor};
+use super::reply::close_after;
 use super::request_id::{RequestId, X_REQUEST_ID};
-use super::{DoorError, DoorName, DoorState};
+use super::router::{Asked, Found, Router};
+use super::{DoorError, DoorName, DoorState, Payload, Reply, Request, Response};
 
-/// Surrounds every call.
-pub(super) async fn surround(
-    state: web::Data<DoorState>,
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let _in_flight = state.enter();
-    let request_id = RequestId::of(request.headers());
-    let span = tracing::info_span!("call", door = state.name.as_str(), request_id = request_id.as_str());
-    let counted = state.metrics.begin(state.name);
-    let begun = Instant::now();
-    let mut reply = match admit(&state, request.request()) {
-        Ok(()) => {
-            let reply = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();
-            with_problem(reply, &request_id)
-        }
-        Err(refused) => request.into_response(refused.render(&request_id)),
-    };
-    let head = reply.response_mut().head_mut();
-    head.headers_mut().insert(X_REQUEST_ID, request_id.header_value());
-    if state.is_draining() {
-        head.set_connection_type(ConnectionType::Close);
+/// What answers the calls of a door on one of its threads.
+pub(super) struct Surround {
+    state: Rc<DoorState>,
+    router: Router,
+}
+
+impl Surround {
+    pub(super) fn new(state: DoorState) -> Self {
+        let router = Router::new(state.name, &state.metrics);
+        Self { state: Rc::new(state), router }
     }
-    let route = reply.request().match_pattern();
-    let status = reply.status().as_u16();
-    let observed = Observed { route: route.as_deref(), status, took: begun.elapsed() };
-    span.in_scope(|| log(&observed));
-    counted.end(&observed);
-    Ok(reply)
+}
+
+impl Answers for Surround {
+    async fn answer(self: Rc<Self>, request: Request, payload: Payload) -> Response {
+        let state = &self.state;
+        let (_in_flight, _counted) = (state.enter(), state.metrics.begin(state.name));
+        let request_id = RequestId::of(request.headers());
+        let span = tracing::info_span!("call", door = state.name.as_str(), request_id = request_id.as_str());
+        let begun = Instant::now();
+        let is_http2 = request.is_http2();
+        let found = self.router.find(request.path());
+        let asked = Asked { state: Rc::clone(state), request, payload };
+        let reply = admitted(&found, asked).instrument(span.clone()).await;
+        let mut reply = reply.unwrap_or_else(|error| error.render(&request_id));
+        reply.headers_mut().insert(X_REQUEST_ID, request_id.header_value());
+        if state.is_draining() {
+            close_after(&mut reply);
+        }
+        if is_http2 {
+            // HTTP/2 has no such header (RFC 9113, section 8.2.2).
+            reply.headers_mut().remove(hyper::header::CONNECTION);
+        }
+        let observed = Observed { status: reply.status().as_u16(), took: begun.elapsed() };
+        span.in_scope(|| log(found.metrics.route(), &observed));
+        found.metrics.answered(&observed);
+        reply
+    }
+}
+
+async fn admitted(found: &Found<'_>, asked: Asked) -> Reply {
+    admit(&asked.state, &asked.request)?;
+    found.answer(asked).await
 }
 
 /// What is refused before anybody asks what the call is for.
-fn admit(state: &DoorState, request: &HttpRequest) -> Result<(), DoorError> {
-    if let Some(refusal) = state.refusal_of(request) {
+fn admit(state: &DoorState, request: &Request) -> Result<(), DoorError> {
+    if let Some(refusal) = &request.facts().refusal {
         state.metrics.refused(state.name, RefusedFor::Connections);
-        return Err(DoorError::closing(refusal));
+        return Err(DoorError::closing(refusal.clone()));
     }
     if !state.fits_head(request) {
         state.metrics.refused(state.name, RefusedFor::Head);
@@ -67,32 +79,9 @@ fn admit(state: &DoorState, request: &HttpRequest) -> Result<(), DoorError> {
     Ok(())
 }
 
-/// Puts the document of an error in place of its bare status.
-fn with_problem(reply: ServiceResponse<BoxBody>, request_id: &RequestId) -> ServiceResponse<BoxBody> {
-    let rendered = reply.response().error().map(|error| match error.as_error::<DoorError>() {
-        Some(error) => error.render(request_id),
-        None => foreign(error.as_response_error()).render(request_id),
-    });
-    match rendered {
-        Some(document) => reply.into_response(document),
-        None => reply,
-    }
-}
-
-/// An error that the server library made.
-fn foreign(error: &dyn ResponseError) -> DoorError {
-    let problem = if error.status_code().is_client_error() {
-        Problem::new(ErrorCode::InvalidRequest, "the request is not well-formed HTTP")
-    } else {
-        tracing::error!(%error, "the server library failed");
-        Problem::internal()
-    };
-    DoorError::closing(problem)
-}
-
-fn log(observed: &Observed<'_>) {
+fn log(route: &'static str, observed: &Observed) {
     let took_ms = u64::try_from(observed.took.as_millis()).unwrap_or(u64::MAX);
-    let (route, status) = (observed.route.unwrap_or(super::metrics::NO_ROUTE), observed.status);
+    let status = observed.status;
     if status == 500 {
         tracing::error!(route, status, took_ms, "call failed");
     } else {

@@ -1,12 +1,9 @@
 //! The calls of a door: one table for its routes and for its document.
 
-use actix_web::Route;
-use actix_web::guard::{Any, Get, Head};
-use actix_web::http::Method;
-use actix_web::web::{self, ServiceConfig};
+use hyper::Method;
 
 use super::{Operation, Schemas};
-use crate::door::only;
+use crate::door::{Answering, Asked};
 
 /// The method of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +24,7 @@ pub(crate) enum Verb {
 
 impl Verb {
     /// The methods, as in the `Allow` header.
-    pub(super) const fn methods(self) -> &'static [&'static str] {
+    pub(crate) const fn methods(self) -> &'static [&'static str] {
         match self {
             Self::Get => &["GET"],
             Self::GetOrHead => &["GET", "HEAD"],
@@ -38,25 +35,19 @@ impl Verb {
         }
     }
 
-    fn guard(self, route: Route) -> Route {
-        match self {
-            Self::Get => route.method(Method::GET),
-            Self::GetOrHead => route.guard(Any(Get()).or(Head())),
-            Self::Post => route.method(Method::POST),
-            Self::Put => route.method(Method::PUT),
-            Self::Patch => route.method(Method::PATCH),
-            Self::Delete => route.method(Method::DELETE),
-        }
+    /// Whether a call by this method is meant.
+    pub(crate) fn takes(self, method: &Method) -> bool {
+        self.methods().contains(&method.as_str())
     }
 }
 
 /// A call: what answers it, and what the document says of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Call {
-    pub(super) verb: Verb,
+    pub(crate) verb: Verb,
     /// With `{name}` for each part that varies.
-    pub(super) path: &'static str,
-    answer: fn() -> Route,
+    pub(crate) path: &'static str,
+    pub(crate) answer: fn(Asked) -> Answering,
     pub(super) about: fn(&mut Schemas) -> Operation,
 }
 
@@ -65,20 +56,9 @@ impl Call {
     pub(crate) const fn new(
         verb: Verb,
         path: &'static str,
-        answer: fn() -> Route,
+        answer: fn(Asked) -> Answering,
         about: fn(&mut Schemas) -> Operation,
     ) -> Self {
         Self { verb, path, answer, about }
-    }
-}
-
-/// Makes the routes of a door. A path answers any other method with 405.
-pub(crate) fn mount(config: &mut ServiceConfig, calls: &[Call]) {
-    for calls in calls.chunk_by(|call, next| call.path == next.path) {
-        let methods: Vec<_> = calls.iter().flat_map(|call| call.verb.methods().iter().copied()).collect();
-        let resource = web::resource(calls[0].path).default_service(only(&methods.join(", ")));
-        let resource =
-            calls.iter().fold(resource, |resource, call| resource.route(call.verb.guard((call.answer)())));
-        config.service(resource);
     }
 }

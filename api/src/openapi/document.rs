@@ -2,12 +2,13 @@
 
 use std::sync::OnceLock;
 
-use actix_web::HttpResponse;
+use bytes::Bytes;
+use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::operation::Refusals;
 use super::{Call, Schemas};
-use crate::door::{DoorName, ProblemDocument};
+use crate::door::{Content, DoorName, ProblemDocument, Response, typed};
 use crate::{device, ops, portal};
 
 /// The version of the interface that the documents tell.
@@ -19,7 +20,7 @@ pub fn text(door: DoorName) -> String {
 }
 
 /// The document of a door as a reply; made at the first call, then kept.
-pub(crate) fn served(door: DoorName) -> HttpResponse {
+pub(crate) fn served(door: DoorName) -> Response {
     static PORTAL: OnceLock<String> = OnceLock::new();
     static DEVICE: OnceLock<String> = OnceLock::new();
     static OPS: OnceLock<String> = OnceLock::new();
@@ -28,7 +29,8 @@ pub(crate) fn served(door: DoorName) -> HttpResponse {
         DoorName::Device => &DEVICE,
         DoorName::Ops => &OPS,
     };
-    HttpResponse::Ok().content_type("application/json").body(kept.get_or_init(|| text(door)).as_str())
+    let text = kept.get_or_init(|| text(door));
+    typed(StatusCode::OK, "application/json", Content::Whole(Bytes::from_static(text.as_bytes())))
 }
 
 /// The document of a door.

@@ -13,7 +13,7 @@ mod words;
 
 pub use document::text;
 
-pub(crate) use call::{Call, Verb, mount};
+pub(crate) use call::{Call, Verb};
 #[cfg(test)]
 pub(crate) use document::document;
 pub(crate) use document::{About, served};

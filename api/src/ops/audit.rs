@@ -1,8 +1,8 @@
 //! The audit trail.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::Data;
+use std::rc::Rc;
+
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
@@ -11,7 +11,7 @@ use tocsin_storage::AuditQuery;
 
 use super::operator::require;
 use super::query::{parsed, time, user};
-use crate::door::{DoorState, Query, Reply, private_json, rfc3339};
+use crate::door::{DoorState, Query, Reply, Request, private_json, rfc3339};
 use crate::openapi;
 use crate::view::UserView;
 
@@ -114,7 +114,7 @@ pub(super) const PARAMETERS: &[&str] =
 
 /// `GET /v1/admin/audit`: newest first. A page looks at a bounded number of rows, so that one with few items, or
 /// none, may have a cursor all the same.
-pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn list(state: Rc<DoorState>, request: Request) -> Reply {
     require(&state, &request, Role::Read)?;
     let query = Query::parse(request.query_string(), PARAMETERS)?;
     let query = AuditQuery {
@@ -166,7 +166,7 @@ struct FaultView {
 }
 
 /// `GET /v1/admin/audit/verify`: checks every row against the chain of hashes.
-pub(super) async fn verify(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn verify(state: Rc<DoorState>, request: Request) -> Reply {
     require(&state, &request, Role::Read)?;
     Query::parse(request.query_string(), &[])?;
     let view = match state.handle.check_audit().await? {

@@ -1,8 +1,8 @@
 //! A backup of the running server.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
+use std::rc::Rc;
+
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
@@ -10,7 +10,7 @@ use tocsin_model::{AuditActor, AuditEvent, AuditKind, ErrorCode, Problem};
 
 use super::operator::require;
 use super::process::control;
-use crate::door::{DoorState, Query, Reply, private_json, read_no_fields, to_the_end};
+use crate::door::{DoorState, Payload, Query, Reply, Request, private_json, read_no_fields, to_the_end};
 
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Backup")]
@@ -22,10 +22,10 @@ pub(super) struct BackupView {
 }
 
 /// `POST /v1/admin/backup`: answers when the backup is whole.
-pub(super) async fn make(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn make(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let operator = require(&state, &request, Role::Operate)?;
     Query::parse(request.query_string(), &[])?;
-    read_no_fields(&request, payload, state.body_bytes_max).await?;
+    read_no_fields(&state, &request, payload).await?;
     let control = control(&state)?.clone();
     let event = AuditEvent::new(AuditKind::BackupAsked, AuditActor::Operator(operator));
     state.handle.note(event).await?;

@@ -1,8 +1,8 @@
 //! Callbacks that are owed or dead, of all clients.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
+use std::rc::Rc;
+
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
@@ -10,7 +10,9 @@ use tocsin_model::{Callback, CallbackPhase, ErrorCode, Problem, TransactionId};
 use tocsin_storage::CallbackList;
 
 use super::operator::require;
-use crate::door::{DoorState, Query, Reply, private_json, read_no_fields, rfc3339, segment, to_the_end};
+use crate::door::{
+    DoorState, Payload, Query, Reply, Request, private_json, read_no_fields, rfc3339, segment, to_the_end,
+};
 use crate::openapi;
 
 #[derive(JsonSchema, Serialize)]
@@ -73,7 +75,7 @@ impl<'a> CallbackView<'a> {
 }
 
 /// `GET /v1/admin/callbacks?state=owed|dead`: newest transaction first.
-pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn list(state: Rc<DoorState>, request: Request) -> Reply {
     require(&state, &request, Role::Read)?;
     let query = Query::parse(request.query_string(), &["state", "limit", "cursor"])?;
     let wanted = wanted(&query)?;
@@ -86,10 +88,10 @@ pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply 
 
 /// `POST /v1/admin/callbacks/{id}/redeliver`: due at once, under the same `webhook-id`; a dead one has its whole
 /// window again.
-pub(super) async fn redeliver(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn redeliver(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let operator = require(&state, &request, Role::Operate)?;
     Query::parse(request.query_string(), &[])?;
-    read_no_fields(&request, payload, state.body_bytes_max).await?;
+    read_no_fields(&state, &request, payload).await?;
     let id: TransactionId = segment(&request, 3)?.parse().map_err(|_| Problem::not_found())?;
     let handle = state.handle.clone();
     let owed = to_the_end(async move { handle.redeliver_callback(operator, id).await }).await?;

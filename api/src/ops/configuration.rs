@@ -1,14 +1,14 @@
 //! The effective configuration.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::Data;
+use std::rc::Rc;
+
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::{EffectiveKey, EffectiveValue, Role};
 
 use super::operator::require;
-use crate::door::{DoorState, Query, Reply, private_json};
+use crate::door::{DoorState, Query, Reply, Request, private_json};
 
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Configuration")]
@@ -51,7 +51,7 @@ impl<'a> KeyView<'a> {
 }
 
 /// `GET /v1/admin/config`: every key that has a value, with its source; secrets are masked.
-pub(super) async fn show(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn show(state: Rc<DoorState>, request: Request) -> Reply {
     require(&state, &request, Role::Read)?;
     Query::parse(request.query_string(), &[])?;
     let config = state.handle.config();

@@ -3,21 +3,20 @@
 //! Only the SHA-256 of a token is known. It is compared in constant time with that of every operator, so that a
 //! reply's time tells neither a token nor how many there are before the one that fits.
 
-use actix_web::HttpRequest;
-use actix_web::http::header;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
+use hyper::header;
 use tocsin_config::{Config, Operator, Role};
 use tocsin_model::{ErrorCode, OperatorName, Problem};
 
-use crate::door::DoorState;
+use crate::door::{DoorState, Request};
 
 /// Longest `Authorization` header that is looked at, in bytes.
 const AUTHORIZATION_BYTES_MAX: usize = 1_024;
 
 /// The operator who makes this call, if its role is `role` or more: 401 `invalid_token`, 403 `not_permitted`.
-pub(super) fn require(state: &DoorState, request: &HttpRequest, role: Role) -> Result<OperatorName, Problem> {
-    let mut headers = request.headers().get_all(header::AUTHORIZATION);
+pub(super) fn require(state: &DoorState, request: &Request, role: Role) -> Result<OperatorName, Problem> {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
     let only = headers.next().filter(|_| headers.next().is_none());
     let token = only.and_then(|value| value.to_str().ok()).and_then(bearer);
     let config = state.handle.config();

@@ -1,27 +1,28 @@
 //! What probes and Prometheus ask: health, readiness, metrics.
 
-use actix_web::http::{StatusCode, header};
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
+use std::rc::Rc;
+
+use hyper::header::HeaderValue;
+use hyper::{StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
 use tocsin_engine::ProviderState;
 
 use super::operator::require;
-use crate::door::{DoorState, Reply};
+use crate::door::{Content, DoorState, Reply, Request, Response, private_json, typed};
 use crate::openapi;
 
 /// The media type of Prometheus' text format.
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-fn report(is_good: bool, body: &impl Serialize) -> HttpResponse {
-    let mut reply =
-        HttpResponse::build(if is_good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE });
-    if !is_good {
-        reply.insert_header((header::RETRY_AFTER, 1));
+fn report(is_good: bool, body: &impl Serialize) -> Response {
+    if is_good {
+        return private_json(StatusCode::OK, body);
     }
-    reply.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+    let mut reply = private_json(StatusCode::SERVICE_UNAVAILABLE, body);
+    reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    reply
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -33,10 +34,10 @@ pub(super) struct HealthView {
 }
 
 /// `GET /healthz`: whether the process lives.
-pub(super) async fn healthz(state: Data<DoorState>) -> HttpResponse {
+pub(super) async fn healthz(state: Rc<DoorState>, _: Request) -> Reply {
     let health = state.handle.health();
     let healthy = health.is_healthy();
-    report(healthy, &HealthView { healthy, writer: health.writer, arbiters: health.arbiters })
+    Ok(report(healthy, &HealthView { healthy, writer: health.writer, arbiters: health.arbiters }))
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -66,21 +67,21 @@ impl ProviderView {
 }
 
 /// `GET /readyz`: whether new work should be sent here.
-pub(super) async fn readyz(state: Data<DoorState>) -> HttpResponse {
+pub(super) async fn readyz(state: Rc<DoorState>, _: Request) -> Reply {
     let readiness = state.handle.readiness();
     let draining = readiness.draining || state.is_draining();
     let ready = readiness.is_ready() && !draining;
     let providers = readiness.providers.iter().map(ProviderView::of).collect();
     // The doors open after the recovery, so that whoever can ask is told of one that is over.
     let view = ReadinessView { ready, recovered: true, storage: readiness.storage, draining, providers };
-    report(ready, &view)
+    Ok(report(ready, &view))
 }
 
 /// `GET /metrics`: open on loopback, where only this machine reaches it.
-pub(super) async fn metrics(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn metrics(state: Rc<DoorState>, request: Request) -> Reply {
     if !state.is_loopback {
         require(&state, &request, Role::Read)?;
     }
     let text = state.handle.metrics_text();
-    Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, PROMETHEUS_TEXT)).body(text))
+    Ok(typed(StatusCode::OK, PROMETHEUS_TEXT, Content::Whole(text.into())))
 }

@@ -1,8 +1,8 @@
 //! What concerns the process as a whole: reload, drain, what is logged.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
+use std::rc::Rc;
+
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
@@ -11,8 +11,8 @@ use tocsin_model::{AuditActor, AuditEvent, AuditKind, ErrorCode, Problem};
 use super::operator::require;
 use crate::control::Control;
 use crate::door::{
-    DoorState, Fields, MediaType, Query, Reply, parse_object, private_json, read_json_body, read_no_fields,
-    to_the_end,
+    DoorState, Fields, MediaType, Payload, Query, Reply, Request, parse_object, private_json, read_json_body,
+    read_no_fields, to_the_end,
 };
 
 /// Longest log filter in characters, as in the configuration.
@@ -26,10 +26,10 @@ pub(super) struct ReloadView {
 }
 
 /// `POST /v1/admin/reload`: takes the configuration over anew, whole or not at all.
-pub(super) async fn reload(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn reload(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let operator = require(&state, &request, Role::Operate)?;
     Query::parse(request.query_string(), &[])?;
-    read_no_fields(&request, payload, state.body_bytes_max).await?;
+    read_no_fields(&state, &request, payload).await?;
     let control = control(&state)?.clone();
     let by = AuditActor::Operator(operator);
     let reloaded = to_the_end(async move { control.reload(by).await }).await?;
@@ -52,10 +52,10 @@ pub(super) struct DrainView {
 }
 
 /// `POST /v1/admin/drain`: takes no new work, lets held calls return, and ends the process.
-pub(super) async fn drain(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn drain(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let operator = require(&state, &request, Role::Operate)?;
     Query::parse(request.query_string(), &[])?;
-    read_no_fields(&request, payload, state.body_bytes_max).await?;
+    read_no_fields(&state, &request, payload).await?;
     let control = control(&state)?;
     let event = AuditEvent::new(AuditKind::DrainAsked, AuditActor::Operator(operator));
     state.handle.note(event).await?;
@@ -70,10 +70,10 @@ pub(super) struct LogLevelView<'a> {
 }
 
 /// `PUT /v1/admin/log-level` with `{"filter"}`: what is logged, until the next reload or start.
-pub(super) async fn log_level(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn log_level(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let operator = require(&state, &request, Role::Operate)?;
     Query::parse(request.query_string(), &[])?;
-    let body = read_json_body(&request, payload, state.body_bytes_max, MediaType::Required).await?;
+    let body = read_json_body(&state, &request, payload, MediaType::Required).await?;
     let members = parse_object(&body)?;
     let fields = Fields::of(&members);
     fields.only(&["filter"])?;

@@ -1,8 +1,8 @@
 //! The providers, as they are configured and as they are.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::Data;
+use std::rc::Rc;
+
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::{Provider, ProviderNetwork, Role};
@@ -10,7 +10,7 @@ use tocsin_engine::provider::DriverSnapshot;
 use tocsin_model::ProviderName;
 
 use super::operator::require;
-use crate::door::{DoorState, Query, Reply, private_json};
+use crate::door::{DoorState, Query, Reply, Request, private_json};
 use crate::openapi;
 
 #[derive(JsonSchema, Serialize)]
@@ -63,7 +63,7 @@ impl ProviderView {
 }
 
 /// `GET /v1/admin/providers`
-pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn list(state: Rc<DoorState>, request: Request) -> Reply {
     require(&state, &request, Role::Read)?;
     Query::parse(request.query_string(), &[])?;
     let (config, drivers) = (state.handle.config(), state.handle.drivers());

@@ -1,8 +1,8 @@
 //! Transactions of all clients.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
+use std::rc::Rc;
+
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
@@ -12,7 +12,9 @@ use tocsin_storage::TransactionQuery;
 use super::operator::require;
 use super::query::{parsed, time, user};
 use super::view::TransactionView;
-use crate::door::{DoorState, Query, Reply, private_json, read_no_fields, segment, to_the_end};
+use crate::door::{
+    DoorState, Payload, Query, Reply, Request, private_json, read_no_fields, segment, to_the_end,
+};
 
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "TransactionList")]
@@ -28,7 +30,7 @@ pub(super) const PARAMETERS: &[&str] = &["user", "realm", "state", "client", "fr
 
 /// `GET /v1/admin/transactions`: newest first. A page looks at a bounded number of rows, so that one with few items, or
 /// none, may have a cursor all the same.
-pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn list(state: Rc<DoorState>, request: Request) -> Reply {
     require(&state, &request, Role::Read)?;
     let query = Query::parse(request.query_string(), PARAMETERS)?;
     let asked = TransactionQuery {
@@ -53,10 +55,10 @@ fn state_word(text: &str) -> Result<StateWord, Problem> {
 
 /// `POST /v1/admin/transactions/{id}/cancel`: as if its client had cancelled it, but the audit trail names the
 /// operator.
-pub(super) async fn cancel(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn cancel(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let operator = require(&state, &request, Role::Operate)?;
     Query::parse(request.query_string(), &[])?;
-    read_no_fields(&request, payload, state.body_bytes_max).await?;
+    read_no_fields(&state, &request, payload).await?;
     let id: TransactionId = segment(&request, 3)?.parse().map_err(|_| Problem::not_found())?;
     let handle = state.handle.clone();
     let cancelled = to_the_end(async move { handle.cancel_as(operator, id).await }).await?;

@@ -1,8 +1,8 @@
 //! The help desk's page: what there is to know of one user.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::Data;
+use std::rc::Rc;
+
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Role;
@@ -12,7 +12,7 @@ use tocsin_storage::TransactionQuery;
 use super::operator::require;
 use super::query::user_of;
 use super::view::TransactionView;
-use crate::door::{DoorState, Query, Reply, private_json, rfc3339, segment};
+use crate::door::{DoorState, Query, Reply, Request, private_json, rfc3339, segment};
 use crate::openapi;
 use crate::view::{LockView, UserView};
 
@@ -77,7 +77,7 @@ impl<'a> DeviceView<'a> {
 
 /// `GET /v1/admin/users/{user}`: his devices, removed ones too until their retention ends, and his last transactions,
 /// both newest first. There is no register of users: one whom nobody enrolled has none of either.
-pub(super) async fn show(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn show(state: Rc<DoorState>, request: Request) -> Reply {
     require(&state, &request, Role::Read)?;
     let query = Query::parse(request.query_string(), &["realm"])?;
     let user = user_of(&state.handle.config(), &segment(&request, 3)?, query.text("realm"))?;

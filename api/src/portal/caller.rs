@@ -15,11 +15,11 @@ use base64::engine::general_purpose::STANDARD;
 use tocsin_config::{Client, Config, Right, certificate_is_for};
 use tocsin_model::{AppName, ClientId, ErrorCode, Problem, RealmName, Secret, TypeName, User};
 
-use actix_web::HttpRequest;
-use actix_web::http::header;
-use actix_web::web::Payload;
+use hyper::header;
 
-use crate::door::{Body, DoorError, DoorState, RefusedFor, certificate_of, coding_of, is_form, read_body};
+use crate::door::{
+    Body, DoorError, DoorState, Payload, RefusedFor, Request, certificate_of, coding_of, is_form, read_body,
+};
 
 /// Longest `Authorization` header that is looked at, in bytes.
 const AUTHORIZATION_BYTES_MAX: usize = 1_024;
@@ -47,16 +47,12 @@ struct Credentials {
 
 impl Caller {
     /// The client that makes this call, if it has `right`: 401 `invalid_client`, 403 `not_permitted`.
-    pub(super) fn with_right(
-        state: &DoorState,
-        request: &HttpRequest,
-        right: Right,
-    ) -> Result<Self, Problem> {
+    pub(super) fn with_right(state: &DoorState, request: &Request, right: Right) -> Result<Self, Problem> {
         Self::of(state, request)?.let_do(right)
     }
 
     /// The client that makes this call, whatever it may do: 401 `invalid_client`.
-    pub(super) fn of(state: &DoorState, request: &HttpRequest) -> Result<Self, Problem> {
+    pub(super) fn of(state: &DoorState, request: &Request) -> Result<Self, Problem> {
         let credentials = credentials_of(request);
         let caller = Self::authenticate(state.handle.config(), credentials).ok_or_else(unauthenticated)?;
         caller.let_in(state, request)
@@ -65,7 +61,7 @@ impl Caller {
     /// The client that makes this call, if it has `right`, and the body that it sends.
     pub(super) async fn with_body(
         state: &DoorState,
-        request: &HttpRequest,
+        request: &Request,
         payload: Payload,
         right: Right,
     ) -> Result<(Self, Body), DoorError> {
@@ -84,7 +80,7 @@ impl Caller {
 
     async fn of_form(
         state: &DoorState,
-        request: &HttpRequest,
+        request: &Request,
         payload: Payload,
         right: Right,
     ) -> Result<(Self, Body), DoorError> {
@@ -115,7 +111,7 @@ impl Caller {
         Err(Problem::new(ErrorCode::InvalidClient, detail))
     }
 
-    fn let_in(self, state: &DoorState, request: &HttpRequest) -> Result<Self, Problem> {
+    fn let_in(self, state: &DoorState, request: &Request) -> Result<Self, Problem> {
         self.admit(state, request)?;
         state.refuse_while_off()?;
         Ok(self)
@@ -147,7 +143,7 @@ impl Caller {
 
     /// What a client with the right secret must keep to: its certificate (401 `invalid_client`), its networks (403
     /// `address_not_allowed`), its rate (429 `rate_limited`).
-    fn admit(&self, state: &DoorState, request: &HttpRequest) -> Result<(), Problem> {
+    fn admit(&self, state: &DoorState, request: &Request) -> Result<(), Problem> {
         if !self.shows_certificate(request) {
             state.metrics.refused(state.name, RefusedFor::Certificate);
             tracing::warn!(
@@ -162,15 +158,15 @@ impl Caller {
     }
 
     /// Whether the client is bound to no certificate, or the caller showed one of its own.
-    fn shows_certificate(&self, request: &HttpRequest) -> bool {
+    fn shows_certificate(&self, request: &Request) -> bool {
         let Client { certificate_names: names, certificate_sha256: hashes, .. } = &*self.client;
         if names.is_empty() && hashes.is_empty() {
             return true;
         }
         certificate_of(request).is_some_and(|shown| {
-            let hash = digest(&SHA256, &shown);
+            let hash = digest(&SHA256, shown);
             hashes.iter().any(|known| known == hash.as_ref())
-                || names.iter().any(|name| certificate_is_for(&shown, name))
+                || names.iter().any(|name| certificate_is_for(shown, name))
         })
     }
 
@@ -225,15 +221,15 @@ fn unauthenticated() -> Problem {
     Problem::new(ErrorCode::InvalidClient, detail)
 }
 
-async fn read(state: &DoorState, request: &HttpRequest, payload: Payload) -> Result<Body, DoorError> {
+async fn read(state: &DoorState, request: &Request, payload: Payload) -> Result<Body, DoorError> {
     let coding = coding_of(request)?;
-    let bytes = read_body(request, payload, state.body_bytes_max).await?;
+    let bytes = read_body(state, request, payload).await?;
     Ok(Body::parse(&bytes, coding)?)
 }
 
 /// What the `Authorization` header says, if there is one and no more.
-fn credentials_of(request: &HttpRequest) -> Option<Credentials> {
-    let mut headers = request.headers().get_all(header::AUTHORIZATION);
+fn credentials_of(request: &Request) -> Option<Credentials> {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
     let only = headers.next().filter(|_| headers.next().is_none());
     only.and_then(|value| value.to_str().ok()).and_then(credentials)
 }

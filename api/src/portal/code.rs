@@ -2,9 +2,9 @@
 //!
 //! A code stands in no log, metric or error of ours, and in no reply but the one that hands it out.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
+use std::rc::Rc;
+
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Right;
@@ -13,7 +13,7 @@ use tocsin_model::{OneTimeCode, Problem};
 use super::caller::Caller;
 use super::transactions::transaction_id;
 use super::view::TransactionView;
-use crate::door::{DoorState, Fields, Query, Reply, private_json, to_the_end};
+use crate::door::{DoorState, Fields, Payload, Query, Reply, Request, private_json, to_the_end};
 
 /// Longest text that is taken for a try, in characters.
 pub(super) const CODE_CHARACTERS_MAX: usize = 64;
@@ -28,7 +28,7 @@ pub(super) struct CodeView<'a> {
 }
 
 /// `POST /v1/transactions/{id}/code`
-pub(super) async fn check(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn check(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let (caller, body) = Caller::with_body(&state, &request, payload, Right::Transactions).await?;
     let id = transaction_id(&request)?;
     Query::parse(request.query_string(), &[])?;
@@ -51,7 +51,7 @@ fn code_of_body(fields: &Fields<'_>) -> Result<OneTimeCode, Problem> {
 }
 
 /// `GET /v1/transactions/{id}/code`
-pub(super) async fn hand_out(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn hand_out(state: Rc<DoorState>, request: Request) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::CustomDelivery)?;
     let id = transaction_id(&request)?;
     Query::parse(request.query_string(), &[])?;

@@ -1,8 +1,8 @@
 //! Calls about a user's devices: list, change and remove. A client sees the devices of its apps.
 
-use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use std::rc::Rc;
+
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Right;
@@ -12,7 +12,9 @@ use tocsin_model::{AuditActor, Device, DeviceId, DeviceKey, DeviceStatus, KeyUse
 use super::caller::Caller;
 use super::page::{Page, wrong_cursor};
 use super::user::user_of_path;
-use crate::door::{DoorState, Fields, Query, Reply, private_json, rfc3339, segment, to_the_end};
+use crate::door::{
+    DoorState, Fields, Payload, Query, Reply, Request, no_content, private_json, rfc3339, segment, to_the_end,
+};
 use crate::openapi;
 
 /// The fields of a change.
@@ -94,7 +96,7 @@ impl KeyView {
 }
 
 /// `GET /v1/users/{user}/devices`
-pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn list(state: Rc<DoorState>, request: Request) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Devices)?;
     let query = Query::parse(request.query_string(), &["realm", "limit", "cursor"])?;
     let user = user_of_path(&caller, &segment(&request, 2)?, query.text("realm"))?;
@@ -119,7 +121,7 @@ fn part<'a>(page: &Page, devices: &'a [Device]) -> Result<DeviceList<'a>, Proble
 async fn seen_device(
     state: &DoorState,
     caller: &Caller,
-    request: &HttpRequest,
+    request: &Request,
 ) -> Result<(User, DeviceId), Problem> {
     let query = Query::parse(request.query_string(), &["realm"])?;
     let user = user_of_path(caller, &segment(request, 2)?, query.text("realm"))?;
@@ -130,7 +132,7 @@ async fn seen_device(
 }
 
 /// `PATCH /v1/users/{user}/devices/{device_id}`
-pub(super) async fn change(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn change(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let (caller, body) = Caller::with_body(&state, &request, payload, Right::Devices).await?;
     let (user, id) = seen_device(&state, &caller, &request).await?;
     let fields = body.fields();
@@ -164,16 +166,16 @@ fn new_status(fields: &Fields<'_>) -> Result<Option<bool>, Problem> {
 }
 
 /// `DELETE /v1/users/{user}/devices/{device_id}`
-pub(super) async fn remove(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn remove(state: Rc<DoorState>, request: Request) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Devices)?;
     let (user, id) = seen_device(&state, &caller, &request).await?;
     let (handle, by) = (state.handle.clone(), AuditActor::Client(caller.id.clone()));
     to_the_end(async move { handle.revoke_device(by, &user, id).await }).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(no_content())
 }
 
 /// `DELETE /v1/users/{user}/devices`: all of the caller's apps
-pub(super) async fn remove_all(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn remove_all(state: Rc<DoorState>, request: Request) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Devices)?;
     let query = Query::parse(request.query_string(), &["realm"])?;
     let user = user_of_path(&caller, &segment(&request, 2)?, query.text("realm"))?;
@@ -188,5 +190,5 @@ pub(super) async fn remove_all(state: Data<DoorState>, request: HttpRequest) -> 
         Ok(())
     })
     .await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(no_content())
 }

@@ -1,8 +1,8 @@
 //! Calls about enrolments: open, read, confirm, cancel.
 
-use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use std::rc::Rc;
+
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -18,7 +18,9 @@ use super::fingerprint::{Meaning, idempotency, user_meaning};
 use super::start::time_to_live;
 use super::timing::WAIT_S_MAX;
 use super::user::user_of_body;
-use crate::door::{DoorState, Fields, Query, Reply, private_json, rfc3339, segment, to_the_end};
+use crate::door::{
+    DoorState, Fields, Payload, Query, Reply, Request, no_content, private_json, rfc3339, segment, to_the_end,
+};
 use crate::openapi;
 use crate::qr;
 use crate::view::UserView;
@@ -101,7 +103,7 @@ impl<'a> EnrollmentView<'a> {
 }
 
 /// `POST /v1/enrollments`
-pub(super) async fn open(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn open(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let (caller, body) = Caller::with_body(&state, &request, payload, Right::Enrollments).await?;
     Query::parse(request.query_string(), &[])?;
     let asked = enrollment_request(&caller, &request, &body.fields())?;
@@ -125,7 +127,7 @@ pub(super) async fn open(state: Data<DoorState>, request: HttpRequest, payload: 
 
 fn enrollment_request(
     caller: &Caller,
-    request: &HttpRequest,
+    request: &Request,
     fields: &Fields<'_>,
 ) -> Result<EnrollmentRequest, Problem> {
     fields.only(FIELDS)?;
@@ -154,7 +156,7 @@ fn authorized_by(fields: &Fields<'_>) -> Result<Option<TransactionId>, Problem> 
 }
 
 /// `GET /v1/enrollments/{id}`, with `wait_s` held until a phone has followed it
-pub(super) async fn read(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn read(state: Rc<DoorState>, request: Request) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Enrollments)?;
     let id = enrollment_id(&request)?;
     let query = Query::parse(request.query_string(), &["wait_s"])?;
@@ -193,7 +195,7 @@ async fn view_of(state: &DoorState, enrollment: &Enrollment) -> Reply {
 const NUMBER_DIGITS: usize = 6;
 
 /// `POST /v1/enrollments/{id}/confirm`
-pub(super) async fn confirm(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn confirm(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let (caller, body) = Caller::with_body(&state, &request, payload, Right::Enrollments).await?;
     let id = enrollment_id(&request)?;
     Query::parse(request.query_string(), &[])?;
@@ -209,15 +211,15 @@ pub(super) async fn confirm(state: Data<DoorState>, request: HttpRequest, payloa
 }
 
 /// `DELETE /v1/enrollments/{id}`
-pub(super) async fn cancel(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn cancel(state: Rc<DoorState>, request: Request) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Enrollments)?;
     let id = enrollment_id(&request)?;
     Query::parse(request.query_string(), &[])?;
     let (handle, client) = (state.handle.clone(), caller.id.clone());
     to_the_end(async move { handle.cancel_enrollment(&client, id).await }).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(no_content())
 }
 
-fn enrollment_id(request: &HttpRequest) -> Result<EnrollmentId, Problem> {
+fn enrollment_id(request: &Request) -> Result<EnrollmentId, Problem> {
     segment(request, 2)?.parse().map_err(|_| Problem::not_found())
 }

@@ -5,14 +5,13 @@
 //! seen; what is no revision says nothing. A stream holds one small state and writes one event at a time, so that a
 //! caller who does not read costs no more than one who does.
 
-use std::convert::Infallible;
+use std::rc::Rc;
 use std::time::Duration;
 
-use actix_web::http::header::{self, HeaderMap};
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::Stream;
+use hyper::StatusCode;
+use hyper::header::HeaderMap;
 use tocsin_config::Right;
 use tocsin_engine::{Heard, Observation};
 use tocsin_model::{Problem, Transaction};
@@ -20,7 +19,7 @@ use tocsin_model::{Problem, Transaction};
 use super::caller::Caller;
 use super::transactions::transaction_id;
 use super::view::TransactionView;
-use crate::door::{DoorState, InFlight, Query, Reply};
+use crate::door::{Content, DoorState, InFlight, Query, Reply, Request, private};
 
 /// How long a stream is silent before a comment shows that it lives.
 const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
@@ -29,23 +28,20 @@ const LAST_EVENT_ID: &str = "last-event-id";
 
 /// A stream on its way to a caller.
 struct EventStream {
-    state: Data<DoorState>,
+    state: Rc<DoorState>,
     observation: Observation,
     /// A stream is a call that is not answered yet, so a shutdown waits for its end.
     _in_flight: InFlight,
 }
 
 /// `GET /v1/transactions/{id}/events`
-pub(super) async fn events(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn events(state: Rc<DoorState>, request: Request) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Transactions)?;
     let id = transaction_id(&request)?;
     Query::parse(request.query_string(), &[])?;
     let observation = state.handle.observe(&caller.id, id, last_seen(request.headers())).await?;
     let stream = EventStream { _in_flight: state.enter(), observation, state: state.clone() };
-    Ok(HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, "text/event-stream"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .streaming(stream.into_bytes()))
+    Ok(private(StatusCode::OK, "text/event-stream", Content::Parts(Box::pin(stream.into_bytes()))))
 }
 
 fn last_seen(headers: &HeaderMap) -> Option<u32> {
@@ -53,10 +49,10 @@ fn last_seen(headers: &HeaderMap) -> Option<u32> {
 }
 
 impl EventStream {
-    fn into_bytes(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    fn into_bytes(self) -> impl Stream<Item = Bytes> {
         futures_util::stream::unfold(self, |mut stream| async move {
             let bytes = stream.next().await?;
-            Some((Ok(bytes), stream))
+            Some((bytes, stream))
         })
     }
 

@@ -3,13 +3,14 @@
 //! The fingerprint is over what the call means (its validated request as canonical JSON, RFC 8785), not over its
 //! bytes: order, white space and spelling of the body do not count, nor does another spelling of the same user.
 
-use actix_web::HttpRequest;
 use aws_lc_rs::digest::{Context, SHA256};
 use serde_json::{Map, Value, json};
 use tocsin_model::{
     CallContext, ClientId, DeliveryChoice, Detail, DurationMs, ErrorCode, Fingerprint, Idempotency,
     IdempotencyKey, Problem, StartRequest, User,
 };
+
+use crate::door::Request;
 
 /// The header.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -23,11 +24,8 @@ pub(super) struct Meaning<'a> {
 }
 
 /// The key that the caller sent, with the fingerprint of this call; `None` without a key.
-pub(super) fn idempotency(
-    request: &HttpRequest,
-    meaning: &Meaning<'_>,
-) -> Result<Option<Idempotency>, Problem> {
-    let mut sent = request.headers().get_all(IDEMPOTENCY_KEY);
+pub(super) fn idempotency(request: &Request, meaning: &Meaning<'_>) -> Result<Option<Idempotency>, Problem> {
+    let mut sent = request.headers().get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = sent.next() else { return Ok(None) };
     let only = value.to_str().ok().filter(|_| sent.next().is_none());
     let key = only.and_then(IdempotencyKey::new).ok_or_else(|| {

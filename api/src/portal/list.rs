@@ -1,8 +1,8 @@
 //! `GET /v1/transactions`: the client's own, newest first, in pages.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::Data;
+use std::rc::Rc;
+
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Right;
@@ -13,7 +13,7 @@ use super::caller::Caller;
 use super::page::Page;
 use super::user::user_of_path;
 use super::view::TransactionView;
-use crate::door::{DoorState, Query, Reply, private_json};
+use crate::door::{DoorState, Query, Reply, Request, private_json};
 
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "TransactionList")]
@@ -25,7 +25,7 @@ pub(super) struct TransactionList<'a> {
 }
 
 /// `GET /v1/transactions`
-pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn list(state: Rc<DoorState>, request: Request) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Transactions)?;
     let query = Query::parse(request.query_string(), &["user", "realm", "state", "limit", "cursor"])?;
     let user = user(&caller, &query)?;

@@ -1,8 +1,8 @@
 //! `GET /v1/users/{user}/methods`: which of the client's types would reach this user now.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::web::Data;
+use std::rc::Rc;
+
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Right;
@@ -11,7 +11,7 @@ use tocsin_model::DeviceId;
 
 use super::caller::Caller;
 use super::user::user_of_path;
-use crate::door::{DoorState, Query, Reply, private_json, segment};
+use crate::door::{DoorState, Query, Reply, Request, private_json, segment};
 use crate::openapi;
 
 #[derive(JsonSchema, Serialize)]
@@ -43,7 +43,7 @@ impl<'a> MethodView<'a> {
 }
 
 /// `GET /v1/users/{user}/methods`
-pub(super) async fn list(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn list(state: Rc<DoorState>, request: Request) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Transactions)?;
     let query = Query::parse(request.query_string(), &["realm"])?;
     let user = user_of_path(&caller, &segment(&request, 2)?, query.text("realm"))?;

@@ -3,8 +3,7 @@
 //! `Prefer: wait=N` (RFC 7240, section 4.3) means the same as `wait_s`. Other preferences, and one that is not
 //! well-formed, are wishes that this server does not know, and are ignored as that standard says.
 
-use actix_web::HttpRequest;
-use actix_web::http::header::{HeaderMap, HeaderValue};
+use hyper::header::{HeaderMap, HeaderValue};
 use tocsin_engine::Until;
 use tocsin_model::{DurationMs, ErrorCode, Problem};
 
@@ -31,14 +30,14 @@ pub(super) struct Timing {
 
 impl Timing {
     /// Reads `wait_s`, `reply` and `Prefer`. Of two waits the smaller counts.
-    pub(super) fn read(fields: &Fields<'_>, request: &HttpRequest) -> Result<Self, Problem> {
+    pub(super) fn read(fields: &Fields<'_>, headers: &HeaderMap) -> Result<Self, Problem> {
         let is_sent = match fields.text("reply")? {
             None | Some("stored") => false,
             Some("sent") => true,
             Some(_) => return Err(fields.not_allowed("reply", "this must be \"stored\" or \"sent\"")),
         };
         let in_body = wait_of_body(fields)?;
-        let in_header = wait_preferred(request.headers())?;
+        let in_header = wait_preferred(headers)?;
         let preferred = in_header.filter(|header| in_body.is_none_or(|body| *header <= body));
         Ok(Self { wait_s: preferred.or(in_body), preferred, is_sent })
     }
@@ -75,7 +74,8 @@ fn too_long() -> String {
 
 /// The first `wait` among the preferences; of a preference that stands twice the first counts.
 fn wait_preferred(headers: &HeaderMap) -> Result<Option<u32>, Problem> {
-    let mut preferences = headers.get_all(PREFER).filter_map(|value| value.to_str().ok()).flat_map(elements);
+    let mut preferences =
+        headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).flat_map(elements);
     let Some(seconds) = preferences.find_map(wait_of) else { return Ok(None) };
     let Some(digits) = seconds else { return Ok(None) };
     let allowed = digits.parse::<u32>().ok().filter(|seconds| *seconds <= WAIT_S_MAX);
@@ -106,17 +106,16 @@ fn wait_of(preference: &str) -> Option<Option<&str>> {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::test::TestRequest;
     use serde_json::{Value, json};
 
     use super::*;
 
     fn read(body: &Value, prefer: &[&str]) -> Result<Timing, Problem> {
-        let mut request = TestRequest::post();
+        let mut headers = HeaderMap::new();
         for value in prefer {
-            request = request.append_header((PREFER, *value));
+            headers.append(PREFER, HeaderValue::from_str(value).expect("a header value"));
         }
-        Timing::read(&Fields::of(body.as_object().expect("an object")), &request.to_http_request())
+        Timing::read(&Fields::of(body.as_object().expect("an object")), &headers)
     }
 
     fn wait(body: &Value, prefer: &[&str]) -> Option<u64> {

@@ -1,10 +1,9 @@
 //! Calls about transactions: start and hold, read and long poll, cancel.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
-use actix_web::http::{StatusCode, header};
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use hyper::{StatusCode, header};
 use tocsin_config::Right;
 use tocsin_engine::{Started, Until, WaitPlace};
 use tocsin_model::{
@@ -17,7 +16,8 @@ use super::start::start_of_body;
 use super::timing::{PREFERENCE_APPLIED, Timing, WAIT_S_MAX};
 use super::view::TransactionView;
 use crate::door::{
-    DoorError, DoorState, Fields, Query, Reply, is_form, private_json, read_no_fields, segment, to_the_end,
+    Content, DoorError, DoorState, Fields, Payload, Query, Reply, Request, is_form, private, private_json,
+    read_no_fields, segment, to_the_end,
 };
 use crate::qr;
 
@@ -31,7 +31,7 @@ struct Begun {
 }
 
 /// `POST /v1/transactions`
-pub(super) async fn start(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn start(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     // In a box of its own, whose memory is given back before the reply is held.
     let begun = Box::pin(begin(&state, &request, payload)).await?;
     let (timing, seen_before) = (begun.timing, begun.started.seen_before);
@@ -50,7 +50,7 @@ pub(super) async fn start(state: Data<DoorState>, request: HttpRequest, payload:
     Ok(reply)
 }
 
-async fn begin(state: &Data<DoorState>, request: &HttpRequest, payload: Payload) -> Result<Begun, DoorError> {
+async fn begin(state: &Rc<DoorState>, request: &Request, payload: Payload) -> Result<Begun, DoorError> {
     let (caller, body) = Caller::with_body(state, request, payload, Right::Transactions).await?;
     Query::parse(request.query_string(), &[])?;
     let (timing, start) = start_request(&caller, request, &body.fields())?;
@@ -70,11 +70,11 @@ async fn begin(state: &Data<DoorState>, request: &HttpRequest, payload: Payload)
 
 fn start_request(
     caller: &Caller,
-    request: &HttpRequest,
+    request: &Request,
     fields: &Fields<'_>,
 ) -> Result<(Timing, StartRequest), Problem> {
     let start = start_of_body(caller, fields)?;
-    let timing = Timing::read(fields, request)?;
+    let timing = Timing::read(fields, request.headers())?;
     let body = start_meaning(&start);
     let meaning = Meaning { client: &caller.id, method: "POST", path: "/v1/transactions", body };
     let idempotency = idempotency(request, &meaning)?;
@@ -97,7 +97,7 @@ async fn told(state: &DoorState, begun: Begun) -> Result<Arc<Transaction>, Probl
 }
 
 /// `GET /v1/transactions/{id}`, with `wait_s` a long poll
-pub(super) async fn read(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn read(state: Rc<DoorState>, request: Request) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Transactions)?;
     let id = transaction_id(&request)?;
     let query = Query::parse(request.query_string(), &["wait_s", "after"])?;
@@ -132,7 +132,7 @@ async fn wait(
 }
 
 /// `DELETE /v1/transactions/{id}`
-pub(super) async fn cancel(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn cancel(state: Rc<DoorState>, request: Request) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Transactions)?;
     let id = transaction_id(&request)?;
     Query::parse(request.query_string(), &[])?;
@@ -142,7 +142,7 @@ pub(super) async fn cancel(state: Data<DoorState>, request: HttpRequest) -> Repl
 }
 
 /// `GET /v1/transactions/{id}/qr.png`: the one-time password or the request message as a picture
-pub(super) async fn qr_picture(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn qr_picture(state: Rc<DoorState>, request: Request) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Transactions)?;
     let id = transaction_id(&request)?;
     Query::parse(request.query_string(), &[])?;
@@ -151,9 +151,7 @@ pub(super) async fn qr_picture(state: Data<DoorState>, request: HttpRequest) -> 
     let picture = qr::png(text).map_err(|too_long| {
         Problem::new(ErrorCode::ContentTooLarge, format!("the request message: {too_long}"))
     })?;
-    let mut reply = HttpResponse::Ok();
-    reply.insert_header((header::CACHE_CONTROL, "no-store"));
-    Ok(reply.content_type("image/png").body(picture))
+    Ok(private(StatusCode::OK, "image/png", Content::Whole(picture.into())))
 }
 
 /// As with a challenge: what has ended is asked for no more, and what was never handed out does not exist. A password
@@ -174,7 +172,7 @@ fn shown_as_picture(transaction: &Transaction) -> Result<&str, Problem> {
 }
 
 /// `POST /v1/transactions/{id}/resend`
-pub(super) async fn resend(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn resend(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let caller = without_fields(&state, &request, payload).await?;
     let id = transaction_id(&request)?;
     Query::parse(request.query_string(), &[])?;
@@ -188,22 +186,18 @@ pub(super) async fn resend(state: Data<DoorState>, request: HttpRequest, payload
 }
 
 /// The caller of a call that has nothing to say: its body may be left out, be empty, or a form that authenticates it.
-async fn without_fields(
-    state: &DoorState,
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<Caller, DoorError> {
+async fn without_fields(state: &DoorState, request: &Request, payload: Payload) -> Result<Caller, DoorError> {
     if is_form(request.headers()) {
         let (caller, body) = Caller::with_body(state, request, payload, Right::Transactions).await?;
         body.fields().only(&[])?;
         return Ok(caller);
     }
     let caller = Caller::with_right(state, request, Right::Transactions)?;
-    read_no_fields(request, payload, state.body_bytes_max).await?;
+    read_no_fields(state, request, payload).await?;
     Ok(caller)
 }
 
 /// What cannot be an id is an unknown one.
-pub(super) fn transaction_id(request: &HttpRequest) -> Result<TransactionId, Problem> {
+pub(super) fn transaction_id(request: &Request) -> Result<TransactionId, Problem> {
     segment(request, 2)?.parse().map_err(|_| Problem::not_found())
 }

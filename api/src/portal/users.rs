@@ -1,8 +1,8 @@
 //! Calls about users themselves: their profiles, their erasure, and what locks them.
 
-use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use std::rc::Rc;
+
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tocsin_config::Right;
@@ -11,7 +11,9 @@ use tocsin_model::{AuditActor, EmailAddress, PhoneNumber, Problem, User, UserPro
 use super::caller::Caller;
 use super::start::language;
 use super::user::user_of_path;
-use crate::door::{DoorState, Fields, Query, Reply, private_json, segment, to_the_end};
+use crate::door::{
+    DoorState, Fields, Payload, Query, Reply, Request, no_content, private_json, segment, to_the_end,
+};
 use crate::view::LockView;
 
 /// The fields of a profile.
@@ -50,20 +52,20 @@ pub(super) struct LockList {
 }
 
 /// The user of the path.
-fn user_of(caller: &Caller, request: &HttpRequest) -> Result<User, Problem> {
+fn user_of(caller: &Caller, request: &Request) -> Result<User, Problem> {
     let query = Query::parse(request.query_string(), &["realm"])?;
     user_of_path(caller, &segment(request, 2)?, query.text("realm"))
 }
 
 /// The caller, if it may keep users, and the user of the path.
-fn called_about(state: &DoorState, request: &HttpRequest) -> Result<(Caller, User), Problem> {
+fn called_about(state: &DoorState, request: &Request) -> Result<(Caller, User), Problem> {
     let caller = Caller::with_right(state, request, Right::Users)?;
     let user = user_of(&caller, request)?;
     Ok((caller, user))
 }
 
 /// `PUT /v1/users/{user}`: the whole profile; what it lacks is removed
-pub(super) async fn put(state: Data<DoorState>, request: HttpRequest, payload: Payload) -> Reply {
+pub(super) async fn put(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let (caller, body) = Caller::with_body(&state, &request, payload, Right::Users).await?;
     let user = user_of(&caller, &request)?;
     let profile = profile(&body.fields())?;
@@ -95,31 +97,31 @@ fn email(fields: &Fields<'_>) -> Result<Option<EmailAddress>, Problem> {
 }
 
 /// `GET /v1/users/{user}`
-pub(super) async fn read(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn read(state: Rc<DoorState>, request: Request) -> Reply {
     let (_, user) = called_about(&state, &request)?;
     let profile = state.handle.profile(&user).await?.ok_or_else(Problem::not_found)?;
     Ok(private_json(StatusCode::OK, &ProfileView::of(&profile)))
 }
 
 /// `DELETE /v1/users/{user}`: one who is not there is erased as well
-pub(super) async fn erase(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn erase(state: Rc<DoorState>, request: Request) -> Reply {
     let (caller, user) = called_about(&state, &request)?;
     let (handle, by) = (state.handle.clone(), AuditActor::Client(caller.id.clone()));
     to_the_end(async move { handle.erase_user(by, &user).await }).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(no_content())
 }
 
 /// `GET /v1/users/{user}/locks`
-pub(super) async fn locks(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn locks(state: Rc<DoorState>, request: Request) -> Reply {
     let (_, user) = called_about(&state, &request)?;
     let locks = state.handle.locks(&user).await?;
     Ok(private_json(StatusCode::OK, &LockList { items: locks.iter().map(LockView::of).collect() }))
 }
 
 /// `DELETE /v1/users/{user}/locks`: a user without locks has none afterwards, too
-pub(super) async fn unlock(state: Data<DoorState>, request: HttpRequest) -> Reply {
+pub(super) async fn unlock(state: Rc<DoorState>, request: Request) -> Reply {
     let (caller, user) = called_about(&state, &request)?;
     let (handle, by) = (state.handle.clone(), AuditActor::Client(caller.id.clone()));
     to_the_end(async move { handle.unlock(by, &user).await }).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(no_content())
 }

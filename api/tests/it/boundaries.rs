@@ -63,6 +63,15 @@ fn the_engine_knows_no_database_and_no_http_server() {
 }
 
 #[test]
+fn the_doors_have_one_http_library() {
+    let reached = reached_by(&["-p", "tocsin-api"]);
+    for absent in ["actix-web", "actix-http"] {
+        assert!(!reached.contains(absent), "tocsin-api reaches {absent}");
+    }
+    assert!(reached.contains("hyper") && reached.contains("actix-server"), "the walk found nothing");
+}
+
+#[test]
 fn the_model_is_free_of_actix_and_tokio() {
     let reached = reached_by(&["-p", "tocsin-model"]);
     for absent in ["actix", "actix-rt", "tokio"] {
