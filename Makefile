@@ -32,13 +32,16 @@ KILLS ?= 200
 
 # Steps run in the order in which they are named; Cargo uses all processors by itself.
 .NOTPARALLEL:
-.PHONY: help setup setup-tests demo run deb test format lint docs unit deny audit bench prove verify
+.PHONY: help setup setup-bench setup-tests demo run deb test format lint docs unit deny audit bench prove verify
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what a build needs and say what was missing.
 	@scripts/setup
+
+setup-bench:
+	@scripts/setup bench
 
 setup-tests:
 	@scripts/setup python
@@ -81,8 +84,11 @@ deny:
 audit: ## Check dependencies against the public list of known faults. Needs cargo-deny and the network.
 	$(CARGO) deny check advisories
 
-bench: setup ## Measure ours beside the bare libraries.
+bench: setup-bench ## Measure ours beside the bare libraries; the table goes into bench/RESULTS.md.
+	$(CARGO) build $(LOCKED) --release -p tocsin-api
+	rm -rf $(TARGET_DIR)/criterion $(TARGET_DIR)/tmp/bench-figures
 	$(CARGO) bench $(LOCKED) -p tocsin-bench
+	$(TARGET_DIR)/release/tocsin-bench results $(TARGET_DIR) bench/RESULTS.md
 
 # `make prove PROVE="full-flow --runs 1"` measures one target once.
 prove: setup ## Hold the release build against its targets of speed; some half an hour. PROVE names targets and options.

@@ -4,6 +4,7 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use tocsin_bench::ThreadTime;
 use tocsin_storage::{MasterKey, Sealer};
 
 /// Bytes that are sealed: a small row, one with a usual transaction, a large one.
@@ -12,7 +13,7 @@ const SIZES: [usize; 3] = [256, 1_024, 4_096];
 /// What it belongs to, about as long as a row's key.
 const CONTEXT: &str = "transaction/01010123456789abcdef0123";
 
-fn sealing(criterion: &mut Criterion) {
+fn sealing(criterion: &mut Criterion<ThreadTime>) {
     let sealer = Sealer::new(MasterKey::new(&[7; 32]), vec![]).expect("one key");
     let bare = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).expect("32 bytes"));
     let mut group = criterion.benchmark_group("sealing");
@@ -48,7 +49,7 @@ fn sealing(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().sample_size(20).without_plots();
+    config = Criterion::default().with_measurement(ThreadTime).sample_size(20).without_plots();
     targets = sealing
 }
 criterion_main!(benches);

@@ -1,6 +1,13 @@
 //! The bare library: h2 on one TLS connection, sending what our driver sent, with other ids each time.
+//!
+//! [`Writes::Plain`] is h2 over TLS as both come. It flushes each body of 256 bytes and more by itself, in a TLS record
+//! and a system call of its own. [`Writes::Gathered`] is the same h2 behind a stream that offers no vectored writes, as
+//! our driver has it, so that what is left of the difference is our own.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,15 +19,26 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::{Outside, SeenPush, ThreadTime};
 
 /// The headers whose value is another one in each push.
 const IDS: [HeaderName; 2] =
     [HeaderName::from_static("apns-id"), HeaderName::from_static("apns-collapse-id")];
+
+/// How h2's frames reach TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// As h2 and TLS have it between them.
+    Plain,
+    /// Gathered by h2.
+    Gathered,
+}
 
 /// h2 on one connection, on the calling thread.
 pub struct BarePushes {
@@ -39,9 +57,15 @@ struct Template {
 
 impl BarePushes {
     /// A connection to this double, for pushes like `seen`.
-    pub fn to(outside: &Outside, seen: &SeenPush) -> Self {
+    pub fn to(outside: &Outside, seen: &SeenPush, writes: Writes) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-        let requests = runtime.block_on(connect(outside));
+        let requests = runtime.block_on(async {
+            let stream = connect(outside).await;
+            match writes {
+                Writes::Plain => speak(stream).await,
+                Writes::Gathered => speak(WithoutVectoredWrites(stream)).await,
+            }
+        });
         Self { requests, template: Template::new(outside, seen), runtime }
     }
 
@@ -104,7 +128,7 @@ fn fresh_id(number: u64) -> HeaderValue {
     value
 }
 
-async fn connect(outside: &Outside) -> SendRequest<Bytes> {
+async fn connect(outside: &Outside) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_file(outside.authority()).expect("the double wrote it");
     roots.add(authority).expect("it is a certificate");
@@ -118,7 +142,10 @@ async fn connect(outside: &Outside) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(("127.0.0.1", outside.port())).await.expect("the double listens");
     stream.set_nodelay(true).expect("a fresh socket takes it");
     let name = ServerName::try_from("localhost").expect("a name");
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("it vouches");
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("it vouches")
+}
+
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> SendRequest<Bytes> {
     let (requests, connection) =
         h2::client::Builder::new().initial_max_send_streams(1).handshake(stream).await.expect("it speaks h2");
     drop(tokio::spawn(connection));
@@ -137,4 +164,31 @@ async fn exchange(requests: SendRequest<Bytes>, request: Request<()>, body: Byte
         body.flow_control().release_capacity(length).expect("it was received");
     }
     status
+}
+
+/// All of the trait but what it offers beside.
+struct WithoutVectoredWrites(TlsStream<TcpStream>);
+
+impl AsyncRead for WithoutVectoredWrites {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for WithoutVectoredWrites {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_shutdown(context)
+    }
 }

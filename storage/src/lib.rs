@@ -6,6 +6,8 @@
 //! sealed where there is a master key (`sealing`).
 
 mod back_end;
+#[cfg(feature = "bench-hook")]
+pub mod bench_hook;
 mod clock;
 mod envelope;
 mod error;

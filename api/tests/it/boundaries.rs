@@ -20,8 +20,16 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("tocsin-loadtest", &["tocsin-model", "tocsin-mock"], &[]),
     (
         "tocsin-bench",
-        &["tocsin-model", "tocsin-config", "tocsin-storage", "tocsin-engine", "tocsin-api", "tocsin-mock"],
-        &["tocsin-model", "tocsin-config", "tocsin-storage", "tocsin-engine", "tocsin-api", "tocsin-mock"],
+        &[
+            "tocsin-model",
+            "tocsin-config",
+            "tocsin-storage",
+            "tocsin-engine",
+            "tocsin-api",
+            "tocsin-mock",
+            "tocsin-loadtest",
+        ],
+        &[],
     ),
 ];
 

@@ -30,7 +30,7 @@ mod table;
 mod token;
 mod twilio;
 
-pub use apns::apns_driver;
+pub use apns::{ApnsTokens, apns_driver};
 pub use breaker::Breaker;
 pub use driver::{Driver, DriverReport, DriverSnapshot, PushVerdict};
 pub use error::{ProviderFault, ProviderSetupError};

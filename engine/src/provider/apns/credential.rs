@@ -63,7 +63,7 @@ impl ApnsSigner {
         Ok(signer)
     }
 
-    fn sign(&self, now: UnixMs) -> Result<HeaderValue, MintError> {
+    pub(super) fn sign(&self, now: UnixMs) -> Result<HeaderValue, MintError> {
         let claims = Claims { iss: &self.team_id, iat: now.seconds() };
         let token = encode(&self.header, &claims, &self.key).map_err(|_| MintError::Refused)?;
         let mut value = HeaderValue::try_from(format!("bearer {token}")).map_err(|_| MintError::Refused)?;

@@ -8,6 +8,7 @@ mod response;
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use tocsin_config::{ApnsProvider, ProviderLimits};
 use tocsin_model::{ProviderName, UnixMs};
 use tokio::time::Instant;
@@ -20,6 +21,21 @@ use crate::protocol::Push;
 use crate::transport::{Answer, Application, Connector, Endpoint, ProxyRoute};
 use credential::ApnsSigner;
 use request::RequestTemplate;
+
+/// Makes the provider tokens of one team, for whoever wants to know what one costs; a driver has its own.
+pub struct ApnsTokens(ApnsSigner);
+
+impl ApnsTokens {
+    /// Reads the key of `provider`.
+    pub fn open(provider: &ApnsProvider) -> Result<Self, ProviderFault> {
+        ApnsSigner::read(&provider.team_id, &provider.key_id, &provider.key_file).map(Self)
+    }
+
+    /// A fresh token as the value of `authorization`; `None` if it cannot be signed.
+    pub fn token(&self, now: UnixMs) -> Option<HeaderValue> {
+        self.0.sign(now).ok()
+    }
+}
 
 struct Apns {
     template: RequestTemplate,
