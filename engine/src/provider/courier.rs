@@ -282,7 +282,9 @@ impl<N: Network> Courier<N> {
             _ => (),
         }
         let time_left = journey.time_left(now);
-        let step = journey.progress.answered(treatment, time_left, hold, random_unit());
+        // Drawing one costs as much as the rest of a judgement, and what was taken waits for nothing.
+        let random = if treatment == Treatment::Relayed { 0.0 } else { random_unit() };
+        let step = journey.progress.answered(treatment, time_left, hold, random);
         if treatment != Treatment::Relayed {
             let word = N::REASONS.get(reason).copied().unwrap_or_default();
             let (id, status) = (journey.push.transaction_id, answer.status.as_u16());
