@@ -1,7 +1,8 @@
 //! What the server signs, and the digest of what is shown.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
-use tocsin_model::{Detail, DeviceId, Nonce};
+use tocsin_model::{Detail, DeviceId, Nonce, NumberMatch};
 
 use super::*;
 use crate::device::encoding::base64url;
@@ -123,4 +124,41 @@ fn of_two_hidden_details_with_one_label_the_last_stands_everywhere() {
     let mut transaction = login();
     transaction.content.hidden_details.push(Detail { label: "b".into(), value: "3".into() });
     assert_eq!(payload(&transaction)["hidden_details"]["b"], "3");
+}
+
+proptest! {
+    #[test]
+    fn the_digest_and_the_bound_hold_for_any_texts(
+        message in any::<String>(),
+        secure in proptest::option::of(any::<String>()),
+        details in proptest::collection::vec((any::<String>(), any::<String>()), 0..4),
+        hidden in proptest::collection::vec((any::<String>(), any::<String>()), 0..4),
+    ) {
+        let detail = |(label, value): (String, String)| Detail { label: label.into(), value: value.into() };
+        let mut transaction = login();
+        transaction.content.message = message.into();
+        transaction.content.secure_message = secure.map(Into::into);
+        transaction.content.details = details.into_iter().map(detail).collect();
+        transaction.content.hidden_details = hidden.into_iter().map(detail).collect();
+        let shown = Shown::of(&transaction, &transaction.recipients[0].app);
+        let canonical = serde_json_canonicalizer::to_vec(&shown).expect("strings only");
+        prop_assert_eq!(shown.digest(), sha256(&canonical));
+        let real = challenge_payload(&transaction, &transaction.recipients[0], ISSUER, NOW).len();
+        prop_assert!(real <= claims_bytes_at_most(&transaction, ISSUER));
+    }
+}
+
+#[test]
+fn the_bound_holds_where_texts_are_short_and_everything_is_there() {
+    let mut transaction = login();
+    let number = tocsin_model::TwoDigits::new(7).expect("two digits");
+    transaction.seldom_mut().number = Some(NumberMatch { right: number, choices: Some([number; 3]) });
+    transaction.accepted_keys = [KeyUse::Device, KeyUse::Pin, KeyUse::Biometric].into();
+    let real =
+        challenge_payload(&transaction, &transaction.recipients[0], ISSUER, UnixMs::new(u64::MAX)).len();
+    assert!(real <= claims_bytes_at_most(&transaction, ISSUER));
+    assert!(
+        claims_bytes_at_most(&transaction, ISSUER) < ContentLimits::CLAIMS_BYTES_MAX,
+        "most are not written out"
+    );
 }
