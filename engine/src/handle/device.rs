@@ -95,7 +95,7 @@ impl Handle {
             }
         };
         check_may_call(&device)?;
-        let transaction = self.view(id).await?;
+        let transaction = self.standing(id).await?;
         let context = AnswerContext {
             transaction: &transaction,
             device: &device,

@@ -20,7 +20,9 @@ impl Handle {
         client: &ClientId,
         id: TransactionId,
     ) -> Result<Arc<Transaction>, Problem> {
-        let transaction = self.own(client, id).await?;
+        let transaction = self.view(id).await?;
+        let transaction =
+            if transaction.client == *client { transaction } else { return Err(Problem::not_found()) };
         self.with_request_message(transaction).await
     }
 
@@ -78,7 +80,7 @@ impl Handle {
     ) -> Result<Arc<Transaction>, Problem> {
         // Entered first and read afterwards, so that no change falls between.
         let mut waiting = self.0.surroundings.waiters.wait(place, id, until)?;
-        let present = self.view(id).await?;
+        let present = self.standing(id).await?;
         if until.has_come(&present) || self.is_draining() {
             return Ok(present);
         }
@@ -196,8 +198,17 @@ impl Handle {
         client: &ClientId,
         id: TransactionId,
     ) -> Result<Arc<Transaction>, Problem> {
-        let transaction = self.view(id).await?;
+        let transaction = self.standing(id).await?;
         if transaction.client == *client { Ok(transaction) } else { Err(Problem::not_found()) }
+    }
+
+    /// How the transaction stands, read without asking its actor where that is possible: all that was published
+    /// shows, and what waits in its mailbox does not.
+    pub(super) async fn standing(&self, id: TransactionId) -> Result<Arc<Transaction>, Problem> {
+        match self.0.registry.standing(id) {
+            Some(standing) => Ok(standing),
+            None => self.view(id).await,
+        }
     }
 
     pub(super) async fn view(&self, id: TransactionId) -> Result<Arc<Transaction>, Problem> {

@@ -21,7 +21,7 @@ use crate::protocol::Faulted;
 use crate::supervise::{self, ExitStatus};
 use crate::surroundings::Surroundings;
 use crate::transaction::{
-    Ask, Beginning, News, Opening, Reply, Request, TransactionActor, judge_ended, unanswered,
+    Ask, Beginning, News, Opening, Reply, Request, Standing, TransactionActor, judge_ended, unanswered,
 };
 
 /// Why a transaction could not be asked.
@@ -36,10 +36,17 @@ pub(crate) enum AskError {
 /// The open transactions of this process.
 pub(crate) struct Registry {
     arbiters: Vec<ArbiterHandle>,
-    actors: DashMap<TransactionId, Addr<TransactionActor>>,
+    actors: DashMap<TransactionId, Open>,
     admission: Admission,
     turns: Turns,
     surroundings: Arc<Surroundings>,
+}
+
+/// An open transaction: the way to its actor, and how it stands, which is read without asking.
+#[derive(Clone)]
+struct Open {
+    address: Addr<TransactionActor>,
+    standing: Arc<Standing>,
 }
 
 /// Where a transaction is.
@@ -118,18 +125,23 @@ impl Registry {
         Err(AskError::Failed(unanswered()))
     }
 
+    /// How a transaction stands that has an actor here and is stored; all that was published of it shows. News that
+    /// waits in its mailbox does not.
+    pub(crate) fn standing(&self, id: TransactionId) -> Option<Arc<Transaction>> {
+        let open = self.actors.get(&id)?;
+        if open.address.connected() { open.standing.read() } else { None }
+    }
+
     /// Brings news to a transaction, if it is open here. News is best effort.
     pub(crate) fn tell(&self, id: TransactionId, news: News) {
-        let address = self.actors.get(&id).map(|address| address.clone());
-        if let Some(address) = address {
+        if let Some(address) = self.address_of(id) {
             let _ = address.try_send(news);
         }
     }
 
     /// The same, waiting for room in its mailbox: to one that is open here or lingers.
     pub(crate) async fn tell_here(&self, id: TransactionId, news: News) {
-        let address = self.actors.get(&id).map(|address| address.clone());
-        if let Some(address) = address {
+        if let Some(address) = self.address_of(id) {
             let _ = address.send(news).await;
         }
     }
@@ -156,8 +168,7 @@ impl Registry {
     /// Makes the next handler of an open transaction panic.
     #[cfg(feature = "fault-hook")]
     pub(crate) fn inject_fault(&self, id: TransactionId) -> bool {
-        let address = self.actors.get(&id).map(|address| address.clone());
-        address.is_some_and(|address| address.try_send(crate::protocol::InjectFault).is_ok())
+        self.address_of(id).is_some_and(|address| address.try_send(crate::protocol::InjectFault).is_ok())
     }
 
     /// Brings a fallen transaction back from its record. Its create may still be on the way to the disk, so one
@@ -180,23 +191,16 @@ impl Registry {
         let id = transaction.id;
         let permit = self.admission.readmit(&transaction);
         match self.actors.entry(id) {
-            Entry::Occupied(entry) if entry.get().connected() => entry.get().clone(),
-            Entry::Occupied(mut entry) => {
-                let address = self.spawn(transaction, permit, Beginning::Revival);
-                entry.insert(address.clone());
-                address
-            }
-            Entry::Vacant(entry) => {
-                let address = self.spawn(transaction, permit, Beginning::Revival);
-                entry.insert(address.clone());
-                address
+            Entry::Occupied(entry) if entry.get().address.connected() => entry.get().address.clone(),
+            entry => {
+                let open = self.spawn(transaction, permit, Beginning::Revival);
+                entry.insert(open).address.clone()
             }
         }
     }
 
     async fn find(self: &Arc<Self>, id: TransactionId) -> Result<Found, AskError> {
-        let open = self.actors.get(&id).map(|address| address.clone());
-        if let Some(address) = open.filter(Addr::connected) {
+        if let Some(address) = self.address_of(id).filter(Addr::connected) {
             return Ok(Found::Open(address));
         }
         let record = self.surroundings.store.transaction(id).await;
@@ -207,15 +211,16 @@ impl Registry {
         }
     }
 
-    fn spawn(
-        self: &Arc<Self>,
-        transaction: Transaction,
-        permit: Permit,
-        beginning: Beginning,
-    ) -> Addr<TransactionActor> {
+    fn address_of(&self, id: TransactionId) -> Option<Addr<TransactionActor>> {
+        self.actors.get(&id).map(|open| open.address.clone())
+    }
+
+    fn spawn(self: &Arc<Self>, transaction: Transaction, permit: Permit, beginning: Beginning) -> Open {
         let id = transaction.id;
         let (supervisor, expires_at) = (first_provider(&transaction), transaction.expires_at);
-        let actor = TransactionActor::new(transaction, permit, beginning, Arc::clone(&self.surroundings));
+        let (standing, surroundings) = (Arc::<Standing>::default(), Arc::clone(&self.surroundings));
+        let actor =
+            TransactionActor::new(transaction, permit, beginning, Arc::clone(&standing), surroundings);
         let (sender, receiver) = actix::dev::channel::channel(TRANSACTION_MAILBOX_MAX);
         let address = Addr::new(sender);
         let registry = Arc::clone(self);
@@ -225,7 +230,7 @@ impl Registry {
                 registry.exited(Faulted { transaction_id: id, expires_at }, supervisor.as_ref(), exit);
             }));
         });
-        address
+        Open { address, standing }
     }
 
     fn arbiter_of(&self, id: TransactionId) -> &ArbiterHandle {
@@ -237,7 +242,7 @@ impl Registry {
     fn exited(self: &Arc<Self>, fallen: Faulted, supervisor: Option<&ProviderName>, exit: ExitStatus) {
         let id = fallen.transaction_id;
         // A revival may have put a living address in its place already.
-        self.actors.remove_if(&id, |_, address| !address.connected());
+        self.actors.remove_if(&id, |_, open| !open.address.connected());
         if exit == ExitStatus::Fault {
             self.surroundings.metrics.actor_fault("transaction");
             tracing::error!(transaction = %id, "a transaction's actor fell; it comes back from its record");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
+use arc_swap::ArcSwapOption;
 use tocsin_config::{Config, CountryPrefix};
 use tocsin_model::{
     Answer, CodeAddress, DeliveryReason, DeviceId, DurationMs, FailureReason, Idempotency, KeptChallenge,
@@ -26,6 +27,8 @@ use crate::surroundings::{LingerPlace, Surroundings};
 pub(crate) struct TransactionActor {
     machine: Machine,
     surroundings: Arc<Surroundings>,
+    /// Where others read how it stands, without a word to this actor.
+    standing: Arc<Standing>,
     /// As it was when this actor began; a reload does not change what runs.
     config: Arc<Config>,
     /// Its place among the open transactions; given back when it is final.
@@ -38,6 +41,24 @@ pub(crate) struct TransactionActor {
     next_caller: u32,
     timer: Option<SpawnHandle>,
     lingering: Option<LingerPlace>,
+}
+
+/// How an open transaction stands, for those who only want to read it; nothing before it is stored.
+#[derive(Default)]
+pub(crate) struct Standing(ArcSwapOption<Transaction>);
+
+impl Standing {
+    /// The record, as durable as a view of it.
+    pub(crate) fn read(&self) -> Option<Arc<Transaction>> {
+        self.0.load_full()
+    }
+
+    fn show(&self, standing: Option<&Arc<Transaction>>) {
+        let is_shown = standing.map(Arc::as_ptr) == self.0.load().as_ref().map(Arc::as_ptr);
+        if !is_shown {
+            self.0.store(standing.cloned());
+        }
+    }
 }
 
 /// How an actor begins.
@@ -71,6 +92,7 @@ impl TransactionActor {
         transaction: Transaction,
         permit: Permit,
         beginning: Beginning,
+        standing: Arc<Standing>,
         surroundings: Arc<Surroundings>,
     ) -> Self {
         let (starter, opening) = match beginning {
@@ -81,6 +103,7 @@ impl TransactionActor {
             machine: Machine::new(transaction),
             config: surroundings.config(),
             surroundings,
+            standing,
             permit: Some(permit),
             starter,
             opening,
@@ -93,7 +116,10 @@ impl TransactionActor {
 
     fn step(&mut self, event: Event, context: &mut Context<Self>) {
         let now = self.surroundings.clock.now();
-        for effect in self.machine.step(event, now) {
+        let effects = self.machine.step(event, now);
+        // Before anybody is told, so that whoever heard of a change also reads it.
+        self.standing.show(self.machine.standing());
+        for effect in effects {
             self.perform(effect, now, context);
         }
     }

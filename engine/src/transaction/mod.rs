@@ -16,7 +16,9 @@ mod code_tests;
 #[cfg(test)]
 mod state_tests;
 
-pub(crate) use actor::{Ask, Beginning, News, Opening, Request, TransactionActor, judge_ended, unanswered};
+pub(crate) use actor::{
+    Ask, Beginning, News, Opening, Request, Standing, TransactionActor, judge_ended, unanswered,
+};
 pub(crate) use closing::Closings;
 pub use effect::{Effect, Reply};
 pub use event::{CallerId, Claim, Event, StoreFailure, WriteOutcome};

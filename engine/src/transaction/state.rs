@@ -131,6 +131,18 @@ impl Machine {
         &self.transaction
     }
 
+    /// The record as others may see it: `None` before it is stored and once it is out of reach.
+    pub fn standing(&self) -> Option<&Arc<Transaction>> {
+        match self.phase {
+            Phase::New | Phase::Creating { .. } | Phase::Gone => None,
+            Phase::Open
+            | Phase::Counting { .. }
+            | Phase::Amending { .. }
+            | Phase::Ending { .. }
+            | Phase::Final => Some(&self.transaction),
+        }
+    }
+
     /// Takes one event and answers with what is to be done, in order.
     pub fn step(&mut self, event: Event, now: UnixMs) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -203,14 +215,8 @@ impl Machine {
     }
 
     fn view(&self) -> Reply {
-        match self.phase {
-            Phase::New | Phase::Creating { .. } | Phase::Gone => Reply::Refused(Problem::not_found()),
-            Phase::Open
-            | Phase::Counting { .. }
-            | Phase::Amending { .. }
-            | Phase::Ending { .. }
-            | Phase::Final => Reply::View(Arc::clone(&self.transaction)),
-        }
+        let standing = self.standing().map(|standing| Reply::View(Arc::clone(standing)));
+        standing.unwrap_or_else(|| Reply::Refused(Problem::not_found()))
     }
 
     fn is_writing(&self) -> bool {
