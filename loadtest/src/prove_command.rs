@@ -36,6 +36,9 @@ pub(crate) struct ProveArguments {
     /// Keep the server's data and the enrolled phones in this folder, so that the next call need not enrol again.
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
+    /// Leave out full flows over TLS and with HPKE.
+    #[arg(long)]
+    plain_only: bool,
     /// Phones check the signature of each challenge, on the processors of the server.
     #[arg(long)]
     checked_challenges: bool,
@@ -59,6 +62,7 @@ pub(crate) async fn prove(arguments: ProveArguments) -> ExitCode {
         phones: arguments.phones,
         pending: arguments.pending,
         target: TargetChoice::Own { binary: None, folder: arguments.folder.clone() },
+        forms: !arguments.plain_only,
         checks_challenges: arguments.checked_challenges,
         is_talkative: true,
         commit: commit(),

@@ -1,12 +1,17 @@
 //! The certificate authority of one run.
 //!
 //! It lives in memory only: a client trusts it by its PEM and nothing else needs to be switched off.
-//! Private keys never leave this module except inside a TLS configuration.
+//! Private keys leave this module only inside a TLS configuration and for a server that is told to show a certificate.
 
 use std::fmt;
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
@@ -85,6 +90,20 @@ pub struct ServerIdentity {
 }
 
 impl ServerIdentity {
+    /// Writes `door.pem` and `door.key` into `folder`, the key for its owner alone, and gives their paths.
+    pub fn write_pem(&self, folder: &Path) -> Result<[PathBuf; 2], MockError> {
+        let [certificate, key] = ["door.pem", "door.key"].map(|name| folder.join(name));
+        let chain: String = self.chain.iter().map(|part| pem("CERTIFICATE", part)).collect();
+        std::fs::write(&certificate, chain).map_err(MockError::io("write the certificate"))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let written = options
+            .open(&key)
+            .and_then(|mut file| file.write_all(pem("PRIVATE KEY", self.key.secret_der()).as_bytes()));
+        written.map_err(MockError::io("write the key"))?;
+        Ok([certificate, key])
+    }
+
     /// A TLS 1.2 and 1.3 configuration that offers exactly `protocols` by ALPN.
     pub(crate) fn tls(&self, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, MockError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -95,6 +114,14 @@ impl ServerIdentity {
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(Arc::new(config))
     }
+}
+
+/// In lines of 64 characters, as RFC 7468 has it.
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 impl fmt::Debug for ServerIdentity {

@@ -14,12 +14,12 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, ParsedPublicKey,
 };
-use http::header::HeaderValue;
 use serde::{Deserialize, Serialize};
 use tokio::task::{JoinSet, LocalSet};
 
 use super::doors::{Authorization, Bounds, Call, Door};
 use super::report::BareRates;
+use super::target::Place;
 use crate::LoadtestError;
 
 /// How long signatures of one kind are made.
@@ -114,10 +114,9 @@ async fn give_back(echo: web::Json<Echo>) -> HttpResponse {
 }
 
 async fn call_echo(address: SocketAddr) -> Result<f64, LoadtestError> {
-    let host = HeaderValue::try_from(address.to_string())
-        .map_err(|error| LoadtestError::Unexpected(error.to_string()))?;
+    let place = Place::of(&format!("http://{address}"), None)?;
     let bounds = Bounds { connections_max: ECHO_CONNECTIONS, held_max: ECHO_CONNECTIONS };
-    let door = Rc::new(Door::new(address, host, bounds));
+    let door = Rc::new(Door::new(place, bounds));
     let (begun, count) = (Instant::now(), Rc::new(Cell::new(0_u32)));
     let mut callers = JoinSet::new();
     for _ in 0..ECHO_CONNECTIONS {

@@ -134,7 +134,7 @@ fn doors(muster: &Muster) -> [Rc<Door>; 2] {
     let share = |bound: usize| bound.div_ceil(usize::try_from(*workers).unwrap_or(1).max(1));
     let door = |place: &Place, connections_max, held_max| {
         let bounds = Bounds { connections_max: share(connections_max), held_max: share(held_max) };
-        Rc::new(Door::new(place.address, place.host.clone(), bounds))
+        Rc::new(Door::new(place.clone(), bounds))
     };
     let device = room.device_connections;
     [door(&reach.portal, room.portal_connections, room.portal_held), door(&reach.device, device, device)]

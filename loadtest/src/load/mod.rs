@@ -26,6 +26,7 @@ mod disk;
 mod doors;
 mod machine;
 mod outside;
+mod pelt;
 mod phones;
 mod portals;
 mod progress;

@@ -12,7 +12,7 @@ use super::crowd::{CrowdPhone, now_s};
 use super::doors::{Authorization, Call, Called, Door, Reply};
 use super::meter::{Outcome, Stage};
 use super::plan::PlannedAnswer;
-use super::signer::{Addressee, Asked, read_challenge};
+use super::signer::{Addressee, Asked, SigningKey, read_challenge};
 use super::worker::{Flow, PushMail, Worker};
 use crate::PhoneKind;
 
@@ -166,23 +166,8 @@ impl Worker {
     }
 
     async fn answer(&self, flow: &Flow, phone: &CrowdPhone, id: Uuid, asked: &Asked, decision: &str) {
-        let Asked { nonce, dh } = asked;
-        let (issuer, device_id) = (&self.briefing.issuer, &phone.device_id);
-        let claims = format!(
-            concat!(
-                r#"{{"iss":"{device_id}","sub":"{id}","aud":"{issuer}","iat":{iat},"nonce":"{nonce}","#,
-                r#""dh":"{dh}","decision":"{decision}"}}"#
-            ),
-            device_id = device_id,
-            id = id,
-            issuer = issuer,
-            iat = now_s(),
-            nonce = nonce,
-            dh = dh,
-            decision = decision,
-        );
-        let body =
-            format!(r#"{{"answer":"{}"}}"#, phone.key.sign("tocsin-answer+jwt", Some(&phone.kid), &claims));
+        let issuer = &self.briefing.issuer;
+        let body = answer_body(&phone.key, &phone.kid, issuer, &phone.device_id, id, asked, decision);
         let path = format!("/device/v1/transactions/{id}/answer");
         let call = || Sending { who: Who::Phone, path: &path, body: Some(&body) };
         let told = |sent| flow.answer_sent.set(Some(sent));
@@ -211,13 +196,7 @@ impl Worker {
     }
 
     fn proof(&self, phone: &CrowdPhone, method: &str, path: &str) -> String {
-        let issuer = &self.briefing.issuer;
-        let claims = format!(
-            r#"{{"iss":"{}","aud":"{issuer}","htm":"{method}","htu":"{issuer}{path}","iat":{},"jti":"{}"}}"#,
-            phone.device_id,
-            now_s(),
-            self.next_jti()
-        );
+        let claims = proof_claims(&self.briefing.issuer, &phone.device_id, method, path, &self.next_jti());
         phone.key.sign("tocsin-proof+jwt", Some(&phone.kid), &claims)
     }
 
@@ -258,6 +237,41 @@ impl Worker {
         }
         None
     }
+}
+
+/// What a phone signs to prove a call without a body.
+pub(super) fn proof_claims(issuer: &str, device_id: &str, method: &str, path: &str, jti: &str) -> String {
+    let iat = now_s();
+    format!(
+        r#"{{"iss":"{device_id}","aud":"{issuer}","htm":"{method}","htu":"{issuer}{path}","iat":{iat},"jti":"{jti}"}}"#
+    )
+}
+
+/// The body of an answer.
+pub(super) fn answer_body(
+    key: &SigningKey,
+    kid: &str,
+    issuer: &str,
+    device_id: &str,
+    id: Uuid,
+    asked: &Asked,
+    decision: &str,
+) -> String {
+    let (Asked { nonce, dh }, iat) = (asked, now_s());
+    let claims = format!(
+        concat!(
+            r#"{{"iss":"{device_id}","sub":"{id}","aud":"{issuer}","iat":{iat},"nonce":"{nonce}","#,
+            r#""dh":"{dh}","decision":"{decision}"}}"#
+        ),
+        device_id = device_id,
+        id = id,
+        issuer = issuer,
+        iat = iat,
+        nonce = nonce,
+        dh = dh,
+        decision = decision,
+    );
+    format!(r#"{{"answer":"{}"}}"#, key.sign("tocsin-answer+jwt", Some(kid), &claims))
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use super::doors::Shortage;
 use super::machine::{self, Room};
 use super::meter::{FinishedMeter, RunMeter, Slices};
 use super::outside::Outside;
+use super::pelt::{Pelted, pelt};
 use super::progress::Progress;
 use super::receiver::Letterboxes;
 use super::report::{BareRates, Build, DiskReport, Facts, Report, Target as ReportedTarget};
@@ -193,6 +194,15 @@ impl Session {
     pub(super) fn resident_bytes(&self) -> Result<u64, LoadtestError> {
         let foreign = || LoadtestError::Unexpected("the server's memory cannot be seen".to_owned());
         self.server().ok_or_else(foreign)?.resident_bytes()
+    }
+
+    /// Throws wrong answers of each kind at the server of its own for so long.
+    pub(super) async fn pelt(&self, each: Duration) -> Result<Vec<Pelted>, LoadtestError> {
+        let foreign = || LoadtestError::Unexpected("wrong answers are for a server of ours".to_owned());
+        let server = self.server_pid().ok_or_else(foreign)?;
+        let (reach, push_type) = (Arc::clone(&self.stage.target.reach), self.stage.target.push_type.clone());
+        let pelted = tokio::task::spawn_blocking(move || pelt(&reach, &push_type, server, each)).await;
+        pelted.unwrap_or_else(|error| Err(LoadtestError::Unexpected(error.to_string())))
     }
 
     /// Stops the server and starts it again; the time from the start of its process until a start of a transaction is

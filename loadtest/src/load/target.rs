@@ -4,6 +4,7 @@
 //! machine and not a default; durability, audit, metrics and every check are as everywhere. A load is never put on an
 //! address off loopback unless somebody says that it is his.
 
+use std::fmt;
 use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -13,10 +14,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Uri;
 use http::header::HeaderValue;
+use tocsin_mock::Authority;
+use tokio_rustls::TlsConnector;
 
 use super::machine::Room;
 use super::outside::Outside;
-use super::scenario::Scenario;
+use super::scenario::{Doors, Scenario};
 use crate::{APP, BUNDLE_ID, Installation, LoadtestError, PortalCredentials, Server, ServerOptions};
 
 /// The type of pushes.
@@ -83,6 +86,34 @@ pub(super) struct Reach {
 pub(super) struct Place {
     pub(super) address: SocketAddr,
     pub(super) host: HeaderValue,
+    /// `None`: plain.
+    pub(super) tls: Option<Tls>,
+}
+
+/// How a door that speaks TLS is believed.
+#[derive(Clone)]
+pub(super) struct Tls(pub(super) TlsConnector);
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Tls(…)")
+    }
+}
+
+impl Tls {
+    /// Believes this authority and nobody else.
+    fn of(authority: &Authority) -> Result<Self, LoadtestError> {
+        let unusable = |error: rustls::Error| LoadtestError::Unexpected(error.to_string());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority.ca_der()).map_err(unusable)?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
 }
 
 /// A server of our own.
@@ -103,6 +134,11 @@ impl Target {
         room: &Room,
     ) -> Result<Self, LoadtestError> {
         let mut options = server_options(scenario, outside, workers, room);
+        let mut tls = None;
+        if scenario.doors == Doors::Tls {
+            options.door_certificate = Some(outside.world.authority.issue()?.write_pem(folder)?);
+            tls = Some(Tls::of(&outside.world.authority)?);
+        }
         options.binary = binary;
         options.ports = kept_ports(folder);
         let installation = Installation::prepare(folder, &outside.world, &options)?;
@@ -110,8 +146,8 @@ impl Target {
         keep_ports(folder, &installation)?;
         Ok(Self {
             reach: Arc::new(Reach {
-                portal: Place::of(installation.portal_url())?,
-                device: Place::of(installation.device_url())?,
+                portal: Place::of(installation.portal_url(), tls.clone())?,
+                device: Place::of(installation.device_url(), tls)?,
                 authorization: basic(installation.credentials())?,
                 issuer: installation.device_url().into(),
                 app: APP.into(),
@@ -125,7 +161,8 @@ impl Target {
 
     /// Looks where the running server is, and whether it may be loaded with this scenario.
     pub(super) fn of(foreign: ForeignTarget, scenario: &Scenario) -> Result<Self, LoadtestError> {
-        let (portal, device) = (Place::of(&foreign.portal_url)?, Place::of(&foreign.device_url)?);
+        let place = |url: &str| Place::of(url, None);
+        let (portal, device) = (place(&foreign.portal_url)?, place(&foreign.device_url)?);
         if !foreign.is_owned {
             portal.must_be_here(&foreign.portal_url)?;
             device.must_be_here(&foreign.device_url)?;
@@ -161,11 +198,14 @@ impl Target {
 }
 
 impl Place {
-    fn of(url: &str) -> Result<Self, LoadtestError> {
+    pub(super) fn of(url: &str, tls: Option<Tls>) -> Result<Self, LoadtestError> {
         let wrong = |what: &str| LoadtestError::Unexpected(format!("{url} {what}"));
         let uri: Uri = url.parse().map_err(|_| wrong("is no URL"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(wrong("is not http: this tool speaks plain HTTP, as behind a proxy that ends TLS"));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        if uri.scheme_str() != Some(scheme) {
+            return Err(wrong(
+                "is not http: to a server that runs already this tool speaks plain HTTP, as behind a proxy that ends TLS",
+            ));
         }
         let authority = uri.authority().ok_or_else(|| wrong("names no host"))?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
@@ -174,7 +214,7 @@ impl Place {
             (host, port).to_socket_addrs().map_err(LoadtestError::io("look up the target"))?;
         let address = addresses.next().ok_or_else(|| wrong("has no address"))?;
         let host = HeaderValue::try_from(authority.as_str()).map_err(|_| wrong("names no host"))?;
-        Ok(Self { address, host })
+        Ok(Self { address, host, tls })
     }
 
     fn must_be_here(&self, url: &str) -> Result<(), LoadtestError> {

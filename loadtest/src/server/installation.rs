@@ -53,6 +53,8 @@ pub struct ServerOptions {
     pub binary: Option<PathBuf>,
     /// The ports of the doors for portals, phones and operators; free ones where there are none.
     pub ports: Option<[u16; 3]>,
+    /// Files with the certificate and the key of the doors for portals and phones; plain HTTP where there are none.
+    pub door_certificate: Option<[PathBuf; 2]>,
     /// Further keys of `[portal]`.
     pub portal_keys: String,
     /// Further keys of `[device]`.
@@ -76,6 +78,7 @@ impl Default for ServerOptions {
             more: String::new(),
             binary: None,
             ports: None,
+            door_certificate: None,
             portal_keys: String::new(),
             device_keys: String::new(),
             engine_keys: String::new(),
@@ -100,21 +103,21 @@ impl Installation {
     pub fn prepare(folder: &Path, world: &World, options: &ServerOptions) -> Result<Self, LoadtestError> {
         let ports = options.ports.map_or_else(free_ports, Ok)?;
         let [portal, device, ops] = ports.map(|port| format!("127.0.0.1:{port}"));
+        let scheme = if options.door_certificate.is_some() { "https" } else { "http" };
+        let certificate = options.door_certificate.as_ref().map(door_certificate).unwrap_or_default();
+        let [portal_keys, device_keys] =
+            [&options.portal_keys, &options.device_keys].map(|keys| format!("{certificate}{keys}"));
         let installation = Self {
             binary: options.binary.clone().map_or_else(find_server, Ok)?,
             folder: folder.to_owned(),
             credentials: PortalCredentials { client_id: "portal".to_owned(), secret: new_secret()? },
-            portal_url: format!("http://{portal}"),
-            device_url: format!("http://{device}"),
+            portal_url: format!("{scheme}://{portal}"),
+            device_url: format!("{scheme}://{device}"),
             ops_url: format!("http://{ops}"),
         };
         let files = world.write_credentials(&folder.join("credentials"))?;
         let text = [
-            doors(&[
-                ("portal", portal, &options.portal_keys),
-                ("device", device, &options.device_keys),
-                ("ops", ops, ""),
-            ]),
+            doors(&[("portal", portal, &portal_keys), ("device", device, &device_keys), ("ops", ops, "")]),
             bounds(options),
             options.catalogue.clone().unwrap_or_else(|| catalogue(options)),
             providers(world, &files, &options.provider_keys),
@@ -206,6 +209,11 @@ pub(crate) fn new_secret() -> Result<String, LoadtestError> {
     aws_lc_rs::rand::fill(&mut bytes)
         .map_err(|_| LoadtestError::Unexpected("the system gave no random numbers".to_owned()))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn door_certificate([certificate, key]: &[PathBuf; 2]) -> String {
+    let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
+    format!("certificate_file = {}\nkey_file = {}\n", quoted(certificate), quoted(key))
 }
 
 fn doors(doors: &[(&str, String, &str)]) -> String {

@@ -56,7 +56,7 @@ impl<'c> Call<'c> {
     }
 
     /// The bytes of it, for this host.
-    pub(super) fn to_bytes(self, host: &HeaderValue) -> Vec<u8> {
+    pub(in crate::load) fn to_bytes(self, host: &HeaderValue) -> Vec<u8> {
         let (scheme, credentials): (&[u8], &[u8]) = match self.authorization {
             Authorization::None => (b"", b""),
             Authorization::Basic(value) => (b"", value.as_bytes()),

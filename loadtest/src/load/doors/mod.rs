@@ -1,4 +1,5 @@
-//! Kept connections to one door, for one worker thread: raw HTTP/1.1, and nothing that threads share.
+//! Kept connections to one door, for one worker thread: raw HTTP/1.1, over TLS or
+//! plain, and nothing that threads share.
 //!
 //! The generator shares its processors with the server, so a call costs it little more than the system's own work: one
 //! buffer is written, one buffer for all connections is read into, and what of the reply is needed is taken out there.
@@ -12,20 +13,19 @@ mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use http::header::HeaderValue;
 use nix::errno::Errno;
 use serde::Deserialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::clock::RunClock;
-use reply::ReplyReader;
+use super::target::Place;
 use wire::Wire;
 
 pub(super) use call::{Authorization, Call};
+pub(super) use reply::ReplyReader;
 
 /// How long an idle connection is kept; less than the server keeps it.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
@@ -36,8 +36,7 @@ const READ_BYTES: usize = 64 * 1_024;
 /// The connections of one worker to one door.
 #[derive(Debug)]
 pub(super) struct Door {
-    address: SocketAddr,
-    host: HeaderValue,
+    place: Place,
     clock: Cell<RunClock>,
     permits: Semaphore,
     /// Of calls that the server holds; less than all, so that others go on.
@@ -177,10 +176,9 @@ impl OpenReply<'_> {
 
 impl Door {
     /// A door without connections yet.
-    pub(super) fn new(address: SocketAddr, host: HeaderValue, bounds: Bounds) -> Self {
+    pub(super) fn new(place: Place, bounds: Bounds) -> Self {
         Self {
-            address,
-            host,
+            place,
             clock: Cell::new(RunClock::start_now()),
             permits: Semaphore::new(bounds.connections_max.max(1)),
             held: Semaphore::new(bounds.held_max.max(1)),
@@ -255,7 +253,7 @@ impl Door {
 
     /// Writes the call and reads until the head of the reply is there.
     async fn send(&self, call: Call<'_>) -> Result<(Wire, ReplyReader), Lost> {
-        let bytes = call.to_bytes(&self.host);
+        let bytes = call.to_bytes(&self.place.host);
         // Ends when no kept connection is left.
         let mut wire = loop {
             let kept = self.take();
@@ -315,7 +313,7 @@ impl Door {
     }
 
     async fn connect(&self) -> Result<Wire, Lost> {
-        Wire::connect(self.address).await.map_err(|error| self.not_connected(&error))
+        Wire::connect(&self.place).await.map_err(|error| self.not_connected(&error))
     }
 
     fn not_connected(&self, error: &io::Error) -> Lost {

@@ -23,7 +23,7 @@ const CHUNK_LINE_BYTES_MAX: usize = 256;
 
 /// What is known of a reply so far.
 #[derive(Debug, Default)]
-pub(super) struct ReplyReader {
+pub(in crate::load) struct ReplyReader {
     state: State,
     /// Of a head or a line that has not come in whole.
     partial: Vec<u8>,
@@ -35,8 +35,8 @@ pub(super) struct ReplyReader {
 
 /// What the head says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) status: StatusCode,
+pub(in crate::load) struct Head {
+    pub(in crate::load) status: StatusCode,
     pub(super) retry_after: Option<Duration>,
     pub(super) keeps_alive: bool,
     body: BodyLength,
@@ -67,8 +67,15 @@ enum State {
 }
 
 impl ReplyReader {
-    /// Takes in what came.
-    pub(super) fn feed(&mut self, mut input: &[u8]) -> Result<(), Lost> {
+    /// Takes in what came, of which nothing belongs to another reply.
+    pub(super) fn feed(&mut self, input: &[u8]) -> Result<(), Lost> {
+        self.is_overrun |= self.feed_one(input)? < input.len();
+        Ok(())
+    }
+
+    /// Takes in what belongs to this reply, and says how much that is.
+    pub(in crate::load) fn feed_one(&mut self, whole: &[u8]) -> Result<usize, Lost> {
+        let mut input = whole;
         while !input.is_empty() {
             let taken = match self.state {
                 State::Head => self.take_head(input)?,
@@ -85,14 +92,11 @@ impl ReplyReader {
                 }
                 State::UntilClose => self.take_body(input, input.len())?,
                 State::ChunkLine | State::ChunkEnd | State::Trailer => self.take_line(input)?,
-                State::Done => {
-                    self.is_overrun = true;
-                    input.len()
-                }
+                State::Done => break,
             };
             input = &input[taken..];
         }
-        Ok(())
+        Ok(whole.len() - input.len())
     }
 
     /// The connection has ended; whether that is the end of the reply.
@@ -104,12 +108,12 @@ impl ReplyReader {
     }
 
     /// The reply is there in full.
-    pub(super) fn is_done(&self) -> bool {
+    pub(in crate::load) fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
     /// The head, as soon as it is there.
-    pub(super) fn head(&self) -> Option<Head> {
+    pub(in crate::load) fn head(&self) -> Option<Head> {
         self.head
     }
 
@@ -119,7 +123,7 @@ impl ReplyReader {
     }
 
     /// What has come of the body since the last time.
-    pub(super) fn take(&mut self) -> Vec<u8> {
+    pub(in crate::load) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.body)
     }
 
@@ -275,6 +279,17 @@ mod tests {
         assert_eq!(reader.feed(&vec![0; BODY_BYTES_MAX + 1]), Err(Lost::TooLong));
         let mut chunked = read("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", 4_096);
         assert_eq!(chunked.feed(b"zz\r\n"), Err(Lost::Cut));
+    }
+
+    #[test]
+    fn replies_behind_each_other_are_read_one_by_one() {
+        let one = "HTTP/1.1 404 No\r\ncontent-length: 2\r\n\r\n{}";
+        let two = format!("{one}{one}");
+        let mut reader = ReplyReader::default();
+        assert_eq!(reader.feed_one(two.as_bytes()), Ok(one.len()));
+        assert!(reader.is_done() && reader.may_go_on());
+        let none = "HTTP/1.1 204 No\r\n\r\n";
+        assert_eq!(ReplyReader::default().feed_one(format!("{none}{one}").as_bytes()), Ok(none.len()));
     }
 
     #[test]

@@ -9,13 +9,16 @@ pub enum Target {
     BurstAcceptance,
     /// Memory, processor time and restart with a great many open transactions.
     Pending,
+    /// Wrong answers, refused.
+    Refusals,
     /// 100,000 arrivals within five seconds.
     Burst100k,
 }
 
 impl Target {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 4] = [Self::FullFlow, Self::BurstAcceptance, Self::Pending, Self::Burst100k];
+    pub const ALL: [Self; 5] =
+        [Self::FullFlow, Self::BurstAcceptance, Self::Pending, Self::Refusals, Self::Burst100k];
 
     /// Its name on the command line.
     pub const fn name(self) -> &'static str {
@@ -23,6 +26,7 @@ impl Target {
             Self::FullFlow => "full-flow",
             Self::BurstAcceptance => "burst-acceptance",
             Self::Pending => "pending",
+            Self::Refusals => "refusals",
             Self::Burst100k => "burst-100k",
         }
     }
@@ -87,6 +91,34 @@ pub(super) const FIGURES: &[Figure] = &[
     },
     Figure {
         target: Target::FullFlow,
+        key: "flows_per_s_tls",
+        what: "the same over TLS",
+        unit: "/s",
+        bound: Bound::Told,
+    },
+    Figure {
+        target: Target::FullFlow,
+        key: "server_cpu_us_per_flow_tls",
+        what: "server processor time of a flow over TLS",
+        unit: " µs",
+        bound: Bound::Told,
+    },
+    Figure {
+        target: Target::FullFlow,
+        key: "flows_per_s_hpke",
+        what: "the same with phones that answer from the push (HPKE)",
+        unit: "/s",
+        bound: Bound::Told,
+    },
+    Figure {
+        target: Target::FullFlow,
+        key: "server_cpu_us_per_flow_hpke",
+        what: "server processor time of such a flow",
+        unit: " µs",
+        bound: Bound::Told,
+    },
+    Figure {
+        target: Target::FullFlow,
         key: "create_p99_syncs",
         what: "create p99 at half of that rate, over the disk's own sync p99",
         unit: " ×",
@@ -126,6 +158,43 @@ pub(super) const FIGURES: &[Figure] = &[
         what: "restart with all of them open until a start is answered",
         unit: " s",
         bound: Bound::AtMost(5.0, 2.5),
+    },
+    Figure {
+        target: Target::Refusals,
+        key: "slowest",
+        what: "wrong answers refused before any signature check, on one core: the slowest kind",
+        unit: "/s",
+        bound: Bound::AtLeast(30_000.0, 60_000.0),
+    },
+    Figure {
+        target: Target::Refusals,
+        key: "unknown_id",
+        what: "of these: unknown transaction",
+        unit: "/s",
+        bound: Bound::Told,
+    },
+    Figure {
+        target: Target::Refusals,
+        key: "unknown_kid",
+        what: "unknown `kid`",
+        unit: "/s",
+        bound: Bound::Told,
+    },
+    Figure {
+        target: Target::Refusals,
+        key: "wrong_nonce",
+        what: "wrong nonce",
+        unit: "/s",
+        bound: Bound::Told,
+    },
+    Figure { target: Target::Refusals, key: "wrong_dh", what: "wrong `dh`", unit: "/s", bound: Bound::Told },
+    Figure { target: Target::Refusals, key: "late", what: "late", unit: "/s", bound: Bound::Told },
+    Figure {
+        target: Target::Refusals,
+        key: "forged",
+        what: "beside them: all right but the signature, one check each",
+        unit: "/s",
+        bound: Bound::Told,
     },
     Figure {
         target: Target::Burst100k,

@@ -9,7 +9,7 @@ use super::search::RateSearch;
 use crate::LoadtestError;
 use crate::load::meter::Stage;
 use crate::load::report::Report;
-use crate::load::scenario::Scenario;
+use crate::load::scenario::{Doors, Scenario};
 use crate::load::session::Session;
 
 /// A rate is sustained only while this many of 100 flows are quicker than [`FLOW_TIME_MAX`].
@@ -37,7 +37,7 @@ const FIRST_RATE: f64 = 2_000.0;
 pub(super) async fn prove(prover: &Prover, session: &mut Session) -> Result<Measured, LoadtestError> {
     let scenario = prover.scenario("full-flow");
     let mut measured = Measured::default();
-    session.load(&scenario.at_rate(FIRST_RATE / 2.0, WARM_UP)).await?;
+    session.load(&scenario.at_rate(FIRST_RATE / 2.0, prover.warm_up(WARM_UP))).await?;
     let mut first = FIRST_RATE;
     for run in 0..prover.runs() {
         let report = match prover.rate() {
@@ -69,6 +69,62 @@ pub(super) async fn prove(prover: &Prover, session: &mut Session) -> Result<Meas
         }
     }
     Ok(measured)
+}
+
+/// Measures it once in another form, to be told beside: over TLS, or with phones that answer from the push.
+pub(super) async fn tell_beside(
+    prover: &Prover,
+    session: &mut Session,
+    form: Form,
+    measured: &mut Measured,
+) -> Result<(), LoadtestError> {
+    let scenario = form.of(prover.scenario("full-flow"));
+    session.load(&scenario.at_rate(FIRST_RATE / 2.0, prover.warm_up(WARM_UP))).await?;
+    let report = match prover.rate() {
+        Some(rate) => session.load(&scenario.at_rate(rate, prover.length())).await?,
+        None => highest(prover, session, &scenario, FIRST_RATE).await?,
+    };
+    let [rate_key, cpu_key] = form.keys();
+    measured.figure(rate_key, if is_sustained(&report) { report.counts.finished_per_s } else { 0.0 });
+    measured.figure(cpu_key, report.server.map_or(0.0, |server| server.cpu_us_per_flow));
+    prover.tell(&format!("{}: {}", form.name(), sentence(&report)));
+    Ok(())
+}
+
+/// A form of flow that is told beside the plain one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Doors speak TLS.
+    Tls,
+    /// Phones take the challenge out of the push and fetch nothing.
+    Hpke,
+}
+
+impl Form {
+    pub(super) const ALL: [Self; 2] = [Self::Tls, Self::Hpke];
+
+    /// The same scenario in this form.
+    pub(super) fn of(self, mut scenario: Scenario) -> Scenario {
+        match self {
+            Self::Tls => scenario.doors = Doors::Tls,
+            Self::Hpke => scenario.phones.hpke = true,
+        }
+        scenario
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Tls => "over TLS",
+            Self::Hpke => "from the push (HPKE)",
+        }
+    }
+
+    const fn keys(self) -> [&'static str; 2] {
+        match self {
+            Self::Tls => ["flows_per_s_tls", "server_cpu_us_per_flow_tls"],
+            Self::Hpke => ["flows_per_s_hpke", "server_cpu_us_per_flow_hpke"],
+        }
+    }
 }
 
 /// The report of the longest stretch at the highest rate.

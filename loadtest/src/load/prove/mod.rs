@@ -9,6 +9,7 @@ mod burst;
 mod figures;
 mod full_flow;
 mod pending;
+mod refusals;
 mod results;
 mod search;
 
@@ -46,6 +47,8 @@ pub struct ProveOptions {
     pub pending: u64,
     /// The server and its folder.
     pub target: TargetChoice,
+    /// Full flows are measured over TLS and with HPKE too.
+    pub forms: bool,
     /// Phones check the signature of each challenge.
     pub checks_challenges: bool,
     /// Bars are shown where there is a terminal, and sentences as it goes.
@@ -78,17 +81,18 @@ pub async fn prove(
             }
             prover.tell(&format!("{}:", target.name()));
             let measured = match target {
-                Target::FullFlow => {
-                    let mut session = prover.open("full-flow").await?;
-                    let measured = full_flow::prove(&prover, &mut session).await;
-                    close(session, measured).await?
-                }
+                Target::FullFlow => prove_full_flow(&prover).await?,
                 Target::BurstAcceptance => {
                     let mut session = prover.open("burst-acceptance").await?;
                     let measured = burst::prove_acceptance(&prover, &mut session).await;
                     close(session, measured).await?
                 }
                 Target::Pending => prove_pending(&prover).await?,
+                Target::Refusals => {
+                    let mut session = prover.open("refusals").await?;
+                    let measured = refusals::prove(&prover, &mut session).await;
+                    close(session, measured).await?
+                }
                 Target::Burst100k => {
                     let mut session = prover.open("burst-100k").await?;
                     let measured = burst::prove_burst(&prover, &mut session).await;
@@ -100,6 +104,22 @@ pub async fn prove(
         Ok(results)
     })
     .await
+}
+
+/// The plain form as often as asked, then the others once each, on servers of their own.
+async fn prove_full_flow(prover: &Prover) -> Result<results::Measured, LoadtestError> {
+    let mut session = prover.open("full-flow").await?;
+    let measured = full_flow::prove(prover, &mut session).await;
+    let mut measured = close(session, measured).await?;
+    for form in full_flow::Form::ALL {
+        if prover.is_interrupted() || !prover.options.forms {
+            break;
+        }
+        let mut session = prover.open_with(form.of(prover.scenario("full-flow"))).await?;
+        let told = full_flow::tell_beside(prover, &mut session, form, &mut measured).await;
+        close(session, told).await?;
+    }
+    Ok(measured)
 }
 
 /// A server for each run: it is filled but once. A folder that is kept is copied for each, so that phones enrol once.
@@ -137,6 +157,11 @@ impl Prover {
         self.options.length
     }
 
+    /// No longer than what it comes before.
+    fn warm_up(&self, wished: Duration) -> Duration {
+        wished.min(self.options.length)
+    }
+
     fn pending(&self) -> u64 {
         self.options.pending
     }
@@ -167,9 +192,13 @@ impl Prover {
 
     /// A server with the crowd of this scenario.
     async fn open(&self, scenario: &str) -> Result<Session, LoadtestError> {
+        self.open_with(self.scenario(scenario)).await
+    }
+
+    async fn open_with(&self, scenario: Scenario) -> Result<Session, LoadtestError> {
         let bare = bare::measure().await?;
         let options = RunOptions {
-            scenario: self.scenario(scenario),
+            scenario,
             target: self.options.target.clone(),
             checks_challenges: self.options.checks_challenges,
             measures_bare: true,

@@ -48,7 +48,7 @@ pub(super) async fn prove(
     let few = FEW.min(pending);
     session.load(&fill(prover, 0, few)).await?;
     let beside_few = cpu_beside(prover, session, &flows, rate, measured).await?;
-    let before = settled(session).await?;
+    let before = settled(prover, session).await?;
     let mut filled = few;
     let begun = Instant::now();
     while filled < pending && !prover.is_interrupted() {
@@ -62,7 +62,7 @@ pub(super) async fn prove(
         let rate = filled as f64 / begun.elapsed().as_secs_f64();
         prover.tell(&format!("  {filled} open, {rate:.0}/s"));
     }
-    let after = settled(session).await?;
+    let after = settled(prover, session).await?;
     let each = after.saturating_sub(before) as f64 / (filled - few).max(1) as f64;
     measured.figure("bytes_per_pending", each);
     prover.tell(&format!("  {each:.0} bytes of memory for each of {filled} open transactions"));
@@ -99,7 +99,7 @@ async fn cpu_beside(
     rate: f64,
     measured: &mut Measured,
 ) -> Result<f64, LoadtestError> {
-    session.load(&flows.at_rate(rate, WARM_UP)).await?;
+    session.load(&flows.at_rate(rate, prover.warm_up(WARM_UP))).await?;
     let report: Report = session.load(&flows.at_rate(rate, prover.length())).await?;
     measured.seen(&report);
     if !is_sustained(&report) && !prover.is_interrupted() {
@@ -111,11 +111,11 @@ async fn cpu_beside(
 }
 
 /// The server's memory when it has come to rest.
-async fn settled(session: &Session) -> Result<u64, LoadtestError> {
+async fn settled(prover: &Prover, session: &Session) -> Result<u64, LoadtestError> {
     let begun = Instant::now();
     let mut last = session.resident_bytes()?;
     loop {
-        tokio::time::sleep(SETTLE_STEP).await;
+        tokio::time::sleep(prover.warm_up(SETTLE_STEP)).await;
         let now = session.resident_bytes()?;
         let change = now.abs_diff(last) as f64;
         if change <= now as f64 * SETTLED_SHARE || begun.elapsed() > SETTLE_MAX {

@@ -3,7 +3,7 @@
 use super::{Scenario, ScenarioFaults};
 
 /// Name and text of each, in the order in which help lists them.
-const NAMED: [(&str, &str); 11] = [
+const NAMED: [(&str, &str); 12] = [
     ("steady", include_str!("../../../scenarios/steady.toml")),
     ("full-flow", include_str!("../../../scenarios/full-flow.toml")),
     ("login-burst", include_str!("../../../scenarios/login-burst.toml")),
@@ -14,6 +14,7 @@ const NAMED: [(&str, &str); 11] = [
     ("sms-fallback-wave", include_str!("../../../scenarios/sms-fallback-wave.toml")),
     ("burst-acceptance", include_str!("../../../scenarios/burst-acceptance.toml")),
     ("pending", include_str!("../../../scenarios/pending.toml")),
+    ("refusals", include_str!("../../../scenarios/refusals.toml")),
     ("burst-100k", include_str!("../../../scenarios/burst-100k.toml")),
 ];
 

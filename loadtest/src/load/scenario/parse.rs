@@ -7,8 +7,9 @@ use toml::de::DeTable;
 use super::document::{Document, Section};
 use super::fault::{ScenarioFault, ScenarioFaults};
 use super::types::{
-    AnswerDelay, Flows, LatencyFrom, LatencyThreshold, Limit, Pattern, Phase, Phones, PortalMix, Portals,
-    ProviderBehaviour, ProviderNetwork, ProviderPhase, Quantile, Retries, Scenario, Shape, Share, Thresholds,
+    AnswerDelay, Doors, Flows, LatencyFrom, LatencyThreshold, Limit, Pattern, Phase, Phones, PortalMix,
+    Portals, ProviderBehaviour, ProviderNetwork, ProviderPhase, Quantile, Retries, Scenario, Shape, Share,
+    Thresholds,
 };
 use crate::load::meter::Stage;
 
@@ -52,7 +53,18 @@ impl Scenario {
 fn whole<'d>(document: &mut Document<'d>, root: &Section<'d>, name: &str) -> Scenario {
     document.allow(
         root,
-        &["title", "about", "seed", "phase", "flows", "portals", "phones", "provider_phase", "thresholds"],
+        &[
+            "title",
+            "about",
+            "seed",
+            "doors",
+            "phase",
+            "flows",
+            "portals",
+            "phones",
+            "provider_phase",
+            "thresholds",
+        ],
     );
     document.needed(root, "title", "; say what the run is in a few words");
     document.needed(root, "phase", "; write [[phase]] and say when flows arrive");
@@ -69,6 +81,9 @@ fn whole<'d>(document: &mut Document<'d>, root: &Section<'d>, name: &str) -> Sce
         about: document.text(root, "about").unwrap_or_default().to_owned(),
         seed: document.whole(root, "seed", 0..=u64::from(u32::MAX)).unwrap_or(1),
         first_flow: 0,
+        doors: document
+            .word(root, "doors", &[("plain", Doors::Plain), ("tls", Doors::Tls)])
+            .unwrap_or_default(),
         phases: phases
             .iter()
             .enumerate()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AnswerDelay, Limit, Pattern, ProviderBehaviour, ProviderNetwork, Scenario, Shape};
+use super::{AnswerDelay, Doors, Limit, Pattern, ProviderBehaviour, ProviderNetwork, Scenario, Shape};
 use crate::load::meter::Stage;
 
 const LEAST: &str = "title = \"Least\"\n[[phase]]\nshape = \"steady\"\nrate_per_s = 10\nduration_s = 2\n";
@@ -19,7 +19,7 @@ fn parsed(text: &str) -> Scenario {
 #[test]
 fn all_named_scenarios_can_be_read_and_judge_something() {
     let names: Vec<_> = Scenario::names().collect();
-    assert_eq!(names.len(), 11);
+    assert_eq!(names.len(), 12);
     for name in names {
         let scenario =
             Scenario::named(name).expect("it is named").unwrap_or_else(|faults| panic!("{name}: {faults}"));
@@ -49,16 +49,22 @@ fn what_is_absent_has_its_default() {
 #[test]
 fn every_key_is_read() {
     let scenario = parsed(&format!(
-        "{LEAST}[[provider_phase]]\nnetwork = \"sms\"\nfrom_s = 1\nduration_s = 0.5\nbehaviour = \"too_many\"\n\
+        "doors = \"tls\"\n{LEAST}[[provider_phase]]\nnetwork = \"sms\"\nfrom_s = 1\nduration_s = 0.5\nbehaviour = \"too_many\"\n\
          retry_after_s = 2\nshare = 0.5\n[portals]\nsync = 2\nretries_max = 3\nretry_pause_ms = 20\n\
-         honours_retry_after = false\n[[thresholds.latency]]\nstage = \"waiter_told\"\npercentile = 99.9\n\
+         honours_retry_after = false\nabsent = 1\nconnections_max = 40\nheld_max = 30\n[[thresholds.latency]]\nstage = \"waiter_told\"\npercentile = 99.9\n\
          max_ms = 1.5\n"
     ));
     let provider = &scenario.provider_phases[0];
     assert_eq!(provider.network, ProviderNetwork::Sms);
     assert_eq!(provider.behaviour, ProviderBehaviour::TooMany { retry_after: Some(Duration::from_secs(2)) });
     assert!(provider.is_on(Duration::from_millis(1_499)) && !provider.is_on(Duration::from_millis(1_500)));
-    assert_eq!(scenario.portals.mix.long_poll, 0, "no default beside a weight");
+    assert_eq!(scenario.doors, Doors::Tls);
+    assert_eq!((scenario.portals.connections_max, scenario.portals.held_max), (Some(40), Some(30)));
+    assert_eq!(
+        (scenario.portals.mix.long_poll, scenario.portals.mix.absent),
+        (0, 1),
+        "no default beside a weight"
+    );
     assert_eq!(scenario.portals.retries.pause, Duration::from_millis(20));
     let latency = scenario.thresholds.latencies[0];
     assert_eq!((latency.stage, latency.percentile.percent()), (Stage::WaiterTold, 99.9));
@@ -81,7 +87,7 @@ fn all_faults_are_told_at_once_in_the_order_of_their_lines() {
         told,
         [
             "line 1: title: must be a text in quotation marks",
-            "line 2: seeds: unknown key; allowed here are title, about, seed, phase, flows, portals, phones, \
+            "line 2: seeds: unknown key; allowed here are title, about, seed, doors, phase, flows, portals, phones, \
              provider_phase, thresholds",
             "line 3: phase[1].to_per_s: is missing; it is needed for shape = \"ramp\"",
             "line 5: phase[1].from_per_s: must be a number from 0 to 1000000",

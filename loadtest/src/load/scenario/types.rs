@@ -22,6 +22,8 @@ pub struct Scenario {
     /// ended.
     #[serde(skip_serializing_if = "is_zero")]
     pub first_flow: u64,
+    /// How portals and phones reach the server.
+    pub doors: Doors,
     /// When flows arrive, one phase after the other; never empty.
     pub phases: Vec<Phase>,
     /// What a flow is.
@@ -34,6 +36,17 @@ pub struct Scenario {
     pub provider_phases: Vec<ProviderPhase>,
     /// What the run must reach.
     pub thresholds: Thresholds,
+}
+
+/// How portals and phones reach the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doors {
+    /// Plain HTTP, as behind a proxy that ends TLS.
+    #[default]
+    Plain,
+    /// The doors of portals and phones speak TLS.
+    Tls,
 }
 
 /// One stretch of time with one law of arrivals.

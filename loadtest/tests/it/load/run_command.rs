@@ -148,7 +148,19 @@ async fn a_proof_is_told_by_how_much_it_failed_and_kept_with_the_others() {
     let [kept, page] = ["proved.json", "RESULTS.md"].map(|name| folder.path().join(name));
     fs::write(&page, "# Results\n\nOf others.\n").expect("a page");
     let output = Command::new(BINARY)
-        .args(["prove", "full-flow", "--runs", "1", "--rate", "40", "--seconds", "2", "--phones", "50"])
+        .args([
+            "prove",
+            "full-flow",
+            "--runs",
+            "1",
+            "--rate",
+            "40",
+            "--seconds",
+            "2",
+            "--phones",
+            "50",
+            "--plain-only",
+        ])
         .args(["--keep", &kept.to_string_lossy(), "--page", &page.to_string_lossy()])
         .output()
         .expect("the tool runs");
@@ -161,4 +173,54 @@ async fn a_proof_is_told_by_how_much_it_failed_and_kept_with_the_others() {
     let measured = &kept["targets"]["full-flow"];
     assert!(measured["figures"]["server_cpu_us_per_flow"][0].as_f64().is_some_and(|time| time > 0.0));
     assert!(measured["bare"]["actix_echo_per_s"].as_f64().is_some_and(|rate| rate > 0.0), "{measured}");
+}
+
+/// The figures of a target, proved once in small.
+fn proved(arguments: &[&str]) -> serde_json::Value {
+    let folder = TempDir::new().expect("a folder");
+    let kept = folder.path().join("proved.json");
+    let output = Command::new(BINARY)
+        .arg("prove")
+        .args(arguments)
+        .args(["--runs", "1", "--seconds", "1", "--keep", &kept.to_string_lossy()])
+        .output()
+        .expect("the tool runs");
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{}", said(&output));
+    let kept: serde_json::Value = serde_json::from_slice(&fs::read(&kept).expect("kept")).expect("JSON");
+    kept["targets"][arguments[0]]["figures"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_flows_are_told_over_tls_and_from_the_push_too() {
+    let _alone = ALONE.lock().await;
+    let figures = proved(&["full-flow", "--rate", "30", "--phones", "50"]);
+    for key in ["server_cpu_us_per_flow_tls", "server_cpu_us_per_flow_hpke", "create_p99_syncs"] {
+        assert!(figures[key][0].as_f64().is_some_and(|figure| figure > 0.0), "{key}: {figures}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_transactions_are_weighed_and_outlive_a_restart() {
+    let _alone = ALONE.lock().await;
+    let figures = proved(&["pending", "--pending", "1200", "--rate", "30", "--phones", "50"]);
+    for key in ["restart_s", "cpu_many_over_few"] {
+        assert!(figures[key][0].as_f64().is_some_and(|figure| figure > 0.0), "{key}: {figures}");
+    }
+    assert!(figures["bytes_per_pending"][0].is_number(), "{figures}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_answers_of_every_kind_are_refused() {
+    let _alone = ALONE.lock().await;
+    let figures = proved(&["refusals", "--phones", "20"]);
+    for key in ["unknown_id", "unknown_kid", "wrong_nonce", "wrong_dh", "late", "forged"] {
+        assert!(figures[key][0].is_number(), "{key}: {figures}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_is_accepted_whole_before_anybody_answers() {
+    let _alone = ALONE.lock().await;
+    let figures = proved(&["burst-acceptance", "--phones", "200"]);
+    assert!(figures["accepted_per_s"][0].as_f64().is_some_and(|rate| rate > 0.0), "{figures}");
 }
