@@ -5,15 +5,18 @@
 //! its bytes and is never given to another row; names and user ids hold no zero byte (the model refuses control
 //! characters), so no text can run into the part behind it.
 
+mod bytes;
+
 use std::fmt;
 
-use aws_lc_rs::digest;
 use tocsin_model::{
     ActivationCodeHash, AppName, CallbackHost, ClientId, DeviceId, EnrollmentId, IdempotencyKey, KeyId,
     OtpHash, ProviderName, Pseudonym, PushKind, PushToken, Thumbprint, TransactionId, UnixMs, User,
 };
 
+use self::bytes::KeyBytes;
 use crate::MetaKey;
+use crate::hash::sha256;
 #[cfg(feature = "rocks")]
 use crate::sealing::MasterKeyId;
 use crate::store::CallbackList;
@@ -179,22 +182,21 @@ impl Kind {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     family: Family,
-    bytes: Vec<u8>,
+    bytes: KeyBytes,
 }
 
 impl Key {
     fn new(kind: Kind, parts: &[&[u8]]) -> Self {
-        let length = parts.iter().map(|part| part.len()).sum::<usize>() + kind.bytes().len();
-        let mut bytes = Vec::with_capacity(length);
-        bytes.extend_from_slice(&kind.bytes());
-        parts.iter().for_each(|part| bytes.extend_from_slice(part));
+        let mut bytes = KeyBytes::EMPTY;
+        bytes.extend(&kind.bytes());
+        parts.iter().for_each(|part| bytes.extend(part));
         Self { family: kind.family(), bytes }
     }
 
     /// A key read back from the disk.
     #[cfg(feature = "rocks")]
     pub(crate) fn from_stored(family: Family, bytes: &[u8]) -> Self {
-        Self { family, bytes: bytes.to_vec() }
+        Self { family, bytes: KeyBytes::of(bytes) }
     }
 
     /// The name of the family.
@@ -226,7 +228,8 @@ impl Key {
     /// A key behind all that begin with this one. No id is as long as what is added, so none reaches it.
     pub(crate) fn behind_all(&self) -> Self {
         const LONGEST_REST: usize = 512;
-        let bytes = [&self.bytes[..], &[0xff; LONGEST_REST]].concat();
+        let mut bytes = self.bytes.clone();
+        bytes.extend(&[0xff; LONGEST_REST]);
         Self { family: self.family, bytes }
     }
 
@@ -356,10 +359,9 @@ impl Key {
     }
 
     fn of_user(kind: Kind, user: &User, rest: &[&[u8]]) -> Self {
-        let hash = user_hash(user);
-        let mut parts: Vec<&[u8]> = vec![&hash];
-        parts.extend_from_slice(rest);
-        Self::new(kind, &parts)
+        let mut key = Self::new(kind, &[&user_hash(user)]);
+        rest.iter().for_each(|part| key.bytes.extend(part));
+        key
     }
 
     /// An enrolment.
@@ -564,14 +566,6 @@ fn complement(bytes: &[u8; 16]) -> [u8; 16] {
 
 fn push_target_hash(kind: PushKind, token: &PushToken) -> [u8; 32] {
     sha256(&[kind.as_str().as_bytes(), &[0], token.expose().as_bytes()])
-}
-
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    parts.iter().for_each(|part| context.update(part));
-    let mut hash = [0_u8; 32];
-    hash.copy_from_slice(context.finish().as_ref());
-    hash
 }
 
 #[cfg(test)]

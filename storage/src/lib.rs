@@ -11,6 +11,7 @@ pub mod bench_hook;
 mod clock;
 mod envelope;
 mod error;
+mod hash;
 mod key;
 pub mod memory;
 mod pseudonym;

@@ -3,7 +3,6 @@
 //! The hash of a row is SHA-256 over `tocsin/v1/audit`, the hash of the row before it (32 zero bytes before the
 //! first), the row's number as eight bytes and its body, which is stored as it was hashed.
 
-use aws_lc_rs::digest;
 use minicbor::{Decode, Encode};
 use tocsin_model::{
     AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, DeviceId, EnrollmentId, Pseudonym, TransactionId,
@@ -11,6 +10,7 @@ use tocsin_model::{
 };
 
 use super::{Malformed, from_payload, name};
+use crate::hash::sha256;
 
 /// What a hash of this trail begins with, so that it is the hash of nothing else.
 const HASH_PREFIX: &[u8] = b"tocsin/v1/audit";
@@ -123,11 +123,7 @@ impl AuditRecord {
 }
 
 fn hash(previous: &[u8; 32], number: u64, body: &[u8]) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    [HASH_PREFIX, previous, &number.to_be_bytes(), body].iter().for_each(|part| context.update(part));
-    let mut hash = [0; 32];
-    hash.copy_from_slice(context.finish().as_ref());
-    hash
+    sha256(&[HASH_PREFIX, previous, &number.to_be_bytes(), body])
 }
 
 /// Numbers of actors on disk.

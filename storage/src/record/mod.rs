@@ -42,12 +42,23 @@ pub(crate) use user::{NameRecord, ProfileRecord, UserRecord, UserRow};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
 
-/// Room that most payloads fit into without growing.
-const PAYLOAD_BYTES_HINT: usize = 512;
+/// Room that most payloads of a record fit into without growing: texts are longer than the record that borrows them, and
+/// a mere link takes next to none.
+const fn payload_bytes_hint<R>() -> usize {
+    const LARGEST: usize = 512;
+    let (least, guessed) = (8, 4 * size_of::<R>());
+    if guessed < least {
+        least
+    } else if guessed > LARGEST {
+        LARGEST
+    } else {
+        guessed
+    }
+}
 
 /// A whole row with this payload.
 pub(crate) fn to_row<R: Encode<()>>(expiry: Expiry, record: &R) -> Vec<u8> {
-    let mut row = envelope::begin(expiry, PAYLOAD_BYTES_HINT);
+    let mut row = envelope::begin(expiry, payload_bytes_hint::<R>());
     minicbor::encode(record, &mut row).expect("writing CBOR into a vector cannot fail");
     row
 }

@@ -1,5 +1,7 @@
 //! Typed look-ups over rows: opens envelopes, hides what has expired, names what is corrupt.
 
+use std::cell::RefCell;
+
 use minicbor::Decode;
 use tocsin_model::{
     ActivationCodeHash, Callback, Device, DeviceId, DurationMs, Enrollment, EnrollmentId, KeptChallenge,
@@ -39,9 +41,10 @@ pub struct Retention {
 }
 
 /// Rows at a moment.
-#[derive(Clone, Copy)]
 pub(crate) struct Table<'r> {
     rows: &'r dyn Rows,
+    /// The user that was read last: a verb looks at how he stands, and the audit trail at how it names him.
+    last_user: RefCell<Option<(User, Option<UserRow>)>>,
     /// The moment that expiry is judged by.
     pub(crate) now: UnixMs,
     /// How long rows are kept.
@@ -69,7 +72,7 @@ fn too_many_expired(prefix: &Key) -> StoreError {
 
 impl<'r> Table<'r> {
     pub(crate) const fn new(rows: &'r dyn Rows, now: UnixMs, retention: Retention) -> Self {
-        Self { rows, now, retention }
+        Self { rows, last_user: RefCell::new(None), now, retention }
     }
 
     /// Reads the row under `key`; `read` gets its payload.
@@ -238,7 +241,14 @@ impl<'r> Table<'r> {
 
     /// How a user stands and is named; `None` where nothing is known of him.
     pub(crate) fn user(&self, user: &User) -> RowResult<Option<UserRow>> {
-        self.read(&Key::user(user), |payload| from_payload::<UserRecord>(payload)?.into_model())
+        if let Some((last, row)) = &*self.last_user.borrow()
+            && last == user
+        {
+            return Ok(row.clone());
+        }
+        let row = self.read(&Key::user(user), |payload| from_payload::<UserRecord>(payload)?.into_model())?;
+        self.last_user.replace(Some((user.clone(), row.clone())));
+        Ok(row)
     }
 
     /// What a portal keeps of a user.
