@@ -192,7 +192,7 @@ pub struct Storage {
     pub durability: Durability,
     /// Changes waiting for the writer; one more is answered `busy`.
     pub commit_queue_max: usize,
-    /// RocksDB's block cache in bytes.
+    /// Memory for what was read from the disk, blocks and single rows, in bytes.
     pub block_cache_bytes: usize,
     /// RocksDB's write buffers in bytes, all families together.
     pub write_buffer_bytes: usize,

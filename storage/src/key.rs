@@ -74,6 +74,12 @@ impl Family {
         Self::Otp,
     ];
 
+    /// Whether most look-ups are for keys that are not there: whether an id, a promise or a mark is new.
+    #[cfg(feature = "rocks")]
+    pub(crate) const fn is_asked_for_new_keys(self) -> bool {
+        matches!(self, Self::Transaction | Self::Idempotency)
+    }
+
     /// The name on disk.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -176,10 +182,19 @@ impl Kind {
         Self::CallbackDue,
         Self::TransactionByOtp,
     ];
+
+    /// Kinds of which each row is looked at by starts, challenges and answers.
+    #[cfg(feature = "rocks")]
+    const KEPT_IN_MEMORY: [Self; 5] =
+        [Self::Device, Self::DeviceUsed, Self::DeviceByKid, Self::User, Self::Profile];
 }
 
+/// A kind and the hash of a user, with which the keys of a user's devices begin.
+#[cfg(feature = "rocks")]
+const DEVICES_OF_USER_BYTES: usize = 2 + 32;
+
 /// The key of one row, or the beginning of the keys of many.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     family: Family,
     bytes: KeyBytes,
@@ -207,6 +222,26 @@ impl Key {
     /// Whether the row is sealed where there is a master key.
     pub(crate) fn is_sealed_kind(&self) -> bool {
         !Kind::CLEAR.iter().any(|kind| self.bytes.starts_with(&kind.bytes()))
+    }
+
+    /// Whether the row is of a kind that is looked at all the time, and so kept in memory.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn is_kept_in_memory(&self) -> bool {
+        Kind::KEPT_IN_MEMORY.iter().any(|kind| self.bytes.starts_with(&kind.bytes()))
+    }
+
+    /// Whether the key is the beginning of all that lead to the devices of one user, a list that is kept in memory.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn is_devices_of_user(&self) -> bool {
+        self.family == Family::UserDevice && self.bytes.len() == DEVICES_OF_USER_BYTES
+    }
+
+    /// The list of that kind in which the row is.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn devices_of_its_user(&self) -> Option<Self> {
+        let beginning =
+            self.bytes.get(..DEVICES_OF_USER_BYTES).filter(|_| self.family == Family::UserDevice)?;
+        Some(Self::from_stored(self.family, beginning))
     }
 
     /// Where the row lives.

@@ -2,6 +2,7 @@
 //! none of them should cost an allocation or a way to other memory.
 
 use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 /// Bytes that are kept in place: the longest key of a transaction has 50.
@@ -61,6 +62,12 @@ impl PartialEq for KeyBytes {
 }
 
 impl Eq for KeyBytes {}
+
+impl Hash for KeyBytes {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
 
 impl PartialOrd for KeyBytes {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {

@@ -8,6 +8,7 @@ use rocksdb::{
     ReadOptions, ReadTier, WriteBatch, WriteOptions,
 };
 
+use super::row_cache::{Known, Look, RowCache};
 use crate::key::{Family, Key};
 use crate::sealing::Sealer;
 use crate::verb::overlay::Changes;
@@ -23,6 +24,10 @@ pub(super) const CORRUPT_HINT: &str =
 pub(super) struct Database {
     db: DB,
     sealer: Option<Arc<Sealer>>,
+    /// For look-ups that may not wait for the disk, and for those that may.
+    in_memory: ReadOptions,
+    anywhere: ReadOptions,
+    cache: RowCache,
 }
 
 /// The same rows, as far as they are in memory: never waits for the disk.
@@ -30,8 +35,9 @@ pub(super) struct InMemory<'d>(pub(super) &'d Database);
 
 impl Database {
     /// Wraps a database in which every family is open.
-    pub(super) const fn new(db: DB, sealer: Option<Arc<Sealer>>) -> Self {
-        Self { db, sealer }
+    pub(super) fn new(db: DB, sealer: Option<Arc<Sealer>>, cache: RowCache) -> Self {
+        let [in_memory, anywhere] = [ReadTier::BlockCache, ReadTier::All].map(read_options);
+        Self { db, sealer, in_memory, anywhere, cache }
     }
 
     /// RocksDB's own handle, for what concerns all of it.
@@ -43,14 +49,25 @@ impl Database {
     /// `sync` it returns when they are on the disk.
     pub(super) fn write(&self, changes: &Changes, sync: bool) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
+        // Changes stand in the order of their families.
+        let mut present: Option<(Family, &ColumnFamily)> = None;
         for (key, change) in changes {
-            let family = self.family(key.family())?;
+            let family = match present {
+                Some((family, handle)) if family == key.family() => handle,
+                Some(_) | None => present.insert((key.family(), self.family(key.family())?)).1,
+            };
             match change {
                 Some(row) => batch.put_cf(family, key.bytes(), self.to_stored(key, row)?),
                 None => batch.delete_cf(family, key.bytes()),
             }
         }
-        self.db.write_opt(batch, &write_options(sync)).map_err(|error| error_of(&error))
+        self.db.write_opt(batch, &write_options(sync)).map_err(|error| error_of(&error))?;
+        for (key, change) in changes {
+            // What was sealed is read anew: there is no copy of it.
+            let is_plain = change.is_none() || self.sealer.is_none() || !key.is_sealed_kind();
+            self.cache.change(key, is_plain.then_some(change.as_deref()));
+        }
+        Ok(())
     }
 
     fn to_stored<'r>(&self, key: &Key, row: &'r [u8]) -> Result<Cow<'r, [u8]>, StoreError> {
@@ -64,7 +81,7 @@ impl Database {
         }
     }
 
-    /// Removes the rows of one family from `from` to before `to`.
+    /// Removes the rows of one family from `from` to before `to`, of kinds that are not kept in memory.
     pub(super) fn delete_range(&self, from: &Key, to: &Key) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
         batch.delete_range_cf(self.family(from.family())?, from.bytes(), to.bytes());
@@ -103,11 +120,52 @@ impl Database {
     }
 
     fn get(&self, tier: ReadTier, key: &Key) -> RowResult<Option<Vec<u8>>> {
-        let found = self.db.get_pinned_cf_opt(self.family(key.family())?, key.bytes(), &read_options(tier));
-        found.map(|row| row.map(|row| row.to_vec())).map_err(|error| fault_of(&error))
+        if !key.is_kept_in_memory() {
+            return self.find(tier, key, |row| row.to_vec());
+        }
+        let seen = match self.cache.look(key) {
+            Look::Known(Known::Row(row)) => return Ok(row.map(|row| row.to_vec())),
+            Look::Known(Known::Rows(_)) => return self.find(tier, key, |row| row.to_vec()),
+            Look::Unknown(seen) => seen,
+        };
+        let row = self.find(tier, key, |row| Arc::<[u8]>::from(row))?;
+        let found = row.as_ref().map(|row| row.to_vec());
+        self.cache.keep(key, Known::Row(row), seen);
+        Ok(found)
+    }
+
+    fn find<T>(&self, tier: ReadTier, key: &Key, copy: impl FnOnce(&[u8]) -> T) -> RowResult<Option<T>> {
+        let options = match tier {
+            ReadTier::BlockCache => &self.in_memory,
+            _ => &self.anywhere,
+        };
+        let found = self.db.get_pinned_cf_opt(self.family(key.family())?, key.bytes(), options);
+        found.map(|row| row.map(|row| copy(&row))).map_err(|error| fault_of(&error))
     }
 
     fn scan(&self, tier: ReadTier, prefix: &Key, after: Option<&Key>, limit: usize) -> RowResult<Vec<Row>> {
+        if after.is_some() || !prefix.is_devices_of_user() {
+            return self.scan_stored(tier, prefix, after, limit);
+        }
+        let seen = match self.cache.look(prefix) {
+            Look::Known(Known::Rows(rows)) => return Ok(rows.iter().take(limit).cloned().collect()),
+            Look::Known(Known::Row(_)) => return self.scan_stored(tier, prefix, after, limit),
+            Look::Unknown(seen) => seen,
+        };
+        let rows = self.scan_stored(tier, prefix, after, limit)?;
+        if rows.len() < limit {
+            self.cache.keep(prefix, Known::Rows(rows.as_slice().into()), seen);
+        }
+        Ok(rows)
+    }
+
+    fn scan_stored(
+        &self,
+        tier: ReadTier,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> RowResult<Vec<Row>> {
         let mut rows = Vec::new();
         if limit == 0 {
             return Ok(rows);

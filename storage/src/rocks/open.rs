@@ -17,6 +17,7 @@ use rocksdb::{
 use tocsin_config::Storage;
 
 use super::database::{CORRUPT_HINT, Database};
+use super::row_cache::RowCache;
 use super::sealed;
 use crate::clock::Clock;
 use crate::envelope::{self, Expiry};
@@ -56,6 +57,13 @@ const BLOOM_BITS_PER_KEY: f64 = 10.0;
 /// The size of one piece of a table's filter or index; the cache holds and drops them piece by piece.
 const FILTER_BLOCK_BYTES: usize = 4 * 1_024;
 
+/// The part of a write buffer that its filter of whole keys takes: with it nobody searches a buffer for a key that is new,
+/// and a key for every hundred bytes has eight bits.
+const BUFFER_FILTER_RATIO: f64 = 0.01;
+
+/// The part of the memory for blocks that single rows get, those that every start and answer look at.
+const ROWS_PART: usize = 4;
+
 /// Every row passes a compaction, and so the expiry filter, at least this often.
 const PERIODIC_COMPACTION_S: u64 = 12 * 60 * 60;
 
@@ -86,13 +94,15 @@ pub(super) fn open(
     refuse_headless(&folder)?;
     let options = database_options(storage, with_statistics);
     let families = family_names(&options, &folder)?;
-    let cache = Cache::new_lru_cache(storage.block_cache_bytes);
-    let descriptors = families
-        .into_iter()
-        .map(|name| ColumnFamilyDescriptor::new(name, family_options(storage, &cache, clock.clone())));
+    let rows_bytes = storage.block_cache_bytes / ROWS_PART;
+    let cache = Cache::new_lru_cache(storage.block_cache_bytes - rows_bytes);
+    let descriptors = families.into_iter().map(|name| {
+        let options = family_options(storage, &name, &cache, clock.clone());
+        ColumnFamilyDescriptor::new(name, options)
+    });
     let db = DB::open_cf_descriptors(&options, &folder, descriptors)
         .map_err(|error| open_error(&error, &folder))?;
-    let database = Database::new(db, sealer);
+    let database = Database::new(db, sealer, RowCache::new(rows_bytes));
     check_format(&database)?;
     sealed::check_and_seal(&database)?;
     Ok(Opened { database, options })
@@ -185,7 +195,7 @@ fn wal_bytes_max(storage: &Storage) -> u64 {
 }
 
 /// Options of one family: all share one cache, in which filters and indexes count, too.
-fn family_options(storage: &Storage, cache: &Cache, clock: Clock) -> Options {
+fn family_options(storage: &Storage, name: &str, cache: &Cache, clock: Clock) -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
     blocks.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
@@ -200,6 +210,10 @@ fn family_options(storage: &Storage, cache: &Cache, clock: Clock) -> Options {
     options.set_block_based_table_factory(&blocks);
     options.set_write_buffer_size(storage.write_buffer_bytes / 2);
     options.set_arena_block_size(BUFFER_BLOCK_BYTES);
+    if Family::ALL.iter().any(|family| family.name() == name && family.is_asked_for_new_keys()) {
+        options.set_memtable_whole_key_filtering(true);
+        options.set_memtable_prefix_bloom_ratio(BUFFER_FILTER_RATIO);
+    }
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_periodic_compaction_seconds(PERIODIC_COMPACTION_S);
     options.set_compaction_filter("tocsin.expiry", move |_level, _key: &[u8], row: &[u8]| {

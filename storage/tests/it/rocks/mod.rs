@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod commit;
 mod format;
+mod memory;
 mod opening;
 mod sealed;
 
