@@ -1,6 +1,6 @@
 //! The store on RocksDB: its parts put together.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -124,6 +124,7 @@ impl RocksStore {
             observer: Arc::clone(&observer),
             audit_head,
             pseudonyms,
+            riding: RefCell::default(),
         };
         let (housekeeper_stop, closing) = sync_channel(0);
         let housekeeper = Housekeeper {

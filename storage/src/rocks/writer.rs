@@ -4,7 +4,7 @@
 //! group, and only for verbs that need it; after a failed write nothing is acknowledged any more, and whoever waits
 //! or comes later is told that the store has stopped.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -14,6 +14,7 @@ use tocsin_config::Durability;
 use tokio::sync::watch;
 
 use super::database::Database;
+use super::riding::Riding;
 use crate::clock::Clock;
 use crate::key::Key;
 use crate::pseudonym::Pseudonyms;
@@ -106,6 +107,8 @@ pub(super) struct Writer {
     pub(super) audit_head: Cell<AuditHead>,
     /// How the audit trail names users.
     pub(super) pseudonyms: Pseudonyms,
+    /// Marks that wait for a group.
+    pub(super) riding: RefCell<Riding>,
 }
 
 /// Whether the writer goes on.
@@ -119,6 +122,7 @@ enum Next {
 /// One turn: the verbs of a group, and what came between them.
 struct Turn<'w> {
     group: Group<'w>,
+    riding: &'w RefCell<Riding>,
     verbs: usize,
     queue_wait: Duration,
     sweeps: Vec<(Key, Key)>,
@@ -142,8 +146,10 @@ impl Writer {
         let _guard = StopOnPanic(Arc::clone(&self.state));
         loop {
             self.state.show_life();
-            let next = match self.queue.recv_timeout(TICK) {
-                Ok(first) => self.turn(first),
+            let wait = self.riding.borrow().wait();
+            let next = match self.queue.recv_timeout(wait.unwrap_or(TICK).min(TICK)) {
+                Ok(first) => self.turn(Some(first)),
+                Err(RecvTimeoutError::Timeout) if wait.is_some() => self.turn(None),
                 Err(RecvTimeoutError::Timeout) => Next::Go,
                 Err(RecvTimeoutError::Disconnected) => Next::Close,
             };
@@ -155,19 +161,28 @@ impl Writer {
         }
     }
 
-    fn turn(&self, first: Submission) -> Next {
+    /// Takes what waits. Where that is only marks that can wait for others, nothing is written yet.
+    fn turn(&self, first: Option<Submission>) -> Next {
         let mut turn = Turn {
             group: Group::new(&*self.database, (self.clock)(), self.retention, self.trail()),
+            riding: &self.riding,
             verbs: 0,
             queue_wait: Duration::ZERO,
             sweeps: Vec::new(),
             close: false,
         };
-        turn.take(first, &self.state);
+        if let Some(first) = first {
+            turn.take(first, &self.state);
+        }
         while turn.has_room() {
             let Ok(more) = self.queue.try_recv() else { break };
             turn.take(more, &self.state);
         }
+        let can_wait = self.riding.borrow().wait().is_some_and(|wait| !wait.is_zero());
+        if turn.is_idle() && can_wait {
+            return Next::Go;
+        }
+        turn.take_riding();
         self.commit(turn)
     }
 
@@ -176,7 +191,7 @@ impl Writer {
     }
 
     fn commit(&self, turn: Turn<'_>) -> Next {
-        let Turn { group, verbs, queue_wait, sweeps, close } = turn;
+        let Turn { group, riding: _, verbs, queue_wait, sweeps, close } = turn;
         #[cfg(feature = "bench-hook")]
         let group = if self.state.leaves_out_audit() { group.without_audit() } else { group };
         let work = group.finish();
@@ -249,16 +264,33 @@ impl Turn<'_> {
         match submission {
             Submission::Verb(verb, submitted_at) => {
                 state.queue_depth.fetch_sub(1, Ordering::Relaxed);
-                self.queue_wait = self.queue_wait.max(submitted_at.elapsed());
-                self.verbs += 1;
-                self.group.take(verb);
+                match verb.into_unawaited_mark() {
+                    Ok(marked) => self.riding.borrow_mut().board(marked),
+                    Err(verb) => {
+                        self.queue_wait = self.queue_wait.max(submitted_at.elapsed());
+                        self.verbs += 1;
+                        self.group.take(verb);
+                    }
+                }
             }
             Submission::Sweep(from, to) => self.sweeps.push((from, to)),
             Submission::Close => self.close = true,
         }
     }
 
+    /// Whether nothing came but marks that can wait.
+    fn is_idle(&self) -> bool {
+        self.verbs == 0 && self.sweeps.is_empty() && !self.close
+    }
+
+    /// Behind all others, so that a transaction that has ended among them needs no mark any more.
+    fn take_riding(&mut self) {
+        let (taken, marks) = self.riding.borrow_mut().alight();
+        self.verbs += taken;
+        marks.for_each(|marked| self.group.take(Verb::unawaited_mark(marked)));
+    }
+
     fn has_room(&self) -> bool {
-        !self.close && self.group.bytes() < GROUP_BYTES_MAX
+        !self.close && self.group.bytes() < GROUP_BYTES_MAX && self.riding.borrow().has_room()
     }
 }

@@ -164,6 +164,21 @@ impl Verb {
         }
     }
 
+    /// The mark, if it is one that nobody waits for.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn into_unawaited_mark(self) -> Result<Box<Transaction>, Self> {
+        match self {
+            Self::Mark(marked, answer) if answer.is_closed() => Ok(marked),
+            awaited => Err(awaited),
+        }
+    }
+
+    /// A mark that nobody waits for.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn unawaited_mark(marked: Box<Transaction>) -> Self {
+        Self::Mark(marked, oneshot::channel().0)
+    }
+
     /// Answers with an error, without looking at a row.
     pub(crate) fn refuse(self, error: StoreError) {
         match self {
