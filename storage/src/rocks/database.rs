@@ -19,6 +19,9 @@ use crate::{StoreError, StoreErrorKind};
 pub(super) const CORRUPT_HINT: &str =
     "keep a copy of the folder, check the disk and the kernel's log, and restore the last backup";
 
+/// Rows that a walk passes by before it searches.
+const STEPS_BEFORE_SEARCH: usize = 4;
+
 /// An open database. Rows read through it may come from the disk, and are as they are stored: sealed ones are
 /// opened by who understands them.
 pub(super) struct Database {
@@ -143,6 +146,48 @@ impl Database {
         found.map(|row| row.map(|row| copy(&row))).map_err(|error| fault_of(&error))
     }
 
+    /// What is known already is not read.
+    fn gather(&self, tier: ReadTier, keys: &[Key]) -> RowResult<Vec<Option<Vec<u8>>>> {
+        if !keys.first().is_some_and(Key::is_kept_in_memory) {
+            return self.gather_stored(tier, keys);
+        }
+        let mut found = vec![None; keys.len()];
+        let (mut unknown, mut asked) = (Vec::new(), Vec::new());
+        for (place, key) in keys.iter().enumerate() {
+            match self.cache.look(key) {
+                Look::Known(Known::Row(row)) => found[place] = row.map(|row| row.to_vec()),
+                Look::Known(Known::Rows(_)) => {}
+                Look::Unknown(seen) => {
+                    unknown.push((place, seen));
+                    asked.push(key.clone());
+                }
+            }
+        }
+        let read = self.gather_stored(tier, &asked)?;
+        for (((place, seen), key), row) in unknown.into_iter().zip(&asked).zip(read) {
+            self.cache.keep(key, Known::Row(row.as_deref().map(Arc::from)), seen);
+            found[place] = row;
+        }
+        Ok(found)
+    }
+
+    /// One walk over the family, with a step from each key to the next. What it reads from the disk does not push other
+    /// rows out of the cache.
+    fn gather_stored(&self, tier: ReadTier, keys: &[Key]) -> RowResult<Vec<Option<Vec<u8>>>> {
+        let mut found = Vec::with_capacity(keys.len());
+        let Some(first) = keys.first() else { return Ok(found) };
+        let mut options = read_options(tier);
+        options.fill_cache(false);
+        let mut rows = self.db.raw_iterator_cf_opt(self.family(first.family())?, options);
+        rows.seek(first.bytes());
+        for key in keys {
+            step_to(&mut rows, key.bytes());
+            found.push(rows.item().filter(|(at, _)| *at == key.bytes()).map(|(_, row)| row.to_vec()));
+        }
+        rows.status().map_err(|error| fault_of(&error))?;
+        Ok(found)
+    }
+
     fn scan(&self, tier: ReadTier, prefix: &Key, after: Option<&Key>, limit: usize) -> RowResult<Vec<Row>> {
         if after.is_some() || !prefix.is_devices_of_user() {
             return self.scan_stored(tier, prefix, after, limit);
@@ -228,6 +273,10 @@ impl Rows for Database {
         Self::scan(self, ReadTier::All, prefix, after, limit)
     }
 
+    fn gather(&self, keys: &[Key]) -> RowResult<Vec<Option<Vec<u8>>>> {
+        Self::gather(self, ReadTier::All, keys)
+    }
+
     fn sealer(&self) -> Option<&Sealer> {
         self.sealer.as_deref()
     }
@@ -246,6 +295,10 @@ impl Rows for InMemory<'_> {
         self.0.scan(ReadTier::BlockCache, prefix, after, limit)
     }
 
+    fn gather(&self, keys: &[Key]) -> RowResult<Vec<Option<Vec<u8>>>> {
+        self.0.gather(ReadTier::BlockCache, keys)
+    }
+
     fn sealer(&self) -> Option<&Sealer> {
         self.0.sealer.as_deref()
     }
@@ -260,6 +313,19 @@ fn seek_behind(rows: &mut DBRawIterator<'_>, prefix: &Key, after: Option<&Key>) 
     rows.seek(after.bytes());
     if rows.key() == Some(after.bytes()) {
         rows.next();
+    }
+}
+
+/// Goes on to the first row that does not stand before `key`: step by step while it may be near, else by a search.
+fn step_to(rows: &mut DBRawIterator<'_>, key: &[u8]) {
+    for _ in 0..STEPS_BEFORE_SEARCH {
+        if rows.key().is_none_or(|at| at >= key) {
+            return;
+        }
+        rows.next();
+    }
+    if rows.key().is_some_and(|at| at < key) {
+        rows.seek(key);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Typed look-ups over rows: opens envelopes, hides what has expired, names what is corrupt.
 
 use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 
 use minicbor::Decode;
 use tocsin_model::{
@@ -68,6 +69,15 @@ fn too_many_expired(prefix: &Key) -> StoreError {
         StoreErrorKind::Busy,
         format!("too many expired rows below {prefix}; they are being cleared away"),
     )
+}
+
+/// Lays marks on a pending transaction, unless its record is newer.
+fn lay_on(pending: &mut Transaction, marks: MarksRecord) -> RowResult<()> {
+    if pending.revision < marks.revision {
+        let key = Key::transaction_marks(&pending.id);
+        marks.lay_on(pending).map_err(|Malformed(what)| corrupt(&key, what))?;
+    }
+    Ok(())
 }
 
 impl<'r> Table<'r> {
@@ -193,12 +203,45 @@ impl<'r> Table<'r> {
     }
 
     fn with_marks(&self, mut pending: Transaction) -> RowResult<Transaction> {
-        let Some(marks) = self.transaction_marks(&pending.id)? else { return Ok(pending) };
-        if pending.revision < marks.revision {
-            let key = Key::transaction_marks(&pending.id);
-            marks.lay_on(&mut pending).map_err(|Malformed(what)| corrupt(&key, what))?;
+        if let Some(marks) = self.transaction_marks(&pending.id)? {
+            lay_on(&mut pending, marks)?;
         }
         Ok(pending)
+    }
+
+    /// The same of many, in the order of `ids`: all rows of a kind are read in one go, in the order in which they are stored.
+    pub(crate) fn transactions(&self, ids: &[TransactionId]) -> RowResult<Vec<Transaction>> {
+        let mut stored = ids.to_vec();
+        stored.sort_unstable();
+        let mut found = HashMap::with_capacity(ids.len());
+        let keys: Vec<Key> = stored.iter().map(Key::transaction).collect();
+        for ((id, key), row) in stored.iter().zip(&keys).zip(self.rows.gather(&keys)?) {
+            let Some(row) = row else { continue };
+            let read = |payload: &[u8]| from_payload::<TransactionRecord<'_>>(payload)?.into_model(*id);
+            if let Some(transaction) = self.open(key, &row, read)? {
+                found.insert(*id, transaction);
+            }
+        }
+        let keys: Vec<Key> = stored.iter().map(Key::transaction_marks).collect();
+        for ((id, key), row) in stored.iter().zip(&keys).zip(self.rows.gather(&keys)?) {
+            let pending = found.get_mut(id).filter(|found| !found.state.is_final());
+            if let (Some(row), Some(pending)) = (row, pending)
+                && let Some(marks) = self.open(key, &row, |payload| from_payload(payload))?
+            {
+                lay_on(pending, marks)?;
+            }
+        }
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    }
+
+    /// Reads the devices of these transactions in one go, so that whoever asks for one of them next finds it in memory.
+    pub(crate) fn foresee_devices(&self, transactions: &[Transaction]) -> RowResult<()> {
+        let asked = transactions.iter().flat_map(|transaction| &transaction.recipients);
+        let ids: BTreeSet<DeviceId> = asked.map(|recipient| recipient.device_id).collect();
+        for key in [Key::device, Key::device_used] {
+            self.rows.gather(&ids.iter().map(key).collect::<Vec<_>>())?;
+        }
+        Ok(())
     }
 
     /// The stored marks of a transaction; they may be older than its record.

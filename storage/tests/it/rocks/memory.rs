@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tocsin_model::{AuditActor, DeviceStatus, UnixMs};
+use tocsin_model::{AuditActor, DeliveryStatus, DeviceStatus, UnixMs};
 use tocsin_storage::rocks::RocksStore;
 use tocsin_storage::{DeviceChange, DeviceChanged, MasterKey, NoObserver, Sealer, Store};
 
@@ -102,5 +102,68 @@ async fn the_time_of_an_answer_is_seen_on_a_device_that_was_read_before() {
         store.create(new_transaction(salt)).await.expect("stored");
         store.end(answered(transaction(salt), device_id(1), at)).await.expect("stored");
         assert_eq!(store.device(device_id(1)).await.expect("read").expect("there").last_used_at, at);
+    }
+}
+
+/// Ids in another order than deadlines, with ended ones and marks in between, before and behind a restart.
+#[tokio::test]
+async fn open_transactions_are_read_whole_whatever_stands_between_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let storage = storage(folder.path());
+    let mut expected = Vec::new();
+    let store = open(&storage, &TestClock::new()).expect("opened");
+    for salt in 0..60 {
+        let mut new = new_transaction(salt);
+        new.transaction.expires_at = UnixMs::new(START.get() + 60_000 + (salt * 37) % 60);
+        let made = new.transaction.clone();
+        store.create(new).await.expect("stored");
+        match salt % 12 {
+            0 | 5 => {
+                let marked = marked(made, 3, DeliveryStatus::Relayed);
+                store.mark(marked.clone()).await.expect("stored");
+                expected.push(marked);
+            }
+            1 | 7 => expected.push(made),
+            _ => drop(store.end(ended(made, tocsin_model::State::Declined)).await.expect("stored")),
+        }
+    }
+    expected.sort_by_key(|open| (open.expires_at, open.id));
+    assert_eq!(in_pages(&store).await, expected);
+    store.close().expect("closed");
+    drop(store);
+    let store = open(&storage, &TestClock::new()).expect("opened");
+    assert_eq!(in_pages(&store).await, expected);
+}
+
+async fn in_pages(store: &RocksStore) -> Vec<tocsin_model::Transaction> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.open_transactions(after, 7).await.expect("read");
+        found.extend(page.transactions);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return found,
+        }
+    }
+}
+
+/// Nobody waits for these marks: they are written with the next group, or a moment later.
+#[tokio::test]
+async fn marks_that_nobody_waits_for_are_stored_with_what_comes_next() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(&storage(folder.path()), &TestClock::new()).expect("opened");
+    store.create(new_transaction(1)).await.expect("stored");
+    store.create(new_transaction(2)).await.expect("stored");
+    drop(store.mark(marked(transaction(1), 4, DeliveryStatus::Fetched)));
+    drop(store.mark(marked(transaction(1), 3, DeliveryStatus::Relayed)));
+    drop(store.mark(marked(transaction(2), 3, DeliveryStatus::Relayed)));
+    store.end(ended(transaction(2), tocsin_model::State::Declined)).await.expect("stored");
+    let stored = store.transaction(transaction_id(1)).await.expect("read").expect("there");
+    assert_eq!(stored, marked(transaction(1), 4, DeliveryStatus::Fetched));
+    drop(store.mark(marked(transaction(1), 5, DeliveryStatus::Relayed)));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while store.transaction(transaction_id(1)).await.expect("read").expect("there").revision < 5 {
+        assert!(std::time::Instant::now() < deadline, "the mark was never stored");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }
