@@ -32,6 +32,7 @@ mod server;
 mod state;
 mod surround;
 mod time;
+mod to_the_end;
 
 pub use crate::portal::render_view;
 pub use certificates::CertificateError;
@@ -49,5 +50,6 @@ pub(crate) use query::{PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Query};
 pub(crate) use reply::{Content, Response, no_content, private, private_json, typed};
 pub(crate) use request::{Payload, Request};
 pub(crate) use router::{Answering, Asked};
-pub(crate) use state::{DoorState, InFlight, certificate_of, to_the_end};
+pub(crate) use state::{DoorState, InFlight, certificate_of};
 pub(crate) use time::rfc3339;
+pub(crate) use to_the_end::to_the_end;

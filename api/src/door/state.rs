@@ -1,6 +1,5 @@
 //! What the handlers of one door work with.
 
-use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +10,6 @@ use tocsin_config::Networks;
 use tocsin_engine::Handle;
 use tocsin_model::{ErrorCode, Problem};
 use tokio::sync::watch;
-use tracing::Instrument;
 
 use super::address::{Origin, origin};
 use super::metrics::RefusedFor;
@@ -147,15 +145,4 @@ impl DoorState {
 /// The certificate that the caller showed, verified by the handshake.
 pub(crate) fn certificate_of(request: &Request) -> Option<&CertificateDer<'static>> {
     request.facts().certificate.as_ref()
-}
-
-/// Runs a call to its end although its caller hangs up: what was begun must be known to the engine as a whole.
-pub(crate) async fn to_the_end<T: 'static>(
-    call: impl Future<Output = Result<T, Problem>> + 'static,
-) -> Result<T, Problem> {
-    match actix_rt::spawn(call.in_current_span()).await {
-        Ok(done) => done,
-        // It panicked; the panic hook has said where.
-        Err(_) => Err(Problem::internal()),
-    }
 }
