@@ -145,7 +145,7 @@ pub(super) struct Observed {
 }
 
 /// A call that is counted as in flight until this is dropped.
-pub(super) struct Counted(IntGauge);
+pub(super) struct Counted<'g>(&'g IntGauge);
 
 /// The metrics of one route at one thread of its door. Each is looked up once, when there is first something to say.
 pub(super) struct RouteMetrics {
@@ -232,11 +232,9 @@ impl DoorMetrics {
         self.certificate_expiry.with_label_values(&[door.as_str()]).set(seconds);
     }
 
-    /// Counts a call that begins.
-    pub(super) fn begin(&self, door: DoorName) -> Counted {
-        let gauge = self.in_flight.with_label_values(&[door.as_str()]);
-        gauge.inc();
-        Counted(gauge)
+    /// The calls of a door between their head and their reply.
+    pub(super) fn in_flight(&self, door: DoorName) -> IntGauge {
+        self.in_flight.with_label_values(&[door.as_str()])
     }
 
     /// Those of a route, or of all calls that no route takes.
@@ -272,7 +270,15 @@ impl RouteMetrics {
     }
 }
 
-impl Drop for Counted {
+impl<'g> Counted<'g> {
+    /// Counts a call that begins.
+    pub(super) fn begin(in_flight: &'g IntGauge) -> Self {
+        in_flight.inc();
+        Self(in_flight)
+    }
+}
+
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -50,7 +50,10 @@ impl Buf for Piece {
 
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
-        self.reply.took_some();
+        // A piece that was taken whole is dropped, which says it.
+        if self.bytes.has_remaining() {
+            self.reply.took_some();
+        }
     }
 }
 

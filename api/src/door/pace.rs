@@ -133,7 +133,9 @@ impl Pace {
 impl OpenCall {
     /// The reply is there.
     pub(super) fn reply(self) -> Rc<OpenReply> {
-        Rc::new(OpenReply { call: self, pieces: Cell::new(0), take_by: Rc::new(Cell::new(Instant::now())) })
+        // Set once there is something to take.
+        let take_by = Rc::new(Cell::new(self.0.quiet_since.get()));
+        Rc::new(OpenReply { call: self, pieces: Cell::new(0), take_by })
     }
 }
 
@@ -163,10 +165,11 @@ impl OpenReply {
 
     /// All of a piece was taken, or nobody wants it any more.
     pub(super) fn is_rid_of(&self) {
-        self.took_some();
         self.pieces.set(self.pieces.get() - 1);
         if self.pieces.get() == 0 {
             self.call.0.untaken.borrow_mut().retain(|take_by| !Rc::ptr_eq(take_by, &self.take_by));
+        } else {
+            self.took_some();
         }
     }
 }

@@ -1,7 +1,12 @@
 //! The id of a call, told in `x-request-id` and in every problem, so that a caller's report finds our log.
+//!
+//! An id must be unlike all others and is no secret: those of a thread are cut from a block of random bytes.
 
+use std::cell::RefCell;
+
+use aws_lc_rs::rand;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 /// The header.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -11,32 +16,73 @@ const CALLERS_ID_BYTES_MAX: usize = 64;
 
 /// The id of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RequestId(String);
+pub(crate) struct RequestId(HeaderValue);
 
 impl RequestId {
     /// The caller's id where it is one that can stand in a log, else a fresh one.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let sent = headers.get(&X_REQUEST_ID).and_then(|value| value.to_str().ok());
-        let taken = sent.filter(|id| is_sane(id));
-        Self(taken.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned))
+        let sent = headers.get(&X_REQUEST_ID).filter(|id| is_sane(id.as_bytes()));
+        Self(sent.cloned().unwrap_or_else(fresh))
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        self.0.to_str().expect("an id has letters, digits and four marks only")
     }
 
     pub(crate) fn header_value(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.0).expect("an id of letters, digits and four marks is a header value")
+        self.0.clone()
     }
 }
 
-fn is_sane(id: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-    (1..=CALLERS_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(plain)
+fn is_sane(id: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
+    (1..=CALLERS_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(plain)
+}
+
+fn fresh() -> HeaderValue {
+    let id = BLOCK.with_borrow_mut(Block::next).map_or_else(Uuid::new_v4, random_id);
+    let mut text = Uuid::encode_buffer();
+    HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).expect("a UUID is a header value")
+}
+
+fn random_id(bytes: [u8; ID_BYTES]) -> Uuid {
+    Builder::from_random_bytes(bytes).into_uuid()
+}
+
+const ID_BYTES: usize = 16;
+
+/// How many ids are made of one block.
+const IDS_OF_A_BLOCK: usize = 64;
+
+/// Random bytes, of which each is given away once.
+struct Block {
+    bytes: [u8; ID_BYTES * IDS_OF_A_BLOCK],
+    used: usize,
+}
+
+thread_local! {
+    static BLOCK: RefCell<Block> = const { RefCell::new(Block::EMPTY) };
+}
+
+impl Block {
+    const EMPTY: Self = Self { bytes: [0; ID_BYTES * IDS_OF_A_BLOCK], used: ID_BYTES * IDS_OF_A_BLOCK };
+
+    /// The next bytes; nothing where no new block can be had.
+    fn next(&mut self) -> Option<[u8; ID_BYTES]> {
+        if self.used == self.bytes.len() {
+            rand::fill(&mut self.bytes).ok()?;
+            self.used = 0;
+        }
+        let next = self.bytes[self.used..].first_chunk().copied();
+        self.used += ID_BYTES;
+        next
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn id_for(sent: &str) -> RequestId {
@@ -53,6 +99,13 @@ mod tests {
             assert_ne!(made.as_str(), bad);
             assert_eq!(made.as_str().len(), 36, "{bad}");
         }
-        assert_ne!(RequestId::of(&HeaderMap::new()), RequestId::of(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn no_two_ids_are_alike_also_across_blocks() {
+        let made = || RequestId::of(&HeaderMap::new()).as_str().to_owned();
+        let ids: BTreeSet<String> = (0..IDS_OF_A_BLOCK * 3).map(|_| made()).collect();
+        assert_eq!(ids.len(), IDS_OF_A_BLOCK * 3);
+        assert!(ids.iter().all(|id| id.as_bytes()[14] == b'4'), "they are of the random kind");
     }
 }

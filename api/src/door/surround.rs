@@ -1,13 +1,15 @@
 //! The way of every call through a door: its id, its span in the log, its metrics, its problem, the drain.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
+use prometheus::IntGauge;
 use tocsin_model::{ErrorCode, Problem};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::connection::Answers;
-use super::metrics::{Observed, RefusedFor};
+use super::metrics::{Counted, Observed, RefusedFor};
 use super::reply::close_after;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::router::{Asked, Found, Router};
@@ -17,27 +19,29 @@ use super::{DoorError, DoorName, DoorState, Payload, Reply, Request, Response};
 pub(super) struct Surround {
     state: Rc<DoorState>,
     router: Router,
+    in_flight: IntGauge,
 }
 
 impl Surround {
     pub(super) fn new(state: DoorState) -> Self {
         let router = Router::new(state.name, &state.metrics);
-        Self { state: Rc::new(state), router }
+        let in_flight = state.metrics.in_flight(state.name);
+        Self { state: Rc::new(state), router, in_flight }
     }
 }
 
 impl Answers for Surround {
     async fn answer(self: Rc<Self>, request: Request, payload: Payload) -> Response {
         let state = &self.state;
-        let (_in_flight, _counted) = (state.enter(), state.metrics.begin(state.name));
+        let (_in_flight, _counted) = (state.enter(), Counted::begin(&self.in_flight));
         let request_id = RequestId::of(request.headers());
         let span = tracing::info_span!("call", door = state.name.as_str(), request_id = request_id.as_str());
         let begun = Instant::now();
         let is_http2 = request.is_http2();
         let found = self.router.find(request.path());
         let asked = Asked { state: Rc::clone(state), request, payload };
-        let reply = admitted(&found, asked).instrument(span.clone()).await;
-        let mut reply = reply.unwrap_or_else(|error| error.render(&request_id));
+        let mut answering = pin!(admitted(&found, asked).instrument(span));
+        let mut reply = answering.as_mut().await.unwrap_or_else(|error| error.render(&request_id));
         reply.headers_mut().insert(X_REQUEST_ID, request_id.header_value());
         if state.is_draining() {
             close_after(&mut reply);
@@ -47,7 +51,7 @@ impl Answers for Surround {
             reply.headers_mut().remove(hyper::header::CONNECTION);
         }
         let observed = Observed { status: reply.status().as_u16(), took: begun.elapsed() };
-        span.in_scope(|| log(found.metrics.route(), &observed));
+        log(answering.span(), found.metrics.route(), &observed);
         found.metrics.answered(&observed);
         reply
     }
@@ -79,12 +83,12 @@ fn admit(state: &DoorState, request: &Request) -> Result<(), DoorError> {
     Ok(())
 }
 
-fn log(route: &'static str, observed: &Observed) {
+fn log(span: &Span, route: &'static str, observed: &Observed) {
     let took_ms = u64::try_from(observed.took.as_millis()).unwrap_or(u64::MAX);
     let status = observed.status;
     if status == 500 {
-        tracing::error!(route, status, took_ms, "call failed");
+        tracing::error!(parent: span, route, status, took_ms, "call failed");
     } else {
-        tracing::debug!(route, status, took_ms, "call answered");
+        tracing::debug!(parent: span, route, status, took_ms, "call answered");
     }
 }

@@ -142,8 +142,8 @@ fn enrollment_request(
     if let Some(id) = authorized_by {
         body["authorized_by"] = id.to_string().into();
     }
-    let meaning = Meaning { client: &caller.id, method: "POST", path: "/v1/enrollments", body };
-    let idempotency = idempotency(request, &meaning)?;
+    let meaning = || Meaning { client: &caller.id, method: "POST", path: "/v1/enrollments", body };
+    let idempotency = idempotency(request, meaning)?;
     Ok(EnrollmentRequest { client: caller.id.clone(), user, app, time_to_live, authorized_by, idempotency })
 }
 

@@ -24,7 +24,10 @@ pub(super) struct Meaning<'a> {
 }
 
 /// The key that the caller sent, with the fingerprint of this call; `None` without a key.
-pub(super) fn idempotency(request: &Request, meaning: &Meaning<'_>) -> Result<Option<Idempotency>, Problem> {
+pub(super) fn idempotency<'m>(
+    request: &Request,
+    meaning: impl FnOnce() -> Meaning<'m>,
+) -> Result<Option<Idempotency>, Problem> {
     let mut sent = request.headers().get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = sent.next() else { return Ok(None) };
     let only = value.to_str().ok().filter(|_| sent.next().is_none());
@@ -32,7 +35,7 @@ pub(super) fn idempotency(request: &Request, meaning: &Meaning<'_>) -> Result<Op
         let detail = "an idempotency key is 1 to 255 visible ASCII characters and stands once";
         Problem::new(ErrorCode::InvalidField, detail).with_field("Idempotency-Key")
     })?;
-    Ok(Some(Idempotency { key, fingerprint: fingerprint(meaning) }))
+    Ok(Some(Idempotency { key, fingerprint: fingerprint(&meaning()) }))
 }
 
 /// Each part is hashed with its length before it, so that no two calls run into one.

@@ -34,6 +34,8 @@ struct Begun {
 pub(super) async fn start(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     // In a box of its own, whose memory is given back before the reply is held.
     let begun = Box::pin(begin(&state, &request, payload)).await?;
+    // A held call keeps no head.
+    drop(request);
     let (timing, seen_before) = (begun.timing, begun.started.seen_before);
     let transaction = told(&state, begun).await?;
     let outcome_was_awaited = timing.is_held() && transaction.state.is_final();
@@ -75,9 +77,11 @@ fn start_request(
 ) -> Result<(Timing, StartRequest), Problem> {
     let start = start_of_body(caller, fields)?;
     let timing = Timing::read(fields, request.headers())?;
-    let body = start_meaning(&start);
-    let meaning = Meaning { client: &caller.id, method: "POST", path: "/v1/transactions", body };
-    let idempotency = idempotency(request, &meaning)?;
+    let meaning = || {
+        let body = start_meaning(&start);
+        Meaning { client: &caller.id, method: "POST", path: "/v1/transactions", body }
+    };
+    let idempotency = idempotency(request, meaning)?;
     Ok((timing, StartRequest { is_held: timing.is_held(), idempotency, ..start }))
 }
 
@@ -101,6 +105,8 @@ pub(super) async fn read(state: Rc<DoorState>, request: Request) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Transactions)?;
     let id = transaction_id(&request)?;
     let query = Query::parse(request.query_string(), &["wait_s", "after"])?;
+    // A long poll keeps no head.
+    drop(request);
     let until = query.number("after", u32::MAX)?.map(|after| Until::Change { after });
     let transaction = match query.number("wait_s", WAIT_S_MAX)? {
         Some(seconds) => {
@@ -177,8 +183,8 @@ pub(super) async fn resend(state: Rc<DoorState>, request: Request, payload: Payl
     let id = transaction_id(&request)?;
     Query::parse(request.query_string(), &[])?;
     let path = format!("/v1/transactions/{id}/resend");
-    let meaning = Meaning { client: &caller.id, method: "POST", path: &path, body: serde_json::json!({}) };
-    let idempotency = idempotency(&request, &meaning)?;
+    let meaning = || Meaning { client: &caller.id, method: "POST", path: &path, body: serde_json::json!({}) };
+    let idempotency = idempotency(&request, meaning)?;
     state.refuse_while_draining()?;
     let (handle, client) = (state.handle.clone(), caller.id.clone());
     let resent = to_the_end(async move { handle.resend(&client, id, idempotency).await }).await?;
