@@ -32,6 +32,15 @@ pub(crate) trait BackEnd: Send + Sync + 'static {
         T: Send + 'static,
         Q: Fn(&Table<'_>) -> RowResult<T> + Send + 'static;
 
+    /// The same of so many rows that not all of them can be in memory: asked once, where the disk may be waited for.
+    fn look_at_many<T, Q>(&self, question: Q) -> Read<'_, T>
+    where
+        T: Send + 'static,
+        Q: Fn(&Table<'_>) -> RowResult<T> + Send + 'static,
+    {
+        self.look(question)
+    }
+
     /// Verbs waiting for the writer.
     fn queue_depth(&self) -> usize;
 
@@ -349,7 +358,7 @@ impl<B: BackEnd> Store for B {
     }
 
     fn open_transactions(&self, after: Option<(UnixMs, TransactionId)>, limit: usize) -> Read<'_, OpenPage> {
-        self.look(move |table| look::open_transactions(table, after, limit))
+        self.look_at_many(move |table| look::open_transactions(table, after, limit))
     }
 
     fn transactions(&self, query: TransactionQuery) -> Read<'_, TransactionPage> {

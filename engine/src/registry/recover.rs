@@ -24,15 +24,18 @@ pub(crate) async fn recover(
     surroundings: &Surroundings,
 ) -> Result<Recovered, StoreError> {
     let mut recovered = Recovered::default();
-    let mut after = None;
+    let read = |after| surroundings.store.open_transactions(after, RECOVERY_PAGE);
+    let mut reading = read(None);
     loop {
-        let page = surroundings.store.open_transactions(after, RECOVERY_PAGE).await?;
+        let page = reading.await?;
+        // Read by the storage while those of this page are revived.
+        let next = page.next.map(|next| read(Some(next)));
         recovered.transactions += page.transactions.len();
         for transaction in page.transactions {
             revive(registry, surroundings, transaction).await?;
         }
-        match page.next {
-            Some(next) => after = Some(next),
+        match next {
+            Some(next) => reading = next,
             None => return Ok(recovered),
         }
     }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use tocsin_model::UnixMs;
+
 use super::database::{Database, InMemory};
 use crate::clock::Clock;
 use crate::store::{Pending, Read};
@@ -53,21 +55,29 @@ impl Readers {
         T: Send + 'static,
         Q: Fn(&Table<'_>) -> RowResult<T> + Send + 'static,
     {
-        let (now, retention) = ((self.clock)(), self.retention);
-        match question(&Table::new(&InMemory(&self.database), now, retention)) {
+        let now = (self.clock)();
+        match question(&Table::new(&InMemory(&self.database), now, self.retention)) {
             Ok(answer) => Box::pin(std::future::ready(Ok(answer))),
             Err(RowFault::Failed(error)) => Box::pin(std::future::ready(Err(error))),
-            Err(RowFault::NotInMemory) => {
-                let (answer, pending) = Pending::channel();
-                let job = Box::new(move |database: &Database| {
-                    let found = question(&Table::new(database, now, retention));
-                    drop(answer.send(found.map_err(StoreError::from)));
-                });
-                match self.submit(job) {
-                    Ok(()) => Box::pin(pending),
-                    Err(error) => Box::pin(std::future::ready(Err(error))),
-                }
-            }
+            Err(RowFault::NotInMemory) => self.look_on_disk(question, now),
+        }
+    }
+
+    /// Asks `question` of all rows, on a thread that may wait for the disk; it begins at once.
+    pub(super) fn look_on_disk<T, Q>(&self, question: Q, now: UnixMs) -> Read<'static, T>
+    where
+        T: Send + 'static,
+        Q: Fn(&Table<'_>) -> RowResult<T> + Send + 'static,
+    {
+        let (answer, pending) = Pending::channel();
+        let retention = self.retention;
+        let job = Box::new(move |database: &Database| {
+            let found = question(&Table::new(database, now, retention));
+            drop(answer.send(found.map_err(StoreError::from)));
+        });
+        match self.submit(job) {
+            Ok(()) => Box::pin(pending),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }
 

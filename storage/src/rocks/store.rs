@@ -250,6 +250,14 @@ impl BackEnd for RocksStore {
         self.readers.look(question)
     }
 
+    fn look_at_many<T, Q>(&self, question: Q) -> Read<'_, T>
+    where
+        T: Send + 'static,
+        Q: Fn(&Table<'_>) -> RowResult<T> + Send + 'static,
+    {
+        self.readers.look_on_disk(question, (self.clock)())
+    }
+
     fn queue_depth(&self) -> usize {
         self.state.queue_depth.load(Ordering::Relaxed)
     }
