@@ -18,8 +18,8 @@ use super::target::{Place, Reach};
 use super::worker::{Briefing, Mail, Worker, WorkerEnd};
 use crate::LoadtestError;
 
-/// Enrolments of one worker at a time.
-const ENROLMENTS_AT_ONCE: usize = 48;
+/// Enrolments of one worker at a time: many, since each waits for two syncs that it shares with the others.
+const ENROLMENTS_AT_ONCE: usize = 512;
 
 /// What all members of the crew are started with.
 #[derive(Debug)]

@@ -13,6 +13,9 @@ mod refusals;
 mod results;
 mod search;
 
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -122,18 +125,55 @@ async fn prove_full_flow(prover: &Prover) -> Result<results::Measured, LoadtestE
     Ok(measured)
 }
 
-/// A server for each run: it is filled but once. A folder that is kept is copied for each, so that phones enrol once.
+/// A server for each run: it is filled but once. Where a folder is kept, phones enrol in one part of it, and each run
+/// begins with a copy.
 async fn prove_pending(prover: &Prover) -> Result<results::Measured, LoadtestError> {
     let mut measured = results::Measured::default();
+    let kept = match &prover.options.target {
+        TargetChoice::Own { binary, folder: Some(folder) } => Some((binary.clone(), folder.clone())),
+        TargetChoice::Own { .. } | TargetChoice::Foreign(_) => None,
+    };
     for _ in 0..prover.runs() {
         if prover.is_interrupted() {
             break;
         }
-        let mut session = prover.open("pending").await?;
+        let scenario = prover.scenario("pending");
+        let target = match &kept {
+            None => prover.options.target.clone(),
+            Some((binary, folder)) => {
+                let [enrolled, filled] = ["enrolled", "filled"].map(|part| folder.join(part));
+                let own = |folder| TargetChoice::Own { binary: binary.clone(), folder: Some(folder) };
+                // Enrols those who are not there yet.
+                let session = prover.open_at(scenario.clone(), own(enrolled.clone())).await?;
+                close(session, Ok(())).await?;
+                copy_folder(&enrolled, &filled).map_err(LoadtestError::io("copy the enrolled phones"))?;
+                own(filled)
+            }
+        };
+        let mut session = prover.open_at(scenario, target).await?;
         let filled = pending::prove(prover, &mut session, &mut measured).await;
         close(session, filled).await?;
     }
     Ok(measured)
+}
+
+/// A folder with all that is in it, in place of what was there.
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to)?;
+    }
+    fs::create_dir_all(to)?;
+    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Ends the session; a server that ended by itself has proved nothing.
@@ -196,10 +236,14 @@ impl Prover {
     }
 
     async fn open_with(&self, scenario: Scenario) -> Result<Session, LoadtestError> {
+        self.open_at(scenario, self.options.target.clone()).await
+    }
+
+    async fn open_at(&self, scenario: Scenario, target: TargetChoice) -> Result<Session, LoadtestError> {
         let bare = bare::measure().await?;
         let options = RunOptions {
             scenario,
-            target: self.options.target.clone(),
+            target,
             checks_challenges: self.options.checks_challenges,
             measures_bare: true,
             shows_progress: self.options.is_talkative,

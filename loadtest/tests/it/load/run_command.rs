@@ -202,7 +202,11 @@ async fn full_flows_are_told_over_tls_and_from_the_push_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_transactions_are_weighed_and_outlive_a_restart() {
     let _alone = ALONE.lock().await;
-    let figures = proved(&["pending", "--pending", "1200", "--rate", "30", "--phones", "50"]);
+    let folder = TempDir::new().expect("a folder");
+    let kept = folder.path().to_string_lossy();
+    let figures =
+        proved(&["pending", "--pending", "1200", "--rate", "30", "--phones", "50", "--folder", &kept]);
+    assert!(folder.path().join("enrolled/crowd.json").exists() && folder.path().join("filled/data").exists());
     for key in ["restart_s", "cpu_many_over_few"] {
         assert!(figures[key][0].as_f64().is_some_and(|figure| figure > 0.0), "{key}: {figures}");
     }
