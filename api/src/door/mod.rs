@@ -20,6 +20,7 @@ mod outgoing;
 mod pace;
 mod paced;
 mod path;
+mod present;
 mod problem;
 mod query;
 mod rate;
@@ -45,6 +46,9 @@ pub(crate) use body::{MediaType, coding_of, is_form, read_body, read_json_body, 
 pub(crate) use json::{Body, Coding, Fields, parse_object};
 pub(crate) use metrics::RefusedFor;
 pub(crate) use path::segment;
+#[cfg(test)]
+pub(crate) use present::in_a_call;
+pub(crate) use present::present_call;
 pub(crate) use problem::{DoorError, ProblemDocument, Reply};
 pub(crate) use query::{PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Query};
 pub(crate) use reply::{Content, Response, no_content, private, private_json, typed};

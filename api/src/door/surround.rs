@@ -1,15 +1,14 @@
-//! The way of every call through a door: its id, its span in the log, its metrics, its problem, the drain.
+//! The way of every call through a door: its id, its name in the log, its metrics, its problem, the drain.
 
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
 use prometheus::IntGauge;
 use tocsin_model::{ErrorCode, Problem};
-use tracing::{Instrument, Span};
 
 use super::connection::Answers;
 use super::metrics::{Counted, Observed, RefusedFor};
+use super::present::{At, PresentCall, within};
 use super::reply::close_after;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::router::{Asked, Found, Router};
@@ -35,14 +34,14 @@ impl Answers for Surround {
         let state = &self.state;
         let (_in_flight, _counted) = (state.enter(), Counted::begin(&self.in_flight));
         let request_id = RequestId::of(request.headers());
-        let span = tracing::info_span!("call", door = state.name.as_str(), request_id = request_id.as_str());
+        let call = Rc::new(PresentCall { door: state.name, request_id });
         let begun = Instant::now();
         let is_http2 = request.is_http2();
         let found = self.router.find(request.path());
         let asked = Asked { state: Rc::clone(state), request, payload };
-        let mut answering = pin!(admitted(&found, asked).instrument(span));
-        let mut reply = answering.as_mut().await.unwrap_or_else(|error| error.render(&request_id));
-        reply.headers_mut().insert(X_REQUEST_ID, request_id.header_value());
+        let answered = within(Some(Rc::clone(&call)), admitted(&found, asked)).await;
+        let mut reply = answered.unwrap_or_else(|error| error.render(&call.request_id));
+        reply.headers_mut().insert(X_REQUEST_ID, call.request_id.header_value());
         if state.is_draining() {
             close_after(&mut reply);
         }
@@ -51,7 +50,8 @@ impl Answers for Surround {
             reply.headers_mut().remove(hyper::header::CONNECTION);
         }
         let observed = Observed { status: reply.status().as_u16(), took: begun.elapsed() };
-        log(answering.span(), found.metrics.route(), &observed);
+        let _at = At::call(Some(call));
+        log(found.metrics.route(), &observed);
         found.metrics.answered(&observed);
         reply
     }
@@ -83,12 +83,12 @@ fn admit(state: &DoorState, request: &Request) -> Result<(), DoorError> {
     Ok(())
 }
 
-fn log(span: &Span, route: &'static str, observed: &Observed) {
+fn log(route: &'static str, observed: &Observed) {
     let took_ms = u64::try_from(observed.took.as_millis()).unwrap_or(u64::MAX);
     let status = observed.status;
     if status == 500 {
-        tracing::error!(parent: span, route, status, took_ms, "call failed");
+        tracing::error!(route, status, took_ms, "call failed");
     } else {
-        tracing::debug!(parent: span, route, status, took_ms, "call answered");
+        tracing::debug!(route, status, took_ms, "call answered");
     }
 }

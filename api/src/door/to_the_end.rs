@@ -3,10 +3,12 @@
 //! A call is polled where it stands, as any other; only one that is dropped in the midst becomes a task of its own.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tocsin_model::Problem;
-use tracing::Instrument;
+
+use super::present::{PresentCall, present_call, within};
 
 type Begun<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
@@ -14,12 +16,13 @@ type Begun<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 pub(crate) async fn to_the_end<T: 'static>(
     call: impl Future<Output = Result<T, Problem>> + 'static,
 ) -> Result<T, Problem> {
-    ToTheEnd { call: Some(Box::pin(call)) }.await
+    ToTheEnd { call: Some(Box::pin(call)), present: present_call() }.await
 }
 
 struct ToTheEnd<T: 'static> {
     /// Nothing once it has ended.
     call: Option<Begun<T>>,
+    present: Option<Rc<PresentCall>>,
 }
 
 impl<T: 'static> Future for ToTheEnd<T> {
@@ -39,7 +42,7 @@ impl<T: 'static> Future for ToTheEnd<T> {
 impl<T: 'static> Drop for ToTheEnd<T> {
     fn drop(&mut self) {
         if let Some(call) = self.call.take() {
-            actix_rt::spawn(call.in_current_span());
+            actix_rt::spawn(within(self.present.take(), call));
         }
     }
 }
@@ -48,7 +51,6 @@ impl<T: 'static> Drop for ToTheEnd<T> {
 mod tests {
     use std::cell::Cell;
     use std::panic::AssertUnwindSafe;
-    use std::rc::Rc;
 
     use futures_util::{FutureExt as _, poll};
     use tokio::task::yield_now;
