@@ -11,10 +11,6 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tocsin_api::command::Arguments;
 
-/// Memory of one thread is mostly given back on another here; this allocator is made for that.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     Arguments::parse().run().into()
 }
