@@ -2,7 +2,7 @@
 //!
 //! It decides exactly as every other back end and answers before `submit` returns, so that tests on paused time
 //! need no real thread. What it does not do: survive its process, or bound its memory. Its second half are
-//! controls for tests: hold writes, fail one, lose an answer, stop.
+//! controls for tests: hold writes or reads, fail one, lose an answer, stop.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -64,6 +64,7 @@ pub struct MemoryStore {
     shelf: Mutex<Shelf>,
     pseudonyms: Pseudonyms,
     stopped: watch::Sender<bool>,
+    looks_are_held: watch::Sender<bool>,
 }
 
 /// The rows and what tests have asked for.
@@ -74,6 +75,8 @@ struct Shelf {
     fault: Option<Fault>,
     disk_full: bool,
     looks: usize,
+    /// How many more are answered at once; all where nothing stands.
+    free_looks: Option<usize>,
     writer_idle: Duration,
     audit_head: AuditHead,
 }
@@ -95,7 +98,8 @@ impl MemoryStore {
     pub fn new(options: MemoryOptions) -> Self {
         // Nothing of it outlives its process, so its pseudonyms need not be kept from anybody.
         let pseudonyms = Pseudonyms::new(&[0; 32]);
-        Self { options, shelf: Mutex::default(), pseudonyms, stopped: watch::Sender::new(false) }
+        let [stopped, looks_are_held] = [watch::Sender::new(false), watch::Sender::new(false)];
+        Self { options, shelf: Mutex::default(), pseudonyms, stopped, looks_are_held }
     }
 
     /// Drops rows whose retention is over, as the other back ends do in the background.
@@ -145,6 +149,18 @@ impl MemoryStore {
     /// For tests: how often it was read.
     pub fn looks(&self) -> usize {
         self.shelf().looks
+    }
+
+    /// For tests: the next `free` reads are answered, and those behind them wait, as if for the disk.
+    pub fn hold_looks_behind(&self, free: usize) {
+        self.shelf().free_looks = Some(free);
+        self.looks_are_held.send_replace(true);
+    }
+
+    /// For tests: answers what was held, and reads go on.
+    pub fn release_looks(&self) {
+        self.shelf().free_looks = None;
+        self.looks_are_held.send_replace(false);
     }
 
     /// For tests: how long ago the writer last showed that it lives.
@@ -247,8 +263,19 @@ impl BackEnd for MemoryStore {
         let mut shelf = self.shelf();
         shelf.looks += 1;
         let answer = question(&Table::new(&shelf.rows, (self.options.clock)(), self.options.retention));
+        let is_held = shelf.free_looks == Some(0);
+        shelf.free_looks = shelf.free_looks.map(|free| free.saturating_sub(1));
         drop(shelf);
-        Box::pin(std::future::ready(answer.map_err(StoreError::from)))
+        let answer = answer.map_err(StoreError::from);
+        if !is_held {
+            return Box::pin(std::future::ready(answer));
+        }
+        let mut held = self.looks_are_held.subscribe();
+        Box::pin(async move {
+            // The store lives as long as whoever reads it, so its word comes.
+            let _ = held.wait_for(|is_held| !is_held).await;
+            answer
+        })
     }
 
     fn queue_depth(&self) -> usize {

@@ -239,11 +239,12 @@ impl TransactionActor {
     fn look_whether_ended(&mut self, context: &mut Context<Self>) {
         let store = Arc::clone(&self.surroundings.store);
         let id = self.machine.transaction().id;
+        // Who would read past this actor asks it, and waits for what it finds.
+        self.standing.show(None);
         let reading = async move { store.transaction(id).await };
-        context.wait(actix::fut::wrap_future::<_, Self>(reading).map(|read, actor, context| {
-            if let Ok(Some(record)) = read {
-                actor.step(Event::EndedElsewhere(Box::new(record)), context);
-            }
+        context.wait(actix::fut::wrap_future::<_, Self>(reading).map(|read, actor, context| match read {
+            Ok(Some(record)) => actor.step(Event::EndedElsewhere(Box::new(record)), context),
+            Ok(None) | Err(_) => actor.standing.show(actor.machine.standing()),
         }));
     }
 

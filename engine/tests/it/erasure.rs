@@ -1,12 +1,16 @@
 //! Erasures: what is left of a user in all the rows there are.
 
+use std::task::Poll;
+
+use futures_util::poll;
+use tocsin_engine::Until;
 use tocsin_model::{
-    AuditActor, CallContext, EmailAddress, FailureReason, PhoneNumber, StartRequest, State, Transaction,
-    UserProfile,
+    AuditActor, CallContext, DurationMs, EmailAddress, FailureReason, PhoneNumber, StartRequest, State,
+    Transaction, UserProfile,
 };
 use tocsin_storage::Store as _;
 
-use crate::fixture::{Bank, enrolment_of, request, run, user};
+use crate::fixture::{Bank, enrolment_of, login, request, run, user};
 
 const TYPES: &str = r#"
 [sms]
@@ -111,6 +115,39 @@ fn what_has_just_ended_shows_nothing_of_an_erased_user() {
             assert!(view.code().is_none_or(|code| code.address.is_none()), "{view:?}");
         }
         assert_eq!(bank.view(accepted).await.state, State::Accepted);
+    });
+}
+
+#[test]
+fn nobody_reads_past_an_actor_what_an_erasure_has_taken() {
+    run(async {
+        let bank = Bank::open_with(|text| format!("{text}\n[engine]\nlinger_ms = 60000\n{TYPES}")).await;
+        let portal = "portal".parse().expect("valid");
+        let mut ended = Vec::new();
+        for name in ["bob", "alice-of-wonder"] {
+            bank.enrol(name).await;
+            let mut start = login(name);
+            start.content.message = "To Alice, Wonder Lane 7?".into();
+            let id = bank.handle.start(start).await.expect("started").transaction.id;
+            bank.handle.cancel(&portal, id).await.expect("cancelled");
+            ended.push(id);
+        }
+        // The last read of an erasure is the actor's.
+        let before = bank.store.looks();
+        bank.handle.erase_user(AuditActor::Server, &user("bob")).await.expect("erased");
+        assert!(bank.view(ended[0]).await.content.message.is_empty());
+        bank.store.hold_looks_behind(bank.store.looks() - before - 1);
+        bank.handle.erase_user(AuditActor::Server, &user("alice-of-wonder")).await.expect("erased");
+
+        let at_once = DurationMs::new(0);
+        let mut reading = Box::pin(bank.handle.wait(&portal, ended[1], Until::Outcome, at_once));
+        let early = poll!(&mut reading);
+        bank.store.release_looks();
+        let read = match early {
+            Poll::Ready(read) => read,
+            Poll::Pending => reading.await,
+        };
+        assert_eq!(&*read.expect("read").content.message, "");
     });
 }
 
