@@ -8,6 +8,7 @@ use clap::Args;
 use tocsin_loadtest::PortalCredentials;
 use tocsin_loadtest::load::scenario::Scenario;
 use tocsin_loadtest::load::{self, ForeignTarget, Ran, RunOptions, Summary, TargetChoice, write_report};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// How a load run is asked for.
 #[derive(Debug, Args)]
@@ -71,10 +72,16 @@ pub(crate) async fn run(arguments: RunArguments) -> ExitCode {
     }
 }
 
-/// Ctrl-C. Without that signal a run simply cannot be ended early.
+/// Ctrl-C, or SIGTERM, as `timeout` and service managers send it: a server of the run's own must not outlive the tool.
+/// Without these signals a run simply cannot be ended early.
 pub(crate) async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        Some(()) = terminate.recv() => {}
+        else => std::future::pending().await,
     }
 }
 

@@ -83,6 +83,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_thread_that_ends_ends_what_it_was_at() {
+        /// Says that it was dropped.
+        struct Dropped(Rc<Cell<bool>>);
+
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                self.0.set(true);
+            }
+        }
+
+        let is_dropped = Rc::new(Cell::new(false));
+        let held = Dropped(Rc::clone(&is_dropped));
+        actix_rt::System::new().block_on(async move {
+            actix_rt::spawn(to_the_end::<()>(async move {
+                let _held = held;
+                std::future::pending().await
+            }));
+            yield_now().await;
+        });
+        assert!(is_dropped.get());
+    }
+
     #[actix_rt::test]
     async fn what_panicked_is_not_run_once_more() {
         let runs = Rc::new(Cell::new(0));

@@ -142,6 +142,31 @@ async fn an_interrupted_run_still_writes_its_report_and_the_next_one_finds_its_p
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_terminated_takes_its_server_along() {
+    let _alone = ALONE.lock().await;
+    let folder = TempDir::new().expect("a folder");
+    let long = "title = \"Long\"\n[[phase]]\nshape = \"steady\"\nrate_per_s = 20\nduration_s = 600\n\
+                [phones]\ncount = 10\n";
+    let (file, kept) = (scenario(folder.path(), long), folder.path().join("kept"));
+    let child = Command::new(BINARY)
+        .args(["run", &file, "--folder"])
+        .arg(&kept)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the tool runs");
+    until_started(&kept).await;
+    kill(Pid::from_raw(i32::try_from(child.id()).expect("a pid")), Signal::SIGTERM).expect("it lives");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(said(&output).contains("Interrupted"), "{}", said(&output));
+    let ports = fs::read_to_string(kept.join("ports")).expect("ports");
+    for port in ports.split_whitespace() {
+        let address = format!("127.0.0.1:{port}");
+        assert!(std::net::TcpStream::connect(&address).is_err(), "a server still listens on {address}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proof_is_told_by_how_much_it_failed_and_kept_with_the_others() {
     let _alone = ALONE.lock().await;
     let folder = TempDir::new().expect("a folder");
