@@ -17,9 +17,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::door::present_call;
 
-/// What the server library says of its threads at every start is of use to nobody; the filter may ask for it.
-const QUIET: &str = "actix_server=warn";
-
 /// A log filter that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("log.filter: {0}")]
@@ -31,7 +28,7 @@ pub(crate) fn check(log: &Log) -> Result<EnvFilter, LogError> {
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::builder().parse(format!("{QUIET},{filter}")).map_err(|error| LogError(error.to_string()))
+    EnvFilter::builder().parse(filter).map_err(|error| LogError(error.to_string()))
 }
 
 /// Sets what is logged while the process runs; clones set the same log.

@@ -8,8 +8,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use qrcode::types::Color;
-use qrcode::{EcLevel, QrCode};
+use fast_qr::{ECL, QRBuilder, QRCode};
 
 /// Longest text in bytes: what the largest code (version 40, level L) holds of arbitrary bytes.
 pub const TEXT_BYTES_MAX: usize = 2_953;
@@ -37,7 +36,7 @@ impl std::error::Error for TooLong {}
 
 /// The picture of `text` as the bytes of a PNG file.
 pub fn png(text: &str) -> Result<Vec<u8>, TooLong> {
-    let code = QrCode::with_error_correction_level(text, EcLevel::L).map_err(|_| TooLong)?;
+    let code = QRBuilder::new(text).ecl(ECL::L).build().map_err(|_| TooLong)?;
     Ok(encode(&Bitmap::of(&code)))
 }
 
@@ -53,8 +52,8 @@ struct Bitmap {
 }
 
 impl Bitmap {
-    fn of(code: &QrCode) -> Self {
-        let modules = code.width() + 2 * QUIET_ZONE_MODULES;
+    fn of(code: &QRCode) -> Self {
+        let modules = code.size + 2 * QUIET_ZONE_MODULES;
         let module_pixels = (WIDTH_PIXELS_HINT / modules).max(MODULE_PIXELS_MIN);
         let width = modules * module_pixels;
         let mut rows = Vec::with_capacity(width.div_ceil(8) * width);
@@ -74,10 +73,10 @@ impl Bitmap {
 }
 
 /// Whether the module at this place of the picture is dark; the quiet zone is not.
-fn is_dark(code: &QrCode, picture_x: usize, picture_y: usize) -> bool {
-    let inside = |at: usize| at.checked_sub(QUIET_ZONE_MODULES).filter(|at| *at < code.width());
+fn is_dark(code: &QRCode, picture_x: usize, picture_y: usize) -> bool {
+    let inside = |at: usize| at.checked_sub(QUIET_ZONE_MODULES).filter(|at| *at < code.size);
     match (inside(picture_x), inside(picture_y)) {
-        (Some(x), Some(y)) => code[(x, y)] == Color::Dark,
+        (Some(x), Some(y)) => code[y][x].value(),
         _ => false,
     }
 }
@@ -88,6 +87,8 @@ fn encode(bitmap: &Bitmap) -> Vec<u8> {
     let mut encoder = png::Encoder::new(&mut file, width, width);
     encoder.set_color(png::ColorType::Grayscale);
     encoder.set_depth(png::BitDepth::One);
+    // Three times as large as it could be, still only some 3.5 KB, and made in a tenth of the time.
+    encoder.set_compression(png::Compression::Fast);
     let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&bitmap.rows));
     written.expect("a picture of its own declared size is written to memory");
     file

@@ -311,10 +311,11 @@ pub(crate) fn check_providers(config: &Config) -> Vec<ProviderSetupError> {
     build_drivers(config, &clock, &TokenShelf::none(), &proxies, None).err().unwrap_or_default()
 }
 
-/// First the doors, so that nothing new comes; then the engine; last the ops door, which could be asked so far.
+/// First the doors, so that nothing new comes; then the engine; then the ops door too, which could be asked so far; last
+/// the threads that all of it ran on.
 async fn drain(engine: Engine, doors: OpenDoors, grace: Duration) {
     let unanswered = doors.drain(grace).await;
-    match engine.drain().await {
+    match engine.settle().await {
         Drained::Complete if unanswered == 0 => tracing::info!("drained"),
         Drained::Complete => {
             tracing::warn!(unanswered, "the grace period ended before all calls were answered")
@@ -324,6 +325,7 @@ async fn drain(engine: Engine, doors: OpenDoors, grace: Duration) {
         }
     }
     doors.stop().await;
+    engine.stop();
 }
 
 /// What is stored is stored; everything else is dropped.

@@ -46,7 +46,7 @@ impl Drop for Echo {
     }
 }
 
-/// Serves on loopback until it is killed, with as many workers as our portal door has by default.
+/// Serves on loopback until it is killed, with as many threads as our portal door has here.
 pub fn serve_echo() -> std::io::Result<()> {
     actix_web::rt::System::new().block_on(async {
         let make = || App::new().route("/v1/transactions", web::post().to(echo));
@@ -56,7 +56,7 @@ pub fn serve_echo() -> std::io::Result<()> {
     })
 }
 
-/// As many as the portal door has here.
+/// Threads of either.
 pub const WORKERS: usize = 1;
 
 async fn echo(body: web::Json<Value>) -> HttpResponse {

@@ -137,10 +137,10 @@ fn options() -> ServerOptions {
             "rights = [\"transactions\", \"enrollments\", \"custom_delivery\"]\nrealms = [\"retail\"]\n\
              apps = [\"{APP}\"]\ntypes = [\"*\"]\ncalls_per_minute_max = 10000000\n"
         ),
-        portal_keys: format!("workers = {WORKERS}\n"),
         device_keys: "calls_per_address_per_minute_max = 10000000\n".to_owned(),
-        engine_keys: "transactions_in_flight_max = 2000000\ntransactions_per_client_max = 2000000\n"
-            .to_owned(),
+        engine_keys: format!(
+            "arbiters = {WORKERS}\ntransactions_in_flight_max = 2000000\ntransactions_per_client_max = 2000000\n"
+        ),
         provider_keys: "queue_max = 100000\nsupervised_max = 2000000\n".to_owned(),
         ..ServerOptions::default()
     }

@@ -81,7 +81,7 @@ fn template() -> Transaction {
             hidden_details: Vec::new(),
             context: None,
         },
-        accepted_keys: vec![KeyUse::Device],
+        accepted_keys: [KeyUse::Device].into(),
         recipients: vec![recipient()],
         attempts: Counter::new(3),
         resends: Counter::new(2),

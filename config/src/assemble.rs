@@ -102,7 +102,6 @@ fn door(table: &Table<'_>) -> Result<Door, Unfit> {
         plaintext_behind_proxy: table.optional_text("plaintext").is_some(),
         tls: door_tls(table)?,
         trusted_proxies: table.networks("trusted_proxies")?,
-        workers: table.count("workers")?,
         connections_max: table.count("connections_max")?,
         connections_per_address_max: table.count("connections_per_address_max")?,
         headers_max: table.count("headers_max")?,

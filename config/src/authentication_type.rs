@@ -26,7 +26,7 @@ pub struct AuthenticationType {
     /// Whose users may claim it by a one-time password; empty means every realm that the client sees.
     pub realms: Vec<RealmName>,
     /// The keys whose signature approves.
-    pub keys: Vec<KeyUse>,
+    pub keys: Arc<[KeyUse]>,
     /// What the push shows before the phone has fetched the challenge.
     pub push_text: PushText,
     /// What happens when several phones could answer and the portal names none.

@@ -103,8 +103,6 @@ pub struct Door {
     pub tls: Option<DoorTls>,
     /// Who may say in a header from where a call comes.
     pub trusted_proxies: Networks,
-    /// Worker threads of this door.
-    pub workers: usize,
     /// Connections held at once.
     pub connections_max: usize,
     /// Connections held at once from one address; proxies that are trusted are not counted.
@@ -218,7 +216,7 @@ pub enum Durability {
 /// The bounds of the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineLimits {
-    /// Threads that run transaction actors.
+    /// Threads that serve portals and phones and run transaction actors.
     pub arbiters: usize,
     /// Open transactions, all together.
     pub transactions_in_flight_max: usize,

@@ -118,9 +118,11 @@ impl Engine {
             PushIds::new(&derivation_key),
             parts.code_keys.clone(),
             Arc::clone(&parts.metrics),
+            threads.len(),
         ));
         let admission = Admission::new(&parts.config.engine);
         let registry = Arc::new(Registry::new(threads.clone(), admission, Arc::clone(&surroundings)));
+        registry.keep_alarms();
         let starter = Starter::new(&parts, &registry, &threads);
         surroundings.set_providers(starter.start_all(&parts));
         let (drain, draining) = watch::channel(false);
@@ -164,6 +166,13 @@ impl Engine {
     /// Takes no new work, lets held calls return and callbacks in flight end, and stops. What is open stays in
     /// the storage and lives again at the next start.
     pub async fn drain(self) -> Drained {
+        let drained = self.settle().await;
+        self.stop();
+        drained
+    }
+
+    /// The same without the stop, for doors that still write replies on the engine's threads.
+    pub async fn settle(&self) -> Drained {
         self.drain.send_replace(true);
         let waiters = &self.handle.0.surroundings.waiters;
         waiters.release_all();
@@ -173,14 +182,20 @@ impl Engine {
         while (waiters.count() > 0 || callbacks.in_flight() > 0) && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(DRAIN_POLL).await;
         }
-        let waiting = waiters.count();
+        match waiters.count() {
+            0 => Drained::Complete,
+            waiting => Drained::GraceEnded { waiting },
+        }
+    }
+
+    /// Stops the threads, with all that lives on them.
+    pub fn stop(self) {
         for driver in self.handle.0.drivers.load().values() {
             driver.close();
         }
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
-        if waiting == 0 { Drained::Complete } else { Drained::GraceEnded { waiting } }
     }
 }
 
@@ -229,6 +244,11 @@ impl Starter {
             threads: threads.to_vec(),
             started: AtomicUsize::new(0),
         }
+    }
+
+    /// The engine's threads.
+    pub(crate) fn threads(&self) -> &[ArbiterHandle] {
+        &self.threads
     }
 
     /// Starts one provider.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use tocsin_config::{Config, CountryPrefix, SmsRules};
-use tocsin_model::{ClientId, CodeAddress, PhoneNumber, Transaction, UnixMs};
+use tocsin_model::{ClientId, CodeAddress, PhoneNumber, Transaction, TransactionId, UnixMs};
 use tocsin_storage::Store;
 
 use crate::clock::Clock;
@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::protocol::{CallbackOwed, ProviderTable, SayOwed};
 use crate::registry::Waiters;
 use crate::sms_gate::{CodeBarred, SmsGate, SmsRefusal};
-use crate::transaction::{Closings, PushIds};
+use crate::transaction::{Alarms, Closings, PushIds};
 
 /// Counts a code that is to leave by SMS, or only looks whether it might.
 type JudgeSms =
@@ -41,6 +41,8 @@ pub(crate) struct Surroundings {
     lingering: Arc<AtomicUsize>,
     pub(crate) closings: Closings,
     pub(crate) sms: SmsGate,
+    /// One for each arbiter.
+    pub(crate) alarms: Vec<Alarms>,
 }
 
 /// A place among the final transactions whose actors stay a moment; given back when dropped.
@@ -60,6 +62,7 @@ impl Surroundings {
         push_ids: PushIds,
         code_keys: CodeKeys,
         metrics: Arc<Metrics>,
+        arbiters: usize,
     ) -> Self {
         Self {
             store,
@@ -77,6 +80,7 @@ impl Surroundings {
             lingering: Arc::default(),
             closings: Closings::default(),
             sms: SmsGate::new(),
+            alarms: (0..arbiters).map(|_| Alarms::default()).collect(),
         }
     }
 
@@ -100,6 +104,18 @@ impl Surroundings {
     pub(crate) fn set_origins(&self, origins: Origins) {
         origins.show_zeros(&self.metrics);
         self.origins.store(Arc::new(origins));
+    }
+
+    /// The number of the arbiter that a transaction lives on.
+    pub(crate) fn arbiter_of(&self, id: TransactionId) -> usize {
+        // The last bytes of an id are random.
+        let [.., low, high] = *id.as_bytes();
+        usize::from(u16::from_be_bytes([low, high])) % self.alarms.len()
+    }
+
+    /// Where the alarm of a transaction is set.
+    pub(crate) fn alarms_of(&self, id: TransactionId) -> &Alarms {
+        &self.alarms[self.arbiter_of(id)]
     }
 
     /// A place for one more lingering actor; `None` when there are too many.

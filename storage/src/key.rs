@@ -245,7 +245,6 @@ impl Key {
     }
 
     /// Where the row lives.
-    #[cfg(feature = "rocks")]
     pub(crate) const fn family(&self) -> Family {
         self.family
     }

@@ -19,7 +19,7 @@ use crate::key::Key;
 use crate::pseudonym::Pseudonyms;
 use crate::store::{CommitReport, NoObserver, Read, StoreObserver};
 use crate::verb::audit::AuditHead;
-use crate::verb::{Group, Retention, RowResult, Settled, Table, Trail, Verb};
+use crate::verb::{Group, Retention, RowResult, Settled, Table, Trail, Verb, audit, overlay};
 use crate::{StoreError, StoreErrorKind};
 
 /// What a [`MemoryStore`] needs to know.
@@ -184,7 +184,7 @@ impl MemoryStore {
         if verbs.is_empty() {
             return Answers::new();
         }
-        let trail = Trail { head: shelf.audit_head, pseudonyms: &self.pseudonyms };
+        let trail = Trail { number: shelf.audit_head.number, pseudonyms: &self.pseudonyms };
         let mut group = Group::new(&shelf.rows, (self.options.clock)(), self.options.retention, trail);
         verbs.into_iter().for_each(|verb| group.take(verb));
         let work = group.finish();
@@ -198,10 +198,11 @@ impl MemoryStore {
             self.stopped.send_replace(true);
         }
         if !matches!(fault, Some(Fault::Fails(_))) {
+            let (trail, audit_head) = audit::extend(shelf.audit_head, &work.told);
             let report = CommitReport {
                 verbs: work.settled.len(),
-                bytes: work.bytes(),
-                audit_rows: work.audit_head.number.saturating_sub(shelf.audit_head.number),
+                bytes: overlay::bytes_of(&work.changes, &trail),
+                audit_rows: work.told.rows(),
                 ..CommitReport::default()
             };
             for (key, change) in work.changes {
@@ -210,7 +211,8 @@ impl MemoryStore {
                     None => drop(shelf.rows.remove(&key)),
                 }
             }
-            shelf.audit_head = work.audit_head;
+            shelf.rows.extend(trail);
+            shelf.audit_head = audit_head;
             self.options.observer.committed(report);
         }
         work.settled.into_iter().map(|settled| (settled, outcome.clone())).collect()

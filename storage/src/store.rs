@@ -97,7 +97,7 @@ pub struct CommitReport {
     pub audit_rows: u64,
 }
 
-/// Who wants to know what the writer does; called on the writer's thread, so it must be quick.
+/// Who wants to know what the writer does; called between two writes, so it must be quick.
 pub trait StoreObserver: Send + Sync + 'static {
     /// A batch was committed.
     fn committed(&self, report: CommitReport);

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -91,6 +93,35 @@ pub(super) struct ConnectionRules {
     pub(super) stage: watch::Receiver<Stage>,
 }
 
+impl ConnectionRules {
+    /// Counts who has just connected; `None`, and closed unheard, where there is not even room to refuse him.
+    pub(super) fn let_in(&self, stream: TcpStream, peer: SocketAddr) -> Option<Arrival> {
+        let is_proxy = self.trusted_proxies.contain(peer.ip());
+        match self.connections.enter((!is_proxy).then_some(peer.ip())) {
+            Ok(entered) => Some(Arrival { stream, peer, entered }),
+            Err(overfull) => {
+                self.metrics.connection_ended(self.door, overfull.into());
+                None
+            }
+        }
+    }
+}
+
+/// A connection that is counted and that nobody serves yet.
+pub(super) struct Arrival {
+    stream: TcpStream,
+    peer: SocketAddr,
+    entered: Entered,
+}
+
+impl Arrival {
+    /// The same, watched by this thread in place of the one that has accepted it.
+    pub(super) fn here(self) -> io::Result<Self> {
+        let stream = TcpStream::from_std(self.stream.into_std()?)?;
+        Ok(Self { stream, ..self })
+    }
+}
+
 /// How far the door's life is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
@@ -103,18 +134,8 @@ pub(super) enum Stage {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<A: Answers>(rules: Arc<ConnectionRules>, door: Rc<A>, stream: TcpStream) {
-    let Ok(peer) = stream.peer_addr() else {
-        return;
-    };
-    let is_proxy = rules.trusted_proxies.contain(peer.ip());
-    let entered = match rules.connections.enter((!is_proxy).then_some(peer.ip())) {
-        Ok(entered) => entered,
-        Err(overfull) => {
-            rules.metrics.connection_ended(rules.door, overfull.into());
-            return;
-        }
-    };
+pub(super) async fn serve<A: Answers>(rules: Arc<ConnectionRules>, door: Rc<A>, arrival: Arrival) {
+    let Arrival { stream, peer, entered } = arrival;
     let _open = rules.metrics.connection_opened(rules.door);
     // A reply is written in one piece; waiting for more would only delay it.
     let _ = stream.set_nodelay(true);
@@ -151,11 +172,28 @@ where
 {
     let pace = Pace::new(rules.head_time_max, rules.write_time_max);
     let stream = Paced::new(stream, Rc::clone(&pace));
-    let Some(certificate) = &rules.certificate else {
-        let facts = facts(rules, entered, peer, None);
-        return http1(rules, stream, Calls { door, facts, pace }).await;
-    };
-    let stream = match shake_hands(rules, certificate, stream).await {
+    match &rules.certificate {
+        None => http1(rules, stream, Calls { door, facts: facts(rules, entered, peer, None), pace }).await,
+        // In a box of its own: behind a proxy that ends TLS, nobody pays for its place.
+        Some(certificate) => Box::pin(speak_tls(rules, certificate, door, stream, pace, peer, entered)).await,
+    }
+}
+
+async fn speak_tls<A, I>(
+    rules: &ConnectionRules,
+    certificate: &DoorCertificate,
+    door: Rc<A>,
+    stream: Paced<I>,
+    pace: Rc<Pace>,
+    peer: SocketAddr,
+    entered: &Entered,
+) -> Option<ConnectionEnd>
+where
+    A: Answers,
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    // The handshake's own memory is given back before the first call.
+    let stream = match Box::pin(shake_hands(rules, certificate, stream)).await {
         Ok(stream) => stream,
         Err(end) => return Some(end),
     };
@@ -202,11 +240,16 @@ impl<A: Answers> Calls<A> {
         let (head, body) = request.into_parts();
         let request = Request::new(head, Rc::clone(&self.facts));
         let answering = Rc::clone(&self.door).answer(request, Payload::new(body));
-        async move { Ok(answering.await.map(|content| ReplyBody::new(content, open))) }
+        // No block of its own, which would hold the call twice.
+        answering.map(|reply| Ok(reply.map(|content| ReplyBody::new(content, open))))
     }
 }
 
-async fn http1<A, I>(rules: &ConnectionRules, stream: I, calls: Calls<A>) -> Option<ConnectionEnd>
+fn http1<A, I>(
+    rules: &ConnectionRules,
+    stream: I,
+    calls: Calls<A>,
+) -> impl Future<Output = Option<ConnectionEnd>>
 where
     A: Answers,
     I: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -221,13 +264,18 @@ where
         // The pace has its own clock, which knows a quiet connection from a slow head.
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(stream), service_fn(move |request| calls.answer(request)));
-    drive(rules, &facts, pace, Stage::Closing, connection, |connection| connection.graceful_shutdown()).await
+    let connection = Box::pin(connection);
+    drive(rules, facts, pace, Stage::Closing, connection, |connection| connection.graceful_shutdown())
 }
 
 /// hyper takes no smaller buffer.
 const MIN_BUFFER_BYTES: usize = 8_192;
 
-async fn http2<A, I>(rules: &ConnectionRules, stream: I, calls: Calls<A>) -> Option<ConnectionEnd>
+fn http2<A, I>(
+    rules: &ConnectionRules,
+    stream: I,
+    calls: Calls<A>,
+) -> impl Future<Output = Option<ConnectionEnd>>
 where
     A: Answers,
     I: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -246,23 +294,24 @@ where
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIME_MAX)
         .serve_connection(TokioIo::new(stream), service_fn(move |request| calls.answer(request)));
-    drive(rules, &facts, pace, Stage::Draining, connection, |connection| connection.graceful_shutdown()).await
+    let connection = Box::pin(connection);
+    drive(rules, facts, pace, Stage::Draining, connection, |connection| connection.graceful_shutdown())
 }
 
-/// Runs a connection until it ends, its pace cuts it, or the door's stage asks it to end in order.
+/// Runs a connection until it ends, its pace cuts it, or the door's stage asks it to end in order. It comes in a box, so
+/// that it is held once: a future holds what it is given beside what it makes of it.
 async fn drive<C, E>(
     rules: &ConnectionRules,
-    facts: &Facts,
+    facts: Rc<Facts>,
     pace: Rc<Pace>,
     ends_at: Stage,
-    connection: C,
+    mut connection: Pin<Box<C>>,
     end_in_order: impl Fn(Pin<&mut C>),
 ) -> Option<ConnectionEnd>
 where
     C: Future<Output = Result<(), E>>,
     E: std::fmt::Display,
 {
-    let mut connection = pin!(connection);
     let mut watch = pin!(Watch::new(Rc::clone(&pace)));
     let mut stage = rules.stage.clone();
     let mut ending = pin!(async move {

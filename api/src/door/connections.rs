@@ -13,7 +13,7 @@ use tocsin_model::{ErrorCode, Problem};
 use super::address::counted_as;
 
 /// Connections beyond the bounds that are answered at once; more are closed.
-pub(super) const REFUSING_MAX: usize = 64;
+const REFUSING_MAX: usize = 64;
 
 /// Which bound was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,11 @@ impl Connections {
             return Ok(Entered { connections: Arc::clone(self), held: Held::Refusal(overfull) });
         }
         Err(overfull)
+    }
+
+    /// Whether nobody is connected, not even to be refused.
+    pub(super) fn is_empty(&self) -> bool {
+        [&self.total, &self.refusing].iter().all(|count| count.load(Ordering::Relaxed) == 0)
     }
 
     fn take_place(&self, address: Option<IpAddr>) -> Result<(), Overfull> {

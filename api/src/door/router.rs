@@ -90,19 +90,20 @@ impl Router {
 }
 
 impl Found<'_> {
-    /// The handler's reply. A handler that panics has failed this call only.
-    pub(super) async fn answer(&self, asked: Asked) -> Reply {
+    /// Its handler, set to work.
+    pub(super) fn answer(&self, asked: Asked) -> Result<Answering, DoorError> {
         let route = self.route.ok_or_else(Problem::not_found)?;
         let method = asked.request.method();
         let Some(call) = route.calls.iter().find(|call| call.verb.takes(method)) else {
             return Err(DoorError::http_method_not_allowed(route.allow.clone()));
         };
-        kept_inside((call.answer)(asked)).await
+        Ok((call.answer)(asked))
     }
 }
 
-/// 500 for a panic, of which the panic hook has said where; what was not read of the request is read by nobody.
-async fn kept_inside(answering: Answering) -> Reply {
+/// The handler's reply. A handler that panics has failed this call only: 500, and the panic hook has said where; what was
+/// not read of the request is read by nobody.
+pub(super) async fn kept_inside(answering: Answering) -> Reply {
     // What a call shares with others is behind locks and atomics of the engine, which survives panics of its own too.
     let caught = AssertUnwindSafe(answering).catch_unwind().await;
     caught.unwrap_or_else(|_| Err(DoorError::closing(Problem::internal())))

@@ -9,18 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix_server::{Server, ServerHandle};
-use actix_service::{fn_factory, fn_service};
+use actix_rt::{Arbiter, ArbiterHandle};
 use tocsin_config::{Config, Door};
 use tocsin_engine::Handle;
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::watch;
+use tokio::net::TcpSocket;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::certificates::DoorCertificate;
-use super::connection::{self, ConnectionRules, Stage};
-use super::connections::{Connections, REFUSING_MAX};
+use super::connection::{self, Arrival, ConnectionRules, Stage};
+use super::connections::Connections;
 use super::pace::WRITE_TIME_MAX;
 use super::rate::Rates;
 use super::renewal::{Certificates, keep};
@@ -32,10 +32,19 @@ use crate::openapi::Call;
 /// Connections that may wait to be accepted at one door.
 const BACKLOG: u32 = 1_024;
 
-/// How long replies that are being written have at the end, in whole seconds.
-const STOP_TIME_MAX_S: u64 = 1;
+/// Accepted connections that may wait for the thread that serves them; more go to the next one.
+const HANDED_OVER_MAX: usize = 1_024;
 
-/// How often a drain looks whether the last call has been answered.
+/// How long a connection waits that no thread takes, until it is offered again.
+const HAND_OVER_AGAIN: Duration = Duration::from_millis(2);
+
+/// How long a door that cannot accept, as without a free file descriptor, waits before it tries again.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long replies that are being written have at the end.
+const STOP_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// How often a drain looks whether the last call has been answered, and a stop whether the last connection has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// Which door.
@@ -241,44 +250,24 @@ struct Opening {
 
 impl Opening {
     fn open(&self, name: DoorName, bound: BoundDoor) -> io::Result<OpenDoor> {
-        let config = self.handle.config();
-        let settings = name.settings(&config);
         let in_flight = Arc::new(AtomicUsize::new(0));
         let state = self.state(name, bound.address, Arc::clone(&in_flight));
         let stage = watch::Sender::new(Stage::Open);
         let rules = Arc::new(self.rules(name, bound.certificate, stage.subscribe()));
-        // Each worker makes its own routes and serves the connections it is given.
-        let worker = move || {
-            let (state, rules) = (state.clone(), Arc::clone(&rules));
-            fn_factory(move || {
-                let (door, rules) = (Rc::new(Surround::new(state.clone())), Arc::clone(&rules));
-                async move {
-                    Ok::<_, ()>(fn_service(move |stream: TcpStream| {
-                        let (rules, door) = (Arc::clone(&rules), Rc::clone(&door));
-                        async move {
-                            connection::serve(rules, door, stream).await;
-                            Ok::<_, ()>(())
-                        }
-                    }))
-                }
-            })
-        };
-        let server = Server::build()
-            .workers(settings.workers.max(1))
-            .worker_max_blocking_threads(1)
-            // The door's own bound answers; this one would let callers wait.
-            .max_concurrent_connections(settings.connections_max + REFUSING_MAX)
-            .shutdown_timeout(STOP_TIME_MAX_S)
-            .disable_signals()
-            .listen(name.as_str(), bound.listener, worker)?
-            .run();
-        let control = server.handle();
-        actix_rt::spawn(async move {
-            if let Err(error) = server.await {
-                tracing::error!(door = name.as_str(), %error, "door ended by a fault");
-            }
-        });
-        Ok(OpenDoor { control, in_flight, stage })
+        let connections = Arc::clone(&rules.connections);
+        let seats = self.threads(name).iter().map(|thread| seat(thread, &state, &rules)).collect();
+        let listener = tokio::net::TcpListener::from_std(bound.listener)?;
+        let accepting = actix_rt::spawn(accept(Arc::clone(&rules), listener, seats));
+        Ok(OpenDoor { accepting, connections, in_flight, stage })
+    }
+
+    /// Portals and phones are served where their transactions live, so that most of a call stays on one thread.
+    /// Operators have the main one, which answers however busy those are.
+    fn threads(&self, door: DoorName) -> Vec<ArbiterHandle> {
+        match door {
+            DoorName::Portal | DoorName::Device => self.handle.threads().to_vec(),
+            DoorName::Ops => vec![Arbiter::current()],
+        }
     }
 
     fn rules(
@@ -326,9 +315,77 @@ impl Opening {
     }
 }
 
+/// Hands connections to the threads in turn, until it is aborted; then nobody can connect any more.
+async fn accept(
+    rules: Arc<ConnectionRules>,
+    listener: tokio::net::TcpListener,
+    seats: Vec<mpsc::Sender<Arrival>>,
+) {
+    let mut turn = 0;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let mut waiting = rules.let_in(stream, peer);
+                while let Some(arrival) = waiting.take() {
+                    match hand_over(&seats, turn, arrival) {
+                        Ok(next) => turn = next,
+                        // All threads are behind: those who come meanwhile wait in the backlog.
+                        Err(arrival) => {
+                            waiting = Some(arrival);
+                            tokio::time::sleep(HAND_OVER_AGAIN).await;
+                        }
+                    }
+                }
+            }
+            // The caller had gone before it was its turn.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::error!(door = rules.door.as_str(), %error, "a connection cannot be accepted");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// Gives a connection to the next thread that takes it, and answers with whose turn is then; where all are behind with
+/// theirs it comes back.
+fn hand_over<T>(seats: &[mpsc::Sender<T>], turn: usize, mut arrival: T) -> Result<usize, T> {
+    for next in turn..turn + seats.len() {
+        arrival = match seats[next % seats.len()].try_send(arrival) {
+            Ok(()) => return Ok((next + 1) % seats.len()),
+            Err(TrySendError::Full(arrival) | TrySendError::Closed(arrival)) => arrival,
+        };
+    }
+    Err(arrival)
+}
+
+/// A thread's place at a door, which serves the connections that are handed to it.
+fn seat(thread: &ArbiterHandle, state: &DoorState, rules: &Arc<ConnectionRules>) -> mpsc::Sender<Arrival> {
+    let (sender, mut arrivals) = mpsc::channel::<Arrival>(HANDED_OVER_MAX);
+    let (state, rules) = (state.clone(), Arc::clone(rules));
+    thread.spawn_fn(move || {
+        // Each thread has routes of its own.
+        let door = Rc::new(Surround::new(state));
+        actix_rt::spawn(async move {
+            while let Some(arrival) = arrivals.recv().await {
+                match arrival.here() {
+                    Ok(arrival) => {
+                        actix_rt::spawn(connection::serve(Arc::clone(&rules), Rc::clone(&door), arrival));
+                    }
+                    Err(error) => {
+                        tracing::error!(door = rules.door.as_str(), %error, "a connection cannot be served")
+                    }
+                }
+            }
+        });
+    });
+    sender
+}
+
 /// A door that callers can come through.
 struct OpenDoor {
-    control: ServerHandle,
+    accepting: JoinHandle<()>,
+    connections: Arc<Connections>,
     in_flight: Arc<AtomicUsize>,
     stage: watch::Sender<Stage>,
 }
@@ -366,8 +423,8 @@ impl OpenDoors {
     /// be watched.
     pub async fn drain(&self, grace: Duration) -> usize {
         self.draining.send_replace(true);
-        self.portal.control.pause().await;
-        self.device.control.pause().await;
+        self.portal.accepting.abort();
+        self.device.accepting.abort();
         self.portal.stage.send_replace(Stage::Draining);
         self.device.stage.send_replace(Stage::Draining);
         let deadline = Instant::now() + grace;
@@ -386,8 +443,33 @@ impl OpenDoors {
         self.keeper.abort();
         let doors = [self.portal, self.device, self.ops];
         for door in &doors {
+            door.accepting.abort();
             door.stage.send_replace(Stage::Closing);
         }
-        futures_util::future::join_all(doors.iter().map(|door| door.control.stop(true))).await;
+        let deadline = Instant::now() + STOP_TIME_MAX;
+        while doors.iter().any(|door| !door.connections.is_empty()) && Instant::now() < deadline {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_take_turns_and_one_that_is_stuck_or_gone_stops_nobody() {
+        let (stuck, _never_read) = mpsc::channel(1);
+        let (gone, _) = mpsc::channel(1);
+        let (lives, mut living) = mpsc::channel(3);
+        let seats = [stuck, gone, lives];
+        assert_eq!(hand_over(&seats, 0, 'a'), Ok(1), "room for one");
+        assert_eq!(hand_over(&seats, 1, 'b'), Ok(0), "past the one that is gone");
+        assert_eq!(hand_over(&seats, 0, 'c'), Ok(0), "past the one that is stuck too");
+        assert_eq!((living.try_recv(), living.try_recv()), (Ok('b'), Ok('c')));
+        for arrival in ['d', 'e', 'f'] {
+            assert_eq!(hand_over(&seats, 0, arrival), Ok(0));
+        }
+        assert_eq!(hand_over(&seats, 0, 'g'), Err('g'), "all are behind");
     }
 }

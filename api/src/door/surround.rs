@@ -11,8 +11,8 @@ use super::metrics::{Counted, Observed, RefusedFor};
 use super::present::{At, PresentCall, within};
 use super::reply::close_after;
 use super::request_id::{RequestId, X_REQUEST_ID};
-use super::router::{Asked, Found, Router};
-use super::{DoorError, DoorName, DoorState, Payload, Reply, Request, Response};
+use super::router::{Asked, Router, kept_inside};
+use super::{DoorError, DoorName, DoorState, Payload, Request, Response};
 
 /// What answers the calls of a door on one of its threads.
 pub(super) struct Surround {
@@ -39,7 +39,15 @@ impl Answers for Surround {
         let is_http2 = request.is_http2();
         let found = self.router.find(request.path());
         let asked = Asked { state: Rc::clone(state), request, payload };
-        let answered = within(Some(Rc::clone(&call)), admitted(&found, asked)).await;
+        // Nothing of the request is kept here while its handler is at work: every held call would pay for it.
+        let answering = {
+            let _at = At::call(Some(Rc::clone(&call)));
+            admit(state, &asked.request).and_then(|()| found.answer(asked))
+        };
+        let answered = match answering {
+            Ok(answering) => within(Some(Rc::clone(&call)), kept_inside(answering)).await,
+            Err(error) => Err(error),
+        };
         let mut reply = answered.unwrap_or_else(|error| error.render(&call.request_id));
         reply.headers_mut().insert(X_REQUEST_ID, call.request_id.header_value());
         if state.is_draining() {
@@ -55,11 +63,6 @@ impl Answers for Surround {
         found.metrics.answered(&observed);
         reply
     }
-}
-
-async fn admitted(found: &Found<'_>, asked: Asked) -> Reply {
-    admit(&asked.state, &asked.request)?;
-    found.answer(asked).await
 }
 
 /// What is refused before anybody asks what the call is for.

@@ -13,13 +13,14 @@ use super::present::{PresentCall, present_call, within};
 type Begun<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
 /// Runs a call to its end although its caller hangs up. Must be awaited on a thread of an actix system.
-pub(crate) async fn to_the_end<T: 'static>(
+pub(crate) fn to_the_end<T: 'static>(
     call: impl Future<Output = Result<T, Problem>> + 'static,
-) -> Result<T, Problem> {
-    ToTheEnd { call: Some(Box::pin(call)), present: present_call() }.await
+) -> ToTheEnd<T> {
+    ToTheEnd { call: Some(Box::pin(call)), present: present_call() }
 }
 
-struct ToTheEnd<T: 'static> {
+/// A call that runs to its end.
+pub(crate) struct ToTheEnd<T: 'static> {
     /// Nothing once it has ended.
     call: Option<Begun<T>>,
     present: Option<Rc<PresentCall>>,

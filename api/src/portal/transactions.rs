@@ -101,29 +101,42 @@ async fn told(state: &DoorState, begun: Begun) -> Result<Arc<Transaction>, Probl
 }
 
 /// `GET /v1/transactions/{id}`, with `wait_s` a long poll
-pub(super) async fn read(state: Rc<DoorState>, request: Request) -> Reply {
-    let caller = Caller::with_right(&state, &request, Right::Transactions)?;
-    let id = transaction_id(&request)?;
+pub(super) fn read(state: Rc<DoorState>, request: Request) -> impl Future<Output = Reply> {
+    // Judged before the future is made: a long poll keeps nothing of the request.
+    let asked = look_asked(&state, &request);
+    async move {
+        let Look { client, id, wait } = asked?;
+        let transaction = match wait {
+            Some((until, longest)) => wait_for(&state, &client, id, until, longest).await?,
+            None => state.handle.transaction(&client, id).await?,
+        };
+        Ok(private_json(StatusCode::OK, &TransactionView::of(&transaction, &state.public_url)))
+    }
+}
+
+/// What a read asks for.
+struct Look {
+    client: ClientId,
+    id: TransactionId,
+    wait: Option<(Until, DurationMs)>,
+}
+
+fn look_asked(state: &DoorState, request: &Request) -> Result<Look, Problem> {
+    let caller = Caller::with_right(state, request, Right::Transactions)?;
+    let id = transaction_id(request)?;
     let query = Query::parse(request.query_string(), &["wait_s", "after"])?;
-    // A long poll keeps no head.
-    drop(request);
     let until = query.number("after", u32::MAX)?.map(|after| Until::Change { after });
-    let transaction = match query.number("wait_s", WAIT_S_MAX)? {
-        Some(seconds) => {
-            let longest = DurationMs::from_seconds(seconds.into());
-            wait(&state, &caller.id, id, until.unwrap_or(Until::Outcome), longest).await?
-        }
-        None if until.is_some() => {
-            let detail = "a revision is only waited for with wait_s";
-            return Err(Problem::new(ErrorCode::FieldRequired, detail).with_field("wait_s").into());
-        }
-        None => state.handle.transaction(&caller.id, id).await?,
-    };
-    Ok(private_json(StatusCode::OK, &TransactionView::of(&transaction, &state.public_url)))
+    let longest = query.number("wait_s", WAIT_S_MAX)?.map(|seconds| DurationMs::from_seconds(seconds.into()));
+    if until.is_some() && longest.is_none() {
+        let detail = "a revision is only waited for with wait_s";
+        return Err(Problem::new(ErrorCode::FieldRequired, detail).with_field("wait_s"));
+    }
+    let wait = longest.map(|longest| (until.unwrap_or(Until::Outcome), longest));
+    Ok(Look { client: caller.id, id, wait })
 }
 
 /// Waits, at a shutdown no longer. A caller that hangs up gives its place back.
-async fn wait(
+async fn wait_for(
     state: &DoorState,
     client: &ClientId,
     id: TransactionId,

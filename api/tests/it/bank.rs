@@ -38,10 +38,8 @@ pub fn secret_of(client: &str) -> String {
 const CONFIG: &str = r#"
 [portal]
 address = "127.0.0.1:0"
-workers = 1
 [device]
 address = "127.0.0.1:0"
-workers = 1
 [ops]
 address = "127.0.0.1:0"
 [ops.tokens.watcher]

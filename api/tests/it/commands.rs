@@ -25,7 +25,8 @@ fn check_finds_the_defaults_in_order() {
 
 #[test]
 fn check_and_serve_tell_every_fault_with_its_place_and_exit_78() {
-    let (_folder, path) = configured("[portal]\nadress = \"127.0.0.1:0\"\nworkers = 0\n[log]\nformat = 7\n");
+    let (_folder, path) =
+        configured("[portal]\nadress = \"127.0.0.1:0\"\nheaders_max = 0\n[log]\nformat = 7\n");
     for command in ["check", "serve", "config"] {
         let output = run(&mut tocsin(&["--config", &path, command]));
         assert_eq!(output.status.code(), Some(78), "{command}");
@@ -35,7 +36,7 @@ fn check_and_serve_tell_every_fault_with_its_place_and_exit_78() {
             "tocsin.toml:3:",
             "tocsin.toml:5:",
             "portal.adress",
-            "portal.workers",
+            "portal.headers_max",
             "log.format",
         ] {
             assert!(faults.contains(part), "{command}: no {part:?} in\n{faults}");
@@ -72,10 +73,10 @@ fn config_shows_what_came_of_all_layers_and_no_hash() {
     let (_folder, path) = configured(&format!(
         "[realms.retail]\n[clients.shop]\nsecret_sha256 = \"{hash}\"\nrealms = [\"retail\"]\n"
     ));
-    let output = run(tocsin(&["config"]).env("TOCSIN_CONFIG", &path).env("TOCSIN_PORTAL__WORKERS", "7"));
+    let output = run(tocsin(&["config"]).env("TOCSIN_CONFIG", &path).env("TOCSIN_PORTAL__HEADERS_MAX", "70"));
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let shown = text(&output.stdout);
-    assert!(shown.contains("workers = 7 # environment TOCSIN_PORTAL__WORKERS"), "{shown}");
+    assert!(shown.contains("headers_max = 70 # environment TOCSIN_PORTAL__HEADERS_MAX"), "{shown}");
     assert!(shown.contains("[clients.shop]"), "{shown}");
     assert!(!shown.contains(&hash), "{shown}");
 }

@@ -32,7 +32,7 @@ pub(super) fn authentication_type(table: &Table<'_>) -> Result<AuthenticationTyp
         },
         apps: if_set(table, "apps", |key| table.list(key, |text| text.parse().ok()))?,
         realms: if_set(table, "realms", |key| table.list(key, |text| text.parse().ok()))?,
-        keys: if_set(table, "keys", |key| table.list(key, KeyUse::parse))?,
+        keys: if_set(table, "keys", |key| table.list(key, KeyUse::parse))?.into(),
         push_text: word_or(table, "push_text", PushText::LocalizationKeys)?,
         device_choice: word_or(table, "device_choice", DeviceChoice::All)?,
         number_match: number_match(table)?,

@@ -189,7 +189,7 @@ fn an_empty_credential_file_is_a_fault() {
 
 #[test]
 fn faults_of_every_sort_come_at_once_in_order_of_their_lines() {
-    let text = "[portal]\nworkers = 0\nspeed = 1\n[types.login]\napps = [\"none\"]\n[clients.c]\n\
+    let text = "[portal]\nheaders_max = 0\nspeed = 1\n[types.login]\napps = [\"none\"]\n[clients.c]\n\
                 secret_sha256 = \"x\"\n[apps.a.ios]\nbundle_id = \"a.b\"\n[device]\naddress = \"10.0.0.1:1\"\n\
                 [providers.p]\nkind = \"fcm\"\nservice_account_file = \"none.json\"\n";
     let folder = folder();
@@ -199,7 +199,7 @@ fn faults_of_every_sort_come_at_once_in_order_of_their_lines() {
     let faults = Config::load(Some(&path), variables).expect_err("faults");
     let summary: Vec<_> = faults.iter().map(|fault| (fault.place.line, fault.key.as_str())).collect();
     let expected = [
-        (Some(2), "portal.workers"),
+        (Some(2), "portal.headers_max"),
         (Some(3), "portal.speed"),
         (Some(5), "types.login.apps"),
         (Some(6), "clients.c.default_realm"),
@@ -214,7 +214,7 @@ fn faults_of_every_sort_come_at_once_in_order_of_their_lines() {
     let printed = faults.to_string();
     assert_eq!(printed.lines().count(), expected.len());
     let first =
-        format!("{}:2:11: portal.workers: must be a whole number from 1 to 256, is 0", path.display());
+        format!("{}:2:15: portal.headers_max: must be a whole number from 8 to 256, is 0", path.display());
     assert_eq!(printed.lines().next(), Some(first.as_str()));
     let last = "environment TOCSIN_LOG__FORMAT: log.format: must be one of \"json\", \"text\", is \"xml\"";
     assert_eq!(printed.lines().last(), Some(last));

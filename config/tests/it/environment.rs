@@ -75,9 +75,17 @@ fn a_variable_makes_no_new_table() {
 #[test]
 fn wrong_types_and_values_in_variables_are_refused() {
     for (name, value, part) in [
-        ("TOCSIN_PORTAL__WORKERS", "many", "portal.workers: must be a whole number from 1 to 256, is a text"),
-        ("TOCSIN_PORTAL__WORKERS", "0", "portal.workers: must be a whole number from 1 to 256, is 0"),
-        ("TOCSIN_PORTAL__WORKERS", "", "portal.workers: must be a whole number from 1 to 256, is a text"),
+        (
+            "TOCSIN_PORTAL__HEADERS_MAX",
+            "many",
+            "portal.headers_max: must be a whole number from 8 to 256, is a text",
+        ),
+        ("TOCSIN_PORTAL__HEADERS_MAX", "0", "portal.headers_max: must be a whole number from 8 to 256, is 0"),
+        (
+            "TOCSIN_PORTAL__HEADERS_MAX",
+            "",
+            "portal.headers_max: must be a whole number from 8 to 256, is a text",
+        ),
         ("TOCSIN_TYPES__LOGIN__KEEP_FOR_POLLING", "yes", "must be true or false"),
         ("TOCSIN_CLIENTS__PORTAL__TYPES", "login", "must be a list of names"),
         ("TOCSIN_CLIENTS__PORTAL__TYPES", "[\"lagin\"]", "did you mean \"login\"?"),

@@ -37,7 +37,7 @@ fn named_tables_have_the_documented_defaults() {
     assert_eq!(realm.user_id_rule, UserIdRule::Exact);
     let login = config.types.values().next().expect("a type");
     assert_eq!((login.time_to_live, login.message_characters_max), (None, 155));
-    assert_eq!((&login.keys, login.push_text), (&vec![KeyUse::Device], PushText::LocalizationKeys));
+    assert_eq!((&*login.keys, login.push_text), (&[KeyUse::Device][..], PushText::LocalizationKeys));
     assert_eq!((login.method, &login.code, &login.fallback), (Method::Push, &None, &None));
     assert_eq!((login.resends_max, login.keep_for_polling), (2, false));
     assert_eq!(login.device_choice, DeviceChoice::All);
@@ -82,10 +82,13 @@ fn providers_have_the_endpoint_of_their_network() {
 fn each_layer_is_over_the_one_before() {
     let folder = folder();
     let path = folder.path().join("tocsin.toml");
-    std::fs::write(&path, "[portal]\nworkers = 3\nconnections_max = 7\n").expect("a file");
-    let variables = [("TOCSIN_PORTAL__WORKERS".to_owned(), "5".to_owned())];
+    std::fs::write(&path, "[portal]\nheaders_max = 13\nconnections_max = 7\n").expect("a file");
+    let variables = [("TOCSIN_PORTAL__HEADERS_MAX".to_owned(), "15".to_owned())];
     let config = Config::load(Some(&path), variables).expect("right").config;
-    assert_eq!((config.portal.workers, config.portal.connections_max, config.device.workers), (5, 7, 2));
+    assert_eq!(
+        (config.portal.headers_max, config.portal.connections_max, config.device.headers_max),
+        (15, 7, 64)
+    );
 }
 
 #[test]
@@ -135,9 +138,10 @@ fn the_default_file_with_every_example_in_it_loads() {
 
 #[test]
 fn numbers_may_be_written_in_every_way_of_toml() {
-    let config = load("[portal]\nconnections_max = 1_000\nworkers = 0x10\nbody_bytes_max = +2048\n").config;
+    let config =
+        load("[portal]\nconnections_max = 1_000\nheaders_max = 0x10\nbody_bytes_max = +2048\n").config;
     assert_eq!(
-        (config.portal.connections_max, config.portal.workers, config.portal.body_bytes_max),
+        (config.portal.connections_max, config.portal.headers_max, config.portal.body_bytes_max),
         (1_000, 16, 2_048)
     );
 }

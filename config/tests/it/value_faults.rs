@@ -6,12 +6,12 @@ use crate::fixture::{SMALL, assert_only_fault, faults, folder, small_with};
 
 #[test]
 fn a_syntax_error_has_its_line() {
-    assert_only_fault("[portal]\nworkers = = 2\n", 2, "", "not TOML");
+    assert_only_fault("[portal]\nheaders_max = = 2\n", 2, "", "not TOML");
 }
 
 #[test]
 fn a_key_given_twice_has_the_line_of_the_second() {
-    assert_only_fault("[portal]\nworkers = 2\nworkers = 3\n", 3, "", "not TOML");
+    assert_only_fault("[portal]\nheaders_max = 22\nheaders_max = 33\n", 3, "", "not TOML");
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn an_unknown_key_far_from_all_is_refused_with_the_list() {
 
 #[test]
 fn an_unknown_section_is_refused_with_the_nearest_name() {
-    assert_only_fault("[portals]\nworkers = 1\n", 1, "portals", "did you mean \"portal\"?");
+    assert_only_fault("[portals]\nheaders_max = 1\n", 1, "portals", "did you mean \"portal\"?");
 }
 
 #[test]
@@ -54,9 +54,9 @@ fn a_name_must_be_a_name() {
 #[test]
 fn wrong_types_are_named_beside_what_is_allowed() {
     for (line, part) in [
-        ("workers = \"2\"", "must be a whole number from 1 to 256, is a text"),
-        ("workers = 2.5", "is a number with a fraction"),
-        ("workers = {}", "is a table"),
+        ("headers_max = \"2\"", "must be a whole number from 8 to 256, is a text"),
+        ("headers_max = 2.5", "is a number with a fraction"),
+        ("headers_max = {}", "is a table"),
         ("address = 8440", "an IP address and port, such as \"127.0.0.1:8440\", is a whole number"),
         ("address = [\"127.0.0.1:1\"]", "is a list"),
         ("plaintext = true", "must be \"behind-proxy\", is true or false"),
@@ -78,9 +78,9 @@ fn wrong_types_are_named_beside_what_is_allowed() {
 fn wrong_values_are_named_beside_what_is_allowed() {
     for (text, key, part) in [
         ("[portal]\naddress = \"localhost:1\"", "portal.address", "an IP address and port"),
-        ("[portal]\nworkers = 0", "portal.workers", "from 1 to 256, is 0"),
-        ("[portal]\nworkers = -1", "portal.workers", "from 1 to 256, is -1"),
-        ("[portal]\nworkers = 99999999999999999999", "portal.workers", "is 99999999999999999999"),
+        ("[portal]\nheaders_max = 0", "portal.headers_max", "from 8 to 256, is 0"),
+        ("[portal]\nheaders_max = -1", "portal.headers_max", "from 8 to 256, is -1"),
+        ("[portal]\nheaders_max = 99999999999999999999", "portal.headers_max", "is 99999999999999999999"),
         ("[portal]\nbody_bytes_max = 65537", "portal.body_bytes_max", "from 1024 to 65536"),
         ("[portal]\npublic_url = \"http://a.example\"", "portal.public_url", "an https URL"),
         ("[portal]\nplaintext = \"yes\"", "portal.plaintext", "must be \"behind-proxy\""),
@@ -212,7 +212,7 @@ fn what_is_missing_stands_where_its_table_does() {
 
 #[test]
 fn a_syntax_error_does_not_hide_other_faults() {
-    let text = "[portal]\nworkers = 0\nconnections_max = \nadress = 1\n[log]\nformat = \"xml\"\n";
+    let text = "[portal]\nheaders_max = 0\nconnections_max = \nadress = 1\n[log]\nformat = \"xml\"\n";
     let lines: Vec<_> = faults(text).into_iter().map(|(line, _, _)| line).collect();
     assert_eq!(lines, [Some(2), Some(3), Some(4), Some(6)]);
 }
@@ -243,9 +243,9 @@ fn files_that_are_no_text_say_so() {
 #[test]
 fn a_file_that_is_not_there_does_not_hide_what_is_wrong_in_variables() {
     let folder = folder();
-    let variables = [("TOCSIN_PORTAL__WORKERS", "0"), ("TOCSIN_REALMS__RETAIL__TTL_S", "9")];
+    let variables = [("TOCSIN_PORTAL__HEADERS_MAX", "0"), ("TOCSIN_REALMS__RETAIL__TTL_S", "9")];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let faults = Config::load(Some(&folder.path().join("none.toml")), variables).expect_err("faults");
     let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();
-    assert_eq!(keys, ["", "portal.workers"], "{faults}");
+    assert_eq!(keys, ["", "portal.headers_max"], "{faults}");
 }

@@ -1,5 +1,7 @@
 //! A transaction: one question to one user, from its start to its one final state.
 
+use std::sync::Arc;
+
 use crate::{
     AppName, CallbackUrl, ClientId, CodeState, Content, Decision, DeliveryReason, DeliveryStatus, DeviceId,
     DurationMs, Fallback, FallbackPlan, FallbackReason, Guard, KeyUse, Method, Nonce, NumberMatch,
@@ -141,8 +143,8 @@ pub struct Transaction {
     pub ended_at: Option<UnixMs>,
     /// What the user is shown.
     pub content: Content,
-    /// The keys whose signature approves it.
-    pub accepted_keys: Vec<KeyUse>,
+    /// The keys whose signature approves it; those of its type, mostly, share them.
+    pub accepted_keys: Arc<[KeyUse]>,
     /// The phones that may answer.
     pub recipients: Vec<Recipient>,
     /// Wrong tries of the user.

@@ -208,7 +208,7 @@ fn the_type_says_which_keys_approve_and_only_the_device_key_refuses() {
     };
     let jws = by_finger(&phone, &transaction, "accept");
     assert_eq!(code(judge(&phone, &transaction, &jws)), Some(ErrorCode::MethodNotAllowed));
-    transaction.accepted_keys = vec![KeyUse::Biometric];
+    transaction.accepted_keys = [KeyUse::Biometric].into();
     assert_eq!(judge(&phone, &transaction, &jws).expect("stands").key_use, KeyUse::Biometric);
     assert!(parse(&jws).expect("the profile").needs_proof(&phone.device));
     for decision in ["decline", "report"] {
@@ -262,7 +262,7 @@ fn the_checks_come_in_the_order_of_the_protocol() {
     }
     transaction.seldom_mut().number = Some(typed(42));
     assert_eq!(told(&phone, &transaction, &claims).code, ErrorCode::MethodNotAllowed);
-    transaction.accepted_keys.push(KeyUse::Biometric);
+    transaction.accepted_keys = [KeyUse::Device, KeyUse::Biometric].into();
     let refused = told(&phone, &transaction, &claims);
     assert_eq!((refused.code, refused.field.as_deref()), (ErrorCode::FieldRequired, Some("number")));
     claims["number"] = json!("41");
@@ -300,7 +300,7 @@ fn a_wrong_pin_is_told_apart_also_in_an_answer_that_claims_to_be_the_winning_one
     let (pin, pin_kid) = (TestKey::from_label("pin"), KeyId::from_bytes([0x66; 16]));
     phone.device.keys.push(device_key(&pin, KeyUse::Pin, pin_kid));
     let mut transaction = login();
-    transaction.accepted_keys.push(KeyUse::Pin);
+    transaction.accepted_keys = [KeyUse::Device, KeyUse::Pin].into();
     let claims = phone.answer_claims(&transaction, "accept");
     let by = |key: &TestKey| key.sign("tocsin-answer+jwt", Some(&pin_kid), &claims);
     let (right, wrong) = (by(&pin), by(&TestKey::from_label("another pin")));

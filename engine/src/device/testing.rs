@@ -157,7 +157,7 @@ pub(crate) fn login() -> Transaction {
             hidden_details: vec![detail("screen", "login"), detail("b", "2")],
             context: Some("Firefox, 203.0.113.7".into()),
         },
-        accepted_keys: vec![KeyUse::Device],
+        accepted_keys: [KeyUse::Device].into(),
         recipients: vec![Recipient {
             device_id: DeviceId::from_random([0x22; 16]),
             device_name: "Alice's phone".into(),

@@ -28,6 +28,7 @@ mod user;
 
 use std::sync::Arc;
 
+use actix_rt::ArbiterHandle;
 use arc_swap::ArcSwap;
 use tocsin_config::Config;
 use tocsin_model::{ErrorCode, Problem};
@@ -82,6 +83,11 @@ impl Handle {
     /// one in its place, and a call that began with one ends with it.
     pub fn config(&self) -> Arc<Config> {
         self.0.surroundings.config()
+    }
+
+    /// The threads that transactions live on. Who serves callers there spares the way to another one.
+    pub fn threads(&self) -> &[ArbiterHandle] {
+        self.0.starter.threads()
     }
 
     /// The issuer of the device protocol.

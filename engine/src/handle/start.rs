@@ -94,7 +94,8 @@ impl Handle {
         let request = StartRequest { type_name: type_name.clone(), ..request };
         check_callback(&config, &request)?;
         if kind.method == Method::Otp {
-            return self.start_anonymous(&config, request, kind, called_at, begun).await;
+            // In a box: a start that pushes does not pay for its place.
+            return Box::pin(self.start_anonymous(&config, request, kind, called_at, begun)).await;
         }
         let number_match = stricter_number_match(&request, kind)?;
         if request.is_held && number_match != NumberMatchRule::Off {
@@ -151,7 +152,7 @@ impl Handle {
         let id = transaction.id;
         let asked: Vec<DeviceId> =
             transaction.recipients.iter().map(|recipient| recipient.device_id).collect();
-        let opening = Opening { idempotency: request.idempotency, challenges, targets, otp: None };
+        let opening = Opening { idempotency: request.idempotency, challenges, targets, ..Opening::default() };
         let replied = self.0.registry.start(transaction, permit, opening);
         if self.0.surroundings.devices_gone.load(Ordering::SeqCst) != devices_gone {
             self.look_again(id, &asked).await;
@@ -481,7 +482,7 @@ pub(super) fn compose(
         expires_at: called_at.plus(time_to_live(config, request, kind)?),
         ended_at: None,
         content,
-        accepted_keys: kind.keys.clone(),
+        accepted_keys: Arc::clone(&kind.keys),
         recipients,
         attempts: Counter::new(pin_tries_max(config, eligible.iter().map(|eligible| &eligible.device.app))),
         resends: Counter::new(resends_max),

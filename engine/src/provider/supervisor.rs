@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+use actix::WeakRecipient;
 use actix::fut::ActorFuture;
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
@@ -128,8 +129,8 @@ struct Supervised {
 }
 
 enum Standing {
-    /// It has an actor behind this mailbox.
-    Alive(Recipient<ProviderEvent>),
+    /// It has an actor behind this mailbox, which the registry keeps: a way of its own would take 100 bytes.
+    Alive(WeakRecipient<ProviderEvent>),
     /// It fell and is to be revived; nobody asks for it after this time.
     Fallen { until: UnixMs },
 }
@@ -265,7 +266,7 @@ impl Shared {
     /// The mailboxes are copied first: nothing is sent while the table is held.
     fn tell_all(&self, event: &ProviderEvent) {
         let alive = |known: &Supervised| match &known.standing {
-            Standing::Alive(mailbox) => Some(mailbox.clone()),
+            Standing::Alive(mailbox) => mailbox.upgrade(),
             Standing::Fallen { .. } => None,
         };
         let mailboxes: Vec<_> = self.supervised.iter().filter_map(|entry| alive(&entry)).collect();
@@ -278,10 +279,10 @@ impl Shared {
     /// Enters a transaction; `false` when the table is full.
     fn supervise(&self, transaction_id: TransactionId, mailbox: &Recipient<ProviderEvent>) -> bool {
         match self.supervised.entry(transaction_id) {
-            Entry::Occupied(mut known) => known.get_mut().standing = Standing::Alive(mailbox.clone()),
+            Entry::Occupied(mut known) => known.get_mut().standing = Standing::Alive(mailbox.downgrade()),
             Entry::Vacant(_) if !self.has_room_to_supervise() => return false,
             Entry::Vacant(free) => {
-                free.insert(Supervised { standing: Standing::Alive(mailbox.clone()), faults: 0 });
+                free.insert(Supervised { standing: Standing::Alive(mailbox.downgrade()), faults: 0 });
                 self.supervised_count.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -319,7 +320,7 @@ impl Shared {
         let now = self.parts.clock.now();
         self.supervised.retain(|_, known| {
             let is_kept = match &known.standing {
-                Standing::Alive(mailbox) => mailbox.connected(),
+                Standing::Alive(mailbox) => mailbox.upgrade().is_some_and(|mailbox| mailbox.connected()),
                 Standing::Fallen { until } => now <= until.plus(FALLEN_KEPT),
             };
             if !is_kept {

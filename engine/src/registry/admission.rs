@@ -172,7 +172,8 @@ impl Books {
     }
 
     fn enter_of_user(&self, user: &User, id: TransactionId) {
-        self.by_user.entry(user.clone()).or_default().push(id);
+        // Most users have one.
+        self.by_user.entry(user.clone()).or_insert_with(|| Vec::with_capacity(1)).push(id);
     }
 
     fn leave_user(&self, user: &User, id: TransactionId) {

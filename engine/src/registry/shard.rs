@@ -9,7 +9,7 @@ use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use tocsin_model::{ErrorCode, Problem, ProviderName, State, Transaction, TransactionId};
+use tocsin_model::{ErrorCode, Problem, State, Transaction, TransactionId};
 use tokio::sync::oneshot;
 
 use super::{Admission, Permit, Turns};
@@ -17,11 +17,10 @@ use crate::error::store_problem;
 use crate::limits::{
     ASK_AGAIN_MAX, REVIVAL_BACKOFF, REVIVAL_LOOKS_MAX, REVIVAL_WAIT_MAX, TRANSACTION_MAILBOX_MAX,
 };
-use crate::protocol::Faulted;
 use crate::supervise::{self, ExitStatus};
 use crate::surroundings::Surroundings;
 use crate::transaction::{
-    Ask, Beginning, News, Opening, Reply, Request, Standing, TransactionActor, judge_ended, unanswered,
+    Ask, Beginning, News, Opening, Reply, Request, Ring, Standing, TransactionActor, judge_ended, unanswered,
 };
 
 /// Why a transaction could not be asked.
@@ -86,7 +85,8 @@ impl Registry {
         let id = transaction.id;
         // Entered while the map is held, so that neither its end nor a revival can come before.
         let entry = self.actors.entry(id);
-        entry.insert(self.spawn(transaction, permit, Beginning::Start { opening, reply }));
+        let opening = Opening { starter: Some(reply), ..opening };
+        entry.insert(self.spawn(transaction, permit, Beginning::Start(opening)));
         replied
     }
 
@@ -211,35 +211,42 @@ impl Registry {
         }
     }
 
+    /// Rings the alarms of transactions from now on.
+    pub(crate) fn keep_alarms(self: &Arc<Self>) {
+        for (number, arbiter) in self.arbiters.iter().enumerate() {
+            let registry = Arc::clone(self);
+            arbiter.spawn(async move {
+                let Surroundings { alarms, clock, .. } = &*registry.surroundings;
+                // Past the bound of its mailbox: an alarm must not be lost.
+                let ring = |id| registry.address_of(id).into_iter().for_each(|address| address.do_send(Ring));
+                alarms[number].keep(clock.clone(), ring).await;
+            });
+        }
+    }
+
     fn address_of(&self, id: TransactionId) -> Option<Addr<TransactionActor>> {
         self.actors.get(&id).map(|open| open.address.clone())
     }
 
     fn spawn(self: &Arc<Self>, transaction: Transaction, permit: Permit, beginning: Beginning) -> Open {
         let id = transaction.id;
-        let (supervisor, expires_at) = (first_provider(&transaction), transaction.expires_at);
-        let (standing, surroundings) = (Arc::<Standing>::default(), Arc::clone(&self.surroundings));
+        let (standing, surroundings) =
+            (Arc::new(Standing::unseen(&transaction)), Arc::clone(&self.surroundings));
         let actor =
             TransactionActor::new(transaction, permit, beginning, Arc::clone(&standing), surroundings);
         let (sender, receiver) = actix::dev::channel::channel(TRANSACTION_MAILBOX_MAX);
         let address = Addr::new(sender);
-        let registry = Arc::clone(self);
-        self.arbiter_of(id).spawn_fn(move || {
+        // Kept with each actor for its life: no more than two words.
+        let (registry, kept) = (Arc::clone(self), Arc::clone(&standing));
+        self.arbiters[self.surroundings.arbiter_of(id)].spawn_fn(move || {
             let running = Context::with_receiver(receiver).into_future(actor);
-            actix_rt::spawn(supervise::run_once(running, move |exit| {
-                registry.exited(Faulted { transaction_id: id, expires_at }, supervisor.as_ref(), exit);
-            }));
+            actix_rt::spawn(supervise::run_once(running, move |exit| registry.exited(&kept, exit)));
         });
         Open { address, standing }
     }
 
-    fn arbiter_of(&self, id: TransactionId) -> &ArbiterHandle {
-        // The last bytes of an id are random.
-        let [.., low, high] = *id.as_bytes();
-        &self.arbiters[usize::from(u16::from_be_bytes([low, high])) % self.arbiters.len()]
-    }
-
-    fn exited(self: &Arc<Self>, fallen: Faulted, supervisor: Option<&ProviderName>, exit: ExitStatus) {
+    fn exited(self: &Arc<Self>, standing: &Standing, exit: ExitStatus) {
+        let (fallen, supervisor) = &standing.should_it_fall;
         let id = fallen.transaction_id;
         // A revival may have put a living address in its place already.
         self.actors.remove_if(&id, |_, open| !open.address.connected());
@@ -249,19 +256,14 @@ impl Registry {
             let told = self
                 .surroundings
                 .providers()
-                .supervisor(supervisor)
-                .is_some_and(|provider| provider.faulted.try_send(fallen).is_ok());
+                .supervisor(supervisor.as_ref())
+                .is_some_and(|provider| provider.faulted.try_send(*fallen).is_ok());
             if !told {
                 let registry = Arc::clone(self);
                 actix_rt::spawn(async move { registry.revive_fallen(id).await });
             }
         }
     }
-}
-
-/// The provider of the first delivery, which supervises the transaction.
-fn first_provider(transaction: &Transaction) -> Option<ProviderName> {
-    transaction.deliveries().next().map(|delivery| delivery.provider.clone())
 }
 
 fn mailbox_full() -> Problem {

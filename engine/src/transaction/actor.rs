@@ -14,11 +14,12 @@ use tocsin_storage::{
 };
 use tokio::sync::oneshot;
 
+use super::callers::Callers;
 use super::push::Target;
 use super::{CallerId, Claim, Effect, Event, Machine, Reply, WriteOutcome, closing, message, push};
 use crate::error::store_failure;
 use crate::limits::READ_BACK_DELAY;
-use crate::protocol::{Addressee, Deliver, DeliveryOutcome, Parcel, ProviderEvent, Release};
+use crate::protocol::{Addressee, Deliver, DeliveryOutcome, Faulted, Parcel, ProviderEvent, Release};
 use crate::registry::Permit;
 use crate::sms_gate::CodeBarred;
 use crate::surroundings::{LingerPlace, Surroundings};
@@ -33,30 +34,38 @@ pub(crate) struct TransactionActor {
     config: Arc<Config>,
     /// Its place among the open transactions; given back when it is final.
     permit: Option<Permit>,
-    /// Who waits for it to be stored; `None` for one that was read from its record.
-    starter: Option<oneshot::Sender<Reply>>,
-    /// What the start brought; let go of after the first pushes.
+    /// What the start brought; let go of after the first pushes. `None` for one that was read from its record.
     opening: Option<Box<Opening>>,
-    callers: Vec<(CallerId, oneshot::Sender<Reply>)>,
-    next_caller: u32,
-    timer: Option<SpawnHandle>,
+    callers: Callers,
+    /// When its alarm rings; the beginning of time where none is set.
+    alarm: UnixMs,
     lingering: Option<LingerPlace>,
 }
 
 /// How an open transaction stands, for those who only want to read it; nothing before it is stored.
-#[derive(Default)]
-pub(crate) struct Standing(ArcSwapOption<Transaction>);
+pub(crate) struct Standing {
+    shown: ArcSwapOption<Transaction>,
+    /// What is said of it should its actor fall, and to whom.
+    pub(crate) should_it_fall: (Faulted, Option<ProviderName>),
+}
 
 impl Standing {
+    /// Of a transaction that nobody may see yet. The provider of its first delivery supervises it.
+    pub(crate) fn unseen(transaction: &Transaction) -> Self {
+        let fallen = Faulted { transaction_id: transaction.id, expires_at: transaction.expires_at };
+        let supervisor = transaction.deliveries().next().map(|delivery| delivery.provider.clone());
+        Self { shown: ArcSwapOption::empty(), should_it_fall: (fallen, supervisor) }
+    }
+
     /// The record, as durable as a view of it.
     pub(crate) fn read(&self) -> Option<Arc<Transaction>> {
-        self.0.load_full()
+        self.shown.load_full()
     }
 
     fn show(&self, standing: Option<&Arc<Transaction>>) {
-        let is_shown = standing.map(Arc::as_ptr) == self.0.load().as_ref().map(Arc::as_ptr);
+        let is_shown = standing.map(Arc::as_ptr) == self.shown.load().as_ref().map(Arc::as_ptr);
         if !is_shown {
-            self.0.store(standing.cloned());
+            self.shown.store(standing.cloned());
         }
     }
 }
@@ -64,12 +73,7 @@ impl Standing {
 /// How an actor begins.
 pub(crate) enum Beginning {
     /// Its transaction is to be stored.
-    Start {
-        /// What is stored and pushed with it.
-        opening: Opening,
-        /// Who waits for it.
-        reply: oneshot::Sender<Reply>,
-    },
+    Start(Opening),
     /// Its transaction was read from its record.
     Revival,
 }
@@ -77,6 +81,8 @@ pub(crate) enum Beginning {
 /// What a start has gathered beside the record. All of it is let go of once it is stored and pushed.
 #[derive(Default)]
 pub(crate) struct Opening {
+    /// Who waits for it to be stored.
+    pub(crate) starter: Option<oneshot::Sender<Reply>>,
     /// The caller's promise.
     pub(crate) idempotency: Option<Idempotency>,
     /// Challenges to be kept in the form in which they leave.
@@ -95,9 +101,9 @@ impl TransactionActor {
         standing: Arc<Standing>,
         surroundings: Arc<Surroundings>,
     ) -> Self {
-        let (starter, opening) = match beginning {
-            Beginning::Start { opening, reply } => (Some(reply), Some(Box::new(opening))),
-            Beginning::Revival => (None, None),
+        let opening = match beginning {
+            Beginning::Start(opening) => Some(Box::new(opening)),
+            Beginning::Revival => None,
         };
         Self {
             machine: Machine::new(transaction),
@@ -105,11 +111,9 @@ impl TransactionActor {
             surroundings,
             standing,
             permit: Some(permit),
-            starter,
             opening,
-            callers: Vec::new(),
-            next_caller: 0,
-            timer: None,
+            callers: Callers::default(),
+            alarm: UnixMs::default(),
             lingering: None,
         }
     }
@@ -120,11 +124,11 @@ impl TransactionActor {
         // Before anybody is told, so that whoever heard of a change also reads it.
         self.standing.show(self.machine.standing());
         for effect in effects {
-            self.perform(effect, now, context);
+            self.perform(effect, context);
         }
     }
 
-    fn perform(&mut self, effect: Effect, now: UnixMs, context: &mut Context<Self>) {
+    fn perform(&mut self, effect: Effect, context: &mut Context<Self>) {
         match effect {
             Effect::Create(transaction) => self.create(&transaction, context),
             Effect::End(ended) => {
@@ -167,8 +171,8 @@ impl TransactionActor {
             Effect::Push(Addressee::Phone(device_id)) => self.push(device_id, context),
             Effect::Push(Addressee::Code(sending)) => self.send_code(sending, true, context),
             Effect::SendIfAdmitted(sending) => self.send_code(sending, false, context),
-            Effect::ArmTimer(at) => self.arm_timer(at, now, context),
-            Effect::Reply(caller, reply) => self.reply(caller, reply),
+            Effect::ArmTimer(at) => self.set_alarm(at),
+            Effect::Reply(caller, reply) => self.callers.reply(caller, reply),
             Effect::CountFallback => {
                 self.surroundings.metrics.fell_back(self.machine.transaction());
             }
@@ -357,23 +361,16 @@ impl TransactionActor {
         address.deliver.try_send(deliver).map_err(|_| Busy)
     }
 
-    fn arm_timer(&mut self, at: UnixMs, now: UnixMs, context: &mut Context<Self>) {
-        if let Some(armed) = self.timer.take() {
-            context.cancel_future(armed);
+    /// Sets its one alarm to another time; the beginning of time is none.
+    fn set_alarm(&mut self, at: UnixMs) {
+        let id = self.machine.transaction().id;
+        let alarms = self.surroundings.alarms_of(id);
+        let before = std::mem::replace(&mut self.alarm, at);
+        if before != UnixMs::default() {
+            alarms.take_out(before, id);
         }
-        self.timer = Some(context.run_later(at.since(now).to_std(), |actor, context| {
-            actor.timer = None;
-            actor.step(Event::TimerFired, context);
-        }));
-    }
-
-    fn reply(&mut self, caller: CallerId, reply: Reply) {
-        if let Some(index) = self.callers.iter().position(|(known, _)| *known == caller) {
-            // A caller that hung up cancels nothing.
-            let _ = self.callers.swap_remove(index).1.send(reply);
-            if self.callers.is_empty() {
-                self.callers = Vec::new();
-            }
+        if at != UnixMs::default() {
+            alarms.set(at, id);
         }
     }
 
@@ -386,13 +383,6 @@ impl TransactionActor {
         kind.map(|kind| kind.resend_gap).unwrap_or_default()
     }
 
-    fn enter_caller(&mut self, reply: oneshot::Sender<Reply>) -> CallerId {
-        let caller = CallerId(self.next_caller);
-        self.next_caller = self.next_caller.wrapping_add(1);
-        self.callers.push((caller, reply));
-        caller
-    }
-
     /// It is final: lets go of everything but its memory of the outcome, and stops a moment later.
     fn retire(&mut self, context: &mut Context<Self>) {
         self.permit = None;
@@ -402,9 +392,7 @@ impl TransactionActor {
         if let Some(prefix) = self.sms_prefix().filter(|_| is_verified) {
             self.surroundings.metrics.sms_verified(&prefix);
         }
-        if let Some(armed) = self.timer.take() {
-            context.cancel_future(armed);
-        }
+        self.set_alarm(UnixMs::default());
         let transaction = self.machine.transaction();
         let mut told: Vec<&ProviderName> = Vec::new();
         let pushed_by = transaction.deliveries().map(|delivery| &delivery.provider);
@@ -440,9 +428,9 @@ impl Actor for TransactionActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        match self.starter.take() {
+        match self.opening.as_deref_mut().and_then(|opening| opening.starter.take()) {
             Some(reply) => {
-                let caller = self.enter_caller(reply);
+                let caller = self.callers.enter(reply);
                 self.step(Event::Started { caller }, context);
             }
             None => self.step(Event::Revived, context),
@@ -535,9 +523,27 @@ impl Handler<Ask> for TransactionActor {
     type Result = ();
 
     fn handle(&mut self, ask: Ask, context: &mut Context<Self>) {
-        let caller = self.enter_caller(ask.reply);
+        let caller = self.callers.enter(ask.reply);
         let event = ask.request.into_event(caller, || self.resend_gap());
         self.step(event, context);
+    }
+}
+
+/// Its alarm rings.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Ring;
+
+impl Handler<Ring> for TransactionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Ring, context: &mut Context<Self>) {
+        // One that was set by an actor before this one, or was put off in this moment, rings too early.
+        let is_time = (UnixMs::new(1)..=self.surroundings.clock.now()).contains(&self.alarm);
+        if is_time {
+            self.alarm = UnixMs::default();
+            self.step(Event::TimerFired, context);
+        }
     }
 }
 

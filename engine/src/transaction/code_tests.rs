@@ -68,7 +68,7 @@ fn bare(method: Method, seldom: Seldom) -> Transaction {
         expires_at: EXPIRES,
         ended_at: None,
         content: Content::default(),
-        accepted_keys: vec![KeyUse::Device],
+        accepted_keys: [KeyUse::Device].into(),
         recipients: Vec::new(),
         attempts: Counter::new(0),
         resends: Counter::new(2),

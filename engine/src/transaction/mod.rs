@@ -4,6 +4,8 @@
 //! Nothing here knows a provider: pushes and their outcomes cross in the words of `protocol`.
 
 mod actor;
+mod alarms;
+mod callers;
 mod closing;
 mod effect;
 mod event;
@@ -17,8 +19,9 @@ mod code_tests;
 mod state_tests;
 
 pub(crate) use actor::{
-    Ask, Beginning, News, Opening, Request, Standing, TransactionActor, judge_ended, unanswered,
+    Ask, Beginning, News, Opening, Request, Ring, Standing, TransactionActor, judge_ended, unanswered,
 };
+pub(crate) use alarms::Alarms;
 pub(crate) use closing::Closings;
 pub use effect::{Effect, Reply};
 pub use event::{CallerId, Claim, Event, StoreFailure, WriteOutcome};

@@ -45,6 +45,7 @@ mod leaving;
 mod pushes;
 mod writes;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tocsin_model::{
@@ -71,11 +72,17 @@ pub struct Machine {
     /// The record as this machine knows it; durable unless the phase says that a write is in flight.
     transaction: Arc<Transaction>,
     phase: Phase,
-    waiting: Vec<Event>,
+    waiting: Option<Box<Waiting>>,
     leaving: Option<Box<Leaving>>,
     /// The revision of the last record that went to the storage, before any news that came since.
     sent_revision: u32,
     repeats: u8,
+}
+
+/// What waits for the write in flight, the oldest first. Nothing does, mostly.
+#[derive(Clone, Debug, Default)]
+struct Waiting {
+    events: VecDeque<Event>,
 }
 
 #[derive(Clone, Debug)]
@@ -119,7 +126,7 @@ impl Machine {
         Self {
             transaction: Arc::new(transaction),
             phase: Phase::New,
-            waiting: Vec::new(),
+            waiting: None,
             leaving: None,
             sent_revision: 0,
             repeats: 0,
@@ -151,11 +158,10 @@ impl Machine {
             if self.leaving_is_due() {
                 // Before the calls that wait: an answer of a phone that has gone counts no more.
                 self.let_leave(now, &mut effects);
-            } else if self.waiting.is_empty() {
-                break;
-            } else {
-                let event = self.waiting.remove(0);
+            } else if let Some(event) = self.next_waiting() {
                 self.apply(event, now, &mut effects);
+            } else {
+                break;
             }
         }
         if let Some(written) = effects.iter().rev().find_map(Effect::record_to_write) {
@@ -217,6 +223,22 @@ impl Machine {
     fn view(&self) -> Reply {
         let standing = self.standing().map(|standing| Reply::View(Arc::clone(standing)));
         standing.unwrap_or_else(|| Reply::Refused(Problem::not_found()))
+    }
+
+    /// Keeps an event until the write in flight has ended; gives it back where too many wait.
+    fn let_wait(&mut self, event: Event) -> Result<(), Event> {
+        let waiting = self.waiting.get_or_insert_default();
+        if waiting.events.len() >= WAITING_MAX {
+            return Err(event);
+        }
+        waiting.events.push_back(event);
+        Ok(())
+    }
+
+    fn next_waiting(&mut self) -> Option<Event> {
+        let next = self.waiting.as_deref_mut()?.events.pop_front();
+        self.waiting.take_if(|waiting| waiting.events.is_empty());
+        next
     }
 
     fn is_writing(&self) -> bool {

@@ -56,7 +56,7 @@ fn transaction(devices: u8) -> Transaction {
         expires_at: EXPIRES,
         ended_at: None,
         content: Content::default(),
-        accepted_keys: vec![KeyUse::Device],
+        accepted_keys: [KeyUse::Device].into(),
         recipients: (1..=devices).map(recipient).collect(),
         attempts: Counter::new(3),
         resends: Counter::new(2),

@@ -2,13 +2,14 @@
 //!
 //! [`survive_kills`] kills the server at random moments under mixed load and holds every reply that it ever gave
 //! against what it says after each restart. [`meet_deadlines`] lets thousands of pending transactions run out and
-//! looks at when each ended and at the memory that they took.
+//! looks at when each ended and at the memory that they took. [`hold_long_polls`] looks at the memory of held calls.
 //!
-//! Both drive the server through its doors only, and both fail with everything that they found wrong.
+//! All drive the server through its doors only, and all fail with everything that they found wrong.
 
 mod calls;
 mod crowd;
 mod disk_probe;
+mod held;
 mod kill_report;
 mod kills;
 mod ledger;
@@ -19,6 +20,7 @@ mod timeout_report;
 mod timeouts;
 mod traffic;
 
+pub use held::{HeldReport, hold_long_polls};
 pub use kill_report::KillReport;
 pub use kills::{KillOptions, survive_kills};
 pub use timeout_report::{Percentiles, TimeoutReport};

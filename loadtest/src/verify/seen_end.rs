@@ -23,8 +23,8 @@ pub(super) struct SeenEnd {
     pending: Pending,
     /// The end that the view tells.
     ended_at: UnixMs,
-    /// When it was seen from outside: it was stored before.
-    seen_at: UnixMs,
+    /// When it was seen from outside: it was stored before. `None` where whoever looked came too late to tell.
+    seen_at: Option<UnixMs>,
 }
 
 impl SeenEnd {
@@ -32,7 +32,7 @@ impl SeenEnd {
     pub(super) fn of(
         pending: Pending,
         view: &TransactionView,
-        seen_at: UnixMs,
+        seen_at: Option<UnixMs>,
     ) -> Result<Self, LoadtestError> {
         let ended_at = view.ended_at.filter(|_| view.state == State::Timeout);
         let not_timed_out = || LoadtestError::Unexpected(format!("not a time-out: {view:?}"));
@@ -46,21 +46,24 @@ impl SeenEnd {
         slowest_sync: impl Fn(UnixMs, UnixMs) -> Duration,
     ) -> Result<Duration, LoadtestError> {
         let Pending { id, expires_at } = self.pending;
-        let in_time = self.ended_at.since(expires_at).to_std() <= LATE_MAX && self.seen_late() <= LATE_MAX;
+        let stored_late = self.ended_at.since(expires_at).to_std();
+        let in_time = [Some(stored_late), self.seen_late()].iter().flatten().all(|late| *late <= LATE_MAX);
         ensure(self.ended_at >= expires_at && in_time, || {
-            let (end, seen) = (self.ended_at.get(), self.seen_at.get());
-            let sync_ms = slowest_sync(expires_at, self.seen_at).as_millis();
+            let seen = self.seen_at.unwrap_or(self.ended_at);
+            let sync_ms = slowest_sync(expires_at, seen).as_millis();
             format!(
-                "{id} was due at {}, ended at {end} and was seen at {seen}; slowest sync of the disk then: {sync_ms} ms",
-                expires_at.get()
+                "{id} was due at {}, ended at {} and was seen at {}; slowest sync of the disk then: {sync_ms} ms",
+                expires_at.get(),
+                self.ended_at.get(),
+                seen.get()
             )
         })?;
-        Ok(self.ended_at.since(expires_at).to_std())
+        Ok(stored_late)
     }
 
     /// From the deadline to the moment at which it was seen.
-    pub(super) fn seen_late(&self) -> Duration {
-        self.seen_at.since(self.pending.expires_at).to_std()
+    pub(super) fn seen_late(&self) -> Option<Duration> {
+        Some(self.seen_at?.since(self.pending.expires_at).to_std())
     }
 }
 
@@ -70,7 +73,7 @@ mod tests {
 
     fn check(ended_at: u64, seen_at: u64, sync_ms: u64) -> Option<u128> {
         let pending = Pending { id: TransactionId::from_bytes([1; 16]), expires_at: UnixMs::new(10_000) };
-        let end = SeenEnd { pending, ended_at: UnixMs::new(ended_at), seen_at: UnixMs::new(seen_at) };
+        let end = SeenEnd { pending, ended_at: UnixMs::new(ended_at), seen_at: Some(UnixMs::new(seen_at)) };
         end.check(|_, _| Duration::from_millis(sync_ms)).ok().map(|late| late.as_millis())
     }
 

@@ -1,12 +1,13 @@
 //! The whole, from outside: the demo, kills, deadlines and a phone in another language, each against a real server.
 //!
 //! The server's binary is looked for beside this executable (`cargo build -p tocsin-api` makes it).
-//! `TOCSIN_KILLS`, `TOCSIN_SEED` and `TOCSIN_TIMEOUTS` make the runs longer or repeat one.
+//! `TOCSIN_KILLS`, `TOCSIN_SEED`, `TOCSIN_TIMEOUTS` and `TOCSIN_HELD` make the runs longer or repeat one.
 
 mod by_hand;
 mod deadlines;
 mod demo;
 mod features;
+mod held;
 mod kills;
 mod load;
 mod monitoring;

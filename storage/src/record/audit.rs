@@ -9,7 +9,7 @@ use tocsin_model::{
     UnixMs, User, UserId,
 };
 
-use super::{Malformed, from_payload, name};
+use super::{Malformed, encoded, from_payload, name};
 use crate::hash::sha256;
 
 /// What a hash of this trail begins with, so that it is the hash of nothing else.
@@ -95,9 +95,7 @@ impl AuditRecord {
         event: &AuditEvent,
         pseudonym: Option<Pseudonym>,
     ) -> Self {
-        let mut body = Vec::with_capacity(BODY_BYTES_HINT);
-        minicbor::encode(Body::of(at, event, pseudonym), &mut body)
-            .expect("writing CBOR into a vector cannot fail");
+        let body = encoded(Vec::with_capacity(BODY_BYTES_HINT), &Body::of(at, event, pseudonym));
         let hash = hash(&previous.hash, number, &body);
         Self { body, hash }
     }

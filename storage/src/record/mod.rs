@@ -58,9 +58,30 @@ const fn payload_bytes_hint<R>() -> usize {
 
 /// A whole row with this payload.
 pub(crate) fn to_row<R: Encode<()>>(expiry: Expiry, record: &R) -> Vec<u8> {
-    let mut row = envelope::begin(expiry, payload_bytes_hint::<R>());
-    minicbor::encode(record, &mut row).expect("writing CBOR into a vector cannot fail");
-    row
+    encoded(envelope::begin(expiry, payload_bytes_hint::<R>()), record)
+}
+
+/// The bytes with this record behind them.
+fn encoded<R: Encode<()>>(bytes: Vec<u8>, record: &R) -> Vec<u8> {
+    let mut growing = Growing(bytes);
+    minicbor::encode(record, &mut growing).expect("writing CBOR into a vector cannot fail");
+    growing.0
+}
+
+/// Bytes that CBOR is appended to. Most of its pieces are single bytes, for which a copy of any length is too much ado.
+struct Growing(Vec<u8>);
+
+impl minicbor::encode::Write for Growing {
+    type Error = std::convert::Infallible;
+
+    #[inline]
+    fn write_all(&mut self, piece: &[u8]) -> Result<(), Self::Error> {
+        match piece {
+            [byte] => self.0.push(*byte),
+            bytes => self.0.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
 }
 
 /// Reads a payload.

@@ -71,7 +71,7 @@ fn transaction() -> Transaction {
             hidden_details: vec![Detail { label: "H".into(), value: "W".into() }],
             context: Some("C".into()),
         },
-        accepted_keys: vec![KeyUse::Pin, KeyUse::Custom("x".into())],
+        accepted_keys: [KeyUse::Pin, KeyUse::Custom("x".into())].into(),
         recipients: vec![Recipient {
             device_id: DeviceId::from_bytes([6; 16]),
             device_name: "D".into(),
@@ -231,7 +231,7 @@ fn typical() -> Transaction {
         message: "Open the app to approve or refuse.".into(),
         ..Content::default()
     };
-    login.accepted_keys = vec![KeyUse::Device];
+    login.accepted_keys = [KeyUse::Device].into();
     login.recipients = vec![Recipient {
         device_name: "iPhone".into(),
         platform: Platform::Ios,

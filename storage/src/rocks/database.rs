@@ -48,16 +48,24 @@ impl Database {
         &self.db
     }
 
-    /// Stores the changes, which are plain rows, in one atomic write, sealed where there is a master key; with
-    /// `sync` it returns when they are on the disk.
-    pub(super) fn write(&self, changes: &Changes, sync: bool) -> Result<(), StoreError> {
+    /// Stores the changes, and rows that are new and of a kind that is not kept in memory, in one atomic write: all are
+    /// plain, and sealed here where there is a master key. With `sync` it returns when they are on the disk.
+    pub(super) fn write(
+        &self,
+        changes: &Changes,
+        appended: &[(Key, Vec<u8>)],
+        sync: bool,
+    ) -> Result<(), StoreError> {
+        if changes.is_empty() && appended.is_empty() {
+            return Ok(());
+        }
         let mut batch = WriteBatch::default();
-        // Changes stand in the order of their families.
-        let mut present: Option<(Family, &ColumnFamily)> = None;
-        for (key, change) in changes {
-            let family = match present {
-                Some((family, handle)) if family == key.family() => handle,
-                Some(_) | None => present.insert((key.family(), self.family(key.family())?)).1,
+        let mut families = [None; Family::ALL.len()];
+        let changed = changes.iter().map(|(key, change)| (key, change.as_ref()));
+        for (key, change) in changed.chain(appended.iter().map(|(key, row)| (key, Some(row)))) {
+            let family = match &mut families[key.family() as usize] {
+                Some(family) => *family,
+                unknown => *unknown.insert(self.family(key.family())?),
             };
             match change {
                 Some(row) => batch.put_cf(family, key.bytes(), self.to_stored(key, row)?),

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::statvfs;
 use tocsin_model::{TransactionId, UnixMs};
 
 use super::database::Database;
-use super::writer::Submission;
+use super::queue::Queue;
 use crate::StoreError;
 use crate::clock::Clock;
 use crate::envelope;
@@ -71,7 +71,7 @@ pub(super) struct Housekeeper {
     pub(super) database: Arc<Database>,
     pub(super) disk: Arc<Disk>,
     pub(super) clock: Clock,
-    pub(super) writer: SyncSender<Submission>,
+    pub(super) queue: Arc<Queue>,
     /// Says nothing; it is gone when the store closes.
     pub(super) closing: Receiver<()>,
 }
@@ -84,7 +84,7 @@ impl Housekeeper {
             self.disk.sample();
             if swept_at.elapsed() >= SWEPT_EVERY {
                 swept_at = Instant::now();
-                if let Err(error) = sweep(&self.database, (self.clock)(), &self.writer) {
+                if let Err(error) = sweep(&self.database, (self.clock)(), &self.queue) {
                     tracing::warn!(%error, "a sweep could not read its rows");
                 }
             }
@@ -92,16 +92,12 @@ impl Housekeeper {
     }
 }
 
-/// Asks the writer to drop the oldest transactions with their marks, as far as each has expired; answers with how
+/// Asks the writers to drop the oldest transactions with their marks, as far as each has expired; answers with how
 /// many those are.
 ///
 /// The range ends with the last row that was seen to be over. Ids are ordered by time, so no row can appear in it:
 /// that would need an id made a whole retention ago. The deletion needs no sync, as losing it loses nothing.
-pub(super) fn sweep(
-    database: &Database,
-    now: UnixMs,
-    writer: &SyncSender<Submission>,
-) -> Result<usize, StoreError> {
+pub(super) fn sweep(database: &Database, now: UnixMs, queue: &Queue) -> Result<usize, StoreError> {
     let mut swept = 0;
     let mut last = None;
     database.visit(&Key::transactions(), |key, row| {
@@ -113,8 +109,8 @@ pub(super) fn sweep(
         is_over && swept < ROWS_PER_SWEEP_MAX
     })?;
     for (from, to) in last.iter().flat_map(Key::transactions_up_to) {
-        // A full queue is no fault: the next sweep finds the same rows, and marks without a record expire.
-        drop(writer.try_send(Submission::Sweep(from, to)));
+        // Where the queue is full, marks without a record expire.
+        queue.sweep(from, to);
     }
     Ok(swept)
 }

@@ -87,7 +87,7 @@ fn seal_all(database: &Database, sealer: &Sealer, proofs: &[(MasterKeyId, Row)])
         let row = to_row(Expiry::Never, &ProofRecord { whole });
         (Key::sealed_by(sealer.key_id()), Some(row))
     };
-    database.write(&Changes::from([proof(false)]), true)?;
+    database.write(&Changes::from([proof(false)]), &[], true)?;
     let mut rows_sealed = 0;
     for family in Family::ALL {
         let sealed = seal_family(database, sealer, family)?;
@@ -100,7 +100,7 @@ fn seal_all(database: &Database, sealer: &Sealer, proofs: &[(MasterKeyId, Row)])
     let older = proofs.iter().filter(|(id, _)| *id != sealer.key_id());
     let mut changes: Changes = older.clone().map(|(_, (key, _))| (key.clone(), None)).collect();
     changes.extend([proof(true)]);
-    database.write(&changes, true)?;
+    database.write(&changes, &[], true)?;
     if rows_sealed > 0 {
         tracing::info!(rows = rows_sealed, master_key = %sealer.key_id(), "rows were sealed");
     }
@@ -124,7 +124,7 @@ fn seal_family(database: &Database, sealer: &Sealer, family: Family) -> Result<u
         }
         sealed += changes.len();
         if !changes.is_empty() {
-            database.write(&changes, false)?;
+            database.write(&changes, &[], false)?;
         }
         if is_end {
             return Ok(sealed);

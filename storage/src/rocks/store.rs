@@ -1,13 +1,11 @@
 //! The store on RocksDB: its parts put together.
 
-use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rocksdb::Options;
 use rocksdb::statistics::Ticker;
@@ -17,14 +15,18 @@ use tokio::sync::watch;
 use super::database::Database;
 use super::housekeeping::{self, Disk, Housekeeper};
 use super::open::{self, Opened};
+use super::queue::{Pen, Queue, Refused};
 use super::read::Readers;
-use super::writer::{Submission, Writer, WriterState, stopped_error};
+use super::writer::{Desk, Writer, stopped_error};
 use crate::back_end::BackEnd;
 use crate::clock::Clock;
 use crate::sealing::Sealer;
 use crate::store::{Read, StoreObserver};
 use crate::verb::{Retention, RowResult, Table, Verb, audit};
 use crate::{StoreError, StoreErrorKind};
+
+/// Writers: one that writes, and one that decides what is written next.
+const WRITERS: usize = 2;
 
 /// Whether RocksDB counts what it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +42,9 @@ pub enum Statistics {
 pub struct RocksStore {
     database: Arc<Database>,
     options: Options,
-    queue: SyncSender<Submission>,
-    queue_depth_max: usize,
-    state: Arc<WriterState>,
+    queue: Arc<Queue>,
+    #[cfg(feature = "bench-hook")]
+    writer: Arc<Writer>,
     readers: Readers,
     disk: Arc<Disk>,
     clock: Clock,
@@ -53,7 +55,7 @@ pub struct RocksStore {
 /// What ends with the store.
 struct Threads {
     housekeeper_stop: Option<SyncSender<()>>,
-    writer: Option<JoinHandle<()>>,
+    writers: Vec<JoinHandle<()>>,
     housekeeper: Option<JoinHandle<()>>,
 }
 
@@ -109,53 +111,65 @@ impl RocksStore {
             audit: storage.audit_retention,
         };
         let table = Table::new(&*database, (clock)(), retention);
-        let audit_head = Cell::new(audit::stored_head(&table)?);
+        let audit_head = audit::stored_head(&table)?;
         let pseudonyms = open::pseudonyms(&database, &table)?;
         let disk = Arc::new(Disk::new(open::folder_of(&storage.path), storage.disk_free_min_bytes));
-        let state = Arc::new(WriterState::new());
-        let (queue, submissions) = sync_channel(storage.commit_queue_max);
-        let writer = Writer {
+        let queue = Arc::new(Queue::new(storage.commit_queue_max, Pen { audit_head }));
+        let writer = Arc::new(Writer {
             database: Arc::clone(&database),
-            queue: submissions,
-            state: Arc::clone(&state),
+            queue: Arc::clone(&queue),
             clock: clock.clone(),
             retention,
             durability: storage.durability,
             observer: Arc::clone(&observer),
-            audit_head,
             pseudonyms,
-            riding: RefCell::default(),
-        };
+            desk: Mutex::new(Desk::new(audit_head.number)),
+            #[cfg(feature = "bench-hook")]
+            leaves_out_audit: false.into(),
+        });
         let (housekeeper_stop, closing) = sync_channel(0);
         let housekeeper = Housekeeper {
             database: Arc::clone(&database),
             disk: Arc::clone(&disk),
             clock: clock.clone(),
-            writer: queue.clone(),
+            queue: Arc::clone(&queue),
             closing,
         };
         let readers = Readers::start(&database, clock.clone(), retention).map_err(no_thread)?;
         let threads = Threads {
             housekeeper_stop: Some(housekeeper_stop),
-            writer: Some(spawn("tocsin-writer", move || writer.run()).map_err(no_thread)?),
+            writers: (0..WRITERS)
+                .map(|number| start_writer(number, &writer))
+                .collect::<Result<_, _>>()
+                .map_err(no_thread)?,
             housekeeper: Some(spawn("tocsin-housekeeper", move || housekeeper.run()).map_err(no_thread)?),
         };
-        let (threads, queue_depth_max) = (Mutex::new(threads), storage.commit_queue_max);
-        Ok(Self { database, options, queue, queue_depth_max, state, readers, disk, clock, observer, threads })
+        Ok(Self {
+            database,
+            options,
+            queue,
+            #[cfg(feature = "bench-hook")]
+            writer,
+            readers,
+            disk,
+            clock,
+            observer,
+            threads: Mutex::new(threads),
+        })
     }
 
     /// For benches: stores no audit rows from now on.
     #[cfg(feature = "bench-hook")]
     pub fn leave_out_audit_rows(&self) {
-        self.state.leave_out_audit();
+        self.writer.leaves_out_audit.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
-    /// Commits what is queued, refuses what comes later, ends the writer and writes every buffer out.
+    /// Commits what is queued, refuses what comes later, ends the writers and writes every buffer out.
     ///
     /// Fails when that last writing fails; the write-ahead log still has everything.
     pub fn close(&self) -> Result<(), StoreError> {
         self.end_threads();
-        if self.state.is_stopped() {
+        if self.queue.is_stopped() {
             return Err(stopped_error());
         }
         self.database.flush()
@@ -179,23 +193,18 @@ impl RocksStore {
 
     /// The lock is held only to take the handles out.
     fn end_threads(&self) {
-        let (stop, writer, housekeeper) = {
+        let (stop, writers, housekeeper) = {
             let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-            (threads.housekeeper_stop.take(), threads.writer.take(), threads.housekeeper.take())
+            let writers = std::mem::take(&mut threads.writers);
+            (threads.housekeeper_stop.take(), writers, threads.housekeeper.take())
         };
         drop(stop);
-        if let Some(writer) = writer {
-            // Waits for room behind what is queued; an error means that the writer has gone already.
-            let _ = self.queue.send(Submission::Close);
-            join(writer);
-        }
-        if let Some(housekeeper) = housekeeper {
-            join(housekeeper);
-        }
+        self.queue.close();
+        writers.into_iter().chain(housekeeper).for_each(join);
     }
 
     fn refusal(&self, verb: &Verb) -> Option<StoreError> {
-        if self.state.is_stopped() {
+        if self.queue.is_stopped() {
             return Some(stopped_error());
         }
         if verb.is_create() && self.disk.is_low() {
@@ -206,6 +215,11 @@ impl RocksStore {
         }
         None
     }
+}
+
+fn start_writer(number: usize, writer: &Arc<Writer>) -> io::Result<JoinHandle<()>> {
+    let writer = Arc::clone(writer);
+    spawn(&format!("tocsin-writer-{number}"), move || writer.run())
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
@@ -223,22 +237,13 @@ impl BackEnd for RocksStore {
         if let Some(error) = self.refusal(&verb) {
             return verb.refuse(error);
         }
-        self.state.queue_depth.fetch_add(1, Ordering::Relaxed);
-        let refused = match self.queue.try_send(Submission::Verb(verb, Instant::now())) {
-            Ok(()) => return,
-            Err(refused) => refused,
-        };
-        self.state.queue_depth.fetch_sub(1, Ordering::Relaxed);
-        let (submission, error) = match refused {
-            TrySendError::Full(submission) => {
+        match self.queue.submit(verb) {
+            Ok(()) => {}
+            Err((verb, Refused::Ended)) => verb.refuse(stopped_error()),
+            Err((verb, Refused::Full(waiting))) => {
                 self.observer.refused();
-                let text = format!("{} verbs wait", self.queue_depth_max);
-                (submission, StoreError::new(StoreErrorKind::Busy, text))
+                verb.refuse(StoreError::new(StoreErrorKind::Busy, format!("{waiting} verbs wait")));
             }
-            TrySendError::Disconnected(submission) => (submission, stopped_error()),
-        };
-        if let Submission::Verb(verb, _) = submission {
-            verb.refuse(error);
         }
     }
 
@@ -259,15 +264,15 @@ impl BackEnd for RocksStore {
     }
 
     fn queue_depth(&self) -> usize {
-        self.state.queue_depth.load(Ordering::Relaxed)
+        self.queue.verbs()
     }
 
     fn stopped(&self) -> watch::Receiver<bool> {
-        self.state.stopped.subscribe()
+        self.queue.stopped.subscribe()
     }
 
     fn writer_idle_for(&self) -> Duration {
-        self.state.idle_for()
+        self.queue.idle_for()
     }
 }
 
@@ -281,9 +286,8 @@ impl fmt::Debug for RocksStore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("RocksStore")
-            .field("queue_depth", &self.state.queue_depth)
-            .field("queue_depth_max", &self.queue_depth_max)
-            .field("stopped", &self.state.is_stopped())
+            .field("queue_depth", &self.queue.verbs())
+            .field("stopped", &self.queue.is_stopped())
             .finish_non_exhaustive()
     }
 }

@@ -1,296 +1,250 @@
-//! The one thread that writes: takes all that is queued, commits it as one group, answers all.
+//! Two writers that take turns: one decides the next group while the other writes and syncs the last.
 //!
-//! Invariants: nobody is answered before the group's write came back; the write-ahead log is synced at most once a
-//! group, and only for verbs that need it; after a failed write nothing is acknowledged any more, and whoever waits
-//! or comes later is told that the store has stopped.
+//! Invariants: groups are written in the order in which they were decided, one at a time; nobody is answered before his
+//! group's write came back, and a group is decided over what the group before it leaves, which may not be written yet;
+//! the write-ahead log is synced at most once a group, and only for verbs that need it; after a failed write nothing is
+//! acknowledged any more, neither what it held nor what was decided on top of it, and whoever waits or comes later is told
+//! that the store has stopped.
 
-use std::cell::{Cell, RefCell};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tocsin_config::Durability;
-use tokio::sync::watch;
 
 use super::database::Database;
+use super::queue::{Next, Pen, Queue, Submission, Taken};
 use super::riding::Riding;
 use crate::clock::Clock;
 use crate::key::Key;
 use crate::pseudonym::Pseudonyms;
 use crate::store::{CommitReport, StoreObserver};
-use crate::verb::audit::AuditHead;
-use crate::verb::{Group, Retention, Trail, Verb};
+use crate::verb::overlay::{Changes, Overlay, bytes_of};
+use crate::verb::rows::Rows;
+use crate::verb::{Group, Retention, Settled, Told, Trail, Verb, audit};
 use crate::{StoreError, StoreErrorKind};
-
-/// How often an idle writer shows that it lives.
-const TICK: Duration = Duration::from_millis(500);
 
 /// Bytes of changed rows after which a group is closed, though more verbs wait.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// What the writer is asked for.
-pub(super) enum Submission {
-    /// A verb, and when it was submitted.
-    Verb(Verb, Instant),
-    /// Remove the rows from the first key to before the second; their retention is over.
-    Sweep(Key, Key),
-    /// Commit what is queued and end.
-    Close,
-}
-
-/// What the writer shows to others.
-pub(super) struct WriterState {
-    /// Verbs that are queued and not yet taken.
-    pub(super) queue_depth: AtomicUsize,
-    /// Whether a write failed.
-    pub(super) stopped: watch::Sender<bool>,
-    started: Instant,
-    seen_after_ms: AtomicU64,
-    #[cfg(feature = "bench-hook")]
-    leaves_out_audit: std::sync::atomic::AtomicBool,
-}
-
-impl WriterState {
-    pub(super) fn new() -> Self {
-        Self {
-            queue_depth: AtomicUsize::new(0),
-            stopped: watch::Sender::new(false),
-            started: Instant::now(),
-            seen_after_ms: AtomicU64::new(0),
-            #[cfg(feature = "bench-hook")]
-            leaves_out_audit: std::sync::atomic::AtomicBool::new(false),
-        }
-    }
-
-    #[cfg(feature = "bench-hook")]
-    pub(super) fn leave_out_audit(&self) {
-        self.leaves_out_audit.store(true, Ordering::Relaxed);
-    }
-
-    #[cfg(feature = "bench-hook")]
-    fn leaves_out_audit(&self) -> bool {
-        self.leaves_out_audit.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn is_stopped(&self) -> bool {
-        *self.stopped.borrow()
-    }
-
-    /// How long ago the writer last showed that it lives.
-    pub(super) fn idle_for(&self) -> Duration {
-        let seen_after = Duration::from_millis(self.seen_after_ms.load(Ordering::Relaxed));
-        self.started.elapsed().saturating_sub(seen_after)
-    }
-
-    fn show_life(&self) {
-        let after_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.seen_after_ms.store(after_ms, Ordering::Relaxed);
-    }
-}
 
 /// The error of everybody who waits when the store stops, or who comes later.
 pub(super) fn stopped_error() -> StoreError {
     StoreError::new(StoreErrorKind::Stopped, "nothing is written any more; the process must end")
 }
 
-/// The writer's side of the store.
+/// What both writers share.
 pub(super) struct Writer {
     pub(super) database: Arc<Database>,
-    pub(super) queue: Receiver<Submission>,
-    pub(super) state: Arc<WriterState>,
+    pub(super) queue: Arc<Queue>,
     pub(super) clock: Clock,
     pub(super) retention: Retention,
     pub(super) durability: Durability,
     pub(super) observer: Arc<dyn StoreObserver>,
-    /// The last row of the audit trail.
-    pub(super) audit_head: Cell<AuditHead>,
     /// How the audit trail names users.
     pub(super) pseudonyms: Pseudonyms,
+    /// Whoever has it decides.
+    pub(super) desk: Mutex<Desk>,
+    #[cfg(feature = "bench-hook")]
+    pub(super) leaves_out_audit: std::sync::atomic::AtomicBool,
+}
+
+/// What one who decides leaves to the next.
+#[derive(Default)]
+pub(super) struct Desk {
     /// Marks that wait for a group.
-    pub(super) riding: RefCell<Riding>,
+    riding: Riding,
+    /// What was decided last, as long as it may not be written yet.
+    unwritten: Option<Arc<Changes>>,
+    /// The number of the last row of the audit trail, once all that is decided is written.
+    audit_number: u64,
 }
 
-/// Whether the writer goes on.
-#[derive(PartialEq, Eq)]
-enum Next {
-    Go,
-    Close,
-    Stop,
+impl Desk {
+    /// An empty one over an audit trail of so many rows.
+    pub(super) fn new(audit_number: u64) -> Self {
+        Self { audit_number, ..Self::default() }
+    }
 }
 
-/// One turn: the verbs of a group, and what came between them.
+/// A group while it is decided.
 struct Turn<'w> {
     group: Group<'w>,
-    riding: &'w RefCell<Riding>,
+    verbs: usize,
+    submitted_first: Option<Instant>,
+    sweeps: Vec<(Key, Key)>,
+}
+
+/// A group that may be written.
+struct Decided {
+    changes: Arc<Changes>,
+    told: Told,
+    settled: Vec<Settled>,
+    needs_sync: bool,
     verbs: usize,
     queue_wait: Duration,
     sweeps: Vec<(Key, Key)>,
-    close: bool,
 }
 
-/// Turns the flag when the writer's thread ends by a panic, so that nobody waits for it.
-struct StopOnPanic(Arc<WriterState>);
+/// Stops the store when a writer's thread ends by a panic, so that nobody waits for it.
+struct StopOnPanic<'w>(&'w Queue);
 
-impl Drop for StopOnPanic {
+impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.stopped.send_replace(true);
+            refuse(self.0.fail());
         }
     }
 }
 
 impl Writer {
-    /// Works until it is asked to close or everybody who could submit has gone.
-    pub(super) fn run(self) {
-        let _guard = StopOnPanic(Arc::clone(&self.state));
+    /// Works until the store closes or stops.
+    pub(super) fn run(&self) {
+        let _guard = StopOnPanic(&self.queue);
+        // A desk at which somebody panicked is nobody's any more.
+        while let Ok(mut desk) = self.desk.lock() {
+            let Some((pen, decided)) = self.decide(&mut desk) else { return };
+            drop(desk);
+            self.write(pen, decided);
+        }
+    }
+
+    /// Decides what comes, until it may be written.
+    fn decide(&self, desk: &mut Desk) -> Option<(Pen, Decided)> {
+        let mut taken = Vec::new();
+        self.await_work(desk, &mut taken)?;
+        self.forget_written(desk);
+        let unwritten = desk.unwritten.clone().map(|changes| Overlay::over(&*self.database, changes));
+        let base: &dyn Rows = unwritten.as_ref().map_or(&*self.database, |overlay| overlay);
+        let trail = Trail { number: desk.audit_number, pseudonyms: &self.pseudonyms };
+        let group = Group::new(base, (self.clock)(), self.retention, trail);
+        let mut turn = Turn { group, verbs: 0, submitted_first: None, sweeps: Vec::new() };
+        let pen = loop {
+            self.board(&mut taken, &mut desk.riding);
+            turn.group.go_on_at((self.clock)());
+            turn.take_all(&mut taken);
+            let has_room = turn.group.bytes() < GROUP_BYTES_MAX && desk.riding.has_room();
+            match self.queue.next(turn.verbs, has_room, &mut taken) {
+                Next::Decide => {}
+                Next::Write(pen) => break Some(pen),
+                Next::Stop => break None,
+            }
+        };
+        let decided = self.finish(turn, desk);
+        let Some(pen) = pen else {
+            settle(decided.settled, &Err(stopped_error()));
+            return None;
+        };
+        Some((pen, decided))
+    }
+
+    /// Takes out the marks that nobody waits for.
+    fn board(&self, taken: &mut Vec<Submission>, riding: &mut Riding) {
+        let mut boarded = 0;
+        for mark in taken.extract_if(.., |submission| submission.is_unawaited_mark()) {
+            if let Submission::Verb(Verb::Mark(marked, _), _) = mark {
+                riding.board(marked);
+                boarded += 1;
+            }
+        }
+        if boarded > 0 {
+            self.queue.forget(boarded);
+        }
+    }
+
+    /// Waits for what is to be decided now. Marks that can wait for others do.
+    fn await_work(&self, desk: &mut Desk, taken: &mut Vec<Submission>) -> Option<()> {
         loop {
-            self.state.show_life();
-            let wait = self.riding.borrow().wait();
-            let next = match self.queue.recv_timeout(wait.unwrap_or(TICK).min(TICK)) {
-                Ok(first) => self.turn(Some(first)),
-                Err(RecvTimeoutError::Timeout) if wait.is_some() => self.turn(None),
-                Err(RecvTimeoutError::Timeout) => Next::Go,
-                Err(RecvTimeoutError::Disconnected) => Next::Close,
-            };
-            match next {
-                Next::Go => {}
-                Next::Close => return self.refuse_the_rest(),
-                Next::Stop => return self.refuse_for_good(),
+            let wait = desk.riding.wait().unwrap_or(Duration::MAX);
+            match self.queue.take(wait, taken) {
+                Taken::Some => self.board(taken, &mut desk.riding),
+                Taken::Nothing => self.forget_written(desk),
+                Taken::Ended { may_write } => {
+                    return (may_write && desk.riding.wait().is_some()).then_some(());
+                }
+            }
+            if !taken.is_empty() || desk.riding.wait().is_some_and(|wait| wait.is_zero()) {
+                return Some(());
             }
         }
     }
 
-    /// Takes what waits. Where that is only marks that can wait for others, nothing is written yet.
-    fn turn(&self, first: Option<Submission>) -> Next {
-        let mut turn = Turn {
-            group: Group::new(&*self.database, (self.clock)(), self.retention, self.trail()),
-            riding: &self.riding,
-            verbs: 0,
-            queue_wait: Duration::ZERO,
-            sweeps: Vec::new(),
-            close: false,
-        };
-        if let Some(first) = first {
-            turn.take(first, &self.state);
+    /// Lets go of what was decided last once it is in the database.
+    fn forget_written(&self, desk: &mut Desk) {
+        if self.queue.has_pen() {
+            desk.unwritten = None;
         }
-        while turn.has_room() {
-            let Ok(more) = self.queue.try_recv() else { break };
-            turn.take(more, &self.state);
-        }
-        let can_wait = self.riding.borrow().wait().is_some_and(|wait| !wait.is_zero());
-        if turn.is_idle() && can_wait {
-            return Next::Go;
-        }
-        turn.take_riding();
-        self.commit(turn)
     }
 
-    fn trail(&self) -> Trail<'_> {
-        Trail { head: self.audit_head.get(), pseudonyms: &self.pseudonyms }
-    }
-
-    fn commit(&self, turn: Turn<'_>) -> Next {
-        let Turn { group, riding: _, verbs, queue_wait, sweeps, close } = turn;
+    /// Marks go behind all others, so that a transaction that has ended among them needs none any more.
+    fn finish(&self, mut turn: Turn<'_>, desk: &mut Desk) -> Decided {
+        let (boarded, marks) = desk.riding.alight();
+        marks.for_each(|marked| turn.group.take(Verb::unawaited_mark(marked)));
+        let Turn { group, verbs, submitted_first, sweeps } = turn;
         #[cfg(feature = "bench-hook")]
-        let group = if self.state.leaves_out_audit() { group.without_audit() } else { group };
+        let group = match self.leaves_out_audit.load(std::sync::atomic::Ordering::Relaxed) {
+            true => group.without_audit(),
+            false => group,
+        };
         let work = group.finish();
-        let synced = work.needs_sync && self.durability == Durability::Sync;
+        let changes = Arc::new(work.changes);
+        desk.audit_number += work.told.rows();
+        desk.unwritten = Some(Arc::clone(&changes));
+        let queue_wait = submitted_first.map_or(Duration::ZERO, |submitted| submitted.elapsed());
+        let (told, settled, needs_sync, verbs) = (work.told, work.settled, work.needs_sync, verbs + boarded);
+        Decided { changes, told, settled, needs_sync, verbs, queue_wait, sweeps }
+    }
+
+    fn write(&self, pen: Pen, decided: Decided) {
+        let Decided { changes, told, settled, needs_sync, verbs, queue_wait, sweeps } = decided;
+        let synced = needs_sync && self.durability == Durability::Sync;
+        let (trail, audit_head) = audit::extend(pen.audit_head, &told);
         let began = Instant::now();
-        let outcome =
-            if work.changes.is_empty() { Ok(()) } else { self.database.write(&work.changes, synced) };
-        if let Err(error) = &outcome {
+        let written = self.database.write(&changes, &trail, synced);
+        if let Err(error) = &written {
             tracing::error!(error = %error, "a write failed; the store has stopped");
-            self.state.stopped.send_replace(true);
-            work.settled.into_iter().for_each(|settled| settled(Err(stopped_error())));
-            return Next::Stop;
+            let refused = self.queue.fail();
+            settle(settled, &Err(stopped_error()));
+            return refuse(refused);
         }
-        let audit_rows = work.audit_head.number.saturating_sub(self.audit_head.get().number);
-        self.audit_head.set(work.audit_head);
         if verbs > 0 {
-            let bytes = work.bytes();
-            self.observer.committed(CommitReport {
-                verbs,
-                bytes,
-                queue_wait,
-                write: began.elapsed(),
-                synced,
-                audit_rows,
-            });
+            let bytes = bytes_of(&changes, &trail);
+            let (write, audit_rows) = (began.elapsed(), told.rows());
+            self.observer.committed(CommitReport { verbs, bytes, queue_wait, write, synced, audit_rows });
         }
-        work.settled.into_iter().for_each(|settled| settled(Ok(())));
-        if self.sweep(&sweeps).is_err() {
-            return Next::Stop;
+        match sweeps.iter().try_for_each(|(from, to)| self.database.delete_range(from, to)) {
+            Ok(()) => self.queue.give_back(Pen { audit_head }),
+            Err(error) => {
+                tracing::error!(error = %error, "a sweep failed; the store has stopped");
+                refuse(self.queue.fail());
+            }
         }
-        if close { Next::Close } else { Next::Go }
+        settle(settled, &Ok(()));
     }
+}
 
-    fn sweep(&self, ranges: &[(Key, Key)]) -> Result<(), StoreError> {
-        ranges.iter().try_for_each(|(from, to)| self.database.delete_range(from, to)).inspect_err(|error| {
-            tracing::error!(error = %error, "a sweep failed; the store has stopped");
-            self.state.stopped.send_replace(true);
-        })
-    }
-
-    /// Tells those who came behind the close.
-    fn refuse_the_rest(&self) {
-        while let Ok(submission) = self.queue.try_recv() {
-            self.refuse(submission);
-        }
-    }
-
-    fn refuse(&self, submission: Submission) {
-        if let Submission::Verb(verb, _) = submission {
-            self.state.queue_depth.fetch_sub(1, Ordering::Relaxed);
-            verb.refuse(stopped_error());
-        }
-    }
-
-    /// Stays to tell whoever comes, until nobody can come any more.
-    fn refuse_for_good(&self) {
-        loop {
-            self.state.show_life();
-            match self.queue.recv_timeout(TICK) {
-                Ok(submission @ (Submission::Verb(..) | Submission::Sweep(..))) => self.refuse(submission),
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(Submission::Close) | Err(RecvTimeoutError::Disconnected) => return,
+impl Turn<'_> {
+    fn take_all(&mut self, taken: &mut Vec<Submission>) {
+        for submission in taken.drain(..) {
+            match submission {
+                Submission::Verb(verb, submitted_at) => {
+                    self.submitted_first.get_or_insert(submitted_at);
+                    self.verbs += 1;
+                    self.group.take(verb);
+                }
+                Submission::Sweep(from, to) => self.sweeps.push((from, to)),
             }
         }
     }
 }
 
-impl Turn<'_> {
-    fn take(&mut self, submission: Submission, state: &WriterState) {
-        match submission {
-            Submission::Verb(verb, submitted_at) => {
-                state.queue_depth.fetch_sub(1, Ordering::Relaxed);
-                match verb.into_unawaited_mark() {
-                    Ok(marked) => self.riding.borrow_mut().board(marked),
-                    Err(verb) => {
-                        self.queue_wait = self.queue_wait.max(submitted_at.elapsed());
-                        self.verbs += 1;
-                        self.group.take(verb);
-                    }
-                }
-            }
-            Submission::Sweep(from, to) => self.sweeps.push((from, to)),
-            Submission::Close => self.close = true,
+fn settle(settled: Vec<Settled>, outcome: &Result<(), StoreError>) {
+    settled.into_iter().for_each(|settled| settled(outcome.clone()));
+}
+
+fn refuse(submissions: VecDeque<Submission>) {
+    for submission in submissions {
+        if let Submission::Verb(verb, _) = submission {
+            verb.refuse(stopped_error());
         }
-    }
-
-    /// Whether nothing came but marks that can wait.
-    fn is_idle(&self) -> bool {
-        self.verbs == 0 && self.sweeps.is_empty() && !self.close
-    }
-
-    /// Behind all others, so that a transaction that has ended among them needs no mark any more.
-    fn take_riding(&mut self) {
-        let (taken, marks) = self.riding.borrow_mut().alight();
-        self.verbs += taken;
-        marks.for_each(|marked| self.group.take(Verb::unawaited_mark(marked)));
-    }
-
-    fn has_room(&self) -> bool {
-        !self.close && self.group.bytes() < GROUP_BYTES_MAX && self.riding.borrow().has_room()
     }
 }

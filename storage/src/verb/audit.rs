@@ -4,10 +4,10 @@
 //! group extends the trail, so that a row is stored if and only if the change that it tells is; only a whole
 //! prefix is ever cut, and a row of the trail itself tells where.
 
-use tocsin_model::{AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, Pseudonym, UnixMs};
+use tocsin_model::{AuditActor, AuditEvent, AuditHash, AuditKind, AuditRow, UnixMs};
 
 use super::batch::Batch;
-use super::overlay::Changes;
+use super::group::Told;
 use super::rows::{RowFault, RowResult};
 use super::table::{Table, corrupt};
 #[cfg(feature = "rocks")]
@@ -37,26 +37,22 @@ const ROWS_PER_CHECK_MAX: usize = 10_000;
 /// Rows that are read at once.
 const ROWS_PER_READ: u64 = 500;
 
-/// Appends rows for `events` behind `head`; answers with the new last place.
-pub(crate) fn extend(
-    head: AuditHead,
-    now: UnixMs,
-    events: &[(AuditEvent, Option<Pseudonym>)],
-    changes: &mut Changes,
-) -> AuditHead {
+/// The rows behind `head` for what was told, with that of the trail's end, and the new end.
+pub(crate) fn extend(head: AuditHead, told: &Told) -> (Vec<(Key, Vec<u8>)>, AuditHead) {
     let mut last = head;
+    let mut rows = Vec::with_capacity(told.events.len() + 1);
     // The trail's time never runs back, so that it can be searched; a clock may.
-    let at = now.max(UnixMs::new(head.at_ms));
-    for (event, pseudonym) in events {
+    let at = told.now.max(UnixMs::new(head.at_ms));
+    for (event, pseudonym) in &told.events {
         let number = last.number + 1;
         let row = AuditRecord::chained(&last, number, at, event, *pseudonym);
         last = AuditPlaceRecord { number, hash: row.hash, at_ms: at.get() };
-        changes.insert(Key::audit(number), Some(record::to_row(Expiry::Never, &row)));
+        rows.push((Key::audit(number), record::to_row(Expiry::Never, &row)));
     }
     if last != head {
-        changes.insert(Key::audit_head(), Some(record::to_row(Expiry::Never, &last)));
+        rows.push((Key::audit_head(), record::to_row(Expiry::Never, &last)));
     }
-    last
+    (rows, last)
 }
 
 /// Where the stored trail ends. A trail without its end is damaged: going on would hide what is missing.

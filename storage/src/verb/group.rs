@@ -2,7 +2,6 @@
 
 use tocsin_model::{AuditEvent, Pseudonym, UnixMs};
 
-use super::audit::{self, AuditHead};
 use super::naming::{self, Known};
 use super::overlay::{Changes, Overlay};
 use super::rows::Rows;
@@ -25,8 +24,8 @@ pub(crate) struct Group<'r> {
 /// The audit trail that a group extends.
 #[derive(Clone, Copy)]
 pub(crate) struct Trail<'r> {
-    /// Its last row.
-    pub(crate) head: AuditHead,
+    /// The number of its last row.
+    pub(crate) number: u64,
     /// How it names users.
     pub(crate) pseudonyms: &'r Pseudonyms,
 }
@@ -39,8 +38,23 @@ pub(crate) struct Work {
     pub(crate) settled: Vec<Settled>,
     /// Whether the rows must be on the disk before anybody is answered.
     pub(crate) needs_sync: bool,
-    /// The last row of the audit trail once this is stored.
-    pub(crate) audit_head: AuditHead,
+    /// What the audit trail is to be extended by, in the same write.
+    pub(crate) told: Told,
+}
+
+/// What the verbs of a group told the audit trail.
+pub(crate) struct Told {
+    /// When.
+    pub(crate) now: UnixMs,
+    /// In the order in which it happened, each with the pseudonym of its user.
+    pub(crate) events: Vec<(AuditEvent, Option<Pseudonym>)>,
+}
+
+impl Told {
+    /// How many rows the trail grows by.
+    pub(crate) const fn rows(&self) -> u64 {
+        self.events.len() as u64
+    }
 }
 
 impl<'r> Group<'r> {
@@ -58,6 +72,12 @@ impl<'r> Group<'r> {
         }
     }
 
+    /// Takes over the time at which the next verbs are decided. A group may wait for a slow disk while it grows.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn go_on_at(&mut self, now: UnixMs) {
+        self.now = self.now.max(now);
+    }
+
     /// Decides one more verb.
     pub(crate) fn take(&mut self, verb: Verb) {
         let verb_needs_sync = verb.needs_sync();
@@ -67,7 +87,7 @@ impl<'r> Group<'r> {
         // Before its rows: an erasure tells of whom it takes the name from.
         let named = |event: AuditEvent| (naming::known(&table, &event), event);
         let events: Vec<_> = batch.take_events().into_iter().map(named).collect();
-        self.bytes += batch.bytes() + events.len() * audit::ROW_BYTES_GUESSED;
+        self.bytes += batch.bytes() + events.len() * super::audit::ROW_BYTES_GUESSED;
         self.overlay.apply(batch);
         for (known, event) in events {
             let pseudonym = match known {
@@ -90,7 +110,7 @@ impl<'r> Group<'r> {
     /// The pseudonym of a user whom the trail does not know.
     fn introduce(&mut self, event: &AuditEvent) -> Option<Pseudonym> {
         let user = event.user.as_ref()?;
-        let number = self.trail.head.number + 1 + self.events.len() as u64;
+        let number = self.trail.number + 1 + self.events.len() as u64;
         let fresh = self.trail.pseudonyms.of(user, number);
         match Table::new(&self.overlay, self.now, self.retention).user(user) {
             Ok(row) => {
@@ -120,20 +140,14 @@ impl<'r> Group<'r> {
         self
     }
 
-    /// The work to do. The audit trail is extended by what the verbs told.
+    /// The work to do.
     pub(crate) fn finish(self) -> Work {
-        let mut changes = self.overlay.into_changes();
-        let audit_head = audit::extend(self.trail.head, self.now, &self.events, &mut changes);
-        Work { changes, settled: self.settled, needs_sync: self.needs_sync, audit_head }
-    }
-}
-
-impl Work {
-    /// Bytes of the changed rows with their keys.
-    pub(crate) fn bytes(&self) -> usize {
-        let row = |(key, value): (&crate::key::Key, &Option<Vec<u8>>)| {
-            key.bytes().len() + value.as_ref().map_or(0, Vec::len)
-        };
-        self.changes.iter().map(row).sum()
+        let told = Told { now: self.now, events: self.events };
+        Work {
+            changes: self.overlay.into_changes(),
+            settled: self.settled,
+            needs_sync: self.needs_sync,
+            told,
+        }
     }
 }

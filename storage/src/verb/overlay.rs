@@ -1,31 +1,52 @@
 //! Rows with changes on top that are not stored yet.
 
-use std::collections::BTreeMap;
+use std::borrow::Borrow;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 use super::batch::Batch;
 use super::rows::{Row, RowResult, Rows, end_of};
-use crate::key::Key;
+use crate::key::{Family, Key};
 use crate::sealing::Sealer;
 
-/// The changed rows of a group, each once, the last change of it; `None` is a removed row.
-pub(crate) type Changes = BTreeMap<Key, Option<Vec<u8>>>;
+/// A row's key with its new value; `None` removes it.
+type Change = (Key, Option<Vec<u8>>);
+
+/// The changed rows of a group, each once, the last change of it; `None` is a removed row. Hardly any verb needs them in
+/// an order, and all look for single ones.
+pub(crate) type Changes = HashMap<Key, Option<Vec<u8>>>;
 
 /// What the table will be once the group is committed.
-pub(crate) struct Overlay<'r> {
+pub(crate) struct Overlay<'r, C = Changes> {
     base: &'r dyn Rows,
-    changes: Changes,
+    changes: C,
+    /// The keys of the changes in their order, of each family that was scanned.
+    ordered: RefCell<BTreeMap<Family, BTreeSet<Key>>>,
+}
+
+/// Bytes of changed and appended rows with their keys.
+pub(crate) fn bytes_of(changes: &Changes, appended: &[(Key, Vec<u8>)]) -> usize {
+    let changed = changes.iter().map(|(key, row)| (key, row.as_ref().map_or(0, Vec::len)));
+    let appended = appended.iter().map(|(key, row)| (key, row.len()));
+    changed.chain(appended).map(|(key, bytes)| key.bytes().len() + bytes).sum()
 }
 
 impl<'r> Overlay<'r> {
     /// No changes on top of `base`.
     pub(crate) fn new(base: &'r dyn Rows) -> Self {
-        Self { base, changes: Changes::new() }
+        Self { base, changes: Changes::new(), ordered: RefCell::default() }
     }
 
     /// Lays the changes of one verb on top.
     pub(crate) fn apply(&mut self, batch: Batch) {
-        self.changes.extend(batch.into_changes());
+        let ordered = self.ordered.get_mut();
+        for (key, change) in batch.into_changes() {
+            if let Some(keys) = ordered.get_mut(&key.family()) {
+                keys.insert(key.clone());
+            }
+            self.changes.insert(key, change);
+        }
     }
 
     /// The changes to commit.
@@ -34,9 +55,43 @@ impl<'r> Overlay<'r> {
     }
 }
 
-impl Rows for Overlay<'_> {
+#[cfg(any(feature = "rocks", test))]
+impl<'r, C: Borrow<Changes>> Overlay<'r, C> {
+    /// These changes on top of `base`.
+    pub(crate) fn over(base: &'r dyn Rows, changes: C) -> Self {
+        Self { base, changes, ordered: RefCell::default() }
+    }
+}
+
+impl<C: Borrow<Changes>> Overlay<'_, C> {
+    /// Asks `question` of the keys of the changes in this family, in their order.
+    fn with_ordered<T>(&self, family: Family, question: impl FnOnce(&BTreeSet<Key>) -> T) -> T {
+        let mut ordered = self.ordered.borrow_mut();
+        let keys = self.changes.borrow().keys();
+        question(
+            ordered
+                .entry(family)
+                .or_insert_with(|| keys.filter(|key| key.family() == family).cloned().collect()),
+        )
+    }
+
+    /// These keys with their changes; and how many rows of the base those may hide.
+    fn changed<'k>(&self, keys: impl Iterator<Item = &'k Key>) -> (Vec<Change>, usize) {
+        let changes = self.changes.borrow();
+        let changed: Vec<_> = keys.map(|key| (key.clone(), changes.get(key).cloned().flatten())).collect();
+        let hidden_max = changed.iter().filter(|(_, change)| change.is_none()).count();
+        (changed, hidden_max)
+    }
+}
+
+/// Changes laid over the rows that they may hide.
+fn merged(base: Vec<Row>, changed: Vec<Change>) -> BTreeMap<Key, Option<Vec<u8>>> {
+    base.into_iter().map(|(key, value)| (key, Some(value))).chain(changed).collect()
+}
+
+impl<C: Borrow<Changes>> Rows for Overlay<'_, C> {
     fn get(&self, key: &Key) -> RowResult<Option<Vec<u8>>> {
-        match self.changes.get(key) {
+        match self.changes.borrow().get(key) {
             Some(change) => Ok(change.clone()),
             None => self.base.get(key),
         }
@@ -44,14 +99,12 @@ impl Rows for Overlay<'_> {
 
     fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> RowResult<Vec<Row>> {
         let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
-        let ahead = self.changes.range::<Key, _>((start, Bound::Unbounded));
-        let changed: Vec<_> = ahead.take_while(|(key, _)| key.starts_with(prefix)).collect();
-        // Each removed row may hide one of the base's, so that many more are asked for.
-        let hidden_max = changed.iter().filter(|(_, change)| change.is_none()).count();
+        let (changed, hidden_max) = self.with_ordered(prefix.family(), |keys| {
+            let ahead = keys.range::<Key, _>((start, Bound::Unbounded));
+            self.changed(ahead.take_while(|key| key.starts_with(prefix)))
+        });
         let base = self.base.scan(prefix, after, limit.saturating_add(hidden_max))?;
-        let mut merged: Changes = base.into_iter().map(|(key, value)| (key, Some(value))).collect();
-        merged.extend(changed.into_iter().map(|(key, change)| (key.clone(), change.clone())));
-        let present = merged.into_iter().filter_map(|(key, change)| change.map(|value| (key, value)));
+        let present = merged(base, changed).into_iter().filter_map(|(key, change)| Some((key, change?)));
         Ok(present.take(limit).collect())
     }
 
@@ -60,18 +113,18 @@ impl Rows for Overlay<'_> {
     }
 
     fn is_unstored(&self, key: &Key) -> bool {
-        self.changes.contains_key(key)
+        self.changes.borrow().contains_key(key) || self.base.is_unstored(key)
     }
 
     fn scan_back(&self, prefix: &Key, before: Option<&Key>, limit: usize) -> RowResult<Vec<Row>> {
         let end = end_of(prefix, before);
-        let behind = self.changes.range::<Key, _>(..&*end).rev();
-        let changed: Vec<_> = behind.take_while(|(key, _)| key.starts_with(prefix)).collect();
-        let hidden_max = changed.iter().filter(|(_, change)| change.is_none()).count();
+        let (changed, hidden_max) = self.with_ordered(prefix.family(), |keys| {
+            let behind = keys.range::<Key, _>(..&*end).rev();
+            self.changed(behind.take_while(|key| key.starts_with(prefix)))
+        });
         let base = self.base.scan_back(prefix, before, limit.saturating_add(hidden_max))?;
-        let mut merged: Changes = base.into_iter().map(|(key, value)| (key, Some(value))).collect();
-        merged.extend(changed.into_iter().map(|(key, change)| (key.clone(), change.clone())));
-        let present = merged.into_iter().rev().filter_map(|(key, change)| change.map(|value| (key, value)));
+        let present =
+            merged(base, changed).into_iter().rev().filter_map(|(key, change)| Some((key, change?)));
         Ok(present.take(limit).collect())
     }
 }
@@ -131,6 +184,24 @@ mod tests {
         assert_eq!(scan(None, 2), [5, 4]);
         assert_eq!(scan(Some(4), 10), [3, 2]);
         assert_eq!(scan(Some(3), 10), [2]);
+    }
+
+    #[test]
+    fn changes_lie_on_changes_that_are_not_stored_either() {
+        let base = base();
+        let below = Overlay::over(&base, overlay(&base).into_changes());
+        let mut above = Overlay::new(&below);
+        let mut batch = Batch::default();
+        batch.delete(place(2));
+        batch.put(place(1), Expiry::Never, &EmptyRecord {});
+        above.apply(batch);
+        let scanned = above.scan(&Key::all_open(), None, 3).expect("in memory");
+        assert_eq!(deadlines(scanned), [1, 3, 4]);
+        let scanned = above.scan_back(&Key::all_open(), Some(&place(4)), 2).expect("in memory");
+        assert_eq!(deadlines(scanned), [3, 1]);
+        assert_eq!(above.get(&place(2)).expect("in memory"), None);
+        let unstored = [1, 2, 3, 4, 5].map(|deadline| above.is_unstored(&place(deadline)));
+        assert_eq!(unstored, [true, true, false, true, false]);
     }
 
     #[test]

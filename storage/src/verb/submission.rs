@@ -164,13 +164,10 @@ impl Verb {
         }
     }
 
-    /// The mark, if it is one that nobody waits for.
+    /// Whether it is a mark that nobody waits for.
     #[cfg(feature = "rocks")]
-    pub(crate) fn into_unawaited_mark(self) -> Result<Box<Transaction>, Self> {
-        match self {
-            Self::Mark(marked, answer) if answer.is_closed() => Ok(marked),
-            awaited => Err(awaited),
-        }
+    pub(crate) fn is_unawaited_mark(&self) -> bool {
+        matches!(self, Self::Mark(_, answer) if answer.is_closed())
     }
 
     /// A mark that nobody waits for.

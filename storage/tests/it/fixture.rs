@@ -94,7 +94,7 @@ pub fn transaction(salt: u64) -> Transaction {
         expires_at: START.plus(MINUTE),
         ended_at: None,
         content: content(),
-        accepted_keys: vec![KeyUse::Device, KeyUse::Custom("face".into())],
+        accepted_keys: [KeyUse::Device, KeyUse::Custom("face".into())].into(),
         recipients: vec![recipient(salt)],
         attempts: Counter::new(3),
         resends: Counter::new(2),

@@ -8,7 +8,7 @@ use tocsin_model::{
 };
 
 use super::codes::queue_code_again;
-use super::{Cause, Machine, Phase, WAITING_MAX, is_unfinished};
+use super::{Cause, Machine, Phase, is_unfinished};
 use crate::protocol::Addressee;
 use crate::transaction::{CallerId, Effect, Event, Reply};
 
@@ -18,9 +18,9 @@ impl Machine {
         if !self.is_writing() {
             return self.judge(event, now, effects);
         }
-        if self.waiting.len() < WAITING_MAX {
-            self.waiting.push(event);
-        } else if let Some(caller) = caller_of(&event) {
+        if let Err(event) = self.let_wait(event)
+            && let Some(caller) = caller_of(&event)
+        {
             effects.push(Effect::Reply(caller, Reply::Refused(too_many_waiting())));
         }
     }

@@ -63,7 +63,8 @@ impl Machine {
     /// Keeps a word of the present sending until the write in flight has ended. There is one such word at most.
     pub(super) fn keep_word_of(&mut self, sending: Sending, event: Event) {
         if self.transaction.sending() == Some(sending) {
-            self.waiting.push(event);
+            // Beyond the bound of the others: it must not be lost.
+            self.waiting.get_or_insert_default().events.push_back(event);
         }
     }
 

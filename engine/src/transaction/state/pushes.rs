@@ -7,7 +7,7 @@ use tocsin_model::{
     Transaction, UnixMs,
 };
 
-use super::{Cause, Machine, Phase, REPEATS_MAX, WAITING_MAX, WRITE_RETRY, is_unfinished, may_repeat};
+use super::{Cause, Machine, Phase, REPEATS_MAX, WRITE_RETRY, is_unfinished, may_repeat};
 use crate::protocol::{Addressee, DeliveryOutcome};
 use crate::transaction::{Effect, Event};
 
@@ -128,8 +128,10 @@ impl Machine {
         if self.takes_pushes() && self.is_writing() {
             // Judged again when the write has ended; a provider that comes back twice meanwhile counts once.
             let event = Event::ProviderUp(provider.clone());
-            if self.waiting.len() < WAITING_MAX && !self.waiting.contains(&event) {
-                self.waiting.push(event);
+            let is_known = self.waiting.as_ref().is_some_and(|waiting| waiting.events.contains(&event));
+            if !is_known {
+                // With no room the push stays unknown.
+                let _ = self.let_wait(event);
             }
             return;
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tocsin_model::{ErrorCode, Problem, Transaction, UnixMs};
 
 use super::calls::{caller_of, device_removed};
-use super::{Cause, Machine, Phase, WAITING_MAX, WRITE_RETRY, idempotency_mismatch, is_unfinished};
+use super::{Cause, Machine, Phase, WRITE_RETRY, idempotency_mismatch, is_unfinished};
 use crate::protocol::Addressee;
 use crate::transaction::{CallerId, Effect, Event, Reply, StoreFailure, WriteOutcome};
 
@@ -218,9 +218,7 @@ impl Machine {
         }
         if self.is_writing() {
             // With no room it is found out by the next write, at the deadline at the latest.
-            if self.waiting.len() < WAITING_MAX {
-                self.waiting.push(Event::EndedElsewhere(record));
-            }
+            let _ = self.let_wait(Event::EndedElsewhere(record));
         } else if matches!(self.phase, Phase::Open) {
             self.adopt(Arc::from(record), effects);
         } else if matches!(self.phase, Phase::Final) {

@@ -123,11 +123,11 @@ async fn pushed(scene: &Scene, id: TransactionId) -> Arc<PushRecord> {
 async fn row_003_central_config() {
     let scene = operated().await;
     edit(&scene, "[types.login]", "[types.login]\nttl_s = 45");
-    let variables = [("TOCSIN_TYPES__LOGIN__TTL_S", "30"), ("TOCSIN_PORTAL__WORKERS", "3")];
+    let variables = [("TOCSIN_TYPES__LOGIN__TTL_S", "30"), ("TOCSIN_PORTAL__HEADERS_MAX", "30")];
     let output = tocsin(&scene, &["config"], &variables);
     let dump = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(dump.contains("ttl_s = 30 # environment TOCSIN_TYPES__LOGIN__TTL_S"), "{dump}");
-    assert!(dump.contains("workers = 3 # environment TOCSIN_PORTAL__WORKERS"), "{dump}");
+    assert!(dump.contains("headers_max = 30 # environment TOCSIN_PORTAL__HEADERS_MAX"), "{dump}");
     assert!(dump.contains("secret_sha256 = \"********\""), "{dump}");
 
     reload(&scene).await;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use tocsin_config::Durability;
 use tocsin_model::State;
 use tocsin_storage::rocks::{RocksStore, Statistics};
-use tocsin_storage::{CommitReport, Created, Store, StoreErrorKind, StoreObserver};
+use tocsin_storage::{
+    AuditChecked, AuditCheckpoint, CommitReport, Created, Ended, Store, StoreErrorKind, StoreObserver,
+};
 
 use super::{open, storage};
 use crate::fixture::*;
@@ -80,6 +82,7 @@ fn gated(queue_max: usize, durability: Durability) -> (tempfile::TempDir, Arc<Ga
     (folder, gate, store.expect("a new database"))
 }
 
+/// Fewer than are enough for a write of their own.
 #[tokio::test]
 async fn what_waits_is_committed_as_one_group_with_one_sync() {
     let (_folder, gate, store) = gated(1_024, Durability::Sync);
@@ -87,18 +90,59 @@ async fn what_waits_is_committed_as_one_group_with_one_sync() {
     let first = store.create(new_transaction(1));
     gate.wait_for_the_writer();
     let syncs = store.wal_syncs();
-    let waiting: Vec<_> = (2..=100).map(|salt| store.create(new_transaction(salt))).collect();
-    assert_eq!(store.queue_depth(), 99);
+    let waiting: Vec<_> = (2..=31).map(|salt| store.create(new_transaction(salt))).collect();
+    assert_eq!(store.queue_depth(), 30);
     gate.open();
     assert_eq!(first.await.expect("answered"), Created::New);
     for pending in waiting {
         assert_eq!(pending.await.expect("answered"), Created::New);
     }
     let reports = gate.reports();
-    assert_eq!(reports.iter().map(|report| report.verbs).collect::<Vec<_>>(), [1, 99]);
+    assert_eq!(reports.iter().map(|report| report.verbs).collect::<Vec<_>>(), [1, 30]);
     assert!(reports.iter().all(|report| report.synced && report.bytes > 0));
     assert_eq!(store.wal_syncs(), syncs + 1);
     assert_eq!(store.queue_depth(), 0);
+}
+
+#[tokio::test]
+async fn what_is_decided_during_a_write_sees_what_is_written() {
+    let (_folder, gate, store) = gated(1_024, Durability::Sync);
+    gate.shut();
+    let created = store.create(new_transaction(1));
+    gate.wait_for_the_writer();
+    let again = store.create(new_transaction(1));
+    let accepted = store.end(ended(transaction(1), State::Accepted));
+    let declined = store.end(ended(transaction(1), State::Declined));
+    gate.open();
+    assert_eq!(created.await.expect("answered"), Created::New);
+    assert_eq!(again.await.expect("answered"), Created::Existing(transaction_id(1)));
+    assert_eq!(accepted.await.expect("answered"), Ended::Stored);
+    let lost = declined.await.expect("answered");
+    assert_eq!(lost, Ended::Lost(Box::new(ended(transaction(1), State::Accepted))));
+}
+
+/// Many callers at once keep both writers at work, so that groups are decided over rows that are being written.
+#[tokio::test]
+async fn one_of_many_ends_stands_while_groups_overtake_nobody() {
+    let (_folder, _gate, store) = gated(16_384, Durability::Sync);
+    let store = Arc::new(store);
+    let lives = (1..=400).map(|salt| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            assert_eq!(store.create(new_transaction(salt)).await.expect("answered"), Created::New);
+            let accepted = store.end(ended(transaction(salt), State::Accepted));
+            let declined = store.end(ended(transaction(salt), State::Declined));
+            let again = store.create(new_transaction(salt));
+            assert_eq!(accepted.await.expect("answered"), Ended::Stored);
+            assert!(matches!(declined.await.expect("answered"), Ended::Lost(stands) if stands.state == State::Accepted));
+            assert_eq!(again.await.expect("answered"), Created::Existing(transaction_id(salt)));
+        })
+    });
+    for life in lives.collect::<Vec<_>>() {
+        life.await.expect("no life panics");
+    }
+    let checked = store.check_audit(AuditCheckpoint::default()).await.expect("read");
+    assert!(matches!(checked, AuditChecked::Sound(trail) if trail.rows == 800), "{checked:?}");
 }
 
 #[tokio::test]
@@ -185,7 +229,7 @@ async fn a_nearly_full_disk_refuses_creates_and_stores_outcomes() {
     let refused = store.open_enrollment(new_enrollment(2)).await.expect_err("refused");
     assert_eq!(refused.kind(), StoreErrorKind::DiskFull);
     let stored = store.end(ended(transaction(1), State::Accepted)).await.expect("answered");
-    assert_eq!(stored, tocsin_storage::Ended::Stored);
+    assert_eq!(stored, Ended::Stored);
 }
 
 #[tokio::test]
