@@ -76,10 +76,7 @@ fn template() -> Transaction {
         content: Content {
             title: "Log in".into(),
             message: "Do you want to log in to your bank?".into(),
-            secure_message: None,
-            details: Vec::new(),
-            hidden_details: Vec::new(),
-            context: None,
+            particulars: None,
         },
         accepted_keys: [KeyUse::Device].into(),
         recipients: vec![recipient()],

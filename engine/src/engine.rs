@@ -21,11 +21,11 @@ use crate::health::Ticks;
 use crate::limits::{AUDIT_CUT_INTERVAL, CLOCK_FOLLOW_INTERVAL, DRAIN_POLL};
 use crate::message::Origins;
 use crate::metrics::Metrics;
-use crate::protocol::{ProviderAddress, ProviderTable, Revive};
+use crate::protocol::{ProviderAddress, ProviderTable};
 use crate::provider::{
     Driver, Drivers, LocalDriver, ProviderParts, ProviderSetupError, callback_route, start_provider,
 };
-use crate::registry::{Admission, EnrollmentWaiters, Registry, recover};
+use crate::registry::{Admission, EnrollmentWaiters, Registry, look_at_phones, recover};
 use crate::surroundings::Surroundings;
 use crate::transaction::PushIds;
 use crate::transport::{Proxies, TlsSetupError};
@@ -130,6 +130,8 @@ impl Engine {
         surroundings.set_origins(parts.origins);
         let recovered = recover(&registry, &surroundings).await?;
         tracing::info!(transactions = recovered.transactions, "open transactions live again");
+        let looking = look_at_phones(Arc::clone(&registry), Arc::clone(&surroundings), recovered.asked);
+        threads[0].spawn(looking);
         let core = Core {
             registry,
             issuer: parts.issuer,
@@ -228,7 +230,7 @@ pub(crate) struct Starter {
     clock: Clock,
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
-    revive: Revive,
+    registry: Arc<Registry>,
     threads: Vec<ArbiterHandle>,
     /// Providers started so far: they go to the threads in turn.
     started: AtomicUsize,
@@ -240,7 +242,7 @@ impl Starter {
             clock: parts.clock.clone(),
             store: Arc::clone(&parts.store),
             metrics: Arc::clone(&parts.metrics),
-            revive: revive_through(registry),
+            registry: Arc::clone(registry),
             threads: threads.to_vec(),
             started: AtomicUsize::new(0),
         }
@@ -263,7 +265,7 @@ impl Starter {
             clock: self.clock.clone(),
             store: Arc::clone(&self.store),
             metrics: Arc::clone(&self.metrics),
-            revive: Arc::clone(&self.revive),
+            transactions: Arc::new(Arc::clone(&self.registry)),
         };
         let turn = self.started.fetch_add(1, Ordering::Relaxed);
         start_provider(parts, driver, limits, &self.threads[turn % self.threads.len()])
@@ -296,14 +298,6 @@ fn local_limits(config: &Config) -> ProviderLimits {
         breaker_faults: u32::MAX,
         breaker_open: DurationMs::from_seconds(1),
     }
-}
-
-fn revive_through(registry: &Arc<Registry>) -> Revive {
-    let registry = Arc::clone(registry);
-    Arc::new(move |id| {
-        let registry = Arc::clone(&registry);
-        actix_rt::spawn(async move { registry.revive_fallen(id).await });
-    })
 }
 
 async fn keep_issuer(store: &dyn Store, issuer: &str) -> Result<(), EngineStartError> {

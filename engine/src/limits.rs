@@ -22,6 +22,9 @@ pub(crate) const ASK_AGAIN_MAX: usize = 2;
 /// Open transactions read in one go at the start.
 pub(crate) const RECOVERY_PAGE: usize = 1_000;
 
+/// Phones of open transactions that are looked at in one go after the start.
+pub(crate) const RECOVERY_DEVICES: usize = 1_000;
+
 /// Longest wait before a lost write is read back.
 pub(crate) const READ_BACK_DELAY: Duration = Duration::from_millis(50);
 

@@ -282,8 +282,17 @@ pub struct CallbackOwed {
 /// Says that a callback is owed; may be called from any thread and returns at once.
 pub type SayOwed = Arc<dyn Fn(CallbackOwed) + Send + Sync>;
 
-/// Brings a transaction back from its record; may be called from any thread and returns at once.
-pub type Revive = Arc<dyn Fn(TransactionId) + Send + Sync>;
+/// The way to the transactions of this process by their ids. Returns at once; called on a thread of the engine.
+pub trait Transactions: Send + Sync {
+    /// Brings a fallen one back from its record.
+    fn bring_back(&self, id: TransactionId);
+
+    /// Whether it has an actor.
+    fn is_alive(&self, id: TransactionId) -> bool;
+
+    /// Tells one that has an actor. One whose mailbox is full hears nothing.
+    fn tell_event(&self, id: TransactionId, event: ProviderEvent);
+}
 
 /// To an actor: panic in the handler of this message, to show that a fault loses nothing.
 #[cfg(feature = "fault-hook")]

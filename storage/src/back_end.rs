@@ -381,6 +381,10 @@ impl<B: BackEnd> Store for B {
         self.look(move |table| table.device(&id))
     }
 
+    fn devices(&self, ids: Vec<DeviceId>) -> Read<'_, Vec<Device>> {
+        self.look_at_many(move |table| table.devices(&ids))
+    }
+
     fn device_by_kid(&self, kid: KeyId) -> Read<'_, Option<Device>> {
         self.look(move |table| look::device_by_kid(table, &kid))
     }

@@ -338,6 +338,9 @@ pub trait Store: Send + Sync + 'static {
     /// The device with this id, revoked ones too.
     fn device(&self, id: DeviceId) -> Read<'_, Option<Device>>;
 
+    /// Those of these devices that there are, revoked ones too, in the order of their ids; read in one go.
+    fn devices(&self, ids: Vec<DeviceId>) -> Read<'_, Vec<Device>>;
+
     /// The device that has a key of this name.
     fn device_by_kid(&self, kid: KeyId) -> Read<'_, Option<Device>>;
 

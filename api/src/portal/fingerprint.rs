@@ -82,15 +82,16 @@ pub(super) fn start_meaning(start: &StartRequest) -> Value {
         idempotency: _,
     } = start;
     let is_usual = matches!(delivery, DeliveryChoice::Usual | DeliveryChoice::Push);
+    let particulars = content.particulars();
     let given = |text: &str| (!text.is_empty()).then(|| Value::from(text));
     let members = [
         ("type", Some(Value::from(type_name.as_str()))),
         ("user", user.as_ref().map(user_meaning)),
         ("title", given(&content.title)),
         ("message", given(&content.message)),
-        ("secure_message", content.secure_message.as_deref().map(Value::from)),
-        ("details", listed(&content.details)),
-        ("hidden_details", keyed(&content.hidden_details)),
+        ("secure_message", particulars.secure_message.as_deref().map(Value::from)),
+        ("details", listed(&particulars.details)),
+        ("hidden_details", keyed(&particulars.hidden_details)),
         ("phone_number", phone_number.as_ref().map(|number| Value::from(number.expose()))),
         ("email", email.as_ref().map(|address| Value::from(address.expose()))),
         ("device_id", device_id.map(|id| Value::from(id.to_string()))),

@@ -7,7 +7,8 @@ use tocsin_config::{AuthenticationType, Right};
 use tocsin_engine::names_an_addressee;
 use tocsin_model::{
     CallContext, CallbackUrl, Content, ContentLimits, DeliveryChoice, Detail, DeviceId, DurationMs,
-    EmailAddress, ErrorCode, Language, Method, NumberMatchRule, PhoneNumber, Problem, StartRequest, User,
+    EmailAddress, ErrorCode, Language, Method, NumberMatchRule, Particulars, PhoneNumber, Problem,
+    StartRequest, User,
 };
 
 use super::caller::Caller;
@@ -176,10 +177,13 @@ fn content(fields: &Fields<'_>, configured: Option<&AuthenticationType>) -> Resu
             .unwrap_or_default()
             .into(),
         message: text(fields, "message", message_max, Lines::Many)?.unwrap_or_default().into(),
-        secure_message: text(fields, "secure_message", secure_message_max, Lines::Many)?,
-        details: details(fields)?,
-        hidden_details: hidden_details(fields)?,
-        context: None,
+        particulars: Particulars {
+            secure_message: text(fields, "secure_message", secure_message_max, Lines::Many)?,
+            details: details(fields)?,
+            hidden_details: hidden_details(fields)?,
+            context: None,
+        }
+        .kept(),
     })
 }
 

@@ -65,7 +65,7 @@ pub use standing::{
 pub use start::{DeliveryChoice, StartRequest};
 pub use state::{Decision, FailureReason, Method, State, StateWord};
 pub use template::{OriginTag, Placeholder, Template, TextTag, UnknownPlaceholder};
-pub use text::{Content, ContentLimits, Detail};
+pub use text::{Content, ContentLimits, Detail, Particulars};
 pub use time::{DurationMs, UnixMs};
 pub use transaction::{
     Answer, CallContext, Counter, Delivery, Fatigue, Recipient, RequestMessage, Seldom, Transaction,

@@ -18,6 +18,13 @@ pub struct Content {
     pub title: Arc<str>,
     /// The message, at most the type's `message_max` characters; shared in the same way.
     pub message: Arc<str>,
+    /// What not every one has; `None` where there is nothing of it, so that the others do not pay for its place.
+    pub particulars: Option<Box<Particulars>>,
+}
+
+/// What a [`Content`] may have beside its title and message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Particulars {
     /// A longer text for the challenge only, at most 4,000 characters.
     pub secure_message: Option<Box<str>>,
     /// Labelled lines.
@@ -26,6 +33,30 @@ pub struct Content {
     pub hidden_details: Vec<Detail>,
     /// Where the request came from, rendered.
     pub context: Option<Box<str>>,
+}
+
+static NO_PARTICULARS: Particulars =
+    Particulars { secure_message: None, details: Vec::new(), hidden_details: Vec::new(), context: None };
+
+impl Particulars {
+    /// The form in which a content has them: `None` when there is nothing of them.
+    pub fn kept(self) -> Option<Box<Self>> {
+        (self != NO_PARTICULARS).then(|| Box::new(self))
+    }
+}
+
+impl Content {
+    /// What it has beside title and message.
+    pub fn particulars(&self) -> &Particulars {
+        self.particulars.as_deref().unwrap_or(&NO_PARTICULARS)
+    }
+
+    /// Changes what it has beside title and message.
+    pub fn change_particulars(&mut self, change: impl FnOnce(&mut Particulars)) {
+        let mut particulars = self.particulars.take().map_or_else(Particulars::default, |kept| *kept);
+        change(&mut particulars);
+        self.particulars = particulars.kept();
+    }
 }
 
 /// The bounds of a [`Content`]; lengths are in characters (Unicode scalar values) unless the name says bytes.

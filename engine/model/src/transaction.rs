@@ -35,7 +35,7 @@ pub struct Recipient {
     /// The phone.
     pub device_id: DeviceId,
     /// Its name when the transaction started.
-    pub device_name: Box<str>,
+    pub device_name: Arc<str>,
     /// Its platform.
     pub platform: Platform,
     /// Its app, which the challenge names.

@@ -131,7 +131,7 @@ fn claims_that_do_not_fit_are_a_wrong_challenge() {
 fn an_answer_over_another_text_is_a_wrong_challenge() {
     let (phone, transaction) = (TestPhone::new(), login());
     let mut shown_otherwise = login();
-    shown_otherwise.content.details[0].value = "12.51 €".into();
+    shown_otherwise.content.change_particulars(|particulars| particulars.details[0].value = "12.51 €".into());
     let jws = accept(&phone, &shown_otherwise);
     assert_eq!(code(judge(&phone, &transaction, &jws)), Some(ErrorCode::WrongChallenge));
 }

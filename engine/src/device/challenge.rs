@@ -62,7 +62,7 @@ impl<'a> Shown<'a> {
     pub fn of(transaction: &'a Transaction, app: &'a AppName) -> Self {
         let type_name: &TypeName = &transaction.type_name;
         let user = |user: &'a User| ShownUser { id: user.id.as_str(), realm: user.realm.as_str() };
-        let content = &transaction.content;
+        let (content, particulars) = (&transaction.content, transaction.content.particulars());
         let detail = |detail: &'a Detail| ShownDetail { label: &detail.label, value: &detail.value };
         Self {
             type_name: type_name.as_str(),
@@ -70,14 +70,14 @@ impl<'a> Shown<'a> {
             app: app.as_str(),
             title: &content.title,
             message: &content.message,
-            secure_message: content.secure_message.as_deref(),
-            details: content.details.iter().map(detail).collect(),
-            hidden_details: content
+            secure_message: particulars.secure_message.as_deref(),
+            details: particulars.details.iter().map(detail).collect(),
+            hidden_details: particulars
                 .hidden_details
                 .iter()
                 .map(|entry| (&*entry.label, &*entry.value))
                 .collect(),
-            context: content.context.as_deref(),
+            context: particulars.context.as_deref(),
         }
     }
 
@@ -176,9 +176,9 @@ pub fn check_challenge_size(transaction: &Transaction, issuer: &str) -> Result<(
 /// No challenge of this transaction has more bytes of claims: few come near the limit, and those alone are written out
 /// to be measured.
 fn claims_bytes_at_most(transaction: &Transaction, issuer: &str) -> usize {
-    let content = &transaction.content;
-    let labelled = content.details.iter().map(|detail| (&*detail.label, &*detail.value));
-    let hidden = content.hidden_details.iter().map(|detail| (&*detail.label, &*detail.value));
+    let (content, particulars) = (&transaction.content, transaction.content.particulars());
+    let labelled = particulars.details.iter().map(|detail| (&*detail.label, &*detail.value));
+    let hidden = particulars.hidden_details.iter().map(|detail| (&*detail.label, &*detail.value));
     let pairs: usize = labelled
         .chain(hidden)
         .map(|(label, value)| PAIR_BYTES + JSON_BYTES_PER_BYTE * (label.len() + value.len()))
@@ -186,8 +186,8 @@ fn claims_bytes_at_most(transaction: &Transaction, issuer: &str) -> usize {
     let user = transaction.user.as_ref().map_or(0, |user| user.id.as_str().len() + user.realm.as_str().len());
     let texts = content.title.len()
         + content.message.len()
-        + content.secure_message.as_deref().map_or(0, str::len)
-        + content.context.as_deref().map_or(0, str::len);
+        + particulars.secure_message.as_deref().map_or(0, str::len)
+        + particulars.context.as_deref().map_or(0, str::len);
     let apps = transaction.recipients.iter().map(|recipient| recipient.app.as_str().len()).max().unwrap_or(0);
     let names = transaction.type_name.as_str().len() + apps + issuer.len() + user;
     let keys: usize = transaction.accepted_keys.iter().map(|key_use| 3 + key_use.to_string().len()).sum();

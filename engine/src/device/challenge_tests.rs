@@ -33,9 +33,9 @@ fn the_challenge_has_exactly_these_claims() {
 #[test]
 fn absent_members_are_left_out() {
     let mut transaction = login();
-    transaction.content.details.clear();
-    transaction.content.hidden_details.clear();
-    transaction.content.context = None;
+    transaction.content.change_particulars(|particulars| particulars.details.clear());
+    transaction.content.change_particulars(|particulars| particulars.hidden_details.clear());
+    transaction.content.change_particulars(|particulars| particulars.context = None);
     let shown = serde_json::to_value(Shown::of(&transaction, &transaction.recipients[0].app)).expect("JSON");
     assert_eq!(
         shown,
@@ -71,12 +71,24 @@ fn every_shown_member_changes_the_digest() {
         |transaction| transaction.recipients[0].app = "other".parse().expect("a name"),
         |transaction| transaction.content.title = "Log  in".into(),
         |transaction| transaction.content.message = "Log in to online banking".into(),
-        |transaction| transaction.content.secure_message = Some("".into()),
-        |transaction| transaction.content.details.swap(0, 1),
-        |transaction| transaction.content.details[0].value = "12.51 €".into(),
-        |transaction| transaction.content.hidden_details[0].value = "other".into(),
-        |transaction| transaction.content.hidden_details.clear(),
-        |transaction| transaction.content.context = None,
+        |transaction| {
+            transaction.content.change_particulars(|particulars| particulars.secure_message = Some("".into()))
+        },
+        |transaction| transaction.content.change_particulars(|particulars| particulars.details.swap(0, 1)),
+        |transaction| {
+            transaction
+                .content
+                .change_particulars(|particulars| particulars.details[0].value = "12.51 €".into())
+        },
+        |transaction| {
+            transaction
+                .content
+                .change_particulars(|particulars| particulars.hidden_details[0].value = "other".into())
+        },
+        |transaction| {
+            transaction.content.change_particulars(|particulars| particulars.hidden_details.clear())
+        },
+        |transaction| transaction.content.change_particulars(|particulars| particulars.context = None),
     ];
     for (index, change) in changes.into_iter().enumerate() {
         let mut changed = login();
@@ -99,7 +111,9 @@ fn the_nonce_device_and_lifetime_do_not_change_the_digest() {
 fn a_challenge_of_5500_bytes_fits_and_one_more_does_not() {
     let sized = |filler: usize| {
         let mut transaction = login();
-        transaction.content.secure_message = Some("x".repeat(filler).into());
+        transaction
+            .content
+            .change_particulars(|particulars| particulars.secure_message = Some("x".repeat(filler).into()));
         transaction
     };
     let empty = sized(0);
@@ -122,7 +136,9 @@ fn the_largest_challenge_is_a_jws_of_the_profile() {
 #[test]
 fn of_two_hidden_details_with_one_label_the_last_stands_everywhere() {
     let mut transaction = login();
-    transaction.content.hidden_details.push(Detail { label: "b".into(), value: "3".into() });
+    transaction.content.change_particulars(|particulars| {
+        particulars.hidden_details.push(Detail { label: "b".into(), value: "3".into() })
+    });
     assert_eq!(payload(&transaction)["hidden_details"]["b"], "3");
 }
 
@@ -137,9 +153,9 @@ proptest! {
         let detail = |(label, value): (String, String)| Detail { label: label.into(), value: value.into() };
         let mut transaction = login();
         transaction.content.message = message.into();
-        transaction.content.secure_message = secure.map(Into::into);
-        transaction.content.details = details.into_iter().map(detail).collect();
-        transaction.content.hidden_details = hidden.into_iter().map(detail).collect();
+        transaction.content.change_particulars(|particulars| particulars.secure_message = secure.map(Into::into));
+        transaction.content.change_particulars(|particulars| particulars.details = details.into_iter().map(detail).collect());
+        transaction.content.change_particulars(|particulars| particulars.hidden_details = hidden.into_iter().map(detail).collect());
         let shown = Shown::of(&transaction, &transaction.recipients[0].app);
         let canonical = serde_json_canonicalizer::to_vec(&shown).expect("strings only");
         prop_assert_eq!(shown.digest(), sha256(&canonical));

@@ -5,8 +5,8 @@ use p256::ecdsa::{Signature, SigningKey};
 use serde_json::{Value, json};
 use tocsin_model::{
     AppVersion, Content, Counter, Detail, Device, DeviceGuards, DeviceId, DeviceKey, DeviceProfile,
-    DeviceStatus, EnrollmentId, KeyId, KeyUse, Method, Nonce, Platform, PublicKey, PushTarget, Recipient,
-    RequestMessage, State, Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
+    DeviceStatus, EnrollmentId, KeyId, KeyUse, Method, Nonce, Particulars, Platform, PublicKey, PushTarget,
+    Recipient, RequestMessage, State, Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
 };
 
 use super::encoding::{base64url, key_id_text, nonce_text};
@@ -152,10 +152,13 @@ pub(crate) fn login() -> Transaction {
         content: Content {
             title: "Log in".into(),
             message: "Log in to online banking?".into(),
-            secure_message: None,
-            details: vec![detail("Amount", "12.50 €"), detail("To", "ACME \"Ltd\"")],
-            hidden_details: vec![detail("screen", "login"), detail("b", "2")],
-            context: Some("Firefox, 203.0.113.7".into()),
+            particulars: Particulars {
+                secure_message: None,
+                details: vec![detail("Amount", "12.50 €"), detail("To", "ACME \"Ltd\"")],
+                hidden_details: vec![detail("screen", "login"), detail("b", "2")],
+                context: Some("Firefox, 203.0.113.7".into()),
+            }
+            .kept(),
         },
         accepted_keys: [KeyUse::Device].into(),
         recipients: vec![Recipient {

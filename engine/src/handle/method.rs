@@ -262,15 +262,15 @@ fn check_switch(config: &Config, method: Method) -> Result<(), Problem> {
 
 /// A message with a code shows nothing else, and no phone answers it.
 fn check_fields(request: &StartRequest) -> Result<(), Problem> {
-    let content = &request.content;
+    let particulars = request.content.particulars();
     let is_loose = request.number_match.is_none_or(|rule| rule == NumberMatchRule::Off);
     let is_usual = matches!(request.delivery, DeliveryChoice::Usual | DeliveryChoice::Custom);
     for (field, is_fit) in [
         ("device_id", request.device_id.is_none()),
         ("app", request.app.is_none()),
-        ("secure_message", content.secure_message.is_none()),
-        ("details", content.details.is_empty()),
-        ("hidden_details", content.hidden_details.is_empty()),
+        ("secure_message", particulars.secure_message.is_none()),
+        ("details", particulars.details.is_empty()),
+        ("hidden_details", particulars.hidden_details.is_empty()),
         ("number_match", is_loose),
         ("delivery", is_usual),
     ] {

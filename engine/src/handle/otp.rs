@@ -127,7 +127,7 @@ impl Handle {
         let (app, _) = config.apps.get_key_value(&device.app).ok_or_else(unknown_otp)?;
         let recipient = Recipient {
             device_id: device.id,
-            device_name: device.profile.name.clone(),
+            device_name: (&*device.profile.name).into(),
             platform: device.profile.platform,
             app: app.clone(),
             nonce: Nonce::from_bytes(random_bytes()?),

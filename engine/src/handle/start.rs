@@ -553,7 +553,7 @@ fn recipient(eligible: &Eligible) -> Result<Recipient, Problem> {
     };
     Ok(Recipient {
         device_id: device.id,
-        device_name: device.profile.name.clone(),
+        device_name: (&*device.profile.name).into(),
         platform: device.profile.platform,
         app: device.app.clone(),
         nonce: Nonce::from_bytes(random_bytes()?),

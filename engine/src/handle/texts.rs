@@ -40,7 +40,8 @@ impl Handle {
         let call_context = request.call_context.as_deref();
         if let (true, Some(call_context)) = (kind.texts.shows_origin, call_context) {
             // Few types show it: the others keep no room for its state.
-            content.context = Box::pin(self.origin(config, &content, call_context, &languages)).await;
+            let context = Box::pin(self.origin(config, &content, call_context, &languages)).await;
+            content.change_particulars(|particulars| particulars.context = context);
         }
         Ok(content)
     }
@@ -60,7 +61,7 @@ impl Handle {
         let template = config.origin.template.in_first_of(languages.iter());
         let located = self.located(template, ip_address.as_deref()).await;
         let software = Software::named_in(template, user_agent.as_deref());
-        let message = content.secure_message.as_deref().unwrap_or(&content.message);
+        let message = content.particulars().secure_message.as_deref().unwrap_or(&content.message);
         origin_text(template, OriginParts { message, software: &software, located: &located }).map(Into::into)
     }
 
@@ -94,8 +95,8 @@ impl Handle {
         let check =
             if transaction.user.is_some() { check_challenge_size } else { check_size_for_any_claimer };
         match check(transaction, self.issuer()) {
-            Err(_) if transaction.content.context.is_some() => {
-                transaction.content.context = None;
+            Err(_) if transaction.content.particulars().context.is_some() => {
+                transaction.content.change_particulars(|particulars| particulars.context = None);
                 self.metrics().origins_left_out.inc();
                 check(transaction, self.issuer())
             }

@@ -1,11 +1,12 @@
 //! The provider actor: owns one network's driver and supervises the transactions that it delivers for.
 //!
-//! It keeps the pushes in flight and a bounded table of mailboxes, and nothing of the transactions' state. A
+//! It keeps the pushes in flight and a bounded table of transactions, and nothing of their state. A
 //! transaction that falls is revived through the registry, with back-off and a limit. When the actor itself
 //! falls, its pushes are cut, every transaction of the table hears `Down`, a fresh actor with a fresh breaker
 //! takes the same mailbox, and every transaction hears `Up`. Table and driver outlive the fall: they are shared
 //! state behind one-call interfaces, not part of the value that panicked.
 
+use std::num::NonZeroU64;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,7 +14,6 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use actix::WeakRecipient;
 use actix::fut::ActorFuture;
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
@@ -37,7 +37,7 @@ use crate::limits::{
 use crate::metrics::{Metrics, Stage};
 use crate::protocol::{
     Availability, Deliver, DeliveryOutcome, Faulted, Install, Notify, Parcel, ProviderAddress, ProviderEvent,
-    Push, PushContent, Release, Retire, Revive,
+    Push, PushContent, Release, Retire, Transactions,
 };
 use crate::supervise;
 
@@ -62,7 +62,7 @@ pub(crate) struct ProviderParts {
     pub(crate) clock: Clock,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) revive: Revive,
+    pub(crate) transactions: Arc<dyn Transactions>,
 }
 
 /// A driver and the bounds that belong to it.
@@ -122,17 +122,12 @@ struct Gauges {
     breaker_open: IntGauge,
 }
 
-/// A supervised transaction: how it is, and the number of its falls.
+/// A supervised transaction. There is one of these for each open transaction, whose mailbox only the registry knows.
+#[derive(Default)]
 struct Supervised {
-    standing: Standing,
+    /// While it is to be revived: when nobody asks for it any more.
+    fallen_until: Option<NonZeroU64>,
     faults: u32,
-}
-
-enum Standing {
-    /// It has an actor behind this mailbox, which the registry keeps: a way of its own would take 100 bytes.
-    Alive(WeakRecipient<ProviderEvent>),
-    /// It fell and is to be revived; nobody asks for it after this time.
-    Fallen { until: UnixMs },
 }
 
 /// The actor of one provider.
@@ -263,26 +258,21 @@ impl Shared {
         DriverReport { outcome, verdict: None, healthy: None }
     }
 
-    /// The mailboxes are copied first: nothing is sent while the table is held.
+    /// The ids are copied first: nothing is sent while the table is held. A transaction whose mailbox is full or gone
+    /// asks its record instead.
     fn tell_all(&self, event: &ProviderEvent) {
-        let alive = |known: &Supervised| match &known.standing {
-            Standing::Alive(mailbox) => mailbox.upgrade(),
-            Standing::Fallen { .. } => None,
-        };
-        let mailboxes: Vec<_> = self.supervised.iter().filter_map(|entry| alive(&entry)).collect();
-        for mailbox in mailboxes {
-            // A transaction whose mailbox is full or gone asks its record instead.
-            let _ = mailbox.try_send(event.clone());
-        }
+        let alive = self.supervised.iter().filter(|entry| entry.fallen_until.is_none());
+        let alive: Vec<TransactionId> = alive.map(|entry| *entry.key()).collect();
+        alive.into_iter().for_each(|id| self.parts.transactions.tell_event(id, event.clone()));
     }
 
     /// Enters a transaction; `false` when the table is full.
-    fn supervise(&self, transaction_id: TransactionId, mailbox: &Recipient<ProviderEvent>) -> bool {
+    fn supervise(&self, transaction_id: TransactionId) -> bool {
         match self.supervised.entry(transaction_id) {
-            Entry::Occupied(mut known) => known.get_mut().standing = Standing::Alive(mailbox.downgrade()),
+            Entry::Occupied(mut known) => known.get_mut().fallen_until = None,
             Entry::Vacant(_) if !self.has_room_to_supervise() => return false,
             Entry::Vacant(free) => {
-                free.insert(Supervised { standing: Standing::Alive(mailbox.downgrade()), faults: 0 });
+                free.insert(Supervised::default());
                 self.supervised_count.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -299,16 +289,16 @@ impl Shared {
     /// Counts the fall of a transaction; answers with its falls. A full table forgets them: a fall must not be lost
     /// for want of room to count it.
     fn note_fall(&self, fallen: Faulted) -> u32 {
-        let standing = Standing::Fallen { until: fallen.expires_at };
+        let fallen_until = Some(NonZeroU64::new(fallen.expires_at.get()).unwrap_or(NonZeroU64::MIN));
         match self.supervised.entry(fallen.transaction_id) {
             Entry::Occupied(mut known) => {
                 let known = known.get_mut();
-                (known.standing, known.faults) = (standing, known.faults + 1);
+                (known.fallen_until, known.faults) = (fallen_until, known.faults + 1);
                 known.faults
             }
             Entry::Vacant(_) if !self.has_room_to_supervise() => 1,
             Entry::Vacant(free) => {
-                free.insert(Supervised { standing, faults: 1 });
+                free.insert(Supervised { fallen_until, faults: 1 });
                 self.supervised_count.fetch_add(1, Ordering::Relaxed);
                 1
             }
@@ -318,10 +308,10 @@ impl Shared {
     /// Forgets transactions whose actors have gone without a word, and fallen ones that are over.
     fn forget_gone(&self) {
         let now = self.parts.clock.now();
-        self.supervised.retain(|_, known| {
-            let is_kept = match &known.standing {
-                Standing::Alive(mailbox) => mailbox.upgrade().is_some_and(|mailbox| mailbox.connected()),
-                Standing::Fallen { until } => now <= until.plus(FALLEN_KEPT),
+        self.supervised.retain(|id, known| {
+            let is_kept = match known.fallen_until {
+                None => self.parts.transactions.is_alive(*id),
+                Some(until) => now <= UnixMs::new(until.get()).plus(FALLEN_KEPT),
             };
             if !is_kept {
                 self.supervised_count.fetch_sub(1, Ordering::Relaxed);
@@ -371,7 +361,7 @@ impl ProviderActor {
         if now >= deliver.parcel.expires_at() {
             return Some(DeliveryReason::Late);
         }
-        let known = self.shared.supervise(deliver.parcel.transaction_id(), &deliver.reply_to);
+        let known = self.shared.supervise(deliver.parcel.transaction_id());
         if !known { Some(DeliveryReason::Busy) } else { self.refusal_of_all(now) }
     }
 
@@ -602,7 +592,7 @@ impl Handler<Faulted> for ProviderActor {
             tracing::error!(transaction = %id, faults, "a transaction keeps falling; it is revived at its deadline");
             wait = wait.max(fallen.expires_at.since(self.shared.parts.clock.now()).to_std());
         }
-        context.run_later(wait, move |actor, _| (actor.shared.parts.revive)(id));
+        context.run_later(wait, move |actor, _| actor.shared.parts.transactions.bring_back(id));
     }
 }
 

@@ -7,8 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
+use smallvec::SmallVec;
 use tocsin_config::EngineLimits;
 use tocsin_model::{ClientId, ErrorCode, Problem, Transaction, TransactionId, User};
+
+/// Most users have one, which takes no memory of its own then.
+type Ids = SmallVec<[TransactionId; 1]>;
 
 /// The books of open transactions; clones share them.
 #[derive(Clone, Debug)]
@@ -21,7 +25,7 @@ struct Books {
     per_user_max: usize,
     in_flight: AtomicUsize,
     by_client: DashMap<ClientId, usize>,
-    by_user: DashMap<User, Vec<TransactionId>>,
+    by_user: DashMap<User, Ids>,
 }
 
 /// A place among the open transactions, given back when dropped.
@@ -93,7 +97,7 @@ impl Admission {
 
     /// The open transactions of a user, oldest first.
     pub fn open_of(&self, user: &User) -> Vec<TransactionId> {
-        self.0.by_user.get(user).map(|ids| ids.clone()).unwrap_or_default()
+        self.0.by_user.get(user).map(|ids| ids.to_vec()).unwrap_or_default()
     }
 
     /// Open transactions, all together.
@@ -172,8 +176,7 @@ impl Books {
     }
 
     fn enter_of_user(&self, user: &User, id: TransactionId) {
-        // Most users have one.
-        self.by_user.entry(user.clone()).or_insert_with(|| Vec::with_capacity(1)).push(id);
+        self.by_user.entry(user.clone()).or_default().push(id);
     }
 
     fn leave_user(&self, user: &User, id: TransactionId) {

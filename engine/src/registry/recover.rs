@@ -1,22 +1,29 @@
-//! At the start: gives every open transaction of the storage its actor again.
+//! At the start: gives every open transaction of the storage its actor again, and looks at their phones later.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tocsin_model::{DeviceId, Transaction};
+use tocsin_model::{Device, DeviceId, TransactionId};
 use tocsin_storage::StoreError;
 
 use super::Registry;
 use crate::handle::gone_for;
-use crate::limits::RECOVERY_PAGE;
+use crate::limits::{RECOVERY_DEVICES, RECOVERY_PAGE};
 use crate::surroundings::Surroundings;
 use crate::transaction::News;
 
 /// What the recovery found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Recovered {
     /// Open transactions that live again; those past their deadline end at once.
     pub(crate) transactions: usize,
+    /// The phones that they ask.
+    pub(crate) asked: Asked,
 }
+
+/// Phones, each with a transaction that asks it.
+#[derive(Debug, Default)]
+pub(crate) struct Asked(Vec<(DeviceId, TransactionId)>);
 
 /// Revives what was open, in the order of the deadlines.
 pub(crate) async fn recover(
@@ -31,8 +38,13 @@ pub(crate) async fn recover(
         // Read by the storage while those of this page are revived.
         let next = page.next.map(|next| read(Some(next)));
         recovered.transactions += page.transactions.len();
-        for transaction in page.transactions {
-            revive(registry, surroundings, transaction).await?;
+        for transaction in &page.transactions {
+            let recipients = transaction.recipients.iter();
+            recovered.asked.0.extend(recipients.map(|recipient| (recipient.device_id, transaction.id)));
+        }
+        for revived in registry.revive_all(page.transactions) {
+            // An arbiter that has stopped revives nothing; then the process ends.
+            let _ = revived.await;
         }
         match next {
             Some(next) => reading = next,
@@ -41,23 +53,32 @@ pub(crate) async fn recover(
     }
 }
 
-/// A phone may have been removed or suspended in the last moment of the process before: those whom it would still
-/// ask are looked at again.
-async fn revive(
-    registry: &Arc<Registry>,
-    surroundings: &Surroundings,
-    transaction: Transaction,
-) -> Result<(), StoreError> {
-    let asked: Vec<DeviceId> = transaction.recipients.iter().map(|recipient| recipient.device_id).collect();
-    let mut gone = Vec::new();
-    for device_id in asked {
-        let device = surroundings.store.device(device_id).await?;
-        gone.extend(gone_for(device.as_ref()).map(|reason| News::DeviceGone(device_id, reason)));
+/// A phone may have been removed or suspended in the last moment of the process before: those whom a transaction would
+/// still ask are looked at again. Nobody waits for it, since a phone that is gone cannot answer anyway: what asks nobody
+/// else only ends sooner by this than by its deadline.
+pub(crate) async fn look_at_phones(
+    registry: Arc<Registry>,
+    surroundings: Arc<Surroundings>,
+    Asked(mut asked): Asked,
+) {
+    // In the order in which devices are stored.
+    asked.sort_unstable();
+    for some in asked.chunks(RECOVERY_DEVICES) {
+        let mut ids: Vec<DeviceId> = some.iter().map(|(device_id, _)| *device_id).collect();
+        ids.dedup();
+        let devices = match surroundings.store.devices(ids).await {
+            Ok(devices) => devices,
+            Err(error) => {
+                tracing::warn!(%error, "phones that went before the restart are not looked for");
+                return;
+            }
+        };
+        let devices: BTreeMap<DeviceId, Device> =
+            devices.into_iter().map(|device| (device.id, device)).collect();
+        for (device_id, transaction_id) in some {
+            if let Some(reason) = gone_for(devices.get(device_id)) {
+                registry.tell_surely(*transaction_id, News::DeviceGone(*device_id, reason)).await;
+            }
+        }
     }
-    let address = registry.revive(transaction);
-    for news in gone {
-        // Its mailbox is empty still, and a recipient that it cannot take in fails when it answers.
-        let _ = address.try_send(news);
-    }
-    Ok(())
 }

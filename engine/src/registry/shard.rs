@@ -17,6 +17,7 @@ use crate::error::store_problem;
 use crate::limits::{
     ASK_AGAIN_MAX, REVIVAL_BACKOFF, REVIVAL_LOOKS_MAX, REVIVAL_WAIT_MAX, TRANSACTION_MAILBOX_MAX,
 };
+use crate::protocol::{ProviderEvent, Transactions};
 use crate::supervise::{self, ExitStatus};
 use crate::surroundings::Surroundings;
 use crate::transaction::{
@@ -86,7 +87,9 @@ impl Registry {
         // Entered while the map is held, so that neither its end nor a revival can come before.
         let entry = self.actors.entry(id);
         let opening = Opening { starter: Some(reply), ..opening };
-        entry.insert(self.spawn(transaction, permit, Beginning::Start(opening)));
+        let (open, run) = self.prepare(transaction, permit, Beginning::Start(opening));
+        entry.insert(open);
+        self.arbiter_of(id).spawn_fn(run);
         replied
     }
 
@@ -187,14 +190,50 @@ impl Registry {
     }
 
     /// Gives a pending record an actor, unless it has one.
-    pub(crate) fn revive(self: &Arc<Self>, transaction: Transaction) -> Addr<TransactionActor> {
-        let id = transaction.id;
+    fn revive(self: &Arc<Self>, transaction: Transaction) -> Addr<TransactionActor> {
+        let arbiter = self.arbiter_of(transaction.id);
+        let run_by = |run| {
+            // One that has stopped runs nothing; then the process ends.
+            let _ = arbiter.spawn_fn(run);
+        };
+        self.revive_by(transaction, run_by)
+    }
+
+    /// The same for many, which each arbiter does for its own; the answers come when all that is theirs have actors.
+    pub(crate) fn revive_all(self: &Arc<Self>, transactions: Vec<Transaction>) -> Vec<oneshot::Receiver<()>> {
+        let mut shares: Vec<Vec<Transaction>> = self.arbiters.iter().map(|_| Vec::new()).collect();
+        for transaction in transactions {
+            shares[self.surroundings.arbiter_of(transaction.id)].push(transaction);
+        }
+        let shares = shares.into_iter().zip(&self.arbiters);
+        let revived = shares.map(|(share, arbiter)| {
+            let (registry, (done, revived)) = (Arc::clone(self), oneshot::channel());
+            arbiter.spawn_fn(move || {
+                for transaction in share {
+                    registry.revive_by(transaction, |run| run());
+                }
+                // Who asked may have gone.
+                let _ = done.send(());
+            });
+            revived
+        });
+        revived.collect()
+    }
+
+    /// What runs it is to be called on its arbiter.
+    fn revive_by(
+        self: &Arc<Self>,
+        transaction: Transaction,
+        run_by: impl FnOnce(Box<dyn FnOnce() + Send>),
+    ) -> Addr<TransactionActor> {
         let permit = self.admission.readmit(&transaction);
-        match self.actors.entry(id) {
+        match self.actors.entry(transaction.id) {
             Entry::Occupied(entry) if entry.get().address.connected() => entry.get().address.clone(),
             entry => {
-                let open = self.spawn(transaction, permit, Beginning::Revival);
-                entry.insert(open).address.clone()
+                let (open, run) = self.prepare(transaction, permit, Beginning::Revival);
+                let address = entry.insert(open).address.clone();
+                run_by(Box::new(run));
+                address
             }
         }
     }
@@ -228,8 +267,17 @@ impl Registry {
         self.actors.get(&id).map(|open| open.address.clone())
     }
 
-    fn spawn(self: &Arc<Self>, transaction: Transaction, permit: Permit, beginning: Beginning) -> Open {
-        let id = transaction.id;
+    fn arbiter_of(&self, id: TransactionId) -> &ArbiterHandle {
+        &self.arbiters[self.surroundings.arbiter_of(id)]
+    }
+
+    /// The way to a new actor, and what is to be called on its arbiter.
+    fn prepare(
+        self: &Arc<Self>,
+        transaction: Transaction,
+        permit: Permit,
+        beginning: Beginning,
+    ) -> (Open, impl FnOnce() + Send + use<>) {
         let (standing, surroundings) =
             (Arc::new(Standing::unseen(&transaction)), Arc::clone(&self.surroundings));
         let actor =
@@ -238,11 +286,11 @@ impl Registry {
         let address = Addr::new(sender);
         // Kept with each actor for its life: no more than two words.
         let (registry, kept) = (Arc::clone(self), Arc::clone(&standing));
-        self.arbiters[self.surroundings.arbiter_of(id)].spawn_fn(move || {
+        let run = move || {
             let running = Context::with_receiver(receiver).into_future(actor);
             actix_rt::spawn(supervise::run_once(running, move |exit| registry.exited(&kept, exit)));
-        });
-        Open { address, standing }
+        };
+        (Open { address, standing }, run)
     }
 
     fn exited(self: &Arc<Self>, standing: &Standing, exit: ExitStatus) {
@@ -259,9 +307,25 @@ impl Registry {
                 .supervisor(supervisor.as_ref())
                 .is_some_and(|provider| provider.faulted.try_send(*fallen).is_ok());
             if !told {
-                let registry = Arc::clone(self);
-                actix_rt::spawn(async move { registry.revive_fallen(id).await });
+                self.bring_back(id);
             }
+        }
+    }
+}
+
+impl Transactions for Arc<Registry> {
+    fn bring_back(&self, id: TransactionId) {
+        let registry = Self::clone(self);
+        actix_rt::spawn(async move { registry.revive_fallen(id).await });
+    }
+
+    fn is_alive(&self, id: TransactionId) -> bool {
+        self.actors.get(&id).is_some_and(|open| open.address.connected())
+    }
+
+    fn tell_event(&self, id: TransactionId, event: ProviderEvent) {
+        if let Some(address) = self.address_of(id) {
+            let _ = address.try_send(event);
         }
     }
 }

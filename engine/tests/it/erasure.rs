@@ -61,7 +61,9 @@ fn no_row_tells_more_of_an_erased_user_than_a_name_beside_an_outcome() {
         bank.handle.put_profile(AuditActor::Server, &alice, profile).await.expect("kept");
         let mut begun = Vec::new();
         let mut longer = telling("safe");
-        longer.content.secure_message = Some("To Alice, Wonder Lane 7?".into());
+        longer.content.change_particulars(|particulars| {
+            particulars.secure_message = Some("To Alice, Wonder Lane 7?".into())
+        });
         for start in [telling("safe"), longer, telling("code"), telling("mail")] {
             begun.push(bank.handle.start(start).await.expect("started").transaction.id);
         }

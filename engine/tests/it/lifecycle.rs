@@ -8,7 +8,7 @@ use tocsin_model::{
     AuditActor, DeliveryReason, DeliveryStatus, DeviceId, DurationMs, ErrorCode, FailureReason, State,
     TransactionId,
 };
-use tocsin_storage::Store as _;
+use tocsin_storage::{Revoked, Store as _};
 
 use crate::fixture::{Bank, SOON, Script, login, request, run, with_key};
 
@@ -312,6 +312,24 @@ fn a_phone_that_was_suspended_for_a_while_is_not_asked_again_after_a_restart() {
         let refused = gone.fetch(&bank, id).await.expect_err("it has left");
         assert_eq!(refused.code, ErrorCode::NotFound);
         assert_eq!(stays.answer(&bank, id, "accept").await, Ok(State::Accepted));
+    });
+}
+
+/// As when the process ends between the removal and the word of it.
+#[test]
+fn a_phone_whose_removal_was_told_to_nobody_is_noticed_after_a_restart() {
+    run(async {
+        let bank = Bank::open("").await;
+        let removed = bank.enrol("alice").await;
+        bank.enrol("bob").await;
+        let (asks_nobody, stays) = (bank.start_login("alice").await.id, bank.start_login("bob").await.id);
+        let (device_id, now) = (removed.device_id.parse().expect("an id"), bank.clock.now());
+        let revoked = bank.store.revoke_device(device_id, AuditActor::Server, now).await;
+        assert_eq!(revoked.expect("answered"), Revoked::Stored);
+        let bank = bank.restart().await;
+        let ended = bank.until(asks_nobody, |view| view.state.is_final()).await;
+        assert_eq!(ended.state, State::Failed(FailureReason::DeviceRevoked));
+        assert_eq!(bank.view(stays).await.state, State::Pending);
     });
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use futures_util::poll;
 use tocsin_model::{
-    AuditActor, DeliveryChoice, DeviceId, ErrorCode, FailureReason, Otp, StartRequest, State, Transaction,
+    AuditActor, DeliveryChoice, Detail, DeviceId, ErrorCode, FailureReason, Otp, StartRequest, State,
+    Transaction,
 };
 use tocsin_storage::Store as _;
 
@@ -153,10 +154,11 @@ fn content_that_would_not_fit_the_longest_user_is_refused_at_the_start() {
         let bank = Bank::open("").await;
         let with = |length: usize| {
             let mut start = anonymous();
-            start.content.secure_message = Some("a".repeat(length).into());
-            start.content.details = (0..3)
-                .map(|_| tocsin_model::Detail { label: "l".into(), value: "v".repeat(300).into() })
-                .collect();
+            let detail = |_| Detail { label: "l".into(), value: "v".repeat(300).into() };
+            start.content.change_particulars(|particulars| {
+                particulars.secure_message = Some("a".repeat(length).into());
+                particulars.details = (0..3).map(detail).collect();
+            });
             start
         };
         assert!(bank.handle.start(with(100)).await.is_ok());

@@ -7,9 +7,9 @@ use tocsin_model::{
     ActivationCodeHash, Answer, AppVersion, CallContext, Callback, CallbackFault, CallbackPhase, CallbackUrl,
     Content, Counter, Decision, Delivery, DeliveryReason, DeliveryStatus, Detail, Device, DeviceGuards,
     DeviceId, DeviceKey, DeviceProfile, DeviceStatus, Enrollment, EnrollmentId, EnrollmentState,
-    FailureReason, KeptChallenge, KeyId, KeyUse, Method, Nonce, NumberMatch, Platform, PublicKey,
-    PushEnvironment, PushKind, PushTarget, PushToken, Recipient, RequestMessage, SealedChallenge, Secret,
-    Seldom, State, Thumbprint, Transaction, TransactionId, TwoDigits, UnixMs, User, UserId,
+    FailureReason, KeptChallenge, KeyId, KeyUse, Method, Nonce, NumberMatch, Particulars, Platform,
+    PublicKey, PushEnvironment, PushKind, PushTarget, PushToken, Recipient, RequestMessage, SealedChallenge,
+    Secret, Seldom, State, Thumbprint, Transaction, TransactionId, TwoDigits, UnixMs, User, UserId,
 };
 
 use super::*;
@@ -66,10 +66,13 @@ fn transaction() -> Transaction {
         content: Content {
             title: "T".into(),
             message: "M".into(),
-            secure_message: Some("S".into()),
-            details: vec![Detail { label: "L".into(), value: "V".into() }],
-            hidden_details: vec![Detail { label: "H".into(), value: "W".into() }],
-            context: Some("C".into()),
+            particulars: Particulars {
+                secure_message: Some("S".into()),
+                details: vec![Detail { label: "L".into(), value: "V".into() }],
+                hidden_details: vec![Detail { label: "H".into(), value: "W".into() }],
+                context: Some("C".into()),
+            }
+            .kept(),
         },
         accepted_keys: [KeyUse::Pin, KeyUse::Custom("x".into())].into(),
         recipients: vec![Recipient {
@@ -202,9 +205,7 @@ fn a_bare_transaction_has_these_bytes() {
     let mut bare = transaction();
     bare.state = State::Pending;
     bare.ended_at = None;
-    bare.content = Content { secure_message: None, context: None, ..bare.content };
-    bare.content.details.clear();
-    bare.content.hidden_details.clear();
+    bare.content.particulars = None;
     bare.recipients.iter_mut().for_each(|recipient| recipient.delivery = None);
     bare.answer = None;
     bare.request_message = RequestMessage::NotAsked;

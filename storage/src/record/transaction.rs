@@ -3,8 +3,8 @@
 use minicbor::{Decode, Encode};
 use tocsin_model::{
     Answer, CallContext, CallbackUrl, Content, Counter, Delivery, Detail, DeviceId, Fatigue, KeyUse, Nonce,
-    NumberMatch, OperatorName, Recipient, RequestMessage, Seldom, State, Transaction, TransactionId,
-    TwoDigits, UnixMs, User, UserId,
+    NumberMatch, OperatorName, Particulars, Recipient, RequestMessage, Seldom, State, Transaction,
+    TransactionId, TwoDigits, UnixMs, User, UserId,
 };
 
 use super::callback::callback_url;
@@ -349,13 +349,14 @@ pub(super) fn to_state(state: u8, failure_reason: Option<u8>) -> Result<State, M
 
 impl<'a> ContentRecord<'a> {
     fn new(content: &'a Content) -> Self {
+        let particulars = content.particulars();
         Self {
             title: &content.title,
             message: &content.message,
-            secure_message: content.secure_message.as_deref(),
-            details: content.details.iter().map(DetailRecord::new).collect(),
-            hidden_details: content.hidden_details.iter().map(DetailRecord::new).collect(),
-            context: content.context.as_deref(),
+            secure_message: particulars.secure_message.as_deref(),
+            details: particulars.details.iter().map(DetailRecord::new).collect(),
+            hidden_details: particulars.hidden_details.iter().map(DetailRecord::new).collect(),
+            context: particulars.context.as_deref(),
         }
     }
 
@@ -363,10 +364,13 @@ impl<'a> ContentRecord<'a> {
         Content {
             title: self.title.into(),
             message: self.message.into(),
-            secure_message: self.secure_message.map(Into::into),
-            details: self.details.into_iter().map(DetailRecord::into_model).collect(),
-            hidden_details: self.hidden_details.into_iter().map(DetailRecord::into_model).collect(),
-            context: self.context.map(Into::into),
+            particulars: Particulars {
+                secure_message: self.secure_message.map(Into::into),
+                details: self.details.into_iter().map(DetailRecord::into_model).collect(),
+                hidden_details: self.hidden_details.into_iter().map(DetailRecord::into_model).collect(),
+                context: self.context.map(Into::into),
+            }
+            .kept(),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Typed look-ups over rows: opens envelopes, hides what has expired, names what is corrupt.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
 
 use minicbor::Decode;
 use tocsin_model::{
@@ -78,6 +77,14 @@ fn lay_on(pending: &mut Transaction, marks: MarksRecord) -> RowResult<()> {
         marks.lay_on(pending).map_err(|Malformed(what)| corrupt(&key, what))?;
     }
     Ok(())
+}
+
+/// A device with the time of its last answer.
+fn with_use(mut device: Device, used: Option<UsedRecord>) -> Device {
+    if let Some(UsedRecord { at_ms }) = used {
+        device.last_used_at = device.last_used_at.max(UnixMs::new(at_ms));
+    }
+    device
 }
 
 impl<'r> Table<'r> {
@@ -211,37 +218,26 @@ impl<'r> Table<'r> {
 
     /// The same of many, in the order of `ids`: all rows of a kind are read in one go, in the order in which they are stored.
     pub(crate) fn transactions(&self, ids: &[TransactionId]) -> RowResult<Vec<Transaction>> {
-        let mut stored = ids.to_vec();
-        stored.sort_unstable();
-        let mut found = HashMap::with_capacity(ids.len());
-        let keys: Vec<Key> = stored.iter().map(Key::transaction).collect();
-        for ((id, key), row) in stored.iter().zip(&keys).zip(self.rows.gather(&keys)?) {
+        let mut places: Vec<usize> = (0..ids.len()).collect();
+        places.sort_unstable_by_key(|place| ids[*place]);
+        let mut found: Vec<Option<Transaction>> = ids.iter().map(|_| None).collect();
+        let keys: Vec<Key> = places.iter().map(|place| Key::transaction(&ids[*place])).collect();
+        for ((place, key), row) in places.iter().zip(&keys).zip(self.rows.gather(&keys)?) {
             let Some(row) = row else { continue };
-            let read = |payload: &[u8]| from_payload::<TransactionRecord<'_>>(payload)?.into_model(*id);
-            if let Some(transaction) = self.open(key, &row, read)? {
-                found.insert(*id, transaction);
-            }
+            let read =
+                |payload: &[u8]| from_payload::<TransactionRecord<'_>>(payload)?.into_model(ids[*place]);
+            found[*place] = self.open(key, &row, read)?;
         }
-        let keys: Vec<Key> = stored.iter().map(Key::transaction_marks).collect();
-        for ((id, key), row) in stored.iter().zip(&keys).zip(self.rows.gather(&keys)?) {
-            let pending = found.get_mut(id).filter(|found| !found.state.is_final());
+        let keys: Vec<Key> = places.iter().map(|place| Key::transaction_marks(&ids[*place])).collect();
+        for ((place, key), row) in places.iter().zip(&keys).zip(self.rows.gather(&keys)?) {
+            let pending = found[*place].as_mut().filter(|found| !found.state.is_final());
             if let (Some(row), Some(pending)) = (row, pending)
                 && let Some(marks) = self.open(key, &row, |payload| from_payload(payload))?
             {
                 lay_on(pending, marks)?;
             }
         }
-        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
-    }
-
-    /// Reads the devices of these transactions in one go, so that whoever asks for one of them next finds it in memory.
-    pub(crate) fn foresee_devices(&self, transactions: &[Transaction]) -> RowResult<()> {
-        let asked = transactions.iter().flat_map(|transaction| &transaction.recipients);
-        let ids: BTreeSet<DeviceId> = asked.map(|recipient| recipient.device_id).collect();
-        for key in [Key::device, Key::device_used] {
-            self.rows.gather(&ids.iter().map(key).collect::<Vec<_>>())?;
-        }
-        Ok(())
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// The stored marks of a transaction; they may be older than its record.
@@ -275,11 +271,29 @@ impl<'r> Table<'r> {
     pub(crate) fn device(&self, id: &DeviceId) -> RowResult<Option<Device>> {
         let device = self
             .read(&Key::device(id), |payload| from_payload::<DeviceRecord<'_>>(payload)?.into_model(*id))?;
-        let Some(mut device) = device else { return Ok(None) };
-        if let Some(UsedRecord { at_ms }) = self.record(&Key::device_used(id))? {
-            device.last_used_at = device.last_used_at.max(UnixMs::new(at_ms));
+        let Some(device) = device else { return Ok(None) };
+        Ok(Some(with_use(device, self.record(&Key::device_used(id))?)))
+    }
+
+    /// The same of many, in the order of their ids: all rows of a kind are read in one go.
+    pub(crate) fn devices(&self, ids: &[DeviceId]) -> RowResult<Vec<Device>> {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let keys = ids.iter().map(Key::device).collect::<Vec<_>>();
+        let used_keys = ids.iter().map(Key::device_used).collect::<Vec<_>>();
+        let (rows, used_rows) = (self.rows.gather(&keys)?, self.rows.gather(&used_keys)?);
+        let mut devices = Vec::with_capacity(ids.len());
+        for (((id, key), row), (used_key, used_row)) in
+            ids.iter().zip(&keys).zip(rows).zip(used_keys.iter().zip(used_rows))
+        {
+            let read = |payload: &[u8]| from_payload::<DeviceRecord<'_>>(payload)?.into_model(*id);
+            let device = row.map(|row| self.open(key, &row, read)).transpose()?.flatten();
+            let used = used_row.map(|row| self.open(used_key, &row, |payload| from_payload(payload)));
+            let used = used.transpose()?.flatten();
+            devices.extend(device.map(|device| with_use(device, used)));
         }
-        Ok(Some(device))
+        Ok(devices)
     }
 
     /// How a user stands and is named; `None` where nothing is known of him.

@@ -126,7 +126,7 @@ fn redacted(ended: Transaction) -> Transaction {
         let code = seldom.code.map(without_address);
         Seldom { code, plan: None, ..*seldom }.kept()
     });
-    let nameless = |phone: Recipient| Recipient { device_name: Box::default(), ..phone };
+    let nameless = |phone: Recipient| Recipient { device_name: "".into(), ..phone };
     let recipients = ended.recipients.into_iter().map(nameless).collect();
     Transaction { content: Content::default(), call_context: None, recipients, seldom, ..ended }
 }

@@ -7,9 +7,9 @@ use tocsin_model::{
     ActivationCodeHash, Answer, AppVersion, CallbackUrl, Content, Counter, Decision, Delivery,
     DeliveryStatus, Detail, Device, DeviceGuards, DeviceId, DeviceKey, DeviceProfile, DeviceStatus,
     DurationMs, Enrollment, EnrollmentId, EnrollmentState, EnrolmentMode, EnrolmentRules, Fingerprint,
-    Idempotency, IdempotencyKey, KeyId, KeyUse, Method, Nonce, OtpHash, Partition, Platform, PublicKey,
-    PushEnvironment, PushKind, PushTarget, PushToken, Recipient, RequestMessage, Secret, State, Thumbprint,
-    Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
+    Idempotency, IdempotencyKey, KeyId, KeyUse, Method, Nonce, OtpHash, Particulars, Partition, Platform,
+    PublicKey, PushEnvironment, PushKind, PushTarget, PushToken, Recipient, RequestMessage, Secret, State,
+    Thumbprint, Transaction, TransactionId, UnixMs, User, UserId, UserIdRule,
 };
 use tocsin_storage::{Clock, Enrolled, KeptProviderToken, NewEnrollment, NewTransaction, Retention};
 
@@ -127,10 +127,13 @@ fn content() -> Content {
     Content {
         title: "Log in".into(),
         message: "to the bank".into(),
-        secure_message: Some("from a new browser".into()),
-        details: vec![Detail { label: "Place".into(), value: "Bern".into() }],
-        hidden_details: vec![Detail { label: "risk".into(), value: "3".into() }],
-        context: Some("Firefox on Linux".into()),
+        particulars: Particulars {
+            secure_message: Some("from a new browser".into()),
+            details: vec![Detail { label: "Place".into(), value: "Bern".into() }],
+            hidden_details: vec![Detail { label: "risk".into(), value: "3".into() }],
+            context: Some("Firefox on Linux".into()),
+        }
+        .kept(),
     }
 }
 

@@ -85,8 +85,10 @@ fn code(address: CodeAddress) -> CodeState {
 /// One that knows all that one can know of its user.
 fn telling(salt: u64) -> Transaction {
     let mut telling = Transaction { user: Some(user(1)), ..transaction(salt) };
-    telling.content.secure_message = Some("Alice of Wonder Lane".into());
-    telling.content.context = Some("from 203.0.113.7".into());
+    telling
+        .content
+        .change_particulars(|particulars| particulars.secure_message = Some("Alice of Wonder Lane".into()));
+    telling.content.change_particulars(|particulars| particulars.context = Some("from 203.0.113.7".into()));
     telling.recipients[0].device_name = "Alice of Wonder Lane".into();
     telling.call_context = Some(Box::new(CallContext {
         language: None,

@@ -95,6 +95,25 @@ pub async fn an_answer_marks_its_device_as_used(bench: Bench) {
     assert_eq!(bench.device(1).await.last_used_at, decided_at, "revoking forgets nothing");
 }
 
+pub async fn many_devices_are_read_in_the_order_of_their_ids(bench: Bench) {
+    for salt in [3, 1, 2] {
+        bench.enrolled(salt).await;
+    }
+    let _ = bench.revoke(2).await;
+    let _ = bench.store.create(new_transaction(1)).await.expect("stored");
+    let decided_at = START.plus(DurationMs::new(7));
+    let _ = bench.store.end(answered(transaction(1), device_id(1), decided_at)).await.expect("stored");
+    let read = bench.store.devices([3, 9, 1, 2, 3].map(device_id).to_vec()).await.expect("read");
+    let mut expected = [bench.device(1).await, bench.device(2).await, bench.device(3).await];
+    expected.sort_unstable_by_key(|device| device.id);
+    assert_eq!(read, expected);
+    assert_eq!(
+        read.iter().find(|device| device.id == device_id(1)).map(|device| device.last_used_at),
+        Some(decided_at)
+    );
+    assert_eq!(bench.store.devices(Vec::new()).await.expect("read"), []);
+}
+
 pub async fn a_dead_address_makes_its_device_unreachable(bench: Bench) {
     bench.enrolled(1).await;
     let dead = PushTargetVerdict::Dead { since: None };

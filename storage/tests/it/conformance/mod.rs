@@ -165,6 +165,7 @@ conformance! {
         a_revoked_device_is_listed_until_its_retention_ends,
         devices_are_listed_newest_first,
         an_answer_marks_its_device_as_used,
+        many_devices_are_read_in_the_order_of_their_ids,
         a_dead_address_makes_its_device_unreachable,
         an_address_registered_after_its_death_is_left_alone,
         a_suspension_outlives_a_dead_address,
