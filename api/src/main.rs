@@ -11,6 +11,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tocsin_api::command::Arguments;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     Arguments::parse().run().into()
 }

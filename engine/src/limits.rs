@@ -22,6 +22,12 @@ pub(crate) const ASK_AGAIN_MAX: usize = 2;
 /// Open transactions read in one go at the start.
 pub(crate) const RECOVERY_PAGE: usize = 1_000;
 
+/// Such reads that are under way at once.
+pub(crate) const RECOVERY_READS: usize = 3;
+
+/// Ids of open transactions listed in one go at the start.
+pub(crate) const RECOVERY_IDS: usize = 10_000;
+
 /// Phones of open transactions that are looked at in one go after the start.
 pub(crate) const RECOVERY_DEVICES: usize = 1_000;
 

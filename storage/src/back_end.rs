@@ -16,8 +16,8 @@ use crate::store::{
     CallbackPage, CallbackSettled, CallbackVerdict, ChangeNoted, Claimed, Created, DeviceChange,
     DeviceChanged, DueCallbacks, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened,
     Erased, Erasure, KeptProviderToken, KeyChange, KeyDeleted, KeyPut, KnownUser, MetaKey, NewEnrollment,
-    NewTransaction, OpenPage, Pending, PinTried, PushTargetVerdict, Read, Redelivered, Resend, Resent,
-    Revoked, Store, TransactionPage, TransactionQuery,
+    NewTransaction, OpenIds, OpenPage, Pending, PinTried, PushTargetVerdict, Read, Redelivered, Resend,
+    Resent, Revoked, Store, TransactionPage, TransactionQuery,
 };
 use crate::verb::{Enrolment, RowResult, Table, Verb, audit, callback, look, meta, otp};
 
@@ -355,6 +355,14 @@ impl<B: BackEnd> Store for B {
     ) -> Read<'a, Option<EnrollmentOpened>> {
         let (client, idempotency) = (client.clone(), idempotency.clone());
         self.look(move |table| look::enrollment_by_idempotency_key(table, &client, &idempotency))
+    }
+
+    fn open_ids(&self, after: Option<(UnixMs, TransactionId)>, limit: usize) -> Read<'_, OpenIds> {
+        self.look_at_many(move |table| look::open_ids(table, after, limit))
+    }
+
+    fn transactions_with(&self, ids: Vec<TransactionId>) -> Read<'_, Vec<Transaction>> {
+        self.look_at_many(move |table| table.transactions(&ids))
     }
 
     fn open_transactions(&self, after: Option<(UnixMs, TransactionId)>, limit: usize) -> Read<'_, OpenPage> {

@@ -30,8 +30,8 @@ pub use store::{
     AuditSummary, CallbackList, CallbackPage, CallbackSettled, CallbackVerdict, ChangeNoted, Claimed,
     CommitReport, Created, DeviceChange, DeviceChanged, DueCallbacks, Ended, Enrolled, EnrollmentCancelled,
     EnrollmentConfirmed, EnrollmentOpened, Erased, Erasure, KeptProviderToken, KeyApproval, KeyChange,
-    KeyDeleted, KeyPut, KnownUser, MetaKey, NewEnrollment, NewTransaction, NoObserver, OpenPage, Pending,
-    PinTried, PushTargetVerdict, Read, Redelivered, Registered, Resend, Resent, Revoked, Store,
+    KeyDeleted, KeyPut, KnownUser, MetaKey, NewEnrollment, NewTransaction, NoObserver, OpenIds, OpenPage,
+    Pending, PinTried, PushTargetVerdict, Read, Redelivered, Registered, Resend, Resent, Revoked, Store,
     StoreObserver, TransactionPage, TransactionQuery,
 };
 pub use verb::callback::callback_host;

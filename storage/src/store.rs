@@ -39,8 +39,8 @@ pub use enrollment::{
 };
 pub use kept::{KeptProviderToken, MetaKey};
 pub use transaction::{
-    Amended, Attempted, Claimed, Created, Ended, NewTransaction, OpenPage, Resend, Resent, TransactionPage,
-    TransactionQuery,
+    Amended, Attempted, Claimed, Created, Ended, NewTransaction, OpenIds, OpenPage, Resend, Resent,
+    TransactionPage, TransactionQuery,
 };
 pub use user::{Erased, Erasure, KnownUser};
 
@@ -322,6 +322,12 @@ pub trait Store: Send + Sync + 'static {
         client: &'a ClientId,
         idempotency: &'a Idempotency,
     ) -> Read<'a, Option<EnrollmentOpened>>;
+
+    /// One page of the ids of the open transactions after `after`, at most `limit`.
+    fn open_ids(&self, after: Option<(UnixMs, TransactionId)>, limit: usize) -> Read<'_, OpenIds>;
+
+    /// Those of these transactions that there are, in the order of `ids`; read in one go.
+    fn transactions_with(&self, ids: Vec<TransactionId>) -> Read<'_, Vec<Transaction>>;
 
     /// One page of the open transactions after `after`, at most `limit`.
     fn open_transactions(&self, after: Option<(UnixMs, TransactionId)>, limit: usize) -> Read<'_, OpenPage>;

@@ -22,6 +22,7 @@ mod problem;
 mod profile;
 mod push;
 mod secret;
+mod shared_text;
 mod standing;
 mod start;
 mod state;

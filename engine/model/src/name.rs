@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::shared_text::share;
+
 /// Why a text is not a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameError;
@@ -44,7 +46,7 @@ macro_rules! name {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                if is_name(text) { Ok(Self(Arc::from(text))) } else { Err(NameError) }
+                share(text, is_name).map(Self).ok_or(NameError)
             }
         }
 

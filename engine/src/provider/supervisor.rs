@@ -14,11 +14,12 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+use crate::by_id::ById;
 use actix::fut::ActorFuture;
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use arc_swap::ArcSwap;
-use dashmap::{DashMap, Entry};
+use dashmap::Entry;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -107,7 +108,7 @@ impl Drop for InFlight {
 struct Shared {
     parts: ProviderParts,
     installed: ArcSwap<Installed>,
-    supervised: DashMap<TransactionId, Supervised>,
+    supervised: ById<Supervised>,
     /// How many they are, because counting them asks each part of the table.
     supervised_count: AtomicUsize,
     gauges: Gauges,
@@ -184,7 +185,7 @@ pub(crate) fn start(
         gauges: Gauges::of(&parts),
         parts,
         installed: ArcSwap::new(Installed::new(driver, limits)),
-        supervised: DashMap::new(),
+        supervised: ById::default(),
         supervised_count: AtomicUsize::new(0),
         availability: Arc::clone(&availability),
         last_relayed_ms: AtomicU64::new(0),

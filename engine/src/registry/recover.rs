@@ -1,14 +1,15 @@
 //! At the start: gives every open transaction of the storage its actor again, and looks at their phones later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tocsin_model::{Device, DeviceId, TransactionId};
 use tocsin_storage::StoreError;
+use tokio::sync::oneshot;
 
 use super::Registry;
 use crate::handle::gone_for;
-use crate::limits::{RECOVERY_DEVICES, RECOVERY_PAGE};
+use crate::limits::{RECOVERY_DEVICES, RECOVERY_IDS, RECOVERY_PAGE, RECOVERY_READS};
 use crate::surroundings::Surroundings;
 use crate::transaction::News;
 
@@ -30,26 +31,42 @@ pub(crate) async fn recover(
     registry: &Arc<Registry>,
     surroundings: &Surroundings,
 ) -> Result<Recovered, StoreError> {
-    let mut recovered = Recovered::default();
-    let read = |after| surroundings.store.open_transactions(after, RECOVERY_PAGE);
-    let mut reading = read(None);
+    let (store, mut recovered) = (&surroundings.store, Recovered::default());
+    let (mut listing, mut ids) = (Some(store.open_ids(None, RECOVERY_IDS)), Vec::new().into_iter());
+    // Read by the storage while earlier ones are revived.
+    let (mut reading, mut reviving) = (VecDeque::new(), Vec::new());
     loop {
-        let page = reading.await?;
-        // Read by the storage while those of this page are revived.
-        let next = page.next.map(|next| read(Some(next)));
-        recovered.transactions += page.transactions.len();
-        for transaction in &page.transactions {
+        while reading.len() < RECOVERY_READS {
+            let some: Vec<_> = ids.by_ref().take(RECOVERY_PAGE).collect();
+            if !some.is_empty() {
+                reading.push_back(store.transactions_with(some));
+            } else if let Some(listed) = listing.take() {
+                let page = listed.await?;
+                listing = page.next.map(|next| store.open_ids(Some(next), RECOVERY_IDS));
+                ids = page.ids.into_iter();
+            } else {
+                break;
+            }
+        }
+        let Some(read) = reading.pop_front() else { break };
+        let transactions = read.await?;
+        recovered.transactions += transactions.len();
+        for transaction in &transactions {
             let recipients = transaction.recipients.iter();
             recovered.asked.0.extend(recipients.map(|recipient| (recipient.device_id, transaction.id)));
         }
-        for revived in registry.revive_all(page.transactions) {
-            // An arbiter that has stopped revives nothing; then the process ends.
-            let _ = revived.await;
-        }
-        match next {
-            Some(next) => reading = next,
-            None => return Ok(recovered),
-        }
+        // Arbiters have two pages at most, so that they neither wait for the next nor gather many.
+        let before = std::mem::replace(&mut reviving, registry.revive_all(transactions));
+        all(before).await;
+    }
+    all(reviving).await;
+    Ok(recovered)
+}
+
+/// Waits for all of them. An arbiter that has stopped revives nothing; then the process ends.
+async fn all(reviving: Vec<oneshot::Receiver<()>>) {
+    for revived in reviving {
+        let _ = revived.await;
     }
 }
 

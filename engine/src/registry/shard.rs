@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
-use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use tocsin_model::{ErrorCode, Problem, State, Transaction, TransactionId};
 use tokio::sync::oneshot;
 
 use super::{Admission, Permit, Turns};
+use crate::by_id::ById;
 use crate::error::store_problem;
 use crate::limits::{
     ASK_AGAIN_MAX, REVIVAL_BACKOFF, REVIVAL_LOOKS_MAX, REVIVAL_WAIT_MAX, TRANSACTION_MAILBOX_MAX,
@@ -36,7 +36,7 @@ pub(crate) enum AskError {
 /// The open transactions of this process.
 pub(crate) struct Registry {
     arbiters: Vec<ArbiterHandle>,
-    actors: DashMap<TransactionId, Open>,
+    actors: ById<Open>,
     admission: Admission,
     turns: Turns,
     surroundings: Arc<Surroundings>,
@@ -62,7 +62,7 @@ impl Registry {
         admission: Admission,
         surroundings: Arc<Surroundings>,
     ) -> Self {
-        Self { arbiters, actors: DashMap::new(), admission, turns: Turns::default(), surroundings }
+        Self { arbiters, actors: ById::default(), admission, turns: Turns::default(), surroundings }
     }
 
     /// The books of open transactions.

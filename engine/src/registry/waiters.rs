@@ -14,6 +14,8 @@ use tocsin_model::{ClientId, Delivery, DeliveryStatus, ErrorCode, Problem, Trans
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use crate::by_id::ById;
+
 /// What a caller waits for. The outcome ends every wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
@@ -62,7 +64,7 @@ pub struct Waiters {
 }
 
 /// Who waits for each transaction; one that nobody waits for is not in it.
-type Book = DashMap<TransactionId, Vec<Waiter>>;
+type Book = ById<Vec<Waiter>>;
 
 /// An entry in the book, to be dropped after the receiver, so that it finds its sender gone.
 #[derive(Debug)]

@@ -105,6 +105,15 @@ pub enum Resent {
     Absent,
 }
 
+/// One page of the ids of the open transactions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenIds {
+    /// In the order of their deadlines.
+    pub ids: Vec<TransactionId>,
+    /// Behind what the next page begins; `None` behind the last.
+    pub next: Option<(UnixMs, TransactionId)>,
+}
+
 /// One page of the open transactions, in the order of their deadlines.
 #[derive(Clone, Debug, Default)]
 pub struct OpenPage {

@@ -11,7 +11,7 @@ use super::rows::RowResult;
 use super::table::Table;
 use crate::key::Key;
 use crate::record::LinkRecord;
-use crate::store::{Created, EnrollmentOpened, OpenPage, TransactionPage, TransactionQuery};
+use crate::store::{Created, EnrollmentOpened, OpenIds, OpenPage, TransactionPage, TransactionQuery};
 
 /// Transactions on one page of the open ones, whatever the caller asks for.
 const OPEN_PAGE_MAX: usize = 10_000;
@@ -48,21 +48,28 @@ pub(crate) fn enrollment_by_idempotency_key(
     })
 }
 
+/// One page of the ids of the open transactions.
+pub(crate) fn open_ids(
+    table: &Table<'_>,
+    after: Option<(UnixMs, TransactionId)>,
+    limit: usize,
+) -> RowResult<OpenIds> {
+    let after = after.map(|(expires_at, id)| Key::open(expires_at, &id));
+    let (keys, may_have_more) =
+        table.keys(&Key::all_open(), after.as_ref(), limit.clamp(1, OPEN_PAGE_MAX))?;
+    let ids = keys.iter().filter_map(Key::as_open).map(|(_, id)| id).collect();
+    let next = keys.last().filter(|_| may_have_more).and_then(Key::as_open);
+    Ok(OpenIds { ids, next })
+}
+
 /// One page of the open transactions.
 pub(crate) fn open_transactions(
     table: &Table<'_>,
     after: Option<(UnixMs, TransactionId)>,
     limit: usize,
 ) -> RowResult<OpenPage> {
-    let after = after.map(|(expires_at, id)| Key::open(expires_at, &id));
-    let (keys, may_have_more) =
-        table.keys(&Key::all_open(), after.as_ref(), limit.clamp(1, OPEN_PAGE_MAX))?;
-    let ids: Vec<TransactionId> = keys.iter().filter_map(Key::as_open).map(|(_, id)| id).collect();
-    let mut page = OpenPage { transactions: table.transactions(&ids)?, next: None };
-    if may_have_more {
-        page.next = keys.last().and_then(Key::as_open);
-    }
-    Ok(page)
+    let OpenIds { ids, next } = open_ids(table, after, limit)?;
+    Ok(OpenPage { transactions: table.transactions(&ids)?, next })
 }
 
 /// Rows looked at for one page of a list, so that a filter that fits little holds nobody up: such a page may have

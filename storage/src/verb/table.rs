@@ -219,7 +219,8 @@ impl<'r> Table<'r> {
     /// The same of many, in the order of `ids`: all rows of a kind are read in one go, in the order in which they are stored.
     pub(crate) fn transactions(&self, ids: &[TransactionId]) -> RowResult<Vec<Transaction>> {
         let mut places: Vec<usize> = (0..ids.len()).collect();
-        places.sort_unstable_by_key(|place| ids[*place]);
+        // As numbers, which compare faster than bytes.
+        places.sort_unstable_by_key(|place| u128::from_be_bytes(*ids[*place].as_bytes()));
         let mut found: Vec<Option<Transaction>> = ids.iter().map(|_| None).collect();
         let keys: Vec<Key> = places.iter().map(|place| Key::transaction(&ids[*place])).collect();
         for ((place, key), row) in places.iter().zip(&keys).zip(self.rows.gather(&keys)?) {
