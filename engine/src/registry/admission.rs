@@ -11,6 +11,9 @@ use smallvec::SmallVec;
 use tocsin_config::EngineLimits;
 use tocsin_model::{ClientId, ErrorCode, Problem, Transaction, TransactionId, User};
 
+/// A fast hash that is keyed anew in each process: portals name users, but nobody sees which of them meet.
+type By<K, V> = DashMap<K, V, foldhash::quality::RandomState>;
+
 /// Most users have one, which takes no memory of its own then.
 type Ids = SmallVec<[TransactionId; 1]>;
 
@@ -24,8 +27,8 @@ struct Books {
     per_client_max: usize,
     per_user_max: usize,
     in_flight: AtomicUsize,
-    by_client: DashMap<ClientId, usize>,
-    by_user: DashMap<User, Ids>,
+    by_client: By<ClientId, usize>,
+    by_user: By<User, Ids>,
 }
 
 /// A place among the open transactions, given back when dropped.
@@ -53,8 +56,8 @@ impl Admission {
             per_client_max: limits.transactions_per_client_max,
             per_user_max: limits.transactions_per_user_max,
             in_flight: AtomicUsize::new(0),
-            by_client: DashMap::new(),
-            by_user: DashMap::new(),
+            by_client: By::default(),
+            by_user: By::default(),
         }))
     }
 
