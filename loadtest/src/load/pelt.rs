@@ -110,19 +110,21 @@ struct Fetched<'a> {
     challenge: &'a str,
 }
 
-/// Throws each kind for so long. Blocks; a runtime of its own is made for it.
+/// Throws each kind for so long, at phones that no run before has enrolled. Blocks; a runtime of its own is made for it.
 pub(super) fn pelt(
     reach: &Arc<Reach>,
     push_type: &str,
     server: i32,
+    run: u32,
     each: Duration,
 ) -> Result<Vec<Pelted>, LoadtestError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(LoadtestError::io("start a runtime"))?;
     LocalSet::new().block_on(&runtime, async {
         let desk = Rc::new(desk(reach));
-        let over = ask_all(&desk, push_type, SHORT_LIFE_S).await?;
-        let open = ask_all(&desk, push_type, LONG_LIFE_S).await?;
+        let first = FIRST_PHONE + run * 2 * PHONES;
+        let over = ask_all(&desk, push_type, first, SHORT_LIFE_S).await?;
+        let open = ask_all(&desk, push_type, first + PHONES, LONG_LIFE_S).await?;
         tokio::time::sleep(OVER_AFTER).await;
         let mut all = Vec::new();
         for wrong in Wrong::ALL {
@@ -148,12 +150,15 @@ fn desk(reach: &Reach) -> Desk {
     }
 }
 
-async fn ask_all(desk: &Rc<Desk>, push_type: &str, life_s: u32) -> Result<Vec<Asking>, LoadtestError> {
+async fn ask_all(
+    desk: &Rc<Desk>,
+    push_type: &str,
+    first: u32,
+    life_s: u32,
+) -> Result<Vec<Asking>, LoadtestError> {
     let mut tasks = JoinSet::new();
-    for number in FIRST_PHONE..FIRST_PHONE + PHONES {
+    for number in first..first + PHONES {
         let (desk, push_type) = (Rc::clone(desk), push_type.to_owned());
-        // Phones of the second round are further ones.
-        let number = number + life_s * PHONES;
         tasks.spawn_local(async move { ask(&desk, &push_type, number, life_s).await });
     }
     let mut all = Vec::new();

@@ -196,12 +196,12 @@ impl Session {
         self.server().ok_or_else(foreign)?.resident_bytes()
     }
 
-    /// Throws wrong answers of each kind at the server of its own for so long.
-    pub(super) async fn pelt(&self, each: Duration) -> Result<Vec<Pelted>, LoadtestError> {
+    /// Throws wrong answers of each kind at the server of its own for so long, for the time numbered `run`.
+    pub(super) async fn pelt(&self, run: u32, each: Duration) -> Result<Vec<Pelted>, LoadtestError> {
         let foreign = || LoadtestError::Unexpected("wrong answers are for a server of ours".to_owned());
         let server = self.server_pid().ok_or_else(foreign)?;
         let (reach, push_type) = (Arc::clone(&self.stage.target.reach), self.stage.target.push_type.clone());
-        let pelted = tokio::task::spawn_blocking(move || pelt(&reach, &push_type, server, each)).await;
+        let pelted = tokio::task::spawn_blocking(move || pelt(&reach, &push_type, server, run, each)).await;
         pelted.unwrap_or_else(|error| Err(LoadtestError::Unexpected(error.to_string())))
     }
 

@@ -116,6 +116,16 @@ impl Database {
         self.walk(options, prefix, None, visit)
     }
 
+    /// Lets RocksDB compact by itself from now on.
+    pub(super) fn begin_compactions(&self) -> Result<(), StoreError> {
+        for family in Family::ALL {
+            let begun =
+                self.db.set_options_cf(self.family(family)?, &[("disable_auto_compactions", "false")]);
+            begun.map_err(|error| error_of(&error))?;
+        }
+        Ok(())
+    }
+
     /// Rewrites the whole family, so that nothing is left of rows that were dropped or replaced.
     pub(super) fn compact(&self, family: Family) -> Result<(), StoreError> {
         let family = self.family(family)?;

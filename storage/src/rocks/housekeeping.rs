@@ -1,4 +1,4 @@
-//! What nobody waits for: watching the free space, and sweeping out transactions whose retention is over.
+//! What nobody waits for: watching the free space, compactions, and sweeping out transactions whose retention is over.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +21,9 @@ const DISK_SAMPLED_EVERY: Duration = Duration::from_secs(1);
 
 /// How often expired transactions are swept.
 const SWEPT_EVERY: Duration = Duration::from_secs(600);
+
+/// How long after the opening compactions begin: first a restart reads what was open, and wants the processors for that.
+const COMPACTIONS_BEGIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Rows that one sweep looks at; the next goes on from there, since the swept ones are gone.
 const ROWS_PER_SWEEP_MAX: usize = 1_000_000;
@@ -79,9 +82,15 @@ pub(super) struct Housekeeper {
 impl Housekeeper {
     /// Works until the store closes.
     pub(super) fn run(self) {
-        let mut swept_at = Instant::now();
+        let (opened_at, mut swept_at, mut compacts) = (Instant::now(), Instant::now(), false);
         while self.closing.recv_timeout(DISK_SAMPLED_EVERY) == Err(RecvTimeoutError::Timeout) {
             self.disk.sample();
+            if !compacts && opened_at.elapsed() >= COMPACTIONS_BEGIN_AFTER {
+                match self.database.begin_compactions() {
+                    Ok(()) => compacts = true,
+                    Err(error) => tracing::warn!(%error, "compactions could not begin"),
+                }
+            }
             if swept_at.elapsed() >= SWEPT_EVERY {
                 swept_at = Instant::now();
                 if let Err(error) = sweep(&self.database, (self.clock)(), &self.queue) {

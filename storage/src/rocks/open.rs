@@ -216,6 +216,8 @@ fn family_options(storage: &Storage, name: &str, cache: &Cache, clock: Clock) ->
     }
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_periodic_compaction_seconds(PERIODIC_COMPACTION_S);
+    // The housekeeper begins it.
+    options.set_disable_auto_compactions(true);
     options.set_compaction_filter("tocsin.expiry", move |_level, _key: &[u8], row: &[u8]| {
         if is_droppable(row, &clock) { Decision::Remove } else { Decision::Keep }
     });

@@ -28,7 +28,7 @@ pub(super) async fn prove(prover: &Prover, session: &mut Session) -> Result<Meas
         if prover.is_interrupted() {
             break;
         }
-        let all = session.pelt(prover.length().mul_f64(EACH_SHARE)).await?;
+        let all = session.pelt(run, prover.length().mul_f64(EACH_SHARE)).await?;
         let mut slowest = f64::INFINITY;
         for pelted in &all {
             let rate = per_core(pelted);
