@@ -88,7 +88,9 @@ impl ServeError {
                 | EngineStartError::CallbackProxy(_),
             ) => Exit::Configuration,
             Self::Engine(EngineStartError::Store(_)) => Exit::Storage,
-            Self::Engine(EngineStartError::Random | EngineStartError::Thread(_)) => Exit::Failed,
+            Self::Engine(
+                EngineStartError::Random | EngineStartError::Recovery | EngineStartError::Thread(_),
+            ) => Exit::Failed,
             Self::ReadyFile(_) | Self::Machine(_) => Exit::Failed,
         }
     }

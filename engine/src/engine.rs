@@ -74,6 +74,9 @@ pub enum EngineStartError {
     /// The proxy that callbacks go through cannot be set up.
     #[error(transparent)]
     CallbackProxy(#[from] ProviderSetupError),
+    /// Open transactions could not be given their actors.
+    #[error("open transactions could not be revived; start the server again, and report what it has logged")]
+    Recovery,
     /// The random number generator failed.
     #[error("the random number generator failed")]
     Random,

@@ -326,7 +326,7 @@ pub trait Store: Send + Sync + 'static {
     /// One page of the ids of the open transactions after `after`, at most `limit`.
     fn open_ids(&self, after: Option<(UnixMs, TransactionId)>, limit: usize) -> Read<'_, OpenIds>;
 
-    /// Those of these transactions that there are, in the order of `ids`; read in one go.
+    /// Those of these transactions that there are, in the order of `ids`, which name each once; read in one go.
     fn transactions_with(&self, ids: Vec<TransactionId>) -> Read<'_, Vec<Transaction>>;
 
     /// One page of the open transactions after `after`, at most `limit`.

@@ -100,7 +100,10 @@ impl Admission {
 
     /// The open transactions of a user, oldest first.
     pub fn open_of(&self, user: &User) -> Vec<TransactionId> {
-        self.0.by_user.get(user).map(|ids| ids.to_vec()).unwrap_or_default()
+        let mut open = self.0.by_user.get(user).map(|ids| ids.to_vec()).unwrap_or_default();
+        // Ids begin with the time.
+        open.sort_unstable();
+        open
     }
 
     /// Open transactions, all together.

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tocsin_model::{Device, DeviceId, TransactionId};
-use tocsin_storage::StoreError;
 use tokio::sync::oneshot;
 
 use super::Registry;
+use crate::engine::EngineStartError;
 use crate::handle::gone_for;
-use crate::limits::{RECOVERY_DEVICES, RECOVERY_IDS, RECOVERY_PAGE, RECOVERY_READS};
+use crate::limits::{
+    RECOVERY_DEVICES, RECOVERY_IDS, RECOVERY_PAGE, RECOVERY_READS, REVIVAL_BACKOFF, REVIVAL_LOOKS_MAX,
+    REVIVAL_WAIT_MAX,
+};
 use crate::surroundings::Surroundings;
 use crate::transaction::News;
 
@@ -30,7 +33,7 @@ pub(crate) struct Asked(Vec<(DeviceId, TransactionId)>);
 pub(crate) async fn recover(
     registry: &Arc<Registry>,
     surroundings: &Surroundings,
-) -> Result<Recovered, StoreError> {
+) -> Result<Recovered, EngineStartError> {
     let (store, mut recovered) = (&surroundings.store, Recovered::default());
     let (mut listing, mut ids) = (Some(store.open_ids(None, RECOVERY_IDS)), Vec::new().into_iter());
     // Read by the storage while earlier ones are revived.
@@ -57,17 +60,18 @@ pub(crate) async fn recover(
         }
         // Arbiters have two pages at most, so that they neither wait for the next nor gather many.
         let before = std::mem::replace(&mut reviving, registry.revive_all(transactions));
-        all(before).await;
+        all(before).await?;
     }
-    all(reviving).await;
+    all(reviving).await?;
     Ok(recovered)
 }
 
-/// Waits for all of them. An arbiter that has stopped revives nothing; then the process ends.
-async fn all(reviving: Vec<oneshot::Receiver<()>>) {
+/// Waits for all of them.
+async fn all(reviving: Vec<oneshot::Receiver<()>>) -> Result<(), EngineStartError> {
     for revived in reviving {
-        let _ = revived.await;
+        revived.await.map_err(|_| EngineStartError::Recovery)?;
     }
+    Ok(())
 }
 
 /// A phone may have been removed or suspended in the last moment of the process before: those whom a transaction would
@@ -81,21 +85,34 @@ pub(crate) async fn look_at_phones(
     // In the order in which devices are stored.
     asked.sort_unstable();
     for some in asked.chunks(RECOVERY_DEVICES) {
-        let mut ids: Vec<DeviceId> = some.iter().map(|(device_id, _)| *device_id).collect();
-        ids.dedup();
-        let devices = match surroundings.store.devices(ids).await {
-            Ok(devices) => devices,
-            Err(error) => {
-                tracing::warn!(%error, "phones that went before the restart are not looked for");
-                return;
-            }
-        };
-        let devices: BTreeMap<DeviceId, Device> =
-            devices.into_iter().map(|device| (device.id, device)).collect();
+        let Some(devices) = read_phones(&surroundings, some).await else { continue };
         for (device_id, transaction_id) in some {
             if let Some(reason) = gone_for(devices.get(device_id)) {
                 registry.tell_surely(*transaction_id, News::DeviceGone(*device_id, reason)).await;
             }
         }
     }
+}
+
+/// The phones of these; those that call meanwhile go before, so it is tried again, with growing waits.
+async fn read_phones(
+    surroundings: &Surroundings,
+    some: &[(DeviceId, TransactionId)],
+) -> Option<BTreeMap<DeviceId, Device>> {
+    let ids: Vec<DeviceId> = some.iter().map(|(device_id, _)| *device_id).collect();
+    let mut wait = REVIVAL_BACKOFF;
+    for _ in 0..REVIVAL_LOOKS_MAX {
+        match surroundings.store.devices(ids.clone()).await {
+            Ok(devices) => return Some(devices.into_iter().map(|device| (device.id, device)).collect()),
+            Err(error) => {
+                tracing::warn!(%error, "phones that went before the restart cannot be looked for yet")
+            }
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(REVIVAL_WAIT_MAX);
+    }
+    tracing::error!(
+        "transactions of phones that went before the restart may wait for them until their deadlines"
+    );
+    None
 }
