@@ -76,7 +76,8 @@ async fn all(reviving: Vec<oneshot::Receiver<()>>) -> Result<(), EngineStartErro
 
 /// A phone may have been removed or suspended in the last moment of the process before: those whom a transaction would
 /// still ask are looked at again. Nobody waits for it, since a phone that is gone cannot answer anyway: what asks nobody
-/// else only ends sooner by this than by its deadline.
+/// else only ends sooner by this than by its deadline. A suspension that is lifted before its phone is looked at leaves
+/// the phone among those who may answer.
 pub(crate) async fn look_at_phones(
     registry: Arc<Registry>,
     surroundings: Arc<Surroundings>,
