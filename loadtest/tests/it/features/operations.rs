@@ -376,6 +376,7 @@ async fn row_149_audit_events() {
     let id = scene.begin("plain", "alice").await;
     assert_eq!(phone.next_push(SOON).await.expect("a push"), id);
     let path = format!("/v1/transactions/{id}");
+    scene.until_relayed(id).await;
     scene.portal("POST", &format!("{path}/resend"), None).await.expect(200);
     scene.portal("DELETE", &path, None).await.expect(200);
     let device = format!("/v1/users/alice/devices/{}", phone.device_id());
