@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
 use hyper::{StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -18,44 +17,45 @@ use crate::door::{
 use crate::openapi;
 use crate::view::UserView;
 
-/// What a proof covers, kept as it was sent.
+/// What a proof covers, kept as it was sent; a copy, so that the connection has the buffer back that it reads into.
 pub(super) struct RawCall {
     authorization: Option<String>,
     method: String,
     path_and_query: String,
-    body: Bytes,
+    body: Vec<u8>,
 }
 
 impl RawCall {
     /// A call with a JSON body.
     pub(super) async fn with_json(
         state: &DoorState,
-        request: &Request,
+        request: Request,
         payload: Payload,
     ) -> Result<Self, DoorError> {
         state.refuse_while_off()?;
-        let body = read_json_body(state, request, payload, MediaType::Optional).await?;
-        Ok(Self::of(request, body))
+        let body = read_json_body(state, &request, payload, MediaType::Optional).await?;
+        Ok(Self::of(&request, &body))
     }
 
     /// A call without one; a body that is there all the same is covered by the proof.
     pub(super) async fn plain(
         state: &DoorState,
-        request: &Request,
+        request: Request,
         payload: Payload,
     ) -> Result<Self, DoorError> {
         state.refuse_while_off()?;
-        Ok(Self::of(request, read_body(state, request, payload).await?))
+        let body = read_body(state, &request, payload).await?;
+        Ok(Self::of(&request, &body))
     }
 
-    fn of(request: &Request, body: Bytes) -> Self {
+    fn of(request: &Request, body: &[u8]) -> Self {
         let mut sent = request.headers().get_all(header::AUTHORIZATION).iter();
         let only = sent.next().filter(|_| sent.next().is_none());
         Self {
             authorization: only.and_then(|value| value.to_str().ok()).map(str::to_owned),
             method: request.method().as_str().to_owned(),
             path_and_query: request.path_and_query().to_owned(),
-            body,
+            body: body.to_vec(),
         }
     }
 
@@ -90,9 +90,9 @@ pub(super) struct EnrolledView<'a> {
 
 /// `POST /device/v1/enrollments`
 pub(super) async fn enrol(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
-    let raw = RawCall::with_json(&state, &request, payload).await?;
-    state.refuse_while_draining()?;
     let from = state.counted_address_of(&request);
+    let raw = RawCall::with_json(&state, request, payload).await?;
+    state.refuse_while_draining()?;
     let handle = state.handle.clone();
     let enrolled = to_the_end(async move { handle.enrol(raw.call(), from).await }).await?;
     let EnrolledDevice { device, server_keys, confirmation_number } = &enrolled;
@@ -161,7 +161,7 @@ pub(super) struct ChallengeList<'a> {
 
 /// `GET /device/v1/transactions`
 pub(super) async fn list(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
-    let raw = RawCall::plain(&state, &request, payload).await?;
+    let raw = RawCall::plain(&state, request, payload).await?;
     let device = state.handle.authenticate(raw.call()).await?;
     let challenges = state.handle.challenges(&device).await?;
     let items = challenges.iter().map(ChallengeView::of).collect();
@@ -170,15 +170,16 @@ pub(super) async fn list(state: Rc<DoorState>, request: Request, payload: Payloa
 
 /// `GET /device/v1/transactions/{id}`
 pub(super) async fn fetch(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
-    let raw = RawCall::plain(&state, &request, payload).await?;
+    let id = transaction_id(&request);
+    let raw = RawCall::plain(&state, request, payload).await?;
     let device = state.handle.authenticate(raw.call()).await?;
-    let challenge = state.handle.challenge(&device, transaction_id(&request)?).await?;
+    let challenge = state.handle.challenge(&device, id?).await?;
     Ok(private_json(StatusCode::OK, &ChallengeView::of(&challenge)))
 }
 
 /// `POST /device/v1/otp`
 pub(super) async fn claim(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
-    let raw = RawCall::with_json(&state, &request, payload).await?;
+    let raw = RawCall::with_json(&state, request, payload).await?;
     let handle = state.handle.clone();
     let challenge = to_the_end(async move { handle.claim_otp(raw.call()).await }).await?;
     Ok(private_json(StatusCode::OK, &ChallengeView::of(&challenge)))
@@ -196,8 +197,9 @@ pub(super) struct AnsweredView {
 
 /// `POST /device/v1/transactions/{id}/answer`
 pub(super) async fn answer(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
-    let raw = RawCall::with_json(&state, &request, payload).await?;
-    let id = transaction_id(&request)?;
+    let id = transaction_id(&request);
+    let raw = RawCall::with_json(&state, request, payload).await?;
+    let id = id?;
     let handle = state.handle.clone();
     let answered = to_the_end(async move { handle.answer(raw.call(), id).await }).await?;
     let reason = answered.failure_reason().map(FailureReason::as_str);
@@ -244,14 +246,14 @@ impl<'a> DeviceView<'a> {
 
 /// `GET /device/v1/device`
 pub(super) async fn device(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
-    let raw = RawCall::plain(&state, &request, payload).await?;
+    let raw = RawCall::plain(&state, request, payload).await?;
     let device = state.handle.authenticate_idle(raw.call()).await?;
     Ok(private_json(StatusCode::OK, &DeviceView::of(&device)))
 }
 
 /// `PATCH /device/v1/device`
 pub(super) async fn change(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
-    let raw = RawCall::with_json(&state, &request, payload).await?;
+    let raw = RawCall::with_json(&state, request, payload).await?;
     let handle = state.handle.clone();
     let device = to_the_end(async move { handle.change_profile(raw.call()).await }).await?;
     Ok(private_json(StatusCode::OK, &DeviceView::of(&device)))
@@ -259,7 +261,7 @@ pub(super) async fn change(state: Rc<DoorState>, request: Request, payload: Payl
 
 /// `PUT /device/v1/push`
 pub(super) async fn move_push(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
-    let raw = RawCall::with_json(&state, &request, payload).await?;
+    let raw = RawCall::with_json(&state, request, payload).await?;
     let handle = state.handle.clone();
     let device = to_the_end(async move { handle.change_push(raw.call()).await }).await?;
     Ok(private_json(StatusCode::OK, &DeviceView::of(&device)))
@@ -267,7 +269,7 @@ pub(super) async fn move_push(state: Rc<DoorState>, request: Request, payload: P
 
 /// `DELETE /device/v1/device`
 pub(super) async fn leave(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
-    let raw = RawCall::plain(&state, &request, payload).await?;
+    let raw = RawCall::plain(&state, request, payload).await?;
     let handle = state.handle.clone();
     to_the_end(async move { handle.leave(raw.call()).await }).await?;
     Ok(no_content())
@@ -275,7 +277,7 @@ pub(super) async fn leave(state: Rc<DoorState>, request: Request, payload: Paylo
 
 /// `GET /device/v1/server-keys`
 pub(super) async fn server_keys(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
-    let raw = RawCall::plain(&state, &request, payload).await?;
+    let raw = RawCall::plain(&state, request, payload).await?;
     let set = state.handle.server_keys(raw.call()).await?;
     Ok(private(StatusCode::OK, "application/jose+json", Content::Whole(set.into())))
 }

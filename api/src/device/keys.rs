@@ -22,8 +22,9 @@ pub(super) struct NewKeyView {
 
 /// `PUT /device/v1/keys/{use}`
 pub(super) async fn put(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
-    let raw = RawCall::with_json(&state, &request, payload).await?;
-    let key_use = key_use(&request)?;
+    let key_use = key_use(&request);
+    let raw = RawCall::with_json(&state, request, payload).await?;
+    let key_use = key_use?;
     state.refuse_while_draining()?;
     let handle = state.handle.clone();
     let kid = to_the_end(async move { handle.put_key(raw.call(), key_use).await }).await?;
@@ -32,8 +33,9 @@ pub(super) async fn put(state: Rc<DoorState>, request: Request, payload: Payload
 
 /// `DELETE /device/v1/keys/{use}`
 pub(super) async fn delete(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
-    let raw = RawCall::plain(&state, &request, payload).await?;
-    let key_use = key_use(&request)?;
+    let key_use = key_use(&request);
+    let raw = RawCall::plain(&state, request, payload).await?;
+    let key_use = key_use?;
     state.refuse_while_draining()?;
     let handle = state.handle.clone();
     to_the_end(async move { handle.delete_key(raw.call(), key_use).await }).await?;

@@ -21,21 +21,28 @@ use crate::door::{
 };
 use crate::qr;
 
+/// What a portal asks to be started, once all that it sent was read.
+struct Asked {
+    caller: Caller,
+    start: StartRequest,
+    timing: Timing,
+    /// Reserved before anything is begun, so that no portal is refused what it has started.
+    place: Option<WaitPlace>,
+}
+
 /// A transaction that was started, and when its portal wants to hear of it: at once where the user must see a number first,
 /// which only the measures against fatigue have drawn for a start that was to be held.
 struct Begun {
     started: Started,
     timing: Timing,
-    /// Reserved before anything was begun, so that no portal is refused what it has started.
     place: Option<WaitPlace>,
 }
 
 /// `POST /v1/transactions`
 pub(super) async fn start(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
-    // In a box of its own, whose memory is given back before the reply is held.
-    let begun = Box::pin(begin(&state, &request, payload)).await?;
-    // A held call keeps no head.
-    drop(request);
+    // Each step in a box of its own, whose memory is given back before the next one waits.
+    let asked = Box::pin(asked(&state, request, payload)).await?;
+    let begun = Box::pin(begin(&state, asked)).await?;
     let (timing, seen_before) = (begun.timing, begun.started.seen_before);
     let transaction = told(&state, begun).await?;
     let outcome_was_awaited = timing.is_held() && transaction.state.is_final();
@@ -52,12 +59,19 @@ pub(super) async fn start(state: Rc<DoorState>, request: Request, payload: Paylo
     Ok(reply)
 }
 
-async fn begin(state: &Rc<DoorState>, request: &Request, payload: Payload) -> Result<Begun, DoorError> {
-    let (caller, body) = Caller::with_body(state, request, payload, Right::Transactions).await?;
+/// Reads all that was sent and gives it back: neither a start that waits for its turn nor a held call keeps the buffer that
+/// its connection reads into.
+async fn asked(state: &Rc<DoorState>, request: Request, payload: Payload) -> Result<Asked, DoorError> {
+    let (caller, body) = Caller::with_body(state, &request, payload, Right::Transactions).await?;
     Query::parse(request.query_string(), &[])?;
-    let (timing, start) = start_request(&caller, request, &body.fields())?;
+    let (timing, start) = start_request(&caller, &request, &body.fields())?;
     state.refuse_while_draining()?;
     let place = timing.wait().map(|_| state.handle.reserve_wait()).transpose()?;
+    Ok(Asked { caller, start, timing, place })
+}
+
+async fn begin(state: &Rc<DoorState>, asked: Asked) -> Result<Begun, DoorError> {
+    let Asked { caller, start, timing, place } = asked;
     let state = state.clone();
     // A caller that hangs up cancels nothing.
     let started =
