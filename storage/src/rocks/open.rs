@@ -234,7 +234,7 @@ fn check_format(database: &Database) -> Result<(), StoreError> {
     let key = Key::format();
     let Some(row) = Rows::get(database, &key)? else {
         let row = to_row(Expiry::Never, &FormatRecord { format: FORMAT });
-        return database.write(&Changes::from([(key, Some(row))]), &[], true);
+        return database.write(&Changes::from_iter([(key, Some(row))]), &[], true);
     };
     let payload = envelope::payload(&row).map_err(|what| corrupt(&key, what))?;
     let FormatRecord { format } = from_payload(payload).map_err(|Malformed(what)| corrupt(&key, what))?;
@@ -254,7 +254,7 @@ pub(super) fn pseudonyms(database: &Database, table: &Table<'_>) -> Result<Pseud
     }
     let key = Pseudonyms::new_key()?;
     let row = to_row(Expiry::Never, &MetaRecord { value: key.clone() });
-    database.write(&Changes::from([(Key::meta(MetaKey::PseudonymKey), Some(row))]), &[], true)?;
+    database.write(&Changes::from_iter([(Key::meta(MetaKey::PseudonymKey), Some(row))]), &[], true)?;
     Ok(Pseudonyms::new(&key))
 }
 

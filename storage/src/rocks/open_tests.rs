@@ -33,7 +33,7 @@ fn open_at(path: &Path, now: &Arc<AtomicU64>) -> Result<Opened, StoreError> {
 }
 
 fn put(database: &Database, key: Key, row: Vec<u8>) {
-    database.write(&Changes::from([(key, Some(row))]), &[], false).expect("written");
+    database.write(&Changes::from_iter([(key, Some(row))]), &[], false).expect("written");
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn seal_all(database: &Database, sealer: &Sealer, proofs: &[(MasterKeyId, Row)])
         let row = to_row(Expiry::Never, &ProofRecord { whole });
         (Key::sealed_by(sealer.key_id()), Some(row))
     };
-    database.write(&Changes::from([proof(false)]), &[], true)?;
+    database.write(&Changes::from_iter([proof(false)]), &[], true)?;
     let mut rows_sealed = 0;
     for family in Family::ALL {
         let sealed = seal_family(database, sealer, family)?;
@@ -116,7 +116,7 @@ fn seal_family(database: &Database, sealer: &Sealer, family: Family) -> Result<u
         let rows = Rows::scan(database, &all, last.as_ref(), ROWS_PER_STEP)?;
         let is_end = rows.len() < ROWS_PER_STEP;
         last = rows.last().map(|(key, _)| key.clone());
-        let mut changes = Changes::new();
+        let mut changes = Changes::default();
         for (key, row) in rows {
             if let Some(plain) = plain_form(sealer, &key, &row)? {
                 changes.insert(key, Some(plain));

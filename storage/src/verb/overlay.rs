@@ -14,8 +14,9 @@ use crate::sealing::Sealer;
 type Change = (Key, Option<Vec<u8>>);
 
 /// The changed rows of a group, each once, the last change of it; `None` is a removed row. Hardly any verb needs them in
-/// an order, and all look for single ones.
-pub(crate) type Changes = HashMap<Key, Option<Vec<u8>>>;
+/// an order, and all look for single ones. Keys are ids that are drawn by us, numbers and SHA-256 hashes, so nobody chooses
+/// which ones meet: a fast hash will do.
+pub(crate) type Changes = HashMap<Key, Option<Vec<u8>>, foldhash::fast::RandomState>;
 
 /// What the table will be once the group is committed.
 pub(crate) struct Overlay<'r, C = Changes> {
@@ -35,7 +36,7 @@ pub(crate) fn bytes_of(changes: &Changes, appended: &[(Key, Vec<u8>)]) -> usize 
 impl<'r> Overlay<'r> {
     /// No changes on top of `base`.
     pub(crate) fn new(base: &'r dyn Rows) -> Self {
-        Self { base, changes: Changes::new(), ordered: RefCell::default() }
+        Self { base, changes: Changes::default(), ordered: RefCell::default() }
     }
 
     /// Lays the changes of one verb on top.
