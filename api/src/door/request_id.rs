@@ -21,8 +21,9 @@ pub(crate) struct RequestId(HeaderValue);
 impl RequestId {
     /// The caller's id where it is one that can stand in a log, else a fresh one.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let sent = headers.get(&X_REQUEST_ID).filter(|id| is_sane(id.as_bytes()));
-        Self(sent.cloned().unwrap_or_else(fresh))
+        let sent = headers.get(&X_REQUEST_ID).map(HeaderValue::as_bytes).filter(|id| is_sane(id));
+        // A copy: what was sent is a part of the buffer that the connection reads into, which a held call would keep.
+        Self(sent.and_then(|id| HeaderValue::from_bytes(id).ok()).unwrap_or_else(fresh))
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -99,6 +100,14 @@ mod tests {
             assert_ne!(made.as_str(), bad);
             assert_eq!(made.as_str().len(), 36, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_callers_id_is_a_copy() {
+        let sent = HeaderValue::from_str("trace-1").expect("valid");
+        let id = RequestId::of(&HeaderMap::from_iter([(X_REQUEST_ID, sent.clone())]));
+        assert_eq!(id.as_str(), "trace-1");
+        assert_ne!(id.as_str().as_ptr(), sent.as_bytes().as_ptr());
     }
 
     #[test]

@@ -159,8 +159,10 @@ fn authorized_by(fields: &Fields<'_>) -> Result<Option<TransactionId>, Problem> 
 pub(super) async fn read(state: Rc<DoorState>, request: Request) -> Reply {
     let caller = Caller::with_right(&state, &request, Right::Enrollments)?;
     let id = enrollment_id(&request)?;
-    let query = Query::parse(request.query_string(), &["wait_s"])?;
-    let enrollment = match query.number("wait_s", WAIT_S_MAX)? {
+    let wait_s = Query::parse(request.query_string(), &["wait_s"])?.number("wait_s", WAIT_S_MAX)?;
+    // A held call keeps no head.
+    drop(request);
+    let enrollment = match wait_s {
         None => state.handle.enrollment(&caller.id, id).await?,
         Some(seconds) => {
             let longest = DurationMs::from_seconds(seconds.into());

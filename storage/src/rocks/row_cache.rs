@@ -7,10 +7,9 @@
 //! before that is refused, since the shard has counted a change meanwhile.
 
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use foldhash::fast::RandomState;
 
 use crate::key::Key;
 use crate::verb::rows::Row;
@@ -52,8 +51,8 @@ pub(super) struct RowCache {
 /// Entries in two generations: what is looked at is young, and when the young ones are too many, the old ones go.
 #[derive(Default)]
 struct Shard {
-    young: HashMap<Key, Known, RandomState>,
-    old: HashMap<Key, Known, RandomState>,
+    young: HashMap<Key, Known>,
+    old: HashMap<Key, Known>,
     young_bytes: usize,
     changes: u64,
 }
@@ -62,7 +61,7 @@ impl RowCache {
     /// An empty one of at most so many bytes.
     pub(super) fn new(bytes_max: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, hasher: RandomState::default(), generation_bytes_max: bytes_max / SHARDS / 2 }
+        Self { shards, hasher: RandomState::new(), generation_bytes_max: bytes_max / SHARDS / 2 }
     }
 
     /// Looks for a key.
