@@ -14,8 +14,8 @@ use crate::sealing::Sealer;
 type Change = (Key, Option<Vec<u8>>);
 
 /// The changed rows of a group, each once, the last change of it; `None` is a removed row. Hardly any verb needs them in
-/// an order, and all look for single ones. Only what is written comes here, under ids and kids
-/// that we draw, numbers, hashes, and names of the configuration, so nobody chooses which ones meet: a fast hash will do.
+/// an order, and all look for single ones. Only what is written comes here, under ids and kids that we draw, numbers,
+/// hashes, and names of the configuration, so nobody chooses which ones meet: a fast hash will do.
 pub(crate) type Changes = HashMap<Key, Option<Vec<u8>>, foldhash::fast::RandomState>;
 
 /// What the table will be once the group is committed.
