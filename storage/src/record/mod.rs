@@ -104,4 +104,4 @@ fn key_use(word: &str) -> Result<tocsin_model::KeyUse, Malformed> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

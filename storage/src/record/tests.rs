@@ -51,7 +51,7 @@ fn user() -> User {
     User { realm: "r".parse().expect("valid"), id: UserId::from_stored("u") }
 }
 
-fn transaction() -> Transaction {
+pub(crate) fn transaction() -> Transaction {
     Transaction {
         id: TransactionId::from_bytes([1; 16]),
         revision: 2,

@@ -1,7 +1,9 @@
-//! What waits to be written, and the pen, which one writer has at a time.
+//! What waits to be written; the desk, at which one writer at a time decides, and the pen, with which one at a time writes.
 //!
 //! Invariants: verbs are taken in the order in which they came; the pen is taken for all that was taken before, and it
-//! does not come back from a write that failed: from then on nothing is taken, and nobody waits in vain.
+//! does not come back from a write that failed: from then on nothing is taken, and nobody waits in vain. Whoever submits
+//! wakes a writer only where none is up that would look here before it sleeps, or where so much waits that a second one
+//! should decide while the first writes: to be woken costs a thread more than a verb.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::writer::Desk;
 use crate::key::Key;
 use crate::verb::Verb;
 use crate::verb::audit::AuditHead;
@@ -16,12 +19,18 @@ use crate::verb::audit::AuditHead;
 /// How often an idle writer shows that it lives.
 const TICK: Duration = Duration::from_millis(500);
 
+/// Writers: one that writes, and one that decides what is written next where much waits.
+pub(super) const WRITERS: usize = 2;
+
 /// Verbs that are enough for a write, where more wait and the pen is free: the others are decided while these are
 /// written. With fewer a write would cost more than it spares.
-const VERBS_ENOUGH: usize = 32;
+const VERBS_ENOUGH: usize = 128;
 
 /// Submissions that are taken at a time.
 const TAKEN_MAX: usize = 32;
+
+/// Submissions for which a second writer gets up while the first writes.
+const AHEAD_MIN: usize = 128;
 
 /// What the writers are asked for.
 pub(super) enum Submission {
@@ -52,16 +61,6 @@ pub(super) enum Refused {
     Ended,
 }
 
-/// What whoever asked for something to decide gets.
-pub(super) enum Taken {
-    /// Something.
-    Some,
-    /// Nothing came in time.
-    Nothing,
-    /// Nothing will come any more; whether what is decided may still be written.
-    Ended { may_write: bool },
-}
-
 /// How whoever has something to write goes on.
 pub(super) enum Next {
     /// More was taken.
@@ -75,40 +74,61 @@ pub(super) enum Next {
 /// Between those who submit and those who write.
 pub(super) struct Queue {
     state: Mutex<State>,
-    changed: Condvar,
+    /// Rings for a writer that has nothing to do.
+    work: Condvar,
+    /// Rings for the writer at the desk that has decided something and waits for the pen.
+    pen_back: Condvar,
     verbs_max: usize,
     /// Turns `true` when a write failed.
     pub(super) stopped: watch::Sender<bool>,
+    /// How often a writer slept its time out although there was work.
+    #[cfg(test)]
+    overslept: std::sync::atomic::AtomicUsize,
 }
 
 struct State {
     waiting: VecDeque<Submission>,
     /// Verbs that came and are not written yet, nor being written.
     verbs: usize,
+    /// `None` while somebody decides.
+    desk: Option<Desk>,
     /// `None` while somebody writes.
     pen: Option<Pen>,
     is_closing: bool,
     has_failed: bool,
-    /// Whether a writer waits for a change; only the one that decides does.
-    is_awaited: bool,
+    /// Writers that have nothing to do.
+    asleep: usize,
+    /// Those of them that were called and are not up yet.
+    called: usize,
+    is_pen_awaited: bool,
     /// When a writer last showed that it lives.
     seen_at: Instant,
 }
 
 impl Queue {
     /// An empty one that holds at most so many verbs.
-    pub(super) fn new(verbs_max: usize, pen: Pen) -> Self {
+    pub(super) fn new(verbs_max: usize, desk: Desk, pen: Pen) -> Self {
         let state = State {
             waiting: VecDeque::new(),
             verbs: 0,
+            desk: Some(desk),
             pen: Some(pen),
             is_closing: false,
             has_failed: false,
-            is_awaited: false,
+            asleep: 0,
+            called: 0,
+            is_pen_awaited: false,
             seen_at: Instant::now(),
         };
-        let (state, changed, stopped) = (Mutex::new(state), Condvar::new(), watch::Sender::new(false));
-        Self { state, changed, verbs_max, stopped }
+        Self {
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            pen_back: Condvar::new(),
+            verbs_max,
+            stopped: watch::Sender::new(false),
+            #[cfg(test)]
+            overslept: 0.into(),
+        }
     }
 
     /// Takes a verb, or gives it back.
@@ -120,9 +140,10 @@ impl Queue {
         if state.verbs >= self.verbs_max {
             return Err((verb, Refused::Full(state.verbs)));
         }
+        let can_ride = verb.is_unawaited_mark() && state.has_marks();
         state.verbs += 1;
         state.waiting.push_back(Submission::Verb(verb, Instant::now()));
-        self.tell(state);
+        self.tell(state, can_ride);
         Ok(())
     }
 
@@ -131,7 +152,7 @@ impl Queue {
         let mut state = self.state();
         if state.verbs < self.verbs_max && !state.is_closing && !state.has_failed {
             state.waiting.push_back(Submission::Sweep(from, to));
-            self.tell(state);
+            self.tell(state, false);
         }
     }
 
@@ -152,35 +173,52 @@ impl Queue {
 
     /// Takes nothing more; what waits is still written.
     pub(super) fn close(&self) {
-        let mut state = self.state();
-        state.is_closing = true;
-        self.tell(state);
+        self.state().is_closing = true;
+        self.work.notify_all();
     }
 
-    /// Waits up to `patience` for something to decide.
-    pub(super) fn take(&self, patience: Duration, into: &mut Vec<Submission>) -> Taken {
-        let until = Instant::now() + patience.min(TICK);
+    /// Waits for something to decide, takes it, and gives the desk to decide it at; only marks may have been taken, or
+    /// nothing where marks that ride are due. `None` when nothing will come any more.
+    pub(super) fn sit_down(&self, into: &mut Vec<Submission>) -> Option<Desk> {
         let mut state = self.state();
         loop {
             state.show_life();
             if state.has_failed {
-                return Taken::Ended { may_write: false };
+                return None;
             }
-            if !state.waiting.is_empty() {
+            if state.has_work() {
                 state.take(into);
-                return Taken::Some;
+                return state.desk.take();
             }
-            if state.is_closing {
-                return Taken::Ended { may_write: true };
+            if state.is_closing && state.desk.is_some() {
+                return None;
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Taken::Nothing;
+            let patience = state.patience();
+            state.asleep += 1;
+            state = self.work.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
+            #[cfg(test)]
+            if state.called == 0 && !state.is_closing && state.has_work() {
+                self.overslept.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             }
-            state.is_awaited = true;
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-            state.is_awaited = false;
+            state.asleep -= 1;
+            state.called = state.called.saturating_sub(1);
         }
+    }
+
+    /// Gives the desk back.
+    pub(super) fn stand_up(&self, desk: Desk) {
+        let mut state = self.state();
+        state.desk = Some(desk);
+        if state.is_closing {
+            self.work.notify_all();
+        } else {
+            self.tell(state, false);
+        }
+    }
+
+    /// Whether nothing more will come.
+    pub(super) fn is_closing(&self) -> bool {
+        self.state().is_closing
     }
 
     /// What to do with so many verbs that are decided: waits until they may be written, and takes more meanwhile
@@ -203,9 +241,9 @@ impl Queue {
                 state.take(into);
                 return Next::Decide;
             }
-            state.is_awaited = true;
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.is_awaited = false;
+            state.is_pen_awaited = true;
+            state = self.pen_back.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.is_pen_awaited = false;
         }
     }
 
@@ -215,17 +253,19 @@ impl Queue {
         state.verbs = state.verbs.saturating_sub(verbs);
     }
 
-    /// Whether nobody writes.
-    pub(super) fn has_pen(&self) -> bool {
-        self.state().pen.is_some()
-    }
-
     /// Gives the pen back behind a write.
     pub(super) fn give_back(&self, pen: Pen) {
         let mut state = self.state();
         state.pen = Some(pen);
         state.show_life();
-        self.tell(state);
+        let is_awaited = std::mem::take(&mut state.is_pen_awaited);
+        // What is in the database now need not be laid over it; freed once the lock is.
+        let written = state.desk.as_mut().and_then(Desk::forget_unwritten);
+        drop(state);
+        if is_awaited {
+            self.pen_back.notify_one();
+        }
+        drop(written);
     }
 
     /// Stops all: answers with what waits, which is to be refused.
@@ -235,7 +275,9 @@ impl Queue {
         state.has_failed = true;
         state.verbs = 0;
         let refused = std::mem::take(&mut state.waiting);
-        self.tell(state);
+        drop(state);
+        self.work.notify_all();
+        self.pen_back.notify_all();
         refused
     }
 
@@ -244,12 +286,29 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells whoever waits, if somebody does: it costs a call of the system.
-    fn tell(&self, state: MutexGuard<'_, State>) {
-        let is_awaited = state.is_awaited;
+    /// Calls a writer if one is needed: a call costs one of the system, and a turn of a thread.
+    fn tell(&self, mut state: MutexGuard<'_, State>, can_ride: bool) {
+        if state.is_pen_awaited {
+            // Whoever is at the desk need not get up for every single one.
+            let has_much = state.waiting.len() >= TAKEN_MAX;
+            state.is_pen_awaited = !has_much;
+            drop(state);
+            if has_much {
+                self.pen_back.notify_one();
+            }
+            return;
+        }
+        let idle = state.asleep - state.called.min(state.asleep);
+        let nobody_is_up = idle == WRITERS;
+        let is_needed = nobody_is_up && !can_ride && !state.waiting.is_empty()
+            || state.waiting.len() >= AHEAD_MIN && state.desk.is_some();
+        let is_called = idle > 0 && is_needed;
+        if is_called {
+            state.called += 1;
+        }
         drop(state);
-        if is_awaited {
-            self.changed.notify_one();
+        if is_called {
+            self.work.notify_one();
         }
     }
 }
@@ -260,9 +319,36 @@ impl State {
         into.extend(self.waiting.drain(..count));
     }
 
+    /// Whether somebody should sit down at the desk now.
+    fn has_work(&self) -> bool {
+        let Some(desk) = &self.desk else { return false };
+        if self.is_closing {
+            return !self.waiting.is_empty() || desk.has_marks();
+        }
+        let can_write = self.pen.is_some();
+        let is_due = desk.marks_due_in().is_some_and(|wait| wait.is_zero());
+        can_write && (is_due || !self.waiting.is_empty()) || self.waiting.len() >= AHEAD_MIN
+    }
+
+    /// How long a writer with nothing to do may sleep. Whoever writes looks here when it is done.
+    fn patience(&self) -> Duration {
+        let can_write = self.pen.is_some();
+        let due = self.desk.as_ref().filter(|_| can_write).and_then(Desk::marks_due_in);
+        due.unwrap_or(TICK).min(TICK)
+    }
+
+    /// Whether a mark need not call anybody, since others wait that have somebody look at them in time.
+    fn has_marks(&self) -> bool {
+        self.desk.as_ref().is_some_and(Desk::has_marks)
+    }
+
     fn show_life(&mut self) {
         if self.pen.is_some() {
             self.seen_at = Instant::now();
         }
     }
 }
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::database::Database;
 use super::housekeeping::{self, Disk, Housekeeper};
 use super::open::{self, Opened};
-use super::queue::{Pen, Queue, Refused};
+use super::queue::{Pen, Queue, Refused, WRITERS};
 use super::read::Readers;
 use super::writer::{Desk, Writer, stopped_error};
 use crate::back_end::BackEnd;
@@ -24,9 +24,6 @@ use crate::sealing::Sealer;
 use crate::store::{Read, StoreObserver};
 use crate::verb::{Retention, RowResult, Table, Verb, audit};
 use crate::{StoreError, StoreErrorKind};
-
-/// Writers: one that writes, and one that decides what is written next.
-const WRITERS: usize = 2;
 
 /// Whether RocksDB counts what it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +111,8 @@ impl RocksStore {
         let audit_head = audit::stored_head(&table)?;
         let pseudonyms = open::pseudonyms(&database, &table)?;
         let disk = Arc::new(Disk::new(open::folder_of(&storage.path), storage.disk_free_min_bytes));
-        let queue = Arc::new(Queue::new(storage.commit_queue_max, Pen { audit_head }));
+        let queue =
+            Arc::new(Queue::new(storage.commit_queue_max, Desk::new(audit_head.number), Pen { audit_head }));
         let writer = Arc::new(Writer {
             database: Arc::clone(&database),
             queue: Arc::clone(&queue),
@@ -123,7 +121,6 @@ impl RocksStore {
             durability: storage.durability,
             observer: Arc::clone(&observer),
             pseudonyms,
-            desk: Mutex::new(Desk::new(audit_head.number)),
             #[cfg(feature = "bench-hook")]
             leaves_out_audit: false.into(),
         });

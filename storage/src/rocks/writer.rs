@@ -1,4 +1,4 @@
-//! Two writers that take turns: one decides the next group while the other writes and syncs the last.
+//! Two writers: where much waits, one decides the next group while the other writes and syncs the last.
 //!
 //! Invariants: groups are written in the order in which they were decided, one at a time; nobody is answered before his
 //! group's write came back, and a group is decided over what the group before it leaves, which may not be written yet;
@@ -7,13 +7,14 @@
 //! that the store has stopped.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tocsin_config::Durability;
+use tocsin_model::Transaction;
 
 use super::database::Database;
-use super::queue::{Next, Pen, Queue, Submission, Taken};
+use super::queue::{Next, Pen, Queue, Submission};
 use super::riding::Riding;
 use crate::clock::Clock;
 use crate::key::Key;
@@ -42,8 +43,6 @@ pub(super) struct Writer {
     pub(super) observer: Arc<dyn StoreObserver>,
     /// How the audit trail names users.
     pub(super) pseudonyms: Pseudonyms,
-    /// Whoever has it decides.
-    pub(super) desk: Mutex<Desk>,
     #[cfg(feature = "bench-hook")]
     pub(super) leaves_out_audit: std::sync::atomic::AtomicBool,
 }
@@ -63,6 +62,26 @@ impl Desk {
     /// An empty one over an audit trail of so many rows.
     pub(super) fn new(audit_number: u64) -> Self {
         Self { audit_number, ..Self::default() }
+    }
+
+    /// One more mark that waits for a group.
+    pub(super) fn board(&mut self, marked: Box<Transaction>) {
+        self.riding.board(marked);
+    }
+
+    /// Whether marks wait for a group.
+    pub(super) fn has_marks(&self) -> bool {
+        self.riding.wait().is_some()
+    }
+
+    /// How long they may still wait; `None` where there are none.
+    pub(super) fn marks_due_in(&self) -> Option<Duration> {
+        self.riding.wait()
+    }
+
+    /// Lets go of what was decided last, which is in the database now.
+    pub(super) fn forget_unwritten(&mut self) -> Option<Arc<Changes>> {
+        self.unwritten.take()
     }
 }
 
@@ -100,31 +119,33 @@ impl Writer {
     /// Works until the store closes or stops.
     pub(super) fn run(&self) {
         let _guard = StopOnPanic(&self.queue);
-        // A desk at which somebody panicked is nobody's any more.
-        while let Ok(mut desk) = self.desk.lock() {
-            let Some((pen, decided)) = self.decide(&mut desk) else { return };
-            drop(desk);
+        let mut taken = Vec::new();
+        while let Some(mut desk) = self.queue.sit_down(&mut taken) {
+            self.board(&mut taken, &mut desk);
+            let marks_can_wait = desk.marks_due_in().is_none_or(|wait| !wait.is_zero());
+            if taken.is_empty() && marks_can_wait && !self.queue.is_closing() {
+                self.queue.stand_up(desk);
+                continue;
+            }
+            let Some((pen, decided)) = self.decide(&mut desk, &mut taken) else { return };
+            self.queue.stand_up(desk);
             self.write(pen, decided);
         }
     }
 
-    /// Decides what comes, until it may be written.
-    fn decide(&self, desk: &mut Desk) -> Option<(Pen, Decided)> {
-        let mut taken = Vec::new();
-        self.await_work(desk, &mut taken)?;
-        self.forget_written(desk);
+    /// Decides what was taken and what comes, until it may be written.
+    fn decide(&self, desk: &mut Desk, taken: &mut Vec<Submission>) -> Option<(Pen, Decided)> {
         let unwritten = desk.unwritten.clone().map(|changes| Overlay::over(&*self.database, changes));
         let base: &dyn Rows = unwritten.as_ref().map_or(&*self.database, |overlay| overlay);
         let trail = Trail { number: desk.audit_number, pseudonyms: &self.pseudonyms };
         let group = Group::new(base, (self.clock)(), self.retention, trail);
         let mut turn = Turn { group, verbs: 0, submitted_first: None, sweeps: Vec::new() };
         let pen = loop {
-            self.board(&mut taken, &mut desk.riding);
             turn.group.go_on_at((self.clock)());
-            turn.take_all(&mut taken);
+            turn.take_all(taken);
             let has_room = turn.group.bytes() < GROUP_BYTES_MAX && desk.riding.has_room();
-            match self.queue.next(turn.verbs, has_room, &mut taken) {
-                Next::Decide => {}
+            match self.queue.next(turn.verbs, has_room, taken) {
+                Next::Decide => self.board(taken, desk),
                 Next::Write(pen) => break Some(pen),
                 Next::Stop => break None,
             }
@@ -138,40 +159,16 @@ impl Writer {
     }
 
     /// Takes out the marks that nobody waits for.
-    fn board(&self, taken: &mut Vec<Submission>, riding: &mut Riding) {
+    fn board(&self, taken: &mut Vec<Submission>, desk: &mut Desk) {
         let mut boarded = 0;
         for mark in taken.extract_if(.., |submission| submission.is_unawaited_mark()) {
             if let Submission::Verb(Verb::Mark(marked, _), _) = mark {
-                riding.board(marked);
+                desk.board(marked);
                 boarded += 1;
             }
         }
         if boarded > 0 {
             self.queue.forget(boarded);
-        }
-    }
-
-    /// Waits for what is to be decided now. Marks that can wait for others do.
-    fn await_work(&self, desk: &mut Desk, taken: &mut Vec<Submission>) -> Option<()> {
-        loop {
-            let wait = desk.riding.wait().unwrap_or(Duration::MAX);
-            match self.queue.take(wait, taken) {
-                Taken::Some => self.board(taken, &mut desk.riding),
-                Taken::Nothing => self.forget_written(desk),
-                Taken::Ended { may_write } => {
-                    return (may_write && desk.riding.wait().is_some()).then_some(());
-                }
-            }
-            if !taken.is_empty() || desk.riding.wait().is_some_and(|wait| wait.is_zero()) {
-                return Some(());
-            }
-        }
-    }
-
-    /// Lets go of what was decided last once it is in the database.
-    fn forget_written(&self, desk: &mut Desk) {
-        if self.queue.has_pen() {
-            desk.unwritten = None;
         }
     }
 
