@@ -12,6 +12,7 @@ use tocsin_model::{DurationMs, ProviderName};
 use tocsin_storage::{MetaKey, Store, StoreError};
 use tokio::sync::watch;
 
+use crate::arbiter;
 use crate::callback::{self, CallbackParts, Callbacks, Poster, RenderView};
 use crate::clock::Clock;
 use crate::code::CodeKeys;
@@ -112,7 +113,7 @@ impl Engine {
         keep_issuer(&*parts.store, &parts.issuer).await?;
         let derivation_key = keep_derivation_key(&*parts.store).await?;
         let arbiters: Vec<Arbiter> =
-            (0..parts.config.engine.arbiters.max(1)).map(|_| Arbiter::new()).collect();
+            (0..parts.config.engine.arbiters.max(1)).map(|_| arbiter::start()).collect();
         let threads: Vec<ArbiterHandle> = arbiters.iter().map(Arbiter::handle).collect();
         let surroundings = Arc::new(Surroundings::new(
             Arc::clone(&parts.store),

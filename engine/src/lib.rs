@@ -5,6 +5,7 @@
 //! protocol); actors, sockets and tasks are thin shells around it. `transaction`, `provider` and `callback`
 //! do not import each other: they meet in [`protocol`], one page with every message that crosses an actor boundary.
 
+mod arbiter;
 mod by_id;
 pub mod callback;
 pub mod clock;

@@ -1,0 +1,118 @@
+//! The threads of actors and connections.
+//!
+//! A thread that goes to sleep in every gap is woken for every single event: the switch costs more than the event, and
+//! what the caches held is gone. So one that is busy rests a moment before it waits for events, and finds several, as
+//! network cards do with their interrupts. An idle one waits for nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix::Arbiter;
+use tokio::runtime::Builder;
+
+/// How long one is looked at before it is told how busy it is.
+const WINDOW: Duration = Duration::from_millis(10);
+
+/// From which part of a window at work on it rests.
+const BUSY_FROM: f64 = 0.25;
+
+/// How long it would rest if it was at work all the time. A call waits for a rest some two or three times.
+const REST_MAX: Duration = Duration::from_millis(3);
+
+/// Starts one.
+pub(crate) fn start() -> Arbiter {
+    Arbiter::with_tokio_rt(|| {
+        let gaps = Arc::new(Mutex::new(Gaps::new(Instant::now())));
+        let at_work = Arc::clone(&gaps);
+        Builder::new_current_thread()
+            .enable_all()
+            .on_thread_park(move || {
+                let rest = locked(&gaps).begin(Instant::now());
+                if !rest.is_zero() {
+                    std::thread::sleep(rest);
+                }
+            })
+            .on_thread_unpark(move || locked(&at_work).end(Instant::now()))
+            .build()
+            .expect("a thread has a runtime: files and memory for it are there at the start")
+    })
+}
+
+fn locked(gaps: &Mutex<Gaps>) -> MutexGuard<'_, Gaps> {
+    gaps.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// When a thread had nothing to do.
+struct Gaps {
+    window_began: Instant,
+    work_began: Instant,
+    worked: Duration,
+    rest: Duration,
+}
+
+impl Gaps {
+    fn new(now: Instant) -> Self {
+        Self { window_began: now, work_began: now, worked: Duration::ZERO, rest: Duration::ZERO }
+    }
+
+    /// Nothing is left to do. How long to rest before what comes next is waited for.
+    fn begin(&mut self, now: Instant) -> Duration {
+        self.worked += now.saturating_duration_since(self.work_began);
+        self.work_began = now;
+        let window = now.saturating_duration_since(self.window_began);
+        if window >= WINDOW {
+            self.rest = rest_at(self.worked.as_secs_f64() / window.as_secs_f64());
+            self.window_began = now;
+            self.worked = Duration::ZERO;
+        }
+        self.rest
+    }
+
+    /// There is something to do again.
+    fn end(&mut self, now: Instant) {
+        self.work_began = now;
+    }
+}
+
+/// The busier, the longer: the more there is to be found at once.
+fn rest_at(share: f64) -> Duration {
+    REST_MAX.mul_f64(((share - BUSY_FROM) / (1.0 - BUSY_FROM)).clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rest after working and waiting for so many milliseconds in turns.
+    fn rest_after(gaps: &mut Gaps, now: &mut Instant, work: u64, wait: u64) -> Duration {
+        let mut rest = Duration::MAX;
+        for _ in 0..20 {
+            *now += Duration::from_millis(work);
+            rest = gaps.begin(*now);
+            *now += Duration::from_millis(wait);
+            gaps.end(*now);
+        }
+        rest
+    }
+
+    #[test]
+    fn the_busier_one_is_the_longer_it_rests_and_an_idle_one_does_not() {
+        let mut now = Instant::now();
+        let mut gaps = Gaps::new(now);
+        assert_eq!(rest_after(&mut gaps, &mut now, 1, 4), Duration::ZERO);
+        let half = rest_after(&mut gaps, &mut now, 2, 2);
+        let most = rest_after(&mut gaps, &mut now, 4, 1);
+        assert!(Duration::ZERO < half && half < most && most < REST_MAX, "{half:?} {most:?}");
+        assert_eq!(rest_after(&mut gaps, &mut now, 1, 4), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_long_wait_is_no_work() {
+        let mut now = Instant::now();
+        let mut gaps = Gaps::new(now);
+        assert!(rest_after(&mut gaps, &mut now, 5, 1) > Duration::ZERO);
+        now += Duration::from_secs(1);
+        gaps.end(now);
+        assert_eq!(gaps.begin(now + Duration::from_millis(1)), Duration::ZERO);
+    }
+}
