@@ -14,7 +14,7 @@ use tokio::runtime::Builder;
 const WINDOW: Duration = Duration::from_millis(10);
 
 /// From which part of a window at work on it rests.
-const BUSY_FROM: f64 = 0.25;
+const BUSY_FROM: f64 = 0.45;
 
 /// How long it would rest if it was at work all the time. A call waits for a rest some two or three times.
 const REST_MAX: Duration = Duration::from_millis(3);
