@@ -3,10 +3,6 @@
 //! A fixed number of threads takes jobs from one bounded queue; a full queue is answered at once. A job whose
 //! caller has gone is skipped; a job that panics fails alone and its thread goes on. Dropping the pool ends the
 //! threads once the queue is empty; it does not wait for them.
-//!
-//! To be woken costs a thread a good part of a signature. So another one is called only where none is up that would
-//! take the job next, or where those that are up have [`JOBS_EACH`] before them; jobs must be arithmetic, a tenth of
-//! a millisecond each, and wait for nothing.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -49,16 +45,12 @@ impl std::error::Error for SignaturePoolError {}
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Jobs that wait for each thread that is up before another one gets up.
-const JOBS_EACH: usize = 4;
-
 /// A bounded pool of named threads (`signature-0`, …).
 pub struct SignaturePool(Arc<Shared>);
 
 struct Shared {
     queue: Mutex<Queue>,
     work: Condvar,
-    threads: usize,
     queue_depth_max: usize,
 }
 
@@ -66,19 +58,14 @@ struct Shared {
 struct Queue {
     jobs: VecDeque<Job>,
     closed: bool,
-    asleep: usize,
-    /// Those of them that were called and are not up yet.
-    called: usize,
 }
 
 impl SignaturePool {
     /// Starts `threads` threads (at least one) before a queue of `queue_depth_max` jobs.
     pub fn start(threads: usize, queue_depth_max: usize) -> io::Result<Self> {
-        let threads = threads.max(1);
-        let (queue, work) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { queue, work, threads, queue_depth_max });
+        let shared = Arc::new(Shared { queue: Mutex::default(), work: Condvar::new(), queue_depth_max });
         let pool = Self(Arc::clone(&shared));
-        for number in 0..threads {
+        for number in 0..threads.max(1) {
             let shared = Arc::clone(&shared);
             // Not joined: a thread ends by itself when the pool is dropped.
             std::thread::Builder::new()
@@ -135,28 +122,15 @@ impl Shared {
             return Err(SignaturePoolError::Busy);
         }
         queue.jobs.push_back(job);
-        let idle = queue.asleep.saturating_sub(queue.called);
-        // Those that are up look here before they sleep.
-        let is_called = idle > 0 && queue.jobs.len() > JOBS_EACH * (self.threads - idle);
-        if is_called {
-            queue.called += 1;
-        }
         drop(queue);
-        if is_called {
-            self.work.notify_one();
-        }
+        self.work.notify_one();
         Ok(())
     }
 
     /// The next job, or `None` when the pool was dropped and nothing is left.
     fn next(&self) -> Option<Job> {
-        let mut queue = self.lock();
-        while queue.jobs.is_empty() && !queue.closed {
-            queue.asleep += 1;
-            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            queue.asleep -= 1;
-            queue.called = queue.called.saturating_sub(1);
-        }
+        let idle = |queue: &mut Queue| queue.jobs.is_empty() && !queue.closed;
+        let mut queue = self.work.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
         queue.jobs.pop_front()
     }
 
@@ -200,30 +174,6 @@ mod tests {
         let pool = SignaturePool::start(2, 8).expect("threads");
         let name = pool.run(|| std::thread::current().name().map(str::to_owned)).await.expect("run");
         assert!(name.expect("named").starts_with("signature-"));
-    }
-
-    #[tokio::test]
-    async fn a_second_thread_gets_up_for_much_and_not_for_little() {
-        let pool = SignaturePool::start(2, 64).expect("threads");
-        while pool.0.lock().asleep < 2 {
-            std::thread::yield_now();
-        }
-        let (release, wait) = mpsc::channel::<()>();
-        let holding = Box::new(move || assert!(wait.recv().is_err()));
-        pool.0.push(holding).expect("room");
-        while pool.queue_depth() > 0 {
-            std::thread::yield_now();
-        }
-        let few: Vec<_> = (0..JOBS_EACH).map(|_| Box::pin(pool.run(|| ()))).collect();
-        let mut few: Vec<_> = few.into_iter().map(|mut job| (poll(job.as_mut()), job)).collect();
-        assert!(few.iter().all(|(done, _)| done.is_pending()));
-        assert_eq!(pool.queue_depth(), JOBS_EACH);
-        assert_eq!(pool.0.lock().called, 0, "the one that is up will take them");
-        pool.run(|| ()).await.expect("the other thread does all of them while the first is held");
-        for (_, job) in few.drain(..) {
-            job.await.expect("done");
-        }
-        drop(release);
     }
 
     #[tokio::test]
