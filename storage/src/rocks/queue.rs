@@ -97,7 +97,10 @@ struct State {
     asleep: usize,
     /// Those of them that were called and are not up yet.
     called: usize,
+    /// Whether the writer at the desk sleeps until the pen is back,
     is_pen_awaited: bool,
+    /// and whether it would rather take more meanwhile.
+    has_room: bool,
     /// When a writer last showed that it lives.
     seen_at: Instant,
 }
@@ -115,6 +118,7 @@ impl Queue {
             asleep: 0,
             called: 0,
             is_pen_awaited: false,
+            has_room: false,
             seen_at: Instant::now(),
         };
         Self {
@@ -232,7 +236,7 @@ impl Queue {
                 state.take(into);
                 return Next::Decide;
             }
-            state.is_pen_awaited = true;
+            (state.is_pen_awaited, state.has_room) = (true, has_room);
             state = self.pen_back.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.is_pen_awaited = false;
         }
@@ -281,7 +285,7 @@ impl Queue {
     fn tell(&self, mut state: MutexGuard<'_, State>, can_ride: bool) {
         if state.is_pen_awaited {
             // Whoever is at the desk need not get up for every single one.
-            let has_much = state.waiting.len() >= TAKEN_MAX;
+            let has_much = state.has_room && state.waiting.len() >= TAKEN_MAX;
             state.is_pen_awaited = !has_much;
             drop(state);
             if has_much {

@@ -96,6 +96,20 @@ fn a_mark_calls_a_writer_only_where_no_other_waits() {
 }
 
 #[test]
+fn a_writer_that_waits_for_the_pen_is_woken_for_much_that_it_has_room_for() {
+    let is_left_asleep = |waiting, has_room| {
+        let queue = queue();
+        (queue.state().is_pen_awaited, queue.state().has_room) = (true, has_room);
+        submit(&queue, waiting);
+        let is_left_asleep = queue.state().is_pen_awaited;
+        is_left_asleep
+    };
+    assert!(is_left_asleep(TAKEN_MAX - 1, true));
+    assert!(!is_left_asleep(TAKEN_MAX, true));
+    assert!(is_left_asleep(TAKEN_MAX, false));
+}
+
+#[test]
 fn nobody_shows_life_for_one_that_hangs_at_the_desk() {
     let queue = queue();
     submit(&queue, 1);
