@@ -101,8 +101,8 @@ fn a_writer_that_waits_for_the_pen_is_woken_for_much_that_it_has_room_for() {
         let queue = queue();
         (queue.state().is_pen_awaited, queue.state().has_room) = (true, has_room);
         submit(&queue, waiting);
-        let is_left_asleep = queue.state().is_pen_awaited;
-        is_left_asleep
+        let state = queue.state();
+        state.is_pen_awaited
     };
     assert!(is_left_asleep(TAKEN_MAX - 1, true));
     assert!(!is_left_asleep(TAKEN_MAX, true));
