@@ -16,7 +16,7 @@ use crate::arbiter;
 use crate::callback::{self, CallbackParts, Callbacks, Poster, RenderView};
 use crate::clock::Clock;
 use crate::code::CodeKeys;
-use crate::device::{ReplayLimits, ReplayMemory, ServerKeys, SignaturePool, SignaturePoolError, WrongCodes};
+use crate::device::{ReplayLimits, ReplayMemory, ServerKeys, SignaturePool, WrongCodes};
 use crate::handle::{Core, DerivedCodes, Handle, NotedRefusals};
 use crate::health::Ticks;
 use crate::limits::{AUDIT_CUT_INTERVAL, CLOCK_FOLLOW_INTERVAL, DRAIN_POLL};
@@ -338,15 +338,13 @@ async fn keep_house(handle: Handle) {
     }
 }
 
-/// Takes over keys that `tocsin keys` has changed. The file is looked at on a signature thread, which may block.
+/// Takes over keys that `tocsin keys` has changed. The file is looked at on a thread that may block.
 async fn follow_server_keys(handle: &Handle) {
     let core = Arc::clone(&handle.0);
-    match handle.0.signatures.run(move || core.server_keys.follow_file()).await {
+    match tokio::task::spawn_blocking(move || core.server_keys.follow_file()).await {
         Ok(Ok(true)) => tracing::info!("the server keys were changed and are taken over"),
-        Ok(Ok(false)) | Err(SignaturePoolError::Busy) => {}
+        Ok(Ok(false)) => {}
         Ok(Err(error)) => tracing::error!(%error, "the server keys are kept as they were"),
-        Err(error @ SignaturePoolError::Panicked) => {
-            tracing::error!(%error, "the server keys are kept as they were")
-        }
+        Err(error) => tracing::error!(%error, "the server keys are kept as they were"),
     }
 }

@@ -3,6 +3,10 @@
 //! A fixed number of threads takes jobs from one bounded queue; a full queue is answered at once. A job whose
 //! caller has gone is skipped; a job that panics fails alone and its thread goes on. Dropping the pool ends the
 //! threads once the queue is empty; it does not wait for them.
+//!
+//! To be woken costs a thread a good part of a signature. So one that sleeps is called only where none is up that would
+//! take the job next, where those that are up have [`JOBS_EACH`] before them, or where the queue is full. Jobs must
+//! be arithmetic, a tenth of a millisecond each, and wait for nothing.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -45,12 +49,16 @@ impl std::error::Error for SignaturePoolError {}
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// Jobs that wait for each thread that is up before another one gets up.
+const JOBS_EACH: usize = 4;
+
 /// A bounded pool of named threads (`signature-0`, …).
 pub struct SignaturePool(Arc<Shared>);
 
 struct Shared {
     queue: Mutex<Queue>,
     work: Condvar,
+    threads: usize,
     queue_depth_max: usize,
 }
 
@@ -58,14 +66,20 @@ struct Shared {
 struct Queue {
     jobs: VecDeque<Job>,
     closed: bool,
+    /// Threads that sleep and were not called.
+    asleep: usize,
+    /// Threads that were called and have not got up yet.
+    called: usize,
 }
 
 impl SignaturePool {
     /// Starts `threads` threads (at least one) before a queue of `queue_depth_max` jobs.
     pub fn start(threads: usize, queue_depth_max: usize) -> io::Result<Self> {
-        let shared = Arc::new(Shared { queue: Mutex::default(), work: Condvar::new(), queue_depth_max });
+        let threads = threads.max(1);
+        let (queue, work) = (Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { queue, work, threads, queue_depth_max });
         let pool = Self(Arc::clone(&shared));
-        for number in 0..threads.max(1) {
+        for number in 0..threads {
             let shared = Arc::clone(&shared);
             // Not joined: a thread ends by itself when the pool is dropped.
             std::thread::Builder::new()
@@ -122,15 +136,32 @@ impl Shared {
             return Err(SignaturePoolError::Busy);
         }
         queue.jobs.push_back(job);
+        let waiting = queue.jobs.len();
+        let is_much = waiting > JOBS_EACH * (self.threads - queue.asleep) || waiting >= self.queue_depth_max;
+        let calls = is_much && queue.asleep > 0;
+        if calls {
+            queue.asleep -= 1;
+            queue.called += 1;
+        }
         drop(queue);
-        self.work.notify_one();
+        if calls {
+            self.work.notify_one();
+        }
         Ok(())
     }
 
     /// The next job, or `None` when the pool was dropped and nothing is left.
     fn next(&self) -> Option<Job> {
-        let idle = |queue: &mut Queue| queue.jobs.is_empty() && !queue.closed;
-        let mut queue = self.work.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.lock();
+        while queue.jobs.is_empty() && !queue.closed {
+            queue.asleep += 1;
+            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            // Who got up uncalled takes the place of one that was called, if there is such a one.
+            match queue.called.checked_sub(1) {
+                Some(called) => queue.called = called,
+                None => queue.asleep -= 1,
+            }
+        }
         queue.jobs.pop_front()
     }
 
@@ -174,6 +205,41 @@ mod tests {
         let pool = SignaturePool::start(2, 8).expect("threads");
         let name = pool.run(|| std::thread::current().name().map(str::to_owned)).await.expect("run");
         assert!(name.expect("named").starts_with("signature-"));
+    }
+
+    /// A pool of two threads of which one is held and the other one sleeps.
+    async fn half_asleep(queue_depth_max: usize) -> (SignaturePool, mpsc::Sender<()>) {
+        let (pool, release) = occupied(2, queue_depth_max).await;
+        while pool.0.lock().asleep == 0 {
+            std::thread::yield_now();
+        }
+        (pool, release)
+    }
+
+    #[tokio::test]
+    async fn a_second_thread_gets_up_for_much_and_not_for_little() {
+        let (pool, release) = half_asleep(64).await;
+        let mut few: Vec<_> = (0..JOBS_EACH).map(|_| Box::pin(pool.run(|| ()))).collect();
+        assert!(few.iter_mut().all(|job| poll(job.as_mut()).is_pending()));
+        let queue = pool.0.lock();
+        assert_eq!((queue.jobs.len(), queue.asleep, queue.called), (JOBS_EACH, 1, 0));
+        drop(queue);
+        // One more, and the other thread does all of them while the first is held.
+        assert_eq!(pool.run(|| ()).await, Ok(()));
+        for job in few {
+            assert_eq!(job.await, Ok(()));
+        }
+        drop(release);
+    }
+
+    #[tokio::test]
+    async fn a_second_thread_gets_up_for_a_full_queue() {
+        let (pool, release) = half_asleep(2).await;
+        let mut first = Box::pin(pool.run(|| 1));
+        assert!(poll(first.as_mut()).is_pending());
+        assert_eq!(pool.run(|| 2).await, Ok(2));
+        assert_eq!(first.await, Ok(1));
+        drop(release);
     }
 
     #[tokio::test]

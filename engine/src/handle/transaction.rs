@@ -240,18 +240,15 @@ impl Handle {
         let (held, begun) = (Arc::new(std::sync::Mutex::new(held)), Arc::new(AtomicUsize::new(0)));
         let (threads, queue) =
             (self.config().engine.signature_threads, self.config().engine.signature_queue_max);
-        for number in 1..=threads + queue {
+        while begun.load(Ordering::Relaxed) < threads || self.0.signatures.queue_depth() < queue {
             let (core, held, counted) = (Arc::clone(&self.0), Arc::clone(&held), Arc::clone(&begun));
             let job = move || {
                 counted.fetch_add(1, Ordering::Relaxed);
                 drop(held.lock().map(|held| held.recv()));
             };
+            // One that is told busy is done with: a thread was called and takes one of the others.
             tokio::task::spawn_local(async move { core.signatures.run(job).await });
-            while begun.load(Ordering::Relaxed) + self.0.signatures.queue_depth() < number
-                || begun.load(Ordering::Relaxed) < number.min(threads)
-            {
-                tokio::task::yield_now().await;
-            }
+            tokio::task::yield_now().await;
         }
         hold
     }
