@@ -62,7 +62,7 @@ const FILTER_BLOCK_BYTES: usize = 4 * 1_024;
 const BUFFER_FILTER_RATIO: f64 = 0.01;
 
 /// The part of the memory for blocks that single rows get, those that every start and answer look at.
-const ROWS_PART: usize = 4;
+const ROWS_PART: usize = 2;
 
 /// Every row passes a compaction, and so the expiry filter, at least this often.
 const PERIODIC_COMPACTION_S: u64 = 12 * 60 * 60;
