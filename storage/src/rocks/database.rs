@@ -61,8 +61,10 @@ impl Database {
         }
         let mut batch = WriteBatch::default();
         let mut families = [None; Family::ALL.len()];
-        let changed = changes.iter().map(|(key, change)| (key, change.as_ref()));
-        for (key, change) in changed.chain(appended.iter().map(|(key, row)| (key, Some(row)))) {
+        // A write buffer finds the place of a key fastest next to that of the key before.
+        let mut changed: Vec<_> = changes.iter().map(|(key, change)| (key, change.as_ref())).collect();
+        changed.sort_unstable_by_key(|(key, _)| *key);
+        for (key, change) in changed.into_iter().chain(appended.iter().map(|(key, row)| (key, Some(row)))) {
             let family = match &mut families[key.family() as usize] {
                 Some(family) => *family,
                 unknown => *unknown.insert(self.family(key.family())?),
