@@ -24,6 +24,10 @@ pub mod results;
 mod sample;
 mod thread_time;
 
+/// The allocator of the server, for our way and the bare library's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 pub use bare_actors::BareActors;
 pub use bare_pushes::{BarePushes, Writes};
 pub use bare_record::{BareRecord, OwnedTexts};
