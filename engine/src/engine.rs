@@ -330,7 +330,10 @@ async fn keep_house(handle: Handle) {
         }
         handle.0.replay.forget_expired(handle.clock().now());
         handle.0.wrong_codes.forget_expired(handle.clock().now());
-        follow_server_keys(&handle).await;
+        // On a task of its own: where the system has no thread left, the look is lost and the house is kept on.
+        if let Err(error) = tokio::task::spawn_local(follow_server_keys(handle.clone())).await {
+            tracing::error!(%error, "whether the server keys were changed could not be looked at");
+        }
         if audit_cut_at.elapsed() >= AUDIT_CUT_INTERVAL {
             audit_cut_at = tokio::time::Instant::now();
             handle.cut_audit().await;
@@ -339,8 +342,8 @@ async fn keep_house(handle: Handle) {
 }
 
 /// Takes over keys that `tocsin keys` has changed. The file is looked at on a thread that may block.
-async fn follow_server_keys(handle: &Handle) {
-    let core = Arc::clone(&handle.0);
+async fn follow_server_keys(handle: Handle) {
+    let core = handle.0;
     match tokio::task::spawn_blocking(move || core.server_keys.follow_file()).await {
         Ok(Ok(true)) => tracing::info!("the server keys were changed and are taken over"),
         Ok(Ok(false)) => {}

@@ -5,8 +5,9 @@
 //! threads once the queue is empty; it does not wait for them.
 //!
 //! To be woken costs a thread a good part of a signature. So one that sleeps is called only where none is up that would
-//! take the job next, where those that are up have [`JOBS_EACH`] before them, or where the queue is full. Jobs must
-//! be arithmetic, a tenth of a millisecond each, and wait for nothing.
+//! take the job next, or where those that are up have [`JOBS_EACH`] before them, fewer where the queue is short: all are
+//! called before anybody is told that it is full. Jobs must be arithmetic, mostly a tenth of a millisecond each, and wait
+//! for nothing.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -49,7 +50,7 @@ impl std::error::Error for SignaturePoolError {}
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Jobs that wait for each thread that is up before another one gets up.
+/// Jobs that may wait for each thread that is up before another one gets up.
 const JOBS_EACH: usize = 4;
 
 /// A bounded pool of named threads (`signature-0`, …).
@@ -59,6 +60,7 @@ struct Shared {
     queue: Mutex<Queue>,
     work: Condvar,
     threads: usize,
+    jobs_each: usize,
     queue_depth_max: usize,
 }
 
@@ -77,7 +79,8 @@ impl SignaturePool {
     pub fn start(threads: usize, queue_depth_max: usize) -> io::Result<Self> {
         let threads = threads.max(1);
         let (queue, work) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { queue, work, threads, queue_depth_max });
+        let jobs_each = JOBS_EACH.min(queue_depth_max / threads);
+        let shared = Arc::new(Shared { queue, work, threads, jobs_each, queue_depth_max });
         let pool = Self(Arc::clone(&shared));
         for number in 0..threads {
             let shared = Arc::clone(&shared);
@@ -136,9 +139,7 @@ impl Shared {
             return Err(SignaturePoolError::Busy);
         }
         queue.jobs.push_back(job);
-        let waiting = queue.jobs.len();
-        let is_much = waiting > JOBS_EACH * (self.threads - queue.asleep) || waiting >= self.queue_depth_max;
-        let calls = is_much && queue.asleep > 0;
+        let calls = queue.asleep > 0 && queue.jobs.len() > self.jobs_each * (self.threads - queue.asleep);
         if calls {
             queue.asleep -= 1;
             queue.called += 1;
@@ -179,10 +180,11 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::future::join_all;
     use std::sync::mpsc;
     use std::task::{Context, Poll, Waker};
 
-    /// Occupies the only thread until the returned sender speaks or is dropped.
+    /// A pool of which one thread is occupied until the returned sender speaks or is dropped.
     async fn occupied(threads: usize, queue_depth_max: usize) -> (SignaturePool, mpsc::Sender<()>) {
         let pool = SignaturePool::start(threads, queue_depth_max).expect("threads");
         let (release, wait) = mpsc::channel::<()>();
@@ -192,7 +194,7 @@ mod tests {
             let _ = wait.recv();
         });
         pool.0.push(job).expect("room");
-        has_begun.await.expect("begun");
+        soon(has_begun).await.expect("begun");
         (pool, release)
     }
 
@@ -207,13 +209,20 @@ mod tests {
         assert!(name.expect("named").starts_with("signature-"));
     }
 
-    /// A pool of two threads of which one is held and the other one sleeps.
+    /// A pool of two threads, of which one is held and the other one sleeps.
     async fn half_asleep(queue_depth_max: usize) -> (SignaturePool, mpsc::Sender<()>) {
         let (pool, release) = occupied(2, queue_depth_max).await;
+        // It has got up for these, so that nothing wakes it any more when it sleeps again.
+        let some = (0..=pool.0.jobs_each).map(|_| pool.run(|| ()));
+        assert!(soon(join_all(some)).await.iter().all(Result::is_ok));
         while pool.0.lock().asleep == 0 {
             std::thread::yield_now();
         }
         (pool, release)
+    }
+
+    async fn soon<F: Future>(future: F) -> F::Output {
+        tokio::time::timeout(std::time::Duration::from_secs(30), future).await.expect("a thread took it")
     }
 
     #[tokio::test]
@@ -221,24 +230,23 @@ mod tests {
         let (pool, release) = half_asleep(64).await;
         let mut few: Vec<_> = (0..JOBS_EACH).map(|_| Box::pin(pool.run(|| ()))).collect();
         assert!(few.iter_mut().all(|job| poll(job.as_mut()).is_pending()));
-        let queue = pool.0.lock();
-        assert_eq!((queue.jobs.len(), queue.asleep, queue.called), (JOBS_EACH, 1, 0));
-        drop(queue);
+        let stands = |queue: &Queue| (queue.jobs.len(), queue.asleep, queue.called);
+        assert_eq!(stands(&pool.0.lock()), (JOBS_EACH, 1, 0));
         // One more, and the other thread does all of them while the first is held.
-        assert_eq!(pool.run(|| ()).await, Ok(()));
+        assert_eq!(soon(pool.run(|| ())).await, Ok(()));
         for job in few {
-            assert_eq!(job.await, Ok(()));
+            assert_eq!(soon(job).await, Ok(()));
         }
         drop(release);
     }
 
     #[tokio::test]
-    async fn a_second_thread_gets_up_for_a_full_queue() {
+    async fn every_thread_gets_up_before_a_short_queue_is_full() {
         let (pool, release) = half_asleep(2).await;
         let mut first = Box::pin(pool.run(|| 1));
         assert!(poll(first.as_mut()).is_pending());
-        assert_eq!(pool.run(|| 2).await, Ok(2));
-        assert_eq!(first.await, Ok(1));
+        assert_eq!(soon(pool.run(|| 2)).await, Ok(2));
+        assert_eq!(soon(first).await, Ok(1));
         drop(release);
     }
 
