@@ -5,9 +5,9 @@
 //! threads once the queue is empty; it does not wait for them.
 //!
 //! To be woken costs a thread a good part of a signature. So one that sleeps is called only where none is up that would
-//! take the job next, or where those that are up have [`JOBS_EACH`] before them, fewer where the queue is short: all are
-//! called before anybody is told that it is full. Jobs must be arithmetic, mostly a tenth of a millisecond each, and wait
-//! for nothing.
+//! take the job next, or where those that are up have [`JOBS_EACH`] before them, fewer where the queue is short: unless
+//! it is shorter than there are threads, all are called before it is full. Jobs must be arithmetic, mostly a tenth of a
+//! millisecond each, and wait for nothing.
 
 use std::collections::VecDeque;
 use std::fmt;
