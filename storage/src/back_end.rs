@@ -1,6 +1,7 @@
 //! The storage trait, once, over what a back end really does: take a verb, look at rows, say how it is.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_model::{
@@ -393,13 +394,18 @@ impl<B: BackEnd> Store for B {
         self.look_at_many(move |table| table.devices(&ids))
     }
 
-    fn device_by_kid(&self, kid: KeyId) -> Read<'_, Option<Device>> {
+    fn device_by_kid(&self, kid: KeyId) -> Read<'_, Option<Arc<Device>>> {
         self.look(move |table| look::device_by_kid(table, &kid))
     }
 
     fn devices_of<'a>(&'a self, user: &'a User) -> Read<'a, Vec<Device>> {
         let user = user.clone();
         self.look(move |table| look::devices_of(table, &user))
+    }
+
+    fn phones_of<'a>(&'a self, user: &'a User) -> Read<'a, Vec<Arc<Device>>> {
+        let user = user.clone();
+        self.look(move |table| look::phones_of(table, &user))
     }
 
     fn queue_depth(&self) -> usize {

@@ -185,8 +185,7 @@ impl Kind {
 
     /// Kinds of which each row is looked at by starts, challenges and answers.
     #[cfg(feature = "rocks")]
-    const KEPT_IN_MEMORY: [Self; 5] =
-        [Self::Device, Self::DeviceUsed, Self::DeviceByKid, Self::User, Self::Profile];
+    const KEPT_IN_MEMORY: [Self; 4] = [Self::Device, Self::DeviceByKid, Self::User, Self::Profile];
 }
 
 /// A kind and the hash of a user, with which the keys of a user's devices begin.
@@ -228,6 +227,12 @@ impl Key {
     #[cfg(feature = "rocks")]
     pub(crate) fn is_kept_in_memory(&self) -> bool {
         Kind::KEPT_IN_MEMORY.iter().any(|kind| self.bytes.starts_with(&kind.bytes()))
+    }
+
+    /// Whether the row is that of a device.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn is_device(&self) -> bool {
+        self.bytes.starts_with(&Kind::Device.bytes())
     }
 
     /// Whether the key is the beginning of all that lead to the devices of one user, a list that is kept in memory.

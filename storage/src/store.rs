@@ -15,6 +15,7 @@ mod user;
 use std::future::Future;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -347,11 +348,15 @@ pub trait Store: Send + Sync + 'static {
     /// Those of these devices that there are, revoked ones too, in the order of their ids; read in one go.
     fn devices(&self, ids: Vec<DeviceId>) -> Read<'_, Vec<Device>>;
 
-    /// The device that has a key of this name.
-    fn device_by_kid(&self, kid: KeyId) -> Read<'_, Option<Device>>;
+    /// The device that has a key of this name. It is shared with whoever asks next, so `last_used_at` may be behind:
+    /// answers do not change it.
+    fn device_by_kid(&self, kid: KeyId) -> Read<'_, Option<Arc<Device>>>;
 
     /// The devices of a user, newest first, revoked ones too until their retention ends.
     fn devices_of<'a>(&'a self, user: &'a User) -> Read<'a, Vec<Device>>;
+
+    /// Those of them that were not revoked, shared as by [`Store::device_by_kid`].
+    fn phones_of<'a>(&'a self, user: &'a User) -> Read<'a, Vec<Arc<Device>>>;
 
     /// Verbs waiting for the writer.
     fn queue_depth(&self) -> usize;

@@ -28,7 +28,7 @@ pub struct DeviceCall<'a> {
 
 impl Handle {
     /// The phone that makes this call; refused when it may not list, fetch and answer.
-    pub async fn authenticate(&self, call: DeviceCall<'_>) -> Result<Device, Problem> {
+    pub async fn authenticate(&self, call: DeviceCall<'_>) -> Result<Arc<Device>, Problem> {
         let (device, _) = self.proven(call).await?;
         check_may_call(&device)?;
         self.check_version(&device)?;
@@ -36,7 +36,7 @@ impl Handle {
     }
 
     /// The phone that makes this call, in use or not; refused when it was removed.
-    pub async fn authenticate_idle(&self, call: DeviceCall<'_>) -> Result<Device, Problem> {
+    pub async fn authenticate_idle(&self, call: DeviceCall<'_>) -> Result<Arc<Device>, Problem> {
         let (device, _) = self.proven(call).await?;
         match device.status {
             DeviceStatus::Revoked => Err(device_refused(device.status)),
@@ -132,11 +132,11 @@ impl Handle {
 
     /// The answer of a phone that may not call is looked at as its proof and no further: whoever signed it is told
     /// what his phone is, and nobody else. Any other one is judged in its order, its signature late.
-    async fn check_own_proof(&self, device: &Device, answer: &UnverifiedAnswer) -> Result<(), Problem> {
+    async fn check_own_proof(&self, device: &Arc<Device>, answer: &UnverifiedAnswer) -> Result<(), Problem> {
         if check_may_call(device).is_ok() {
             return Ok(());
         }
-        let (answer, owner) = (answer.clone(), device.clone());
+        let (answer, owner) = (answer.clone(), Arc::clone(device));
         let is_signed = self.run_signature(move || answer.is_signed(&owner)).await?;
         if is_signed { Ok(()) } else { Err(UnverifiedAnswer::unknown_key()) }
     }
@@ -159,7 +159,10 @@ impl Handle {
     }
 
     /// Checks the proof of a call: claims, signature, clock, replay, in this order.
-    pub(super) async fn proven(&self, call: DeviceCall<'_>) -> Result<(Device, VerifiedProof), Problem> {
+    pub(super) async fn proven(
+        &self,
+        call: DeviceCall<'_>,
+    ) -> Result<(Arc<Device>, VerifiedProof), Problem> {
         let proof = UnverifiedProof::parse(call.authorization).map_err(ProofError::problem)?;
         let kid = *proof.kid().ok_or_else(|| ProofError::Bad.problem())?;
         let device = self.owner_of(&kid).await?.ok_or_else(|| ProofError::Bad.problem())?;
@@ -189,7 +192,7 @@ impl Handle {
         proof.check_clock(now, skew).map_err(|error| error.problem().with_server_time(now))
     }
 
-    async fn owner_of(&self, kid: &KeyId) -> Result<Option<Device>, Problem> {
+    async fn owner_of(&self, kid: &KeyId) -> Result<Option<Arc<Device>>, Problem> {
         self.store().device_by_kid(*kid).await.map_err(|error| store_problem(&error))
     }
 

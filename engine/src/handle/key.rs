@@ -5,6 +5,8 @@
 
 use std::num::NonZeroU32;
 
+use std::sync::Arc;
+
 use tocsin_model::{Device, DeviceStatus, ErrorCode, FailureReason, KeyId, KeyUse, Problem, TransactionId};
 use tocsin_storage::{ChangeNoted, KeyApproval, KeyChange, KeyDeleted, KeyPut, PinTried};
 
@@ -20,7 +22,7 @@ impl Handle {
     /// The phone that makes this call, which changes something: its proof must be newer than that of every such
     /// call before, else 401 `clock_skew`. A revoked phone is refused; whether one that is not active may go on
     /// is the caller's to judge.
-    pub async fn authenticate_change(&self, call: DeviceCall<'_>) -> Result<Device, Problem> {
+    pub async fn authenticate_change(&self, call: DeviceCall<'_>) -> Result<Arc<Device>, Problem> {
         let (device, proof) = self.proven(call).await?;
         if device.status == DeviceStatus::Revoked {
             return Err(device_revoked());

@@ -1,5 +1,6 @@
 //! Devices: listed, changed and removed by portals, and by the phones themselves.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tocsin_model::{AuditActor, Device, DeviceId, DeviceStatus, ErrorCode, FailureReason, Problem, User};
@@ -15,6 +16,11 @@ impl Handle {
     /// A user's devices, newest first, removed ones too until their retention ends.
     pub async fn devices(&self, user: &User) -> Result<Vec<Device>, Problem> {
         self.store().devices_of(user).await.map_err(|error| store_problem(&error))
+    }
+
+    /// Those that may be asked, newest first.
+    pub(super) async fn phones(&self, user: &User) -> Result<Vec<Arc<Device>>, Problem> {
+        self.store().phones_of(user).await.map_err(|error| store_problem(&error))
     }
 
     /// Changes a device of this user as its portal asks; answers with it. What a suspended one was asked goes on

@@ -41,7 +41,9 @@ pub struct Started {
 
 /// A phone that can take part, and by which provider it is pushed.
 pub(super) struct Eligible {
-    device: Device,
+    device: Arc<Device>,
+    /// Of the configuration's copy, which open transactions share.
+    app: AppName,
     provider: Option<ProviderName>,
 }
 
@@ -246,7 +248,7 @@ impl Handle {
             return Err(Problem::new(ErrorCode::InvalidField, detail).with_field("delivery"));
         }
         refuse_unless(config.switches.sending, "sending is switched off")?;
-        let devices = self.devices(user).await?;
+        let devices = self.phones(user).await?;
         let eligible = self.eligible_devices(config, devices, request, kind)?;
         if kind.device_choice == DeviceChoice::Ask && request.device_id.is_none() && eligible.len() > 1 {
             return Err(Problem::device_required(eligible.iter().map(selectable).collect()));
@@ -259,16 +261,16 @@ impl Handle {
     fn eligible_devices(
         &self,
         config: &Config,
-        devices: Vec<Device>,
+        devices: Vec<Arc<Device>>,
         request: &StartRequest,
         kind: &AuthenticationType,
     ) -> Result<Vec<Eligible>, Problem> {
         let eligible: Vec<Eligible> = devices
             .into_iter()
             .filter(|device| may_take_part(config, device, request, kind))
-            .map(|device| with_shared_names(config, device))
             .map(|device| Eligible {
                 provider: request.delivery.pushes().then(|| provider_of(config, &device)).flatten(),
+                app: shared_name(config, &device.app),
                 device,
             })
             .collect();
@@ -321,7 +323,7 @@ impl Handle {
             return Ok(Vec::new());
         }
         let may_push = config.switches.sending && pushes_go_out(&config, user, &standing, now);
-        let devices = self.devices(user).await?;
+        let devices = self.phones(user).await?;
         let covered = config.types.iter().filter(|(name, _)| granted.types.covers(name));
         let usable = covered.filter_map(|(name, kind)| {
             let by_push = || {
@@ -331,7 +333,7 @@ impl Handle {
                 Some((Method::Push, eligible.iter().map(|eligible| eligible.device.id).collect()))
             };
             let by_claim = || {
-                let may_claim = |device: &&Device| {
+                let may_claim = |device: &&Arc<Device>| {
                     device.status.may_answer()
                         && takes_claims_of(granted, kind, device)
                         && has_key_of(&config, device, kind)
@@ -382,7 +384,7 @@ fn selectable(eligible: &Eligible) -> SelectableDevice {
         device_id: device.id,
         name: device.profile.name.clone(),
         platform: device.profile.platform,
-        app: device.app.clone(),
+        app: eligible.app.clone(),
     }
 }
 
@@ -417,18 +419,14 @@ fn exactly_one(eligible: Vec<Eligible>) -> Result<Vec<Eligible>, Problem> {
     }
 }
 
-/// Open transactions share the configuration's copy of an app's name.
-fn with_shared_names(config: &Config, device: Device) -> Device {
-    match config.apps.get_key_value(&device.app) {
-        Some((app, _)) => Device { app: app.clone(), ..device },
-        None => device,
-    }
+fn shared_name(config: &Config, app: &AppName) -> AppName {
+    config.apps.get_key_value(app).map_or(app, |(app, _)| app).clone()
 }
 
 /// The apps of the phones that are pushed to.
 fn pushed_apps(eligible: &[Eligible]) -> BTreeSet<AppName> {
     let pushed = eligible.iter().filter(|eligible| eligible.provider.is_some());
-    pushed.map(|eligible| eligible.device.app.clone()).collect()
+    pushed.map(|eligible| eligible.app.clone()).collect()
 }
 
 /// By which provider a phone is pushed; `None` when it cannot be.
@@ -484,7 +482,7 @@ pub(super) fn compose(
         content,
         accepted_keys: Arc::clone(&kind.keys),
         recipients,
-        attempts: Counter::new(pin_tries_max(config, eligible.iter().map(|eligible| &eligible.device.app))),
+        attempts: Counter::new(pin_tries_max(config, eligible.iter().map(|eligible| &eligible.app))),
         resends: Counter::new(resends_max),
         answer: None,
         keep_for_polling: kind.keep_for_polling,
@@ -506,9 +504,9 @@ fn targets(
     challenges: &[(DeviceId, KeptChallenge)],
 ) -> Vec<(DeviceId, Target)> {
     let mut targets = Vec::with_capacity(eligible.len());
-    for Eligible { device, provider } in eligible {
+    for Eligible { device, provider, app: _ } in eligible {
         if provider.is_some() {
-            targets.push((device.id, Target::new(device, config, challenges)));
+            targets.push((device.id, Target::new(&device, config, challenges)));
         }
     }
     targets
@@ -545,7 +543,7 @@ fn realm_of<'c>(config: &'c Config, request: &StartRequest) -> Option<&'c Realm>
 }
 
 fn recipient(eligible: &Eligible) -> Result<Recipient, Problem> {
-    let Eligible { device, provider } = eligible;
+    let Eligible { device, provider, app } = eligible;
     let queued = |provider: &ProviderName| Delivery {
         provider: provider.clone(),
         status: DeliveryStatus::Queued,
@@ -555,7 +553,7 @@ fn recipient(eligible: &Eligible) -> Result<Recipient, Problem> {
         device_id: device.id,
         device_name: (&*device.profile.name).into(),
         platform: device.profile.platform,
-        app: device.app.clone(),
+        app: app.clone(),
         nonce: Nonce::from_bytes(random_bytes()?),
         delivery: provider.as_ref().map(queued),
     })

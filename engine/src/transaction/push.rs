@@ -65,7 +65,7 @@ pub(crate) struct Target {
 
 impl Target {
     /// Of a phone, with what is kept for it among `challenges`.
-    pub(crate) fn new(device: Device, config: &Config, challenges: &[(DeviceId, KeptChallenge)]) -> Self {
+    pub(crate) fn new(device: &Device, config: &Config, challenges: &[(DeviceId, KeptChallenge)]) -> Self {
         let kept = challenges.iter().find(|(device_id, _)| *device_id == device.id);
         Self::with(device, config, kept.map(|(_, kept)| kept.clone()))
     }
@@ -83,7 +83,7 @@ impl Target {
             Some(_) => store.kept_challenge(id, device_id).await.ok().flatten(),
             None => None,
         };
-        Some(Self::with(device, config, kept))
+        Some(Self::with(&device, config, kept))
     }
 
     /// Where a phone is pushed to now, and the id of its app there; `None` when it can be pushed to no more.
@@ -97,11 +97,11 @@ impl Target {
         Some((device.push, app_id))
     }
 
-    fn with(device: Device, config: &Config, kept: Option<KeptChallenge>) -> Self {
-        let app_id = push_by(config, &device).map(|(id, _)| Arc::from(id));
+    fn with(device: &Device, config: &Config, kept: Option<KeptChallenge>) -> Self {
+        let app_id = push_by(config, device).map(|(id, _)| Arc::from(id));
         let key = device.encryption_key.as_ref().map(thumbprint);
         let sealed = kept.zip(key).and_then(|(kept, key)| kept.sealed_to(&key)).map(Box::new);
-        Self { suspected: device.push_suspect_count > 0, address: device.push, app_id, sealed }
+        Self { suspected: device.push_suspect_count > 0, address: device.push.clone(), app_id, sealed }
     }
 }
 

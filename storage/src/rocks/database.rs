@@ -12,7 +12,7 @@ use super::row_cache::{Known, Look, RowCache};
 use crate::key::{Family, Key};
 use crate::sealing::Sealer;
 use crate::verb::overlay::Changes;
-use crate::verb::rows::{Row, RowFault, RowResult, Rows};
+use crate::verb::rows::{KeptRow, Row, RowFault, RowResult, Rows, Value};
 use crate::{StoreError, StoreErrorKind};
 
 /// What an operator does about a database that cannot be read.
@@ -143,19 +143,18 @@ impl Database {
         self.db.cf_handle(family.name()).ok_or_else(missing)
     }
 
-    fn get(&self, tier: ReadTier, key: &Key) -> RowResult<Option<Vec<u8>>> {
+    fn get(&self, tier: ReadTier, key: &Key) -> RowResult<Option<Value>> {
         if !key.is_kept_in_memory() {
-            return self.find(tier, key, |row| row.to_vec());
+            return self.find(tier, key, |row| Value::Own(row.to_vec()));
         }
         let seen = match self.cache.look(key) {
-            Look::Known(Known::Row(row)) => return Ok(row.map(|row| row.to_vec())),
-            Look::Known(Known::Rows(_)) => return self.find(tier, key, |row| row.to_vec()),
+            Look::Known(Known::Row(row)) => return Ok(row.map(Value::Kept)),
+            Look::Known(Known::Rows(_)) => return self.find(tier, key, |row| Value::Own(row.to_vec())),
             Look::Unknown(seen) => seen,
         };
-        let row = self.find(tier, key, |row| Arc::<[u8]>::from(row))?;
-        let found = row.as_ref().map(|row| row.to_vec());
-        self.cache.keep(key, Known::Row(row), seen);
-        Ok(found)
+        let row = self.find(tier, key, |row| Arc::new(KeptRow::new(row)))?;
+        self.cache.keep(key, Known::Row(row.clone()), seen);
+        Ok(row.map(Value::Kept))
     }
 
     fn find<T>(&self, tier: ReadTier, key: &Key, copy: impl FnOnce(&[u8]) -> T) -> RowResult<Option<T>> {
@@ -168,15 +167,15 @@ impl Database {
     }
 
     /// What is known already is not read.
-    fn gather(&self, tier: ReadTier, keys: &[Key]) -> RowResult<Vec<Option<Vec<u8>>>> {
+    fn gather(&self, tier: ReadTier, keys: &[Key]) -> RowResult<Vec<Option<Value>>> {
         if !keys.first().is_some_and(Key::is_kept_in_memory) {
-            return self.gather_stored(tier, keys);
+            return self.gather_stored(tier, keys, |row| Value::Own(row.to_vec()));
         }
-        let mut found = vec![None; keys.len()];
+        let mut found: Vec<Option<Value>> = keys.iter().map(|_| None).collect();
         let (mut unknown, mut asked) = (Vec::new(), Vec::new());
         for (place, key) in keys.iter().enumerate() {
             match self.cache.look(key) {
-                Look::Known(Known::Row(row)) => found[place] = row.map(|row| row.to_vec()),
+                Look::Known(Known::Row(row)) => found[place] = row.map(Value::Kept),
                 Look::Known(Known::Rows(_)) => {}
                 Look::Unknown(seen) => {
                     unknown.push((place, seen));
@@ -184,17 +183,22 @@ impl Database {
                 }
             }
         }
-        let read = self.gather_stored(tier, &asked)?;
+        let read = self.gather_stored(tier, &asked, |row| Arc::new(KeptRow::new(row)))?;
         for (((place, seen), key), row) in unknown.into_iter().zip(&asked).zip(read) {
-            self.cache.keep(key, Known::Row(row.as_deref().map(Arc::from)), seen);
-            found[place] = row;
+            self.cache.keep(key, Known::Row(row.clone()), seen);
+            found[place] = row.map(Value::Kept);
         }
         Ok(found)
     }
 
     /// One walk over the family, with a step from each key to the next. What it reads from the disk does not push other
     /// rows out of the cache.
-    fn gather_stored(&self, tier: ReadTier, keys: &[Key]) -> RowResult<Vec<Option<Vec<u8>>>> {
+    fn gather_stored<T>(
+        &self,
+        tier: ReadTier,
+        keys: &[Key],
+        copy: impl Fn(&[u8]) -> T,
+    ) -> RowResult<Vec<Option<T>>> {
         let mut found = Vec::with_capacity(keys.len());
         let Some(first) = keys.first() else { return Ok(found) };
         let mut options = read_options(tier);
@@ -203,7 +207,7 @@ impl Database {
         rows.seek(first.bytes());
         for key in keys {
             step_to(&mut rows, key.bytes());
-            found.push(rows.item().filter(|(at, _)| *at == key.bytes()).map(|(_, row)| row.to_vec()));
+            found.push(rows.item().filter(|(at, _)| *at == key.bytes()).map(|(_, row)| copy(row)));
         }
         rows.status().map_err(|error| fault_of(&error))?;
         Ok(found)
@@ -286,7 +290,7 @@ impl Database {
 }
 
 impl Rows for Database {
-    fn get(&self, key: &Key) -> RowResult<Option<Vec<u8>>> {
+    fn get(&self, key: &Key) -> RowResult<Option<Value>> {
         Self::get(self, ReadTier::All, key)
     }
 
@@ -294,7 +298,7 @@ impl Rows for Database {
         Self::scan(self, ReadTier::All, prefix, after, limit)
     }
 
-    fn gather(&self, keys: &[Key]) -> RowResult<Vec<Option<Vec<u8>>>> {
+    fn gather(&self, keys: &[Key]) -> RowResult<Vec<Option<Value>>> {
         Self::gather(self, ReadTier::All, keys)
     }
 
@@ -308,7 +312,7 @@ impl Rows for Database {
 }
 
 impl Rows for InMemory<'_> {
-    fn get(&self, key: &Key) -> RowResult<Option<Vec<u8>>> {
+    fn get(&self, key: &Key) -> RowResult<Option<Value>> {
         self.0.get(ReadTier::BlockCache, key)
     }
 
@@ -316,7 +320,7 @@ impl Rows for InMemory<'_> {
         self.0.scan(ReadTier::BlockCache, prefix, after, limit)
     }
 
-    fn gather(&self, keys: &[Key]) -> RowResult<Vec<Option<Vec<u8>>>> {
+    fn gather(&self, keys: &[Key]) -> RowResult<Vec<Option<Value>>> {
         self.0.gather(ReadTier::BlockCache, keys)
     }
 

@@ -1,18 +1,21 @@
 //! Single rows in memory, in the form in which they are stored: those that every start, challenge and answer look at.
 //! RocksDB finds a row by a search in each buffer and table; here it is one look into a map, also for a row that is
-//! known to be absent, and for the whole list of a user's devices.
+//! known to be absent, and for the whole list of a user's devices. What was read from a row lies beside it, so that a
+//! phone is decoded, and opened where rows are sealed, once and not for each of its calls.
 //!
 //! Invariants: bounded in bytes; what is kept is what is committed, and nobody is answered for a commit before what it
 //! changed is changed here. The writer tells each change behind its write; a reader that looked into the database
 //! before that is refused, since the shard has counted a change meanwhile.
 
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use quick_cache::Weighter;
+use quick_cache::unsync::{Cache, DefaultLifecycle};
+
 use crate::key::Key;
-use crate::verb::rows::Row;
+use crate::verb::rows::{KeptRow, Row};
 
 /// Parts with a lock of their own, so that threads seldom meet.
 const SHARDS: usize = 64;
@@ -20,11 +23,17 @@ const SHARDS: usize = 64;
 /// What an entry takes beside its bytes: key, counters and its place in the map.
 const ENTRY_BYTES: usize = 192;
 
+/// What a device takes that was read from its row.
+const DEVICE_BYTES: usize = 1_024;
+
+/// What an entry takes on average, as far as the map's own bookkeeping goes by it.
+const USUAL_BYTES: usize = 512;
+
 /// What is known of a key.
 #[derive(Clone)]
 pub(super) enum Known {
     /// Its row, or that there is none.
-    Row(Option<Arc<[u8]>>),
+    Row(Option<Arc<KeptRow>>),
     /// Every row below it.
     Rows(Arc<[Row]>),
 }
@@ -44,43 +53,61 @@ pub(super) struct Seen(u64);
 pub(super) struct RowCache {
     shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
-    /// What one generation of a shard may take.
-    generation_bytes_max: usize,
 }
 
-/// Entries in two generations: what is looked at is young, and when the young ones are too many, the old ones go.
-#[derive(Default)]
+/// What is looked at stays, what is not goes when there is no room.
 struct Shard {
-    young: HashMap<Key, Known>,
-    old: HashMap<Key, Known>,
-    young_bytes: usize,
+    known: Cache<Key, Known, Bytes, RandomState>,
     changes: u64,
+}
+
+/// An entry weighs what it takes, decoded or not.
+#[derive(Clone, Copy)]
+struct Bytes;
+
+impl Weighter<Key, Known> for Bytes {
+    fn weight(&self, key: &Key, known: &Known) -> u64 {
+        let held = match known {
+            Known::Row(None) => 0,
+            Known::Row(Some(row)) => row.bytes().len() + if key.is_device() { DEVICE_BYTES } else { 0 },
+            Known::Rows(rows) => rows.iter().map(|(_, row)| ENTRY_BYTES + row.len()).sum(),
+        };
+        (ENTRY_BYTES + held) as u64
+    }
 }
 
 impl RowCache {
     /// An empty one of at most so many bytes.
     pub(super) fn new(bytes_max: usize) -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, hasher: RandomState::new(), generation_bytes_max: bytes_max / SHARDS / 2 }
+        let hasher = RandomState::new();
+        let bytes_max = bytes_max / SHARDS;
+        let shard = || Shard {
+            known: Cache::with(
+                bytes_max / USUAL_BYTES,
+                bytes_max as u64,
+                Bytes,
+                hasher.clone(),
+                DefaultLifecycle::default(),
+            ),
+            changes: 0,
+        };
+        Self { shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(), hasher }
     }
 
     /// Looks for a key.
     pub(super) fn look(&self, key: &Key) -> Look {
-        let mut shard = self.shard(key);
-        let known = match shard.young.get(key) {
-            Some(known) => Some(known.clone()),
-            None => shard.old.remove(key).inspect(|known| {
-                shard.put(key.clone(), known.clone(), self.generation_bytes_max);
-            }),
-        };
-        known.map_or_else(|| Look::Unknown(Seen(shard.changes)), Look::Known)
+        let shard = self.shard(key);
+        match shard.known.get(key) {
+            Some(known) => Look::Known(known.clone()),
+            None => Look::Unknown(Seen(shard.changes)),
+        }
     }
 
     /// Keeps what the database says of a key, unless something has changed since it was looked for.
     pub(super) fn keep(&self, key: &Key, known: Known, Seen(changes): Seen) {
         let mut shard = self.shard(key);
         if shard.changes == changes {
-            shard.put(key.clone(), known, self.generation_bytes_max);
+            shard.known.insert(key.clone(), known);
         }
     }
 
@@ -89,15 +116,15 @@ impl RowCache {
         if key.is_kept_in_memory() {
             let mut shard = self.shard(key);
             shard.changes += 1;
-            let was_known = shard.take(key);
+            let was_known = shard.known.remove(key).is_some();
             if let Some(row) = row.filter(|_| was_known) {
-                shard.put(key.clone(), Known::Row(row.map(Arc::from)), self.generation_bytes_max);
+                shard.known.insert(key.clone(), Known::Row(row.map(|row| Arc::new(KeptRow::new(row)))));
             }
         }
         if let Some(list) = key.devices_of_its_user() {
             let mut shard = self.shard(&list);
             shard.changes += 1;
-            shard.take(&list);
+            shard.known.remove(&list);
         }
     }
 
@@ -105,41 +132,6 @@ impl RowCache {
         let number = self.hasher.hash_one(key.bytes()) as usize % SHARDS;
         // Nothing that is done under the lock can panic half-way.
         self.shards[number].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Shard {
-    fn put(&mut self, key: Key, known: Known, bytes_max: usize) {
-        let bytes = known.bytes();
-        if bytes > bytes_max {
-            return;
-        }
-        if self.young_bytes + bytes > bytes_max {
-            self.old = std::mem::take(&mut self.young);
-            self.young_bytes = 0;
-        }
-        let replaced = self.young.insert(key, known);
-        self.young_bytes =
-            (self.young_bytes + bytes).saturating_sub(replaced.map_or(0, |known| known.bytes()));
-    }
-
-    /// Whether it was there.
-    fn take(&mut self, key: &Key) -> bool {
-        let young = self.young.remove(key);
-        self.young_bytes -= young.as_ref().map_or(0, Known::bytes);
-        // What is young may stand among the old ones, too.
-        let old = self.old.remove(key);
-        young.or(old).is_some()
-    }
-}
-
-impl Known {
-    fn bytes(&self) -> usize {
-        let held = match self {
-            Self::Row(row) => row.as_ref().map_or(0, |row| row.len()),
-            Self::Rows(rows) => rows.iter().map(|(_, row)| ENTRY_BYTES + row.len()).sum(),
-        };
-        ENTRY_BYTES + held
     }
 }
 
@@ -155,13 +147,13 @@ mod tests {
 
     fn keep(cache: &RowCache, key: &Key, row: Option<&[u8]>) {
         let Look::Unknown(seen) = cache.look(key) else { panic!("{key} is known") };
-        cache.keep(key, Known::Row(row.map(Arc::from)), seen);
+        cache.keep(key, Known::Row(row.map(|row| Arc::new(KeptRow::new(row)))), seen);
     }
 
     /// The row, or that there is none; the outer `None` when nothing is known.
     fn known(cache: &RowCache, key: &Key) -> Option<Option<Vec<u8>>> {
         match cache.look(key) {
-            Look::Known(Known::Row(row)) => Some(row.map(|row| row.to_vec())),
+            Look::Known(Known::Row(row)) => Some(row.map(|row| row.bytes().to_vec())),
             Look::Known(Known::Rows(_)) => panic!("{key} is a list"),
             Look::Unknown(_) => None,
         }
@@ -189,7 +181,7 @@ mod tests {
         let cache = RowCache::new(1 << 20);
         let Look::Unknown(before) = cache.look(&key(1)) else { panic!("known") };
         cache.change(&key(1), Some(Some(b"new")));
-        cache.keep(&key(1), Known::Row(Some(Arc::from(&b"old"[..]))), before);
+        cache.keep(&key(1), Known::Row(Some(Arc::new(KeptRow::new(b"old")))), before);
         assert_eq!(known(&cache, &key(1)), None);
     }
 
@@ -211,7 +203,8 @@ mod tests {
 
     #[test]
     fn it_stays_within_its_bytes_and_keeps_what_is_looked_at() {
-        let bytes_max = SHARDS * 2 * 10 * (ENTRY_BYTES + 8);
+        let entry_bytes = ENTRY_BYTES + DEVICE_BYTES + 8;
+        let bytes_max = SHARDS * 20 * entry_bytes;
         let cache = RowCache::new(bytes_max);
         let number = |number: u64| {
             let mut id = [0; 16];
@@ -225,13 +218,17 @@ mod tests {
                 keep(&cache, &number(0), Some(&[0; 8]));
             }
         }
-        let entries: usize = cache
-            .shards
-            .iter()
-            .map(|shard| shard.lock().expect("free"))
-            .map(|shard| shard.young.len() + shard.old.len())
-            .sum();
-        assert!(entries * (ENTRY_BYTES + 8) <= bytes_max, "{entries} entries");
-        assert!(entries >= SHARDS * 5, "{entries} entries");
+        let entries: usize =
+            cache.shards.iter().map(|shard| shard.lock().expect("free").known.len()).sum();
+        assert!(entries * entry_bytes <= bytes_max, "{entries} entries");
+        assert!(entries >= SHARDS * 10, "{entries} entries");
+    }
+
+    #[test]
+    fn a_row_that_does_not_fit_is_not_kept_and_not_told_as_it_was() {
+        let cache = RowCache::new(SHARDS * 4_096);
+        keep(&cache, &key(1), Some(b"small"));
+        cache.change(&key(1), Some(Some(&[0; 8_192])));
+        assert_eq!(known(&cache, &key(1)), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Reads that are more than one look-up.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use tocsin_model::{
     ClientId, Device, DeviceId, EnrollmentId, Idempotency, KeyId, TransactionId, UnixMs, User,
@@ -125,16 +126,16 @@ pub(crate) fn transactions(table: &Table<'_>, query: &TransactionQuery) -> RowRe
     Ok(page)
 }
 
-/// The device that has a key of this name.
-pub(crate) fn device_by_kid(table: &Table<'_>, kid: &KeyId) -> RowResult<Option<Device>> {
+/// The device that has a key of this name, as its own row has it.
+pub(crate) fn device_by_kid(table: &Table<'_>, kid: &KeyId) -> RowResult<Option<Arc<Device>>> {
     let Some(LinkRecord { id }) = table.record(&Key::device_by_kid(kid))? else { return Ok(None) };
-    let device = table.device(&DeviceId::from_bytes(id))?;
+    let device = table.phone(&DeviceId::from_bytes(id))?;
     Ok(device.filter(|device| device.key_by_kid(kid).is_some()))
 }
 
 /// The devices of a user, newest first.
 pub(crate) fn devices_of(table: &Table<'_>, user: &User) -> RowResult<Vec<Device>> {
-    let (mut keys, _) = table.keys(&Key::live_devices(user), None, LIVE_DEVICES_LISTED_MAX)?;
+    let mut keys = live_devices(table, user)?;
     keys.extend(table.keys(&Key::revoked_devices(user), None, REVOKED_DEVICES_LISTED_MAX)?.0);
     let mut devices = Vec::with_capacity(keys.len());
     for id in keys.iter().filter_map(Key::trailing_id).map(DeviceId::from_bytes) {
@@ -142,4 +143,19 @@ pub(crate) fn devices_of(table: &Table<'_>, user: &User) -> RowResult<Vec<Device
     }
     devices.sort_by_key(|device| Reverse((device.created_at, device.id)));
     Ok(devices)
+}
+
+/// Those of them that were not removed, newest first, as their own rows have them.
+pub(crate) fn phones_of(table: &Table<'_>, user: &User) -> RowResult<Vec<Arc<Device>>> {
+    let keys = live_devices(table, user)?;
+    let mut phones = Vec::with_capacity(keys.len());
+    for id in keys.iter().filter_map(Key::trailing_id).map(DeviceId::from_bytes) {
+        phones.extend(table.phone(&id)?);
+    }
+    phones.sort_by_key(|device| Reverse((device.created_at, device.id)));
+    Ok(phones)
+}
+
+fn live_devices(table: &Table<'_>, user: &User) -> RowResult<Vec<Key>> {
+    Ok(table.keys(&Key::live_devices(user), None, LIVE_DEVICES_LISTED_MAX)?.0)
 }

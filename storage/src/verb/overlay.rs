@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 use super::batch::Batch;
-use super::rows::{Row, RowResult, Rows, end_of};
+use super::rows::{Row, RowResult, Rows, Value, end_of};
 use crate::key::{Family, Key};
 use crate::sealing::Sealer;
 
@@ -91,9 +91,9 @@ fn merged(base: Vec<Row>, changed: Vec<Change>) -> BTreeMap<Key, Option<Vec<u8>>
 }
 
 impl<C: Borrow<Changes>> Rows for Overlay<'_, C> {
-    fn get(&self, key: &Key) -> RowResult<Option<Vec<u8>>> {
+    fn get(&self, key: &Key) -> RowResult<Option<Value>> {
         match self.changes.borrow().get(key) {
-            Some(change) => Ok(change.clone()),
+            Some(change) => Ok(change.clone().map(Value::Own)),
             None => self.base.get(key),
         }
     }
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(deadlines(scanned), [1, 3, 4]);
         let scanned = above.scan_back(&Key::all_open(), Some(&place(4)), 2).expect("in memory");
         assert_eq!(deadlines(scanned), [3, 1]);
-        assert_eq!(above.get(&place(2)).expect("in memory"), None);
+        assert_eq!(above.get(&place(2)).expect("in memory").as_deref(), None);
         let unstored = [1, 2, 3, 4, 5].map(|deadline| above.is_unstored(&place(deadline)));
         assert_eq!(unstored, [true, true, false, true, false]);
     }
@@ -209,7 +209,7 @@ mod tests {
     fn a_removed_row_is_absent() {
         let base = base();
         let overlay = overlay(&base);
-        assert_eq!(overlay.get(&place(1)).expect("in memory"), None);
-        assert_eq!(overlay.get(&place(3)).expect("in memory"), Some(vec![]));
+        assert_eq!(overlay.get(&place(1)).expect("in memory").as_deref(), None);
+        assert_eq!(overlay.get(&place(3)).expect("in memory").as_deref(), Some(&[][..]));
     }
 }

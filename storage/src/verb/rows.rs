@@ -1,11 +1,67 @@
 //! The abstract table of rows that verbs and reads look at.
 
+use std::any::Any;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
 use crate::key::Key;
 use crate::sealing::Sealer;
 use crate::{StoreError, StoreErrorKind};
 
 /// A stored value with its key.
 pub(crate) type Row = (Key, Vec<u8>);
+
+/// A stored value that is kept in memory, with what was last read from it.
+#[derive(Debug)]
+pub(crate) struct KeptRow {
+    bytes: Box<[u8]>,
+    read: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+impl KeptRow {
+    /// Keeps this value.
+    #[cfg(any(feature = "rocks", test))]
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.into(), read: OnceLock::new() }
+    }
+
+    /// The value.
+    #[cfg(feature = "rocks")]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What was read from it, if that was a `T`.
+    pub(super) fn read<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.read.get()?).downcast().ok()
+    }
+
+    /// Keeps what was read from it; the first thing stays.
+    pub(super) fn keep<T: Send + Sync + 'static>(&self, read: Arc<T>) {
+        let _ = self.read.set(read);
+    }
+}
+
+/// A stored value as a view of the rows gives it.
+#[derive(Debug)]
+pub(crate) enum Value {
+    /// A copy.
+    Own(Vec<u8>),
+    /// The one that is kept in memory.
+    #[cfg_attr(not(feature = "rocks"), allow(dead_code, reason = "only a back end with a disk keeps rows"))]
+    Kept(Arc<KeptRow>),
+}
+
+impl Deref for Value {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Kept(row) => &row.bytes,
+        }
+    }
+}
 
 /// What looking at rows may fail with.
 #[derive(Debug)]
@@ -40,7 +96,7 @@ impl From<RowFault> for StoreError {
 /// Rows in the order of their keys.
 pub(crate) trait Rows {
     /// The value under `key`, expired or not.
-    fn get(&self, key: &Key) -> RowResult<Option<Vec<u8>>>;
+    fn get(&self, key: &Key) -> RowResult<Option<Value>>;
 
     /// The first `limit` rows whose keys begin with `prefix` and, if given, come behind `after`.
     fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> RowResult<Vec<Row>>;
@@ -51,7 +107,7 @@ pub(crate) trait Rows {
 
     /// The values under `keys`, which are of one family and in their order: cheaper than one by one where they lie close
     /// together.
-    fn gather(&self, keys: &[Key]) -> RowResult<Vec<Option<Vec<u8>>>> {
+    fn gather(&self, keys: &[Key]) -> RowResult<Vec<Option<Value>>> {
         keys.iter().map(|key| self.get(key)).collect()
     }
 
@@ -73,8 +129,8 @@ pub(crate) fn end_of<'k>(prefix: &Key, before: Option<&'k Key>) -> std::borrow::
 
 /// Rows in a map, as the memory back end and tests keep them.
 impl Rows for std::collections::BTreeMap<Key, Vec<u8>> {
-    fn get(&self, key: &Key) -> RowResult<Option<Vec<u8>>> {
-        Ok(Self::get(self, key).cloned())
+    fn get(&self, key: &Key) -> RowResult<Option<Value>> {
+        Ok(Self::get(self, key).cloned().map(Value::Own))
     }
 
     fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> RowResult<Vec<Row>> {

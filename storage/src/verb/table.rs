@@ -1,6 +1,7 @@
 //! Typed look-ups over rows: opens envelopes, hides what has expired, names what is corrupt.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use minicbor::Decode;
 use tocsin_model::{
@@ -10,7 +11,7 @@ use tocsin_model::{
 
 use zeroize::Zeroizing;
 
-use super::rows::{RowResult, Rows};
+use super::rows::{RowResult, Rows, Value};
 use crate::envelope;
 use crate::key::Key;
 use crate::record::{
@@ -104,13 +105,36 @@ impl<'r> Table<'r> {
         }
     }
 
+    /// The same for a row that is read more often than it changes: all who read it while it is kept in memory share what
+    /// the first one has read.
+    fn shared<T: Send + Sync + 'static>(
+        &self,
+        key: &Key,
+        read: impl FnOnce(&[u8]) -> Result<T, Malformed>,
+    ) -> RowResult<Option<Arc<T>>> {
+        let Some(row) = self.rows.get(key)? else { return Ok(None) };
+        let Value::Kept(kept) = &row else { return Ok(self.open(key, &row, read)?.map(Arc::new)) };
+        if let Some(known) = kept.read() {
+            return Ok(Some(known).filter(|_| !self.is_over(&row)));
+        }
+        let read = self.open(key, &row, read)?.map(Arc::new);
+        if let Some(read) = &read {
+            kept.keep(Arc::clone(read));
+        }
+        Ok(read)
+    }
+
+    fn is_over(&self, row: &[u8]) -> bool {
+        envelope::expiry(row).is_some_and(|expiry| expiry.is_over(self.now))
+    }
+
     fn open<T>(
         &self,
         key: &Key,
         row: &[u8],
         read: impl FnOnce(&[u8]) -> Result<T, Malformed>,
     ) -> RowResult<Option<T>> {
-        if envelope::expiry(row).is_some_and(|expiry| expiry.is_over(self.now)) {
+        if self.is_over(row) {
             return Ok(None);
         }
         let record = match envelope::sealed_by(row).map_err(|what| corrupt(key, what))? {
@@ -270,10 +294,13 @@ impl<'r> Table<'r> {
 
     /// A device with the time of its last answer, which stands in a row of its own.
     pub(crate) fn device(&self, id: &DeviceId) -> RowResult<Option<Device>> {
-        let device = self
-            .read(&Key::device(id), |payload| from_payload::<DeviceRecord<'_>>(payload)?.into_model(*id))?;
-        let Some(device) = device else { return Ok(None) };
-        Ok(Some(with_use(device, self.record(&Key::device_used(id))?)))
+        let Some(device) = self.phone(id)? else { return Ok(None) };
+        Ok(Some(with_use(Arc::unwrap_or_clone(device), self.record(&Key::device_used(id))?)))
+    }
+
+    /// A device as its own row has it, which does not tell all of its answers.
+    pub(crate) fn phone(&self, id: &DeviceId) -> RowResult<Option<Arc<Device>>> {
+        self.shared(&Key::device(id), |payload| from_payload::<DeviceRecord<'_>>(payload)?.into_model(*id))
     }
 
     /// The same of many, in the order of their ids: all rows of a kind are read in one go.
@@ -336,7 +363,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::verb::rows::RowFault;
+    use crate::verb::rows::{KeptRow, Row, RowFault};
 
     const RETENTION: Retention = Retention {
         transaction: DurationMs::from_seconds(1),
@@ -401,6 +428,40 @@ mod tests {
         let far = count + 1_000;
         let Err(RowFault::Failed(error)) = keys(&places(far + 1, &[far]), None, 1) else { panic!("passed") };
         assert_eq!(error.kind(), StoreErrorKind::Busy);
+    }
+
+    /// One row that is kept in memory.
+    struct OneKept(Arc<KeptRow>);
+
+    impl Rows for OneKept {
+        fn get(&self, _: &Key) -> RowResult<Option<Value>> {
+            Ok(Some(Value::Kept(Arc::clone(&self.0))))
+        }
+
+        fn scan(&self, _: &Key, _: Option<&Key>, _: usize) -> RowResult<Vec<Row>> {
+            Ok(Vec::new())
+        }
+
+        fn scan_back(&self, _: &Key, _: Option<&Key>, _: usize) -> RowResult<Vec<Row>> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_kept_row_is_read_once_and_is_absent_once_it_has_expired() {
+        let rows = OneKept(Arc::new(KeptRow::new(&envelope::begin(envelope::Expiry::At(UnixMs::new(5)), 0))));
+        let times_read = std::cell::Cell::new(0);
+        let shared = |now| {
+            let read = |payload: &[u8]| {
+                times_read.set(times_read.get() + 1);
+                Ok(payload.len())
+            };
+            Table::new(&rows, UnixMs::new(now), RETENTION).shared(&place(1), read).expect("in memory")
+        };
+        let (first, second) = (shared(3).expect("there"), shared(4).expect("there"));
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(times_read.get(), 1);
+        assert_eq!(shared(5), None);
     }
 
     #[test]

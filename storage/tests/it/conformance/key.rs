@@ -154,7 +154,7 @@ pub async fn the_present_pin_entitles_to_a_change_and_is_forgiven(bench: Bench) 
     let lost = bench.store.device_by_kid(key(KeyUse::Pin, PIN).kid).await.expect("read");
     assert_eq!(lost, None, "the old name leads nowhere");
     let found = bench.store.device_by_kid(key(KeyUse::Pin, 7).kid).await.expect("read");
-    assert_eq!(found, Some(device));
+    assert_eq!(found.as_deref(), Some(&device));
     let again = bench.put_key(change(1, KeyUse::Custom("face".into()), 7, pin_approval(7, 11))).await;
     assert_eq!(again, KeyPut::AlreadyThere, "all keys of a device differ");
 }
