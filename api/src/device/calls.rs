@@ -172,8 +172,7 @@ pub(super) async fn list(state: Rc<DoorState>, request: Request, payload: Payloa
 pub(super) async fn fetch(state: Rc<DoorState>, request: Request, payload: Payload) -> Reply {
     let id = transaction_id(&request);
     let raw = RawCall::plain(&state, request, payload).await?;
-    let device = state.handle.authenticate(raw.call()).await?;
-    let challenge = state.handle.challenge(&device, id?).await?;
+    let challenge = state.handle.fetch(raw.call(), id).await?;
     Ok(private_json(StatusCode::OK, &ChallengeView::of(&challenge)))
 }
 

@@ -113,32 +113,43 @@ fn a_registered_key_is_409() {
     });
 }
 
+/// A list, and an open challenge, whose proof is checked where it is signed.
+async fn paths_of(bank: &Bank) -> [String; 2] {
+    let list = "/device/v1/transactions".to_owned();
+    let challenge = format!("{list}/{}", id_of(&bank.start_login("alice").await));
+    [list, challenge]
+}
+
 #[test]
 fn a_call_without_a_good_proof_is_401() {
     with_bank(|bank| async move {
         let phone = bank.enrol("alice").await;
-        let path = "/device/v1/transactions";
-        bank.device("GET", path).send().await.expect_problem(401, "bad_proof", None);
-        let good = phone.proof("GET", path, b"");
-        let spoiled = |spoil: &dyn Fn(&mut crate::phone::Proof)| {
-            let mut proof = phone.proof("GET", path, b"");
-            spoil(&mut proof);
-            proof
-        };
-        for proof in [
-            spoiled(&|proof| proof.claims["htm"] = json!("POST")),
-            spoiled(&|proof| proof.claims["htu"] = json!("http://127.0.0.1:1/device/v1/transactions")),
-            spoiled(&|proof| proof.claims["aud"] = json!("https://push.example.com")),
-            spoiled(&|proof| proof.claims["iss"] = json!("01913f00-1122-4b7f-bfff-ffffffffffff")),
-            spoiled(&|proof| proof.header["kid"] = json!("AAAAAAAAAAAAAAAAAAAAAA")),
-            spoiled(&|proof| proof.header["typ"] = json!("tocsin-answer+jwt")),
-        ] {
-            phone.get_with(path, &proof).await.expect_problem(401, "bad_proof", None);
+        for path in &paths_of(&bank).await {
+            bank.device("GET", path).send().await.expect_problem(401, "bad_proof", None);
+            let good = phone.proof("GET", path, b"");
+            let spoiled = |spoil: &dyn Fn(&mut crate::phone::Proof)| {
+                let mut proof = phone.proof("GET", path, b"");
+                spoil(&mut proof);
+                proof
+            };
+            for proof in [
+                spoiled(&|proof| proof.claims["htm"] = json!("POST")),
+                spoiled(&|proof| proof.claims["htu"] = json!("http://127.0.0.1:1/device/v1/transactions")),
+                spoiled(&|proof| proof.claims["aud"] = json!("https://push.example.com")),
+                spoiled(&|proof| proof.claims["iss"] = json!("01913f00-1122-4b7f-bfff-ffffffffffff")),
+                spoiled(&|proof| proof.header["kid"] = json!("AAAAAAAAAAAAAAAAAAAAAA")),
+                spoiled(&|proof| proof.header["typ"] = json!("tocsin-answer+jwt")),
+            ] {
+                phone.get_with(path, &proof).await.expect_problem(401, "bad_proof", None);
+            }
+            let forged = PhoneKey::generate().authorization(&phone.proof("GET", path, b""));
+            let forged = bank.device("GET", path).header("authorization", &forged).send().await;
+            forged.expect_problem(401, "bad_proof", None);
+            let other = format!("{path}?x=1");
+            phone.get_with(&other, &good).await.expect_problem(401, "bad_proof", None);
+            phone.get_with(path, &good).await.expect(200);
+            phone.get_with(path, &good).await.expect_problem(401, "bad_proof", None);
         }
-        let other = format!("{path}?x=1");
-        phone.get_with(&other, &good).await.expect_problem(401, "bad_proof", None);
-        phone.get_with(path, &good).await.expect(200);
-        phone.get_with(path, &good).await.expect_problem(401, "bad_proof", None);
     });
 }
 
@@ -146,13 +157,14 @@ fn a_call_without_a_good_proof_is_401() {
 fn a_stale_proof_is_told_the_servers_time() {
     with_bank(|bank| async move {
         let phone = bank.enrol("alice").await;
-        let path = "/device/v1/transactions";
-        for shift in [-200_i64, 200] {
-            let mut proof = phone.proof("GET", path, b"");
-            proof.claims["iat"] = json!(now_s().saturating_add_signed(shift));
-            let problem = phone.get_with(path, &proof).await.expect_problem(401, "clock_skew", None);
-            let time = problem["server_time"].as_str().expect("our time");
-            assert!(time.len() == 24 && time.ends_with('Z'), "{time}");
+        for path in &paths_of(&bank).await {
+            for shift in [-200_i64, 200] {
+                let mut proof = phone.proof("GET", path, b"");
+                proof.claims["iat"] = json!(now_s().saturating_add_signed(shift));
+                let problem = phone.get_with(path, &proof).await.expect_problem(401, "clock_skew", None);
+                let time = problem["server_time"].as_str().expect("our time");
+                assert!(time.len() == 24 && time.ends_with('Z'), "{time}");
+            }
         }
     });
 }

@@ -10,8 +10,10 @@ use tocsin_model::{
     SealedChallenge, ServerKeyPair, Transaction, TransactionId, UnixMs,
 };
 
-use super::Handle;
-use crate::device::{challenge_payload, request_message, seal_challenge, thumbprint};
+use super::{DeviceCall, Handle};
+use crate::device::{
+    CheckedProof, ProofError, ServerKeys, challenge_payload, request_message, seal_challenge, thumbprint,
+};
 use crate::error::store_problem;
 use crate::transaction::News;
 
@@ -66,6 +68,63 @@ impl Handle {
             }
         }
         Ok(challenges)
+    }
+
+    /// The challenge of one transaction for the phone that makes this call; `id` is told to be wrong once it is known who
+    /// asks.
+    pub async fn fetch(
+        &self,
+        call: DeviceCall<'_>,
+        id: Result<TransactionId, Problem>,
+    ) -> Result<Challenge, Problem> {
+        let (device, proof) = self.claimed(call).await?;
+        if let Some(ready) = id.as_ref().ok().and_then(|id| self.ready_to_sign(&device, *id)) {
+            return self.fetch_ready(&device, proof, ready).await;
+        }
+        let verified = self.run_signature(move || proof.verify()).await?.map_err(ProofError::problem)?;
+        self.judge_proof(device.id, &verified)?;
+        self.check_may_fetch(&device)?;
+        self.challenge(&device, id?).await
+    }
+
+    /// A challenge that only needs its signature, if this is one: then it is signed where the proof is checked, right
+    /// behind it, and nobody waits for a second turn.
+    fn ready_to_sign(&self, device: &Device, id: TransactionId) -> Option<ReadyToSign> {
+        let now = self.clock().now();
+        let transaction = self.0.registry.standing(id)?;
+        let is_open = !transaction.state.is_final() && now < transaction.expires_at;
+        if !is_open || device.encryption_key.is_some() || self.check_may_fetch(device).is_err() {
+            return None;
+        }
+        let recipient = transaction.recipient(&device.id)?;
+        let unsigned =
+            Unsigned::new(&transaction, recipient, self.issuer(), device.server_key.as_deref(), now);
+        Some(ReadyToSign {
+            unsigned,
+            expires_at: transaction.expires_at,
+            is_pushed: recipient.delivery.is_some(),
+            id,
+        })
+    }
+
+    async fn fetch_ready(
+        &self,
+        device: &Device,
+        proof: CheckedProof,
+        ready: ReadyToSign,
+    ) -> Result<Challenge, Problem> {
+        let ReadyToSign { id, expires_at, is_pushed, unsigned } = ready;
+        let (handle, device_id) = (self.clone(), device.id);
+        let signed = self.run_signature(move || {
+            let verified = proof.verify().map_err(ProofError::problem)?;
+            handle.judge_proof(device_id, &verified)?;
+            unsigned.sign(&handle.0.server_keys)
+        });
+        let form = ChallengeForm::Signed(signed.await??);
+        if is_pushed {
+            self.0.registry.tell(id, News::Fetched(device.id));
+        }
+        Ok(Challenge { id, expires_at, form })
     }
 
     /// The challenge of one transaction for this phone.
@@ -176,11 +235,41 @@ impl Handle {
         own: Option<&ServerKeyPair>,
         now: UnixMs,
     ) -> Result<String, Problem> {
-        let payload = challenge_payload(transaction, recipient, self.issuer(), now);
-        let (core, own) = (Arc::clone(&self.0), own.cloned());
-        let sign = move || core.server_keys.sign_challenge(own.as_ref(), now, &payload);
-        let signed = self.run_signature(sign).await?;
-        signed.map_err(|error| {
+        let unsigned = Unsigned::new(transaction, recipient, self.issuer(), own, now);
+        let core = Arc::clone(&self.0);
+        self.run_signature(move || unsigned.sign(&core.server_keys)).await?
+    }
+}
+
+/// What is signed for a phone.
+struct Unsigned {
+    payload: Vec<u8>,
+    own: Option<ServerKeyPair>,
+    now: UnixMs,
+}
+
+/// An open challenge of which everything but the signature is there.
+struct ReadyToSign {
+    id: TransactionId,
+    expires_at: UnixMs,
+    is_pushed: bool,
+    unsigned: Unsigned,
+}
+
+impl Unsigned {
+    fn new(
+        transaction: &Transaction,
+        recipient: &Recipient,
+        issuer: &str,
+        own: Option<&ServerKeyPair>,
+        now: UnixMs,
+    ) -> Self {
+        Self { payload: challenge_payload(transaction, recipient, issuer, now), own: own.cloned(), now }
+    }
+
+    /// A private-key operation, for the signature pool.
+    fn sign(&self, keys: &ServerKeys) -> Result<String, Problem> {
+        keys.sign_challenge(self.own.as_ref(), self.now, &self.payload).map_err(|error| {
             tracing::error!(%error, "a challenge cannot be signed");
             Problem::internal()
         })

@@ -6,7 +6,7 @@ use tocsin_model::{Device, DeviceId, DeviceStatus, ErrorCode, KeyId, Problem, St
 
 use super::Handle;
 use crate::device::{
-    AnswerContext, ProofError, ProofRequest, SignatureFault, UnverifiedAnswer, UnverifiedProof,
+    AnswerContext, CheckedProof, ProofError, ProofRequest, SignatureFault, UnverifiedAnswer, UnverifiedProof,
     VerifiedProof, check_may_call, device_refused,
 };
 use crate::error::store_problem;
@@ -30,9 +30,14 @@ impl Handle {
     /// The phone that makes this call; refused when it may not list, fetch and answer.
     pub async fn authenticate(&self, call: DeviceCall<'_>) -> Result<Arc<Device>, Problem> {
         let (device, _) = self.proven(call).await?;
-        check_may_call(&device)?;
-        self.check_version(&device)?;
+        self.check_may_fetch(&device)?;
         Ok(device)
+    }
+
+    /// Refuses a phone that may not list, fetch and answer.
+    pub(super) fn check_may_fetch(&self, device: &Device) -> Result<(), Problem> {
+        check_may_call(device)?;
+        self.check_version(device)
     }
 
     /// The phone that makes this call, in use or not; refused when it was removed.
@@ -159,17 +164,20 @@ impl Handle {
     }
 
     /// Checks the proof of a call: claims, signature, clock, replay, in this order.
-    pub(super) async fn proven(
-        &self,
-        call: DeviceCall<'_>,
-    ) -> Result<(Arc<Device>, VerifiedProof), Problem> {
+    pub(super) async fn proven(&self, call: DeviceCall<'_>) -> Result<(Arc<Device>, VerifiedProof), Problem> {
+        let (device, claimed) = self.claimed(call).await?;
+        let verified = self.run_signature(move || claimed.verify()).await?.map_err(ProofError::problem)?;
+        self.judge_proof(device.id, &verified)?;
+        Ok((device, verified))
+    }
+
+    /// Checks the claims of a call's proof: whose it would be if its signature holds.
+    pub(super) async fn claimed(&self, call: DeviceCall<'_>) -> Result<(Arc<Device>, CheckedProof), Problem> {
         let proof = UnverifiedProof::parse(call.authorization).map_err(ProofError::problem)?;
         let kid = *proof.kid().ok_or_else(|| ProofError::Bad.problem())?;
         let device = self.owner_of(&kid).await?.ok_or_else(|| ProofError::Bad.problem())?;
         let checked = proof.check(&device, self.proof_request(call)).map_err(ProofError::problem)?;
-        let verified = self.run_signature(move || checked.verify()).await?.map_err(ProofError::problem)?;
-        self.judge_proof(device.id, &verified)?;
-        Ok((device, verified))
+        Ok((device, checked))
     }
 
     pub(super) fn proof_request<'a>(&'a self, call: DeviceCall<'a>) -> ProofRequest<'a> {
@@ -181,7 +189,7 @@ impl Handle {
         }
     }
 
-    fn judge_proof(&self, device: DeviceId, proof: &VerifiedProof) -> Result<(), Problem> {
+    pub(super) fn judge_proof(&self, device: DeviceId, proof: &VerifiedProof) -> Result<(), Problem> {
         let now = self.clock().now();
         self.check_proof_clock(proof, now)?;
         self.0.replay.remember(device, proof.jti, now).map_err(ProofError::problem)

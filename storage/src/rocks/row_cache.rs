@@ -218,8 +218,7 @@ mod tests {
                 keep(&cache, &number(0), Some(&[0; 8]));
             }
         }
-        let entries: usize =
-            cache.shards.iter().map(|shard| shard.lock().expect("free").known.len()).sum();
+        let entries: usize = cache.shards.iter().map(|shard| shard.lock().expect("free").known.len()).sum();
         assert!(entries * entry_bytes <= bytes_max, "{entries} entries");
         assert!(entries >= SHARDS * 10, "{entries} entries");
     }

@@ -31,9 +31,7 @@ async fn names(store: &RocksStore) -> Vec<u32> {
     let by_kid = store.device_by_kid(by_id.keys[0].kid).await.expect("read").expect("there");
     let listed = store.devices_of(&user(1)).await.expect("read").remove(0);
     let phone = store.phones_of(&user(1)).await.expect("read").remove(0);
-    [&by_id, &*by_kid, &listed, &*phone]
-        .map(|device| device.profile.name.parse().expect("a number"))
-        .into()
+    [&by_id, &*by_kid, &listed, &*phone].map(|device| device.profile.name.parse().expect("a number")).into()
 }
 
 /// Each acknowledged change is seen at once, while others read the same rows all the time.

@@ -694,7 +694,10 @@ impl Model {
         assert_eq!(listed.iter().collect::<Vec<_>>(), newest_first.collect::<Vec<_>>());
         let phones = store.phones_of(owner).await.expect("read");
         let live = listed.iter().filter(|device| device.status != DeviceStatus::Revoked).map(without_use);
-        assert_eq!(phones.iter().map(|phone| without_use(phone)).collect::<Vec<_>>(), live.collect::<Vec<_>>());
+        assert_eq!(
+            phones.iter().map(|phone| without_use(phone)).collect::<Vec<_>>(),
+            live.collect::<Vec<_>>()
+        );
     }
 
     async fn compare_transactions_of(&self, store: &impl Store, owner: &User) {
