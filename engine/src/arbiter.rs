@@ -4,6 +4,7 @@
 //! what the caches held is gone. So one that is busy rests a moment before it waits for events, and finds several, as
 //! network cards do with their interrupts. An idle one waits for nothing.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,9 +20,19 @@ const BUSY_FROM: f64 = 0.45;
 /// How long it would rest if it was at work all the time. A call waits for a rest some two or three times.
 const REST_MAX: Duration = Duration::from_millis(3);
 
-/// Starts one.
-pub(crate) fn start() -> Arbiter {
-    Arbiter::with_tokio_rt(|| {
+thread_local! {
+    static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Which arbiter of its engine this thread is; `None` where it is none.
+pub(crate) fn number() -> Option<usize> {
+    NUMBER.get()
+}
+
+/// Starts the one with this number.
+pub(crate) fn start(number: usize) -> Arbiter {
+    Arbiter::with_tokio_rt(move || {
+        NUMBER.set(Some(number));
         let gaps = Arc::new(Mutex::new(Gaps::new(Instant::now())));
         let at_work = Arc::clone(&gaps);
         Builder::new_current_thread()

@@ -112,8 +112,7 @@ impl Engine {
     pub async fn start(parts: EngineParts) -> Result<Self, EngineStartError> {
         keep_issuer(&*parts.store, &parts.issuer).await?;
         let derivation_key = keep_derivation_key(&*parts.store).await?;
-        let arbiters: Vec<Arbiter> =
-            (0..parts.config.engine.arbiters.max(1)).map(|_| arbiter::start()).collect();
+        let arbiters: Vec<Arbiter> = (0..parts.config.engine.arbiters.max(1)).map(arbiter::start).collect();
         let threads: Vec<ArbiterHandle> = arbiters.iter().map(Arbiter::handle).collect();
         let surroundings = Arc::new(Surroundings::new(
             Arc::clone(&parts.store),

@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use tocsin_config::{Config, CountryPrefix, SmsRules};
-use tocsin_model::{ClientId, CodeAddress, PhoneNumber, Transaction, TransactionId, UnixMs};
+use tocsin_model::{
+    ClientId, CodeAddress, Partition, PhoneNumber, Problem, Transaction, TransactionId, UnixMs,
+};
 use tocsin_storage::Store;
 
+use crate::arbiter;
 use crate::clock::Clock;
 use crate::code::CodeKeys;
+use crate::handle::random_bytes;
 use crate::limits::LINGERING_MAX;
 use crate::message::Origins;
 use crate::metrics::Metrics;
@@ -108,9 +112,17 @@ impl Surroundings {
 
     /// The number of the arbiter that a transaction lives on.
     pub(crate) fn arbiter_of(&self, id: TransactionId) -> usize {
-        // The last bytes of an id are random.
         let [.., low, high] = *id.as_bytes();
         usize::from(u16::from_be_bytes([low, high])) % self.alarms.len()
+    }
+
+    /// A new id. A transaction that begins on an arbiter lives there, so that its start wakes nobody else.
+    pub(crate) fn new_transaction_id(&self, now: UnixMs) -> Result<TransactionId, Problem> {
+        let mut random = random_bytes()?;
+        if let Some(number) = arbiter::number() {
+            live_on(&mut random, number, self.alarms.len());
+        }
+        Ok(TransactionId::compose(now, Partition::default(), random))
     }
 
     /// Where the alarm of a transaction is set.
@@ -189,5 +201,40 @@ impl Surroundings {
     /// Tells everybody who waits for this transaction.
     pub(crate) fn published(&self, transaction: &Arc<Transaction>) {
         self.waiters.publish(transaction, self.clock.instant());
+    }
+}
+
+/// Makes these bytes those of an id that lives on one of so many arbiters. The last two bytes say on which, and keep what
+/// else is random in them.
+fn live_on(random: &mut [u8; 16], number: usize, arbiters: usize) {
+    let [.., low, high] = random;
+    let drawn = usize::from(u16::from_be_bytes([*low, *high]));
+    let first = drawn - drawn % arbiters;
+    let place =
+        if first + number > usize::from(u16::MAX) { first - arbiters + number } else { first + number };
+    if let Ok(place) = u16::try_from(place) {
+        [*low, *high] = place.to_be_bytes();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_lives_where_it_was_drawn_for_and_what_is_left_of_it_is_random() {
+        for arbiters in [1_usize, 2, 3, 7, 64] {
+            for drawn in [0, 1, 0x1234, 0xfffe, 0xffff_u16] {
+                for number in 0..arbiters {
+                    let mut random = [0xaa; 16];
+                    random[14..].copy_from_slice(&drawn.to_be_bytes());
+                    live_on(&mut random, number, arbiters);
+                    let place = u16::from_be_bytes([random[14], random[15]]);
+                    assert_eq!(usize::from(place) % arbiters, number, "{drawn:x} of {arbiters}");
+                    assert!(usize::from(place.abs_diff(drawn)) < 2 * arbiters, "{drawn:x} became {place:x}");
+                    assert_eq!(random[..14], [0xaa; 14]);
+                }
+            }
+        }
     }
 }

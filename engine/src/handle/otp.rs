@@ -47,7 +47,8 @@ impl Handle {
         let content = self.content(config, &request, kind).await?;
         let spared = Sparing::default();
         let how = (How::Shown { number }, &spared);
-        let mut transaction = compose(config, &request, kind, content, how, &[], called_at)?;
+        let id = self.0.surroundings.new_transaction_id(called_at)?;
+        let mut transaction = compose(config, &request, kind, content, how, &[], id)?;
         self.fit_challenge(&mut transaction)?;
         let permit = self.0.registry.admission().admit(transaction.id, &request.client, None)?;
         let otp = Some(otp_hash(&self.0.codes.otp(transaction.id)));

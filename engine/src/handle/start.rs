@@ -9,8 +9,8 @@ use tocsin_config::{AuthenticationType, Config, DeviceChoice, PendingPush, Realm
 use tocsin_model::{
     AppName, ClientId, Content, Counter, Delivery, DeliveryChoice, DeliveryStatus, Device, DeviceId,
     DurationMs, ErrorCode, FallbackPlan, KeptChallenge, KeyUse, Method, Nonce, NumberMatch, NumberMatchRule,
-    Partition, Problem, ProviderName, Recipient, RequestMessage, Seldom, SelectableDevice, StartRequest,
-    State, Transaction, TransactionId, TypeName, UnixMs, User, UserStanding,
+    Problem, ProviderName, Recipient, RequestMessage, Seldom, SelectableDevice, StartRequest, State,
+    Transaction, TransactionId, TypeName, UnixMs, User, UserStanding,
 };
 use tocsin_storage::Created;
 use tokio::sync::oneshot;
@@ -140,8 +140,8 @@ impl Handle {
                 (Vec::new(), Sparing::default(), How::Code(code))
             }
         };
-        let mut transaction =
-            compose(&config, &request, kind, content, (how, &sparing), &eligible, called_at)?;
+        let id = self.0.surroundings.new_transaction_id(called_at)?;
+        let mut transaction = compose(&config, &request, kind, content, (how, &sparing), &eligible, id)?;
         self.fit_challenge(&mut transaction)?;
         let permit = match self.admit(&config, &transaction, kind) {
             Ok(permit) => permit,
@@ -455,8 +455,9 @@ pub(super) fn compose(
     content: Content,
     (how, sparing): (How, &Sparing),
     eligible: &[Eligible],
-    called_at: UnixMs,
+    id: TransactionId,
 ) -> Result<Transaction, Problem> {
+    let called_at = id.created_at();
     let recipients = eligible.iter().map(recipient).collect::<Result<Vec<_>, Problem>>()?;
     let (method, resends_max, seldom) = match how {
         How::Pushed { number, plan } => {
@@ -469,7 +470,7 @@ pub(super) fn compose(
         How::Shown { number } => (Method::Otp, kind.resends_max, Seldom { number, ..Seldom::default() }),
     };
     Ok(Transaction {
-        id: TransactionId::compose(called_at, Partition::default(), random_bytes()?),
+        id,
         revision: 1,
         client: request.client.clone(),
         user: request.user.clone(),

@@ -12,6 +12,7 @@ use tocsin_model::{ErrorCode, Problem, State, Transaction, TransactionId};
 use tokio::sync::oneshot;
 
 use super::{Admission, Permit, Turns};
+use crate::arbiter;
 use crate::by_id::ById;
 use crate::error::store_problem;
 use crate::limits::{
@@ -89,7 +90,12 @@ impl Registry {
         let opening = Opening { starter: Some(reply), ..opening };
         let (open, run) = self.prepare(transaction, permit, Beginning::Start(opening));
         entry.insert(open);
-        self.arbiter_of(id).spawn_fn(run);
+        let number = self.surroundings.arbiter_of(id);
+        if arbiter::number() == Some(number) {
+            run();
+        } else {
+            self.arbiters[number].spawn_fn(run);
+        }
         replied
     }
 

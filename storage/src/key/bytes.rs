@@ -20,6 +20,7 @@ impl KeyBytes {
     pub(super) const EMPTY: Self = Self::InPlace { length: 0, bytes: [0; IN_PLACE_MAX] };
 
     /// These.
+    #[cfg(any(feature = "rocks", test))]
     pub(super) fn of(bytes: &[u8]) -> Self {
         let mut copied = Self::EMPTY;
         copied.extend(bytes);

@@ -28,7 +28,9 @@ pub(crate) mod table;
 pub(crate) mod transaction;
 pub(crate) mod user;
 
-pub(crate) use group::{Group, Told, Trail};
+#[cfg(feature = "rocks")]
+pub(crate) use group::Told;
+pub(crate) use group::{Group, Trail};
 pub(crate) use rows::RowResult;
 pub(crate) use submission::{Enrolment, Settled, Verb};
 pub(crate) use table::{Retention, Table};
