@@ -68,7 +68,7 @@ pub fn parse(bytes: &[u8]) -> Result<Value, NotStrictJson> {
     let parsed = parsed.and_then(|value| deserializer.end().map(|()| value));
     parsed.map_err(|error| NotStrictJson {
         fault: if error.is_data() { JsonFault::DoubledName } else { JsonFault::NotJson },
-        path: dotted(&path.borrow()),
+        path: dotted(path.into_inner()),
         line: error.line(),
         column: error.column(),
     })
@@ -84,35 +84,43 @@ pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, NotStrictJson> {
     }
 }
 
+/// Reads the items of an array for their form alone.
+pub(crate) fn check_items<'de, A: SeqAccess<'de>>(items: A) -> Result<(), A::Error> {
+    Strict(&RefCell::default()).visit_seq(items).map(drop)
+}
+
+/// Reads the members of an object for their form alone.
+pub(crate) fn check_members<'de, A: MapAccess<'de>>(members: A) -> Result<(), A::Error> {
+    Strict(&RefCell::default()).visit_map(members).map(drop)
+}
+
 /// A step from a value into what it holds.
 enum Step {
     Member(String),
     Item(usize),
 }
 
-fn dotted(path: &[Step]) -> String {
+/// The steps from the innermost to the outermost, as a text.
+fn dotted(path: Vec<Step>) -> String {
     let mut text = String::new();
-    for step in path {
+    for step in path.into_iter().rev() {
         match step {
             Step::Item(index) => text.push_str(&format!("[{index}]")),
-            Step::Member(name) if text.is_empty() => text.push_str(name),
+            Step::Member(name) if text.is_empty() => text.push_str(&name),
             Step::Member(name) => text.push_str(&format!(".{name}")),
         }
     }
     text
 }
 
-/// Reads any value; the path is left where reading failed.
+/// Reads any value. Where reading fails, each value on the way out adds its step to the path, so that one that can be
+/// read costs nothing for it.
 #[derive(Clone, Copy)]
 struct Strict<'p>(&'p RefCell<Vec<Step>>);
 
 impl Strict<'_> {
-    fn enter(self, step: Step) {
+    fn left(self, step: Step) {
         self.0.borrow_mut().push(step);
-    }
-
-    fn leave(self) {
-        self.0.borrow_mut().pop();
     }
 }
 
@@ -157,25 +165,32 @@ impl<'de> Visitor<'de> for Strict<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
-        self.enter(Step::Item(0));
-        while let Some(item) = items.next_element_seed(self)? {
-            array.push(item);
-            self.leave();
-            self.enter(Step::Item(array.len()));
+        loop {
+            match items.next_element_seed(self) {
+                Ok(Some(item)) => array.push(item),
+                Ok(None) => return Ok(Value::Array(array)),
+                Err(error) => {
+                    self.left(Step::Item(array.len()));
+                    return Err(error);
+                }
+            }
         }
-        self.leave();
-        Ok(Value::Array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            self.enter(Step::Member(name.clone()));
             if object.contains_key(&name) {
+                self.left(Step::Member(name));
                 return Err(A::Error::custom("a name stands twice"));
             }
-            object.insert(name, members.next_value_seed(self)?);
-            self.leave();
+            match members.next_value_seed(self) {
+                Ok(value) => object.insert(name, value),
+                Err(error) => {
+                    self.left(Step::Member(name));
+                    return Err(error);
+                }
+            };
         }
         Ok(Value::Object(object))
     }

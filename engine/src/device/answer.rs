@@ -13,8 +13,9 @@ use tocsin_model::{
 
 use super::body::{Fields, parse_body};
 use super::challenge::Shown;
+use super::claims::Claims;
 use super::encoding::decode_array;
-use super::jose::{COMPACT_BYTES_MAX, Claims, KeyIdRule, TokenType, UnverifiedJws};
+use super::jose::{COMPACT_BYTES_MAX, KeyIdRule, TokenType, UnverifiedJws};
 use super::proof::ProofError;
 
 /// What an answer is judged against.
@@ -246,7 +247,7 @@ fn wrong_signature(key_use: &KeyUse) -> SignatureFault {
 
 /// The number of an approval that is matched; refusing needs none.
 fn number_claim(
-    claims: Claims<'_>,
+    claims: &Claims,
     decision: Decision,
     transaction: &Transaction,
 ) -> Result<Option<NumberClaim>, Problem> {
@@ -263,7 +264,7 @@ fn wrong_challenge(detail: &'static str) -> Problem {
 }
 
 fn check_addresses(
-    claims: Claims<'_>,
+    claims: &Claims,
     transaction: &Transaction,
     device: &Device,
     issuer: &str,
@@ -287,7 +288,7 @@ fn id_fits(claimed: Option<&str>, device_id: &DeviceId) -> bool {
     claimed.and_then(|text| text.parse().ok()) == Some(*device_id)
 }
 
-fn nonce_fits(claims: Claims<'_>, nonce: &Nonce) -> bool {
+fn nonce_fits(claims: &Claims, nonce: &Nonce) -> bool {
     bytes_fit(claims.text("nonce"), nonce.as_bytes())
 }
 

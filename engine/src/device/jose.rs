@@ -7,12 +7,11 @@
 use std::fmt;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
-use serde_json::{Map, Value};
 use tocsin_model::{KeyId, PublicKey};
 
+use super::claims::Claims;
 use super::encoding::{decode, decode_array, parse_key_id};
 use super::jwk::uncompressed_point;
-use crate::strict_json;
 
 /// Longest compact JWS in bytes.
 pub(crate) const COMPACT_BYTES_MAX: usize = 8 * 1024;
@@ -95,7 +94,7 @@ pub struct UnverifiedJws {
     compact: Box<str>,
     signing_input_bytes: usize,
     kid: Option<KeyId>,
-    payload: Map<String, Value>,
+    payload: Claims,
     signature: [u8; 64],
 }
 
@@ -117,7 +116,7 @@ impl UnverifiedJws {
         let header = decode(header).ok_or(JoseError::NotBase64Url)?;
         let kid = check_header(&header, typ, rule)?;
         let payload = decode(payload).ok_or(JoseError::NotBase64Url)?;
-        let payload = strict_json::parse_object(&payload).map_err(|_| JoseError::BadPayload)?;
+        let payload = Claims::parse(&payload).ok_or(JoseError::BadPayload)?;
         if signature.len() != 86 {
             return Err(JoseError::BadSignatureLength);
         }
@@ -137,8 +136,8 @@ impl UnverifiedJws {
     }
 
     /// The claims, unverified.
-    pub(crate) fn claims(&self) -> Claims<'_> {
-        Claims(&self.payload)
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.payload
     }
 
     /// The text as it came.
@@ -162,53 +161,23 @@ impl fmt::Debug for UnverifiedJws {
 }
 
 fn check_header(header: &[u8], typ: TokenType, rule: KeyIdRule) -> Result<Option<KeyId>, JoseError> {
-    let members = strict_json::parse_object(header).map_err(|_| JoseError::BadHeader)?;
-    if FORBIDDEN_HEADER_MEMBERS.iter().any(|name| members.contains_key(*name)) {
+    let header = Claims::parse(header).ok_or(JoseError::BadHeader)?;
+    if FORBIDDEN_HEADER_MEMBERS.iter().any(|name| header.has(name)) {
         return Err(JoseError::ForbiddenHeader);
     }
-    let text = |name: &str| members.get(name).and_then(Value::as_str);
-    if text("alg") != Some("ES256") {
+    if header.text("alg") != Some("ES256") {
         return Err(JoseError::WrongAlgorithm);
     }
-    if text("typ") != Some(typ.as_str()) {
+    if header.text("typ") != Some(typ.as_str()) {
         return Err(JoseError::WrongType);
     }
-    match (rule, members.get("kid")) {
-        (KeyIdRule::Absent, None) => Ok(None),
-        (KeyIdRule::Absent, Some(_)) => Err(JoseError::KeyIdUnexpected),
-        (KeyIdRule::Required, None) => Err(JoseError::KeyIdMissing),
-        (KeyIdRule::Required, Some(kid)) => {
-            kid.as_str().and_then(parse_key_id).map(Some).ok_or(JoseError::BadKeyId)
+    match (rule, header.has("kid")) {
+        (KeyIdRule::Absent, false) => Ok(None),
+        (KeyIdRule::Absent, true) => Err(JoseError::KeyIdUnexpected),
+        (KeyIdRule::Required, false) => Err(JoseError::KeyIdMissing),
+        (KeyIdRule::Required, true) => {
+            header.text("kid").and_then(parse_key_id).map(Some).ok_or(JoseError::BadKeyId)
         }
-    }
-}
-
-/// Claims of a JWS; a claim of the wrong JSON type counts as missing.
-#[derive(Clone, Copy)]
-pub(crate) struct Claims<'a>(&'a Map<String, Value>);
-
-/// Latest `iat` that is taken for a time: the end of the year 9999, in seconds.
-const NUMERIC_DATE_MAX_S: f64 = 253_402_300_799.0;
-
-impl<'a> Claims<'a> {
-    /// Whether there is such a claim, of any type.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
-
-    /// A text.
-    pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
-        self.0.get(name).and_then(Value::as_str)
-    }
-
-    /// A `NumericDate` (RFC 7519, section 2): seconds since 1970, with fractions, rounded to milliseconds.
-    pub(crate) fn numeric_date(&self, name: &str) -> Option<tocsin_model::UnixMs> {
-        let seconds = self.0.get(name).and_then(Value::as_f64)?;
-        if !(0.0..=NUMERIC_DATE_MAX_S).contains(&seconds) {
-            return None;
-        }
-        // In range and not negative, so that the cast loses nothing but the fraction of a millisecond.
-        Some(tocsin_model::UnixMs::new((seconds * 1_000.0).round() as u64))
     }
 }
 

@@ -11,6 +11,7 @@
 mod answer;
 mod body;
 mod challenge;
+mod claims;
 mod encoding;
 mod enrolment;
 mod jose;

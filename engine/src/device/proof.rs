@@ -12,8 +12,9 @@ use tocsin_model::{
     Device, DeviceId, DeviceStatus, DurationMs, ErrorCode, KeyId, KeyUse, Problem, PublicKey, UnixMs,
 };
 
+use super::claims::Claims;
 use super::encoding::decode_array;
-use super::jose::{Claims, KeyIdRule, TokenType, UnverifiedJws};
+use super::jose::{KeyIdRule, TokenType, UnverifiedJws};
 use super::jwk::sha256;
 
 /// Longest `jti` in bytes.
@@ -189,7 +190,7 @@ fn is_url_of(url: &str, request: &ProofRequest<'_>) -> bool {
     url.strip_prefix(request.issuer) == Some(request.path_and_query)
 }
 
-fn body_fits(claims: Claims<'_>, body: &[u8]) -> bool {
+fn body_fits(claims: &Claims, body: &[u8]) -> bool {
     if body.is_empty() {
         return !claims.has("body_sha256");
     }
