@@ -47,7 +47,12 @@ pub(crate) struct Surroundings {
     pub(crate) sms: SmsGate,
     /// One for each arbiter.
     pub(crate) alarms: Vec<Alarms>,
+    /// The transactions that live on each arbiter.
+    inhabitants: Vec<AtomicUsize>,
 }
+
+/// Transactions that an arbiter may have beside its share of all.
+const SHARE_SLACK: usize = 64;
 
 /// A place among the final transactions whose actors stay a moment; given back when dropped.
 pub(crate) struct LingerPlace(Arc<AtomicUsize>);
@@ -85,6 +90,7 @@ impl Surroundings {
             closings: Closings::default(),
             sms: SmsGate::new(),
             alarms: (0..arbiters).map(|_| Alarms::default()).collect(),
+            inhabitants: (0..arbiters).map(|_| AtomicUsize::default()).collect(),
         }
     }
 
@@ -116,13 +122,30 @@ impl Surroundings {
         usize::from(u16::from_be_bytes([low, high])) % self.alarms.len()
     }
 
-    /// A new id. A transaction that begins on an arbiter lives there, so that its start wakes nobody else.
+    /// A new id. A transaction that begins on an arbiter lives there, so that its start wakes nobody else; unless more
+    /// than their share live there already, as where a portal has a single connection.
     pub(crate) fn new_transaction_id(&self, now: UnixMs) -> Result<TransactionId, Problem> {
         let mut random = random_bytes()?;
-        if let Some(number) = arbiter::number() {
+        if let Some(number) = arbiter::number().filter(|number| self.has_room_in_its_share(*number)) {
             live_on(&mut random, number, self.alarms.len());
         }
         Ok(TransactionId::compose(now, Partition::default(), random))
+    }
+
+    fn has_room_in_its_share(&self, number: usize) -> bool {
+        let lives: usize = self.inhabitants.iter().map(|lives| lives.load(Ordering::Relaxed)).sum();
+        let own = self.inhabitants.get(number).map(|lives| lives.load(Ordering::Relaxed));
+        own.is_some_and(|own| own < share_max(lives, self.inhabitants.len()))
+    }
+
+    /// A transaction has an actor from now on.
+    pub(crate) fn moved_in(&self, id: TransactionId) {
+        self.inhabitants[self.arbiter_of(id)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It has none any more.
+    pub(crate) fn moved_out(&self, id: TransactionId) {
+        self.inhabitants[self.arbiter_of(id)].fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Where the alarm of a transaction is set.
@@ -204,14 +227,19 @@ impl Surroundings {
     }
 }
 
-/// Makes these bytes those of an id that lives on one of so many arbiters. The last two bytes say on which, and keep what
-/// else is random in them.
+/// So many of all transactions may be drawn to live on one of so many arbiters.
+fn share_max(all: usize, arbiters: usize) -> usize {
+    let share = all / arbiters;
+    share + share / 4 + SHARE_SLACK
+}
+
+/// Makes these bytes those of an id that lives on one of so many arbiters, of which the configuration allows some hundred.
+/// The last two bytes say on which, and keep what else is random in them.
 fn live_on(random: &mut [u8; 16], number: usize, arbiters: usize) {
     let [.., low, high] = random;
     let drawn = usize::from(u16::from_be_bytes([*low, *high]));
-    let first = drawn - drawn % arbiters;
-    let place =
-        if first + number > usize::from(u16::MAX) { first - arbiters + number } else { first + number };
+    let place = drawn - drawn % arbiters + number;
+    let place = if place > usize::from(u16::MAX) { place - arbiters } else { place };
     if let Ok(place) = u16::try_from(place) {
         [*low, *high] = place.to_be_bytes();
     }
@@ -220,6 +248,18 @@ fn live_on(random: &mut [u8; 16], number: usize, arbiters: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_only_connection_of_a_portal_draws_little_more_than_a_share() {
+        let mut lives = [0_usize; 4];
+        for start in 0..100_000 {
+            // All starts come in on the first arbiter; an id that is not drawn for it falls anywhere.
+            let is_drawn = lives[0] < share_max(lives.iter().sum(), lives.len());
+            lives[if is_drawn { 0 } else { start % lives.len() }] += 1;
+            assert!(start >= SHARE_SLACK || is_drawn, "a few are no burden");
+        }
+        assert!((31_000..32_000).contains(&lives[0]), "{lives:?}");
+    }
 
     #[test]
     fn an_id_lives_where_it_was_drawn_for_and_what_is_left_of_it_is_random() {

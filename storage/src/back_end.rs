@@ -390,6 +390,10 @@ impl<B: BackEnd> Store for B {
         self.look(move |table| table.device(&id))
     }
 
+    fn phone(&self, id: DeviceId) -> Read<'_, Option<Arc<Device>>> {
+        self.look(move |table| table.phone(&id))
+    }
+
     fn devices(&self, ids: Vec<DeviceId>) -> Read<'_, Vec<Device>> {
         self.look_at_many(move |table| table.devices(&ids))
     }

@@ -345,6 +345,9 @@ pub trait Store: Send + Sync + 'static {
     /// The device with this id, revoked ones too.
     fn device(&self, id: DeviceId) -> Read<'_, Option<Device>>;
 
+    /// The same, shared as by [`Store::device_by_kid`].
+    fn phone(&self, id: DeviceId) -> Read<'_, Option<Arc<Device>>>;
+
     /// Those of these devices that there are, revoked ones too, in the order of their ids; read in one go.
     fn devices(&self, ids: Vec<DeviceId>) -> Read<'_, Vec<Device>>;
 

@@ -7,7 +7,7 @@
 //! To be woken costs a thread a good part of a signature. So one that sleeps is called only where none is up that would
 //! take the job next, or where those that are up have [`JOBS_EACH`] before them, fewer where the queue is short: unless
 //! it is shorter than there are threads, all are called before it is full. Jobs must be arithmetic, mostly a tenth of a
-//! millisecond each, and wait for nothing.
+//! millisecond each, and wait for nothing but the moment of a lock.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -168,8 +168,8 @@ impl Shared {
 
     fn work_off(&self) {
         while let Some(job) = self.next() {
-            // A job owns all that it touches, so that nothing half-changed is left behind; its sender is
-            // dropped by the panic, which tells the caller.
+            // A job owns what it changes, or changes it in one step (the memory of proofs), so that nothing half-changed
+            // is left behind; its sender is dropped by the panic, which tells the caller.
             if catch_unwind(AssertUnwindSafe(job)).is_err() {
                 tracing::error!("a signature job panicked");
             }

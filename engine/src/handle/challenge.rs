@@ -128,7 +128,7 @@ impl Handle {
     }
 
     /// The challenge of one transaction for this phone.
-    pub async fn challenge(&self, device: &Device, id: TransactionId) -> Result<Challenge, Problem> {
+    pub(super) async fn challenge(&self, device: &Device, id: TransactionId) -> Result<Challenge, Problem> {
         let transaction = self.standing(id).await?;
         let recipient = transaction.recipient(&device.id).ok_or_else(Problem::not_found)?;
         let now = self.clock().now();

@@ -4,7 +4,6 @@
 //! is newer than every one before it, also across a restart.
 
 use std::num::NonZeroU32;
-
 use std::sync::Arc;
 
 use tocsin_model::{Device, DeviceStatus, ErrorCode, FailureReason, KeyId, KeyUse, Problem, TransactionId};

@@ -18,7 +18,7 @@ impl Handle {
         self.store().devices_of(user).await.map_err(|error| store_problem(&error))
     }
 
-    /// Those that may be asked, newest first.
+    /// Those that were not removed, newest first; who asks one looks at its status.
     pub(super) async fn phones(&self, user: &User) -> Result<Vec<Arc<Device>>, Problem> {
         self.store().phones_of(user).await.map_err(|error| store_problem(&error))
     }
@@ -120,8 +120,8 @@ impl Handle {
     /// Looks again at the phones of a transaction that has just begun.
     pub(super) async fn look_again(&self, id: tocsin_model::TransactionId, asked: &[DeviceId]) {
         for device_id in asked {
-            let news = match self.store().device(*device_id).await {
-                Ok(found) => gone_for(found.as_ref()).map(|reason| News::DeviceGone(*device_id, reason)),
+            let news = match self.store().phone(*device_id).await {
+                Ok(found) => gone_for(found.as_deref()).map(|reason| News::DeviceGone(*device_id, reason)),
                 Err(_) => None,
             };
             if let Some(news) = news {

@@ -1,6 +1,6 @@
 //! From an id to the mailbox of its transaction, reviving it from its record if need be.
 //!
-//! The only place that makes transaction actors. Each lives on one arbiter, chosen by its id, and is reached by
+//! The only place that makes transaction actors. Each lives on one arbiter, which its id names, and is reached by
 //! one address; when it falls, the next call or its supervisor brings it back from its record.
 
 use std::sync::Arc;
@@ -288,6 +288,7 @@ impl Registry {
             (Arc::new(Standing::unseen(&transaction)), Arc::clone(&self.surroundings));
         let actor =
             TransactionActor::new(transaction, permit, beginning, Arc::clone(&standing), surroundings);
+        self.surroundings.moved_in(standing.should_it_fall.0.transaction_id);
         let (sender, receiver) = actix::dev::channel::channel(TRANSACTION_MAILBOX_MAX);
         let address = Addr::new(sender);
         // Kept with each actor for its life: no more than two words.
@@ -302,6 +303,7 @@ impl Registry {
     fn exited(self: &Arc<Self>, standing: &Standing, exit: ExitStatus) {
         let (fallen, supervisor) = &standing.should_it_fall;
         let id = fallen.transaction_id;
+        self.surroundings.moved_out(id);
         // A revival may have put a living address in its place already.
         self.actors.remove_if(&id, |_, open| !open.address.connected());
         if exit == ExitStatus::Fault {

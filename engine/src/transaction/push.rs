@@ -77,7 +77,7 @@ impl Target {
         id: TransactionId,
         device_id: DeviceId,
     ) -> Option<Self> {
-        let device = store.device(device_id).await.ok().flatten().filter(Device::can_be_pushed)?;
+        let device = store.phone(device_id).await.ok().flatten().filter(|device| device.can_be_pushed())?;
         let kept = match device.encryption_key {
             // Without its seal the push says less, and the phone fetches.
             Some(_) => store.kept_challenge(id, device_id).await.ok().flatten(),
@@ -92,9 +92,9 @@ impl Target {
         config: &Config,
         device_id: DeviceId,
     ) -> Option<(PushTarget, Arc<str>)> {
-        let device = store.device(device_id).await.ok().flatten().filter(Device::can_be_pushed)?;
+        let device = store.phone(device_id).await.ok().flatten().filter(|device| device.can_be_pushed())?;
         let app_id = push_by(config, &device).map(|(id, _)| Arc::from(id))?;
-        Some((device.push, app_id))
+        Some((device.push.clone(), app_id))
     }
 
     fn with(device: &Device, config: &Config, kept: Option<KeptChallenge>) -> Self {

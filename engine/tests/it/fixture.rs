@@ -432,8 +432,7 @@ impl Phone {
             path_and_query: &path,
             body: b"",
         };
-        let device = bank.handle.authenticate(call).await?;
-        Ok(bank.handle.challenge(&device, id).await?.form)
+        Ok(bank.handle.fetch(call, Ok(id)).await?.form)
     }
 
     /// Claims the transaction of a one-time password; answers with the claims of its challenge.

@@ -20,10 +20,11 @@ use crate::verb::rows::{KeptRow, Row};
 /// Parts with a lock of their own, so that threads seldom meet.
 const SHARDS: usize = 64;
 
-/// What an entry takes beside its bytes: key, counters and its place in the map.
-const ENTRY_BYTES: usize = 192;
+/// What an entry takes beside its bytes: key, counters, its place in the map, and a part of the places of those that were
+/// there before.
+const ENTRY_BYTES: usize = 256;
 
-/// What a device takes that was read from its row.
+/// What a device takes that was read from its row, beside once more the bytes of that.
 const DEVICE_BYTES: usize = 1_024;
 
 /// What an entry takes on average, as far as the map's own bookkeeping goes by it.
@@ -69,7 +70,8 @@ impl Weighter<Key, Known> for Bytes {
     fn weight(&self, key: &Key, known: &Known) -> u64 {
         let held = match known {
             Known::Row(None) => 0,
-            Known::Row(Some(row)) => row.bytes().len() + if key.is_device() { DEVICE_BYTES } else { 0 },
+            Known::Row(Some(row)) if key.is_device() => 2 * row.bytes().len() + DEVICE_BYTES,
+            Known::Row(Some(row)) => row.bytes().len(),
             Known::Rows(rows) => rows.iter().map(|(_, row)| ENTRY_BYTES + row.len()).sum(),
         };
         (ENTRY_BYTES + held) as u64
@@ -116,9 +118,15 @@ impl RowCache {
         if key.is_kept_in_memory() {
             let mut shard = self.shard(key);
             shard.changes += 1;
-            let was_known = shard.known.remove(key).is_some();
-            if let Some(row) = row.filter(|_| was_known) {
-                shard.known.insert(key.clone(), Known::Row(row.map(|row| Arc::new(KeptRow::new(row)))));
+            match row {
+                Some(row) => {
+                    let row = Known::Row(row.map(|row| Arc::new(KeptRow::new(row))));
+                    // Only what is known; what is looked at stays so.
+                    let _ = shard.known.replace(key.clone(), row, true);
+                }
+                None => {
+                    shard.known.remove(key);
+                }
             }
         }
         if let Some(list) = key.devices_of_its_user() {
@@ -203,7 +211,7 @@ mod tests {
 
     #[test]
     fn it_stays_within_its_bytes_and_keeps_what_is_looked_at() {
-        let entry_bytes = ENTRY_BYTES + DEVICE_BYTES + 8;
+        let entry_bytes = ENTRY_BYTES + DEVICE_BYTES + 2 * 8;
         let bytes_max = SHARDS * 20 * entry_bytes;
         let cache = RowCache::new(bytes_max);
         let number = |number: u64| {

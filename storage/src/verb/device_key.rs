@@ -42,11 +42,12 @@ pub(crate) fn count_pin_try(
 /// Forgets the wrong PINs before a right one; `false` when the device is revoked, so that the right one comes too
 /// late.
 pub(crate) fn forget_pin_tries(table: &Table<'_>, id: &DeviceId, batch: &mut Batch) -> RowResult<bool> {
-    let Some(device) = table.device(id)? else { return Ok(false) };
-    if device.status == DeviceStatus::Revoked {
+    let Some(phone) = table.phone(id)?.filter(|phone| phone.status != DeviceStatus::Revoked) else {
         return Ok(false);
-    }
-    if device.guards.pin_tries_used > 0 {
+    };
+    if phone.guards.pin_tries_used > 0
+        && let Some(device) = table.device(id)?
+    {
         device::put(batch, &with_guards(device, |guards| guards.pin_tries_used = 0));
     }
     Ok(true)

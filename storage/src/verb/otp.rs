@@ -3,6 +3,8 @@
 //! The row of a password only leads to its transaction; whether that is claimed stands in the transaction's own record,
 //! so that there is one place to compare and set. The row is over at the deadline and nothing has to take it away.
 
+use std::sync::Arc;
+
 use tocsin_model::{
     AuditActor, AuditEvent, AuditKind, Device, DeviceId, OtpHash, Transaction, TransactionId,
 };
@@ -38,8 +40,8 @@ pub(crate) fn claim(table: &Table<'_>, claimed: &Transaction, batch: &mut Batch)
         return Ok(Claimed::Lost(Box::new(stored)));
     };
     let may_answer =
-        |device: &Device| device.status.may_answer() && claimed.user.as_ref() == Some(&device.user);
-    let Some(device) = table.device(&device_id)?.filter(may_answer) else { return Ok(Claimed::Barred) };
+        |device: &Arc<Device>| device.status.may_answer() && claimed.user.as_ref() == Some(&device.user);
+    let Some(device) = table.phone(&device_id)?.filter(may_answer) else { return Ok(Claimed::Barred) };
     if standing::lock(table, &device.user)?.is_some() {
         return Ok(Claimed::Barred);
     }

@@ -11,7 +11,7 @@ use crate::{StoreError, StoreErrorKind};
 /// A stored value with its key.
 pub(crate) type Row = (Key, Vec<u8>);
 
-/// A stored value that is kept in memory, with what was last read from it.
+/// A stored value that is kept in memory, with what was first read from it.
 #[derive(Debug)]
 pub(crate) struct KeptRow {
     bytes: Box<[u8]>,
