@@ -119,6 +119,14 @@ impl Form {
         }
     }
 
+    /// The part of a kept folder in which it is measured.
+    pub(super) const fn folder(self) -> &'static str {
+        match self {
+            Self::Tls => "full-flow-tls",
+            Self::Hpke => "full-flow-hpke",
+        }
+    }
+
     const fn keys(self) -> [&'static str; 2] {
         match self {
             Self::Tls => ["flows_per_s_tls", "server_cpu_us_per_flow_tls"],

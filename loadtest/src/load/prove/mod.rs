@@ -118,7 +118,8 @@ async fn prove_full_flow(prover: &Prover) -> Result<results::Measured, LoadtestE
         if prover.is_interrupted() || !prover.options.forms {
             break;
         }
-        let mut session = prover.open_with(form.of(prover.scenario("full-flow"))).await?;
+        let scenario = form.of(prover.scenario("full-flow"));
+        let mut session = prover.open_with(scenario, form.folder()).await?;
         let told = full_flow::tell_beside(prover, &mut session, form, &mut measured).await;
         close(session, told).await?;
     }
@@ -232,11 +233,19 @@ impl Prover {
 
     /// A server with the crowd of this scenario.
     async fn open(&self, scenario: &str) -> Result<Session, LoadtestError> {
-        self.open_with(self.scenario(scenario)).await
+        self.open_with(self.scenario(scenario), scenario).await
     }
 
-    async fn open_with(&self, scenario: Scenario) -> Result<Session, LoadtestError> {
-        self.open_at(scenario, self.options.target.clone()).await
+    /// Where a folder is kept, each proof and each form of it has a part of its own: a database belongs to one issuer, and
+    /// phones are enrolled as their scenario says.
+    async fn open_with(&self, scenario: Scenario, part: &str) -> Result<Session, LoadtestError> {
+        let target = match self.options.target.clone() {
+            TargetChoice::Own { binary, folder: Some(folder) } => {
+                TargetChoice::Own { binary, folder: Some(folder.join(part)) }
+            }
+            other => other,
+        };
+        self.open_at(scenario, target).await
     }
 
     async fn open_at(&self, scenario: Scenario, target: TargetChoice) -> Result<Session, LoadtestError> {

@@ -223,7 +223,13 @@ fn proved_in(runs: u32, arguments: &[&str]) -> serde_json::Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_flows_are_told_over_tls_and_from_the_push_too() {
     let _alone = ALONE.lock().await;
-    let figures = proved(&["full-flow", "--rate", "30", "--phones", "50"]);
+    let folder = TempDir::new().expect("a folder");
+    let kept = folder.path().to_string_lossy();
+    let figures = proved(&["full-flow", "--rate", "30", "--phones", "50", "--folder", &kept]);
+    // Each form's phones know a server of their own.
+    for part in ["full-flow/crowd.json", "full-flow-tls/crowd.json", "full-flow-hpke/data"] {
+        assert!(folder.path().join(part).exists(), "{part}");
+    }
     for key in ["server_cpu_us_per_flow_tls", "server_cpu_us_per_flow_hpke", "create_p99_syncs"] {
         assert!(figures[key][0].as_f64().is_some_and(|figure| figure > 0.0), "{key}: {figures}");
     }
