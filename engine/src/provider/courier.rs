@@ -27,21 +27,13 @@ use crate::transport::{
     Answer, Connect, ConnectionNumber, Interruption, Outgoing, Pool, PoolLimits, SendError, random_unit,
 };
 
-/// A push as a request, without its provider token.
-pub(super) struct Prepared {
-    pub(super) head: Request<()>,
-    pub(super) body: Bytes,
-}
-
-impl Prepared {
-    /// A POST of `body`.
-    pub(super) fn new(uri: Uri, headers: HeaderMap, body: Bytes) -> Self {
-        let mut head = Request::new(());
-        *head.method_mut() = Method::POST;
-        *head.uri_mut() = uri;
-        *head.headers_mut() = headers;
-        Self { head, body }
-    }
+/// A POST of `body`.
+pub(super) fn post(uri: Uri, headers: HeaderMap, body: Bytes) -> Request<Bytes> {
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    request
 }
 
 /// What an answer means.
@@ -60,9 +52,9 @@ pub(super) trait Network: Send + Sync + 'static {
     /// Every reason it may answer with: the label values of a metric.
     const REASONS: &'static [&'static str];
 
-    /// The request, or `None` when there can be none: the target is of another network, or even the shortest
-    /// payload is too large.
-    fn prepare(&self, push: &Push, now: UnixMs) -> Option<Prepared>;
+    /// The request without its provider token, or `None` when there can be none: the target is of another network, or
+    /// even the shortest payload is too large.
+    fn prepare(&self, push: &Push, now: UnixMs) -> Option<Request<Bytes>>;
 
     /// What an answer means.
     fn rule(&self, answer: &Answer, now: UnixMs) -> Ruling;
@@ -157,17 +149,17 @@ impl<N: Network> Courier<N> {
     }
 
     /// The request as it stands now, with its token: the time that is left is part of it.
-    fn prepare(&self, push: &Push, token: &Token) -> Option<Prepared> {
-        let mut prepared = self.network.prepare(push, self.clock.now());
-        match &mut prepared {
-            Some(Prepared { head, .. }) => {
-                head.headers_mut().insert(AUTHORIZATION, token.authorization.clone());
+    fn prepare(&self, push: &Push, token: &Token) -> Option<Request<Bytes>> {
+        let mut request = self.network.prepare(push, self.clock.now());
+        match &mut request {
+            Some(request) => {
+                request.headers_mut().insert(AUTHORIZATION, token.authorization.clone());
             }
             None => {
                 tracing::error!(provider = %self.name, transaction = %push.transaction_id, "a push cannot be made into a request");
             }
         }
-        prepared
+        request
     }
 
     /// One try: a place in the pace, a token, a stream, an answer.
@@ -187,17 +179,9 @@ impl<N: Network> Courier<N> {
                 return journey.progress.ended(DeliveryReason::Unavailable, Some(false));
             }
         };
-        let Some(Prepared { head, body }) = self.prepare(journey.push, &token) else {
-            return journey.progress.ended(DeliveryReason::RequestRefused, None);
-        };
-        // A second writing, after the peer certainly did nothing with the first, has its head made anew.
-        let (push, ready) = (journey.push, Mutex::new(Some(head)));
-        let head = || {
-            let first = ready.lock().unwrap_or_else(PoisonError::into_inner).take();
-            first.or_else(|| Some(self.prepare(push, &token)?.head))
-        };
-        let avoid = journey.avoid;
-        let outgoing = Outgoing { head: &head, body, avoid, start_by, written };
+        let push = journey.push;
+        let request = || self.prepare(push, &token);
+        let outgoing = Outgoing { request: &request, avoid: journey.avoid, start_by, written };
         let (step, connection) = match self.pool.send(&outgoing, deadline).await {
             Ok(answer) => (self.judge(journey, &answer), Some(answer.connection)),
             Err(error) => {

@@ -178,9 +178,7 @@ impl Progress {
             SendError::Unsent(Unsent::Late) => self.ended(DeliveryReason::Late, None),
             SendError::Unsent(Unsent::Unavailable) => self.ended(DeliveryReason::Unavailable, Some(false)),
             SendError::Unsent(Unsent::Closed) => self.ended(DeliveryReason::Unavailable, None),
-            SendError::Unsent(Unsent::Malformed) => {
-                done(DeliveryOutcome::Failed(DeliveryReason::RequestRefused), None, None)
-            }
+            SendError::Unsent(Unsent::Malformed) => self.ended(DeliveryReason::RequestRefused, None),
             SendError::Unknown(_) => self.unclear(time_left),
         }
     }

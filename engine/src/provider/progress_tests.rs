@@ -124,6 +124,14 @@ fn what_was_not_sent_has_failed() {
 }
 
 #[test]
+fn a_cut_push_that_can_be_no_request_any_more_is_unknown() {
+    let mut progress = Progress::new();
+    assert_eq!(again(progress.unanswered(cut(), MINUTE)), AT_ONCE);
+    let end = report(progress.unanswered(SendError::Unsent(Unsent::Malformed), MINUTE));
+    assert_eq!((end.outcome, end.healthy), (Unknown(Reason::Cut), None));
+}
+
+#[test]
 fn a_cut_push_is_repeated_once_and_then_unknown() {
     let mut progress = Progress::new();
     assert_eq!(again(progress.unanswered(cut(), MINUTE)), AT_ONCE);

@@ -16,10 +16,8 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 /// A request that can be written more than once.
 pub struct Outgoing<'a> {
-    /// Makes method, URL and headers, each time that it is written; `None` where they can be none.
-    pub head: &'a (dyn Fn() -> Option<Request<()>> + Send + Sync),
-    /// The body.
-    pub body: Bytes,
+    /// Makes it, each time that it is written: one that waits for a stream takes no room. `None` where it can be none.
+    pub request: &'a (dyn Fn() -> Option<Request<Bytes>> + Send + Sync),
     /// Take another connection than this one where there can be one.
     pub avoid: Option<ConnectionNumber>,
     /// Begin no stream after this moment: the request would not be worth its while.
@@ -138,11 +136,12 @@ async fn write(requests: &mut SendRequest<Bytes>, outgoing: &Outgoing<'_>) -> Re
     // Ready at once: a fresh handle waits for no stream of its own. An error here or from `send_request`
     // means that no stream was opened.
     poll_fn(|context| requests.poll_ready(context)).await.map_err(|_| Broken::Unprocessed)?;
-    let is_whole = outgoing.body.is_empty();
-    let head = (outgoing.head)().ok_or(Broken::Malformed)?;
-    let (response, stream) = requests.send_request(head, is_whole).map_err(|error| unopened(&error))?;
+    let (head, body) = (outgoing.request)().ok_or(Broken::Malformed)?.into_parts();
+    let is_whole = body.is_empty();
+    let (response, stream) =
+        requests.send_request(Request::from_parts(head, ()), is_whole).map_err(|error| unopened(&error))?;
     if !is_whole {
-        send_body(stream, outgoing.body.clone());
+        send_body(stream, body);
     }
     (outgoing.written)();
     Ok(response)

@@ -46,6 +46,15 @@ pub struct Pool {
 
 type Start = Box<dyn FnOnce(Arc<Shared>) + Send>;
 
+/// What a request for a stream was answered with.
+enum Asked {
+    Granted(Lease),
+    Waiting(Ticket, Granting),
+}
+
+/// Hears of a stream that came free.
+type Granting = oneshot::Receiver<Result<Lease, Unsent>>;
+
 impl Pool {
     /// A pool that opens nothing until it is used. `name` is for the log.
     pub fn new<C: Connect>(name: &str, connector: C, limits: PoolLimits, clock: Clock) -> Self {
@@ -62,7 +71,8 @@ impl Pool {
             let start_by = outgoing.start_by.min(deadline);
             let lease = self.lease(outgoing.avoid, start_by).await.map_err(SendError::Unsent)?;
             let connection = lease.number();
-            let error = match lease.send(outgoing, deadline).await {
+            // In a box: what waits for a stream keeps no room for what is done on it.
+            let error = match Box::pin(lease.send(outgoing, deadline)).await {
                 Ok((status, headers, body)) => return Ok(Answer { status, headers, body, connection }),
                 Err(Broken::Unprocessed) => {
                     self.shared.stats.resent_unprocessed.increase();
@@ -117,6 +127,13 @@ impl Pool {
     }
 
     async fn lease(&self, avoid: Option<ConnectionNumber>, deadline: Instant) -> Result<Lease, Unsent> {
+        match self.ask(avoid, deadline)? {
+            Asked::Granted(lease) => Ok(lease),
+            Asked::Waiting(ticket, receiver) => self.wait(ticket, receiver, deadline).await,
+        }
+    }
+
+    fn ask(&self, avoid: Option<ConnectionNumber>, deadline: Instant) -> Result<Asked, Unsent> {
         let now = self.shared.now();
         if deadline <= now {
             return Err(Unsent::Late);
@@ -130,8 +147,8 @@ impl Pool {
             })
         });
         match (admission, waiting) {
-            (Admission::Granted(permit), _) => Ok(Lease::new(&self.shared, permit)),
-            (Admission::Waiting(ticket), Some(receiver)) => self.wait(ticket, receiver, deadline).await,
+            (Admission::Granted(permit), _) => Ok(Asked::Granted(Lease::new(&self.shared, permit))),
+            (Admission::Waiting(ticket), Some(receiver)) => Ok(Asked::Waiting(ticket, receiver)),
             (Admission::Busy, _) => {
                 self.shared.stats.refused_busy.increase();
                 Err(Unsent::Busy)
@@ -141,12 +158,7 @@ impl Pool {
         }
     }
 
-    async fn wait(
-        &self,
-        ticket: Ticket,
-        receiver: oneshot::Receiver<Result<Lease, Unsent>>,
-        deadline: Instant,
-    ) -> Result<Lease, Unsent> {
+    async fn wait(&self, ticket: Ticket, receiver: Granting, deadline: Instant) -> Result<Lease, Unsent> {
         self.shared.changed.notify_one();
         let place = Place::new(&self.shared, ticket);
         match timeout_at(deadline, receiver).await {

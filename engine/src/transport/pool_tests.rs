@@ -46,10 +46,10 @@ fn narrow_pool() -> (Arc<Pool>, FakePeers) {
 fn send_for(pool: &Arc<Pool>, time: Duration) -> JoinHandle<Reply> {
     let pool = pool.clone();
     tokio::spawn(async move {
-        let head = || Request::post("https://push.example/3/device/00").body(()).ok();
-        let body = Bytes::from_static(b"{}");
+        let body = || Bytes::from_static(b"{}");
+        let request = || Request::post("https://push.example/3/device/00").body(body()).ok();
         let deadline = Instant::now() + time;
-        let outgoing = Outgoing { head: &head, body, avoid: None, start_by: deadline, written: &|| () };
+        let outgoing = Outgoing { request: &request, avoid: None, start_by: deadline, written: &|| () };
         pool.send(&outgoing, deadline).await
     })
 }
@@ -273,9 +273,9 @@ async fn a_request_that_may_not_start_any_more_is_late_before_its_deadline() {
     let mut peer = peers.accept_with(1).await;
     let stream = peer.request().await;
     let (sender, began) = (pool.clone(), Instant::now());
-    let head = || Request::post("https://push.example/").body(()).ok();
+    let request = || Request::post("https://push.example/").body(Bytes::new()).ok();
     let (start_by, deadline) = (began + Duration::from_secs(2), began + Duration::from_secs(9));
-    let outgoing = Outgoing { head: &head, body: Bytes::new(), avoid: None, start_by, written: &|| () };
+    let outgoing = Outgoing { request: &request, avoid: None, start_by, written: &|| () };
     let sent = sender.send(&outgoing, deadline).await;
     assert_eq!(sent.expect_err("late"), SendError::Unsent(Unsent::Late));
     assert_eq!(began.elapsed().as_secs(), 2);
@@ -437,12 +437,12 @@ async fn written_is_told_when_the_request_was_handed_over_and_not_before() {
     let written = Arc::new(AtomicUsize::new(0));
     let (counter, sender) = (written.clone(), pool.clone());
     let sending = tokio::spawn(async move {
-        let head = || Request::post("https://push.example/").body(()).ok();
+        let request = || Request::post("https://push.example/").body(Bytes::new()).ok();
         let tell = || {
             counter.fetch_add(1, Ordering::Relaxed);
         };
-        let (body, start_by) = (Bytes::new(), Instant::now() + Duration::from_secs(5));
-        sender.send(&Outgoing { head: &head, body, avoid: None, start_by, written: &tell }, start_by).await
+        let start_by = Instant::now() + Duration::from_secs(5);
+        sender.send(&Outgoing { request: &request, avoid: None, start_by, written: &tell }, start_by).await
     });
     let mut peer = peers.accept().await;
     assert!(peer.is_quiet().await);
@@ -455,14 +455,39 @@ async fn written_is_told_when_the_request_was_handed_over_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_is_made_when_it_is_written_and_not_while_it_waits() {
+    let (pool, mut peers) = narrow_pool();
+    let made = Arc::new(AtomicUsize::new(0));
+    let holder = send(&pool);
+    let mut peer = peers.accept_with(1).await;
+    let stream = peer.request().await;
+    let (counter, sender) = (made.clone(), pool.clone());
+    let waiting = tokio::spawn(async move {
+        let request = || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Request::post("https://push.example/").body(Bytes::new()).ok()
+        };
+        let start_by = Instant::now() + Duration::from_secs(5);
+        sender.send(&Outgoing { request: &request, avoid: None, start_by, written: &|| () }, start_by).await
+    });
+    assert!(peer.is_quiet().await);
+    assert_eq!((pool.stats().snapshot().queue_length, made.load(Ordering::Relaxed)), (1, 0));
+    peer.respond(stream).await;
+    let stream = peer.request().await;
+    assert_eq!(made.load(Ordering::Relaxed), 1);
+    peer.respond(stream).await;
+    assert!(reply(waiting).await.is_ok() && reply(holder).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_malformed_request_is_the_callers_fault_and_is_not_sent() {
     let (pool, mut peers) = narrow_pool();
     let sender = pool.clone();
     let sending = tokio::spawn(async move {
         let forbidden = || Request::post("https://push.example/").header("connection", "close");
-        let head = || forbidden().body(()).ok();
-        let (body, start_by) = (Bytes::new(), Instant::now() + Duration::from_secs(5));
-        sender.send(&Outgoing { head: &head, body, avoid: None, start_by, written: &|| () }, start_by).await
+        let request = || forbidden().body(Bytes::new()).ok();
+        let start_by = Instant::now() + Duration::from_secs(5);
+        sender.send(&Outgoing { request: &request, avoid: None, start_by, written: &|| () }, start_by).await
     });
     let mut peer = peers.accept_with(1).await;
     assert_eq!(error(sending).await, SendError::Unsent(Unsent::Malformed));

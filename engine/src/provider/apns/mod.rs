@@ -8,12 +8,13 @@ mod response;
 
 use std::sync::Arc;
 
-use http::HeaderValue;
+use bytes::Bytes;
+use http::{HeaderValue, Request};
 use tocsin_config::{ApnsProvider, ProviderLimits};
 use tocsin_model::{ProviderName, UnixMs};
 use tokio::time::Instant;
 
-use super::courier::{Courier, Network, Prepared, Ruling};
+use super::courier::{Courier, Network, Ruling};
 use super::error::ProviderFault;
 use super::{Driver, TokenShelf};
 use crate::clock::Clock;
@@ -69,7 +70,7 @@ impl Network for Apns {
     type Mint = ApnsSigner;
     const REASONS: &'static [&'static str] = response::REASONS;
 
-    fn prepare(&self, push: &Push, _now: UnixMs) -> Option<Prepared> {
+    fn prepare(&self, push: &Push, _now: UnixMs) -> Option<Request<Bytes>> {
         self.template.prepare(push)
     }
 

@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::Request;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use tocsin_model::PushKind;
 
 use crate::protocol::{Push, PushContent};
-use crate::provider::courier::Prepared;
+use crate::provider::courier::post;
 use crate::provider::payload::{PAYLOAD_BYTES_MAX, PayloadWriter, SealedText};
 use crate::transport::Endpoint;
 
@@ -57,7 +59,7 @@ impl RequestTemplate {
 
     /// The request, or `None` for a target of another network, an app id that no header can carry, or a payload
     /// that cannot be made small enough.
-    pub(super) fn prepare(&self, push: &Push) -> Option<Prepared> {
+    pub(super) fn prepare(&self, push: &Push) -> Option<Request<Bytes>> {
         let token = push.target.token.as_ref().filter(|_| push.target.kind == PushKind::Apns)?;
         let body = payload(push);
         let path: PathAndQuery = [&*self.path, token.expose()].concat().try_into().ok()?;
@@ -66,7 +68,7 @@ impl RequestTemplate {
         uri.path_and_query = Some(path);
         let is_small_enough = fits(&body);
         let headers = headers(push)?;
-        is_small_enough.then_some(Prepared::new(Uri::from_parts(uri).ok()?, headers, body))
+        is_small_enough.then_some(post(Uri::from_parts(uri).ok()?, headers, body))
     }
 }
 
@@ -144,24 +146,24 @@ mod tests {
 
     const TOKEN: &str = "0A1B2c3d";
 
-    fn prepare(content: PushContent) -> Prepared {
+    fn prepare(content: PushContent) -> Request<Bytes> {
         let endpoint = Endpoint::parse("https://localhost:8443").expect("valid");
         let template = RequestTemplate::new(Arc::new(endpoint));
         template.prepare(&push_to(PushKind::Apns, TOKEN, content)).expect("a request")
     }
 
-    fn json_of(prepared: &Prepared) -> Value {
-        serde_json::from_slice(&prepared.body).expect("json")
+    fn json_of(prepared: &Request<Bytes>) -> Value {
+        serde_json::from_slice(prepared.body()).expect("json")
     }
 
-    fn header<'a>(prepared: &'a Prepared, name: &str) -> &'a HeaderValue {
-        &prepared.head.headers()[name]
+    fn header<'a>(prepared: &'a Request<Bytes>, name: &str) -> &'a HeaderValue {
+        &prepared.headers()[name]
     }
 
     #[test]
     fn a_prompt_names_the_transaction_and_shows_localisation_keys() {
         let prepared = prepare(PushContent::Ask);
-        assert_eq!(*prepared.head.uri(), "https://localhost:8443/3/device/0A1B2c3d");
+        assert_eq!(*prepared.uri(), "https://localhost:8443/3/device/0A1B2c3d");
         assert_eq!(
             json_of(&prepared),
             json!({
@@ -189,7 +191,6 @@ mod tests {
         let prepared = prepare(PushContent::Ask);
         assert_eq!(header(&prepared, "apns-collapse-id"), TRANSACTION);
         let sensitive: Vec<&str> = prepared
-            .head
             .headers()
             .iter()
             .filter(|(_, value)| value.is_sensitive())
@@ -206,7 +207,7 @@ mod tests {
         assert_eq!(json_of(&prepared)["aps"]["alert"], json!({"title": "A \"bank\"", "body": "Pay\n7 €?"}));
         let prepared = prepare(ask(&"€".repeat(1_400)));
         assert_eq!(json_of(&prepared)["aps"]["alert"]["loc-key"], "LOGIN_REQ");
-        assert!(prepared.body.len() <= PAYLOAD_BYTES_MAX);
+        assert!(prepared.body().len() <= PAYLOAD_BYTES_MAX);
     }
 
     /// The payload of a push with a seal whose ciphertext has this many bytes.
@@ -216,7 +217,7 @@ mod tests {
         let mut push = push_to(PushKind::Apns, TOKEN, content);
         push.sealed = Some(sealed(ciphertext_bytes));
         let prepared = template.prepare(&push).expect("a request");
-        assert!(prepared.body.len() <= PAYLOAD_BYTES_MAX);
+        assert!(prepared.body().len() <= PAYLOAD_BYTES_MAX);
         json_of(&prepared)
     }
 
@@ -226,7 +227,7 @@ mod tests {
         assert_eq!(payload["enc"], json!("_".repeat(86) + "8"));
         assert_eq!(payload["ct"].as_str().map(str::len), Some(1_200));
         // The longest that fits, and one character more.
-        let open = prepare(PushContent::Ask).body.len() + r#","enc":"","ct":"""#.len() + 87;
+        let open = prepare(PushContent::Ask).body().len() + r#","enc":"","ct":"""#.len() + 87;
         let longest = (PAYLOAD_BYTES_MAX - open) * 3 / 4;
         assert!(sealed_payload(PushContent::Ask, longest).get("ct").is_some());
         let without = sealed_payload(PushContent::Ask, longest + 3);

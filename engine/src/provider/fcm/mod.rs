@@ -9,12 +9,14 @@ mod response;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+use http::Request;
 use tocsin_config::{FcmProvider, ProviderLimits};
 use tocsin_model::{ProviderName, UnixMs};
 use tokio::time::Instant;
 
 use super::bucket::Bucket;
-use super::courier::{Courier, Network, Prepared, Ruling};
+use super::courier::{Courier, Network, Ruling};
 use super::error::ProviderFault;
 use super::{Driver, TokenShelf};
 use crate::clock::Clock;
@@ -67,7 +69,7 @@ impl Network for Fcm {
     type Mint = OAuthMint;
     const REASONS: &'static [&'static str] = response::REASONS;
 
-    fn prepare(&self, push: &Push, now: UnixMs) -> Option<Prepared> {
+    fn prepare(&self, push: &Push, now: UnixMs) -> Option<Request<Bytes>> {
         self.template.prepare(push, now)
     }
 

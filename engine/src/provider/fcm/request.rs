@@ -7,12 +7,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Request;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::Uri;
 use tocsin_model::{PushKind, UnixMs};
 
 use crate::protocol::{Push, PushContent};
-use crate::provider::courier::Prepared;
+use crate::provider::courier::post;
 use crate::provider::error::ProviderFault;
 use crate::provider::payload::{PAYLOAD_BYTES_MAX, PayloadWriter, SealedText};
 use crate::transport::{Endpoint, EndpointError};
@@ -42,7 +43,7 @@ impl RequestTemplate {
     }
 
     /// The request, or `None` for a target of another network or data that cannot be made small enough.
-    pub(super) fn prepare(&self, push: &Push, now: UnixMs) -> Option<Prepared> {
+    pub(super) fn prepare(&self, push: &Push, now: UnixMs) -> Option<Request<Bytes>> {
         let member = match push.target.kind {
             PushKind::FcmToken => r#"{"message":{"token":"#,
             PushKind::FcmFid => r#"{"message":{"fid":"#,
@@ -57,7 +58,7 @@ impl RequestTemplate {
         let body: Bytes = android.string(&push.app_id).raw("}}}").finish();
         let mut headers = HeaderMap::with_capacity(HEADERS);
         headers.insert(CONTENT_TYPE, JSON);
-        Some(Prepared::new(self.uri.clone(), headers, body))
+        Some(post(self.uri.clone(), headers, body))
     }
 }
 
@@ -116,20 +117,20 @@ mod tests {
 
     const NOW: UnixMs = UnixMs::new(999_940_001);
 
-    fn prepare_to(kind: PushKind, content: PushContent) -> Prepared {
+    fn prepare_to(kind: PushKind, content: PushContent) -> Request<Bytes> {
         let endpoint = Endpoint::parse("https://localhost:8443").expect("valid");
         let template = RequestTemplate::new(&endpoint, "example-bank").expect("valid");
         template.prepare(&push_to(kind, "abc:def_1", content), NOW).expect("a request")
     }
 
-    fn message(prepared: &Prepared) -> Value {
-        serde_json::from_slice::<Value>(&prepared.body).expect("json")["message"].clone()
+    fn message(prepared: &Request<Bytes>) -> Value {
+        serde_json::from_slice::<Value>(prepared.body()).expect("json")["message"].clone()
     }
 
     #[test]
     fn a_prompt_is_a_data_message_of_high_priority_with_the_time_that_is_left() {
         let prepared = prepare_to(PushKind::FcmToken, PushContent::Ask);
-        assert_eq!(*prepared.head.uri(), "https://localhost:8443/v1/projects/example-bank/messages:send");
+        assert_eq!(*prepared.uri(), "https://localhost:8443/v1/projects/example-bank/messages:send");
         assert_eq!(
             message(&prepared),
             json!({

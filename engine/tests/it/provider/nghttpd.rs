@@ -139,10 +139,9 @@ async fn send_all(stream_limit: usize, connections_max: usize) -> Traffic {
         .map(|_| {
             let (pool, url) = (pool.clone(), url.clone());
             tokio::spawn(async move {
-                let head = || Request::post(&*url).body(()).ok();
-                let body = Bytes::from_static(BODY);
+                let request = || Request::post(&*url).body(Bytes::from_static(BODY)).ok();
                 let outgoing =
-                    Outgoing { head: &head, body, avoid: None, start_by: deadline, written: &|| () };
+                    Outgoing { request: &request, avoid: None, start_by: deadline, written: &|| () };
                 pool.send(&outgoing, deadline).await
             })
         })

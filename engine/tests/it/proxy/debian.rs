@@ -102,9 +102,9 @@ async fn requests_go_through(kind: Kind) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         for number in 0..REQUESTS {
             let url = format!("https://localhost:{port}/3/device/{number:064x}");
-            let head = || Request::post(&*url).body(()).ok();
-            let body = Bytes::from_static(b"{\"aps\":{}}");
-            let outgoing = Outgoing { head: &head, body, avoid: None, start_by: deadline, written: &|| () };
+            let body = || Bytes::from_static(b"{\"aps\":{}}");
+            let request = || Request::post(&*url).body(body()).ok();
+            let outgoing = Outgoing { request: &request, avoid: None, start_by: deadline, written: &|| () };
             let answer = pool.send(&outgoing, deadline).await;
             let answer = answer.unwrap_or_else(|error| panic!("{error}: {}", proxy.log()));
             assert_eq!(answer.status.as_u16(), 403, "the double of Apple misses a token: {answer:?}");
