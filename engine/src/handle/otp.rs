@@ -10,11 +10,10 @@ use tocsin_config::{AuthenticationType, Client, Config};
 use tocsin_model::{
     Device, DeviceId, ErrorCode, Method, Nonce, Problem, Recipient, StartRequest, Transaction, UnixMs,
 };
-use tokio::time::Instant;
 
 use super::fatigue::Sparing;
 use super::number::{draw_number, stricter_number_match};
-use super::start::{How, Started, compose, has_key_of, pin_tries_max};
+use super::start::{How, Storing, compose, has_key_of, pin_tries_max};
 use super::{Challenge, DeviceCall, Handle, random_bytes};
 use crate::device::{otp_hash, parse_otp};
 use crate::error::store_problem;
@@ -30,15 +29,14 @@ enum Standing {
 }
 
 impl Handle {
-    /// Starts a transaction that nobody has claimed. What names a user or a phone contradicts that.
-    pub(super) async fn start_anonymous(
+    /// Begins a transaction that nobody has claimed. What names a user or a phone contradicts that.
+    pub(super) async fn begin_anonymous(
         &self,
         config: &Config,
         request: StartRequest,
         kind: &AuthenticationType,
         called_at: UnixMs,
-        begun: Instant,
-    ) -> Result<Started, Problem> {
+    ) -> Result<Storing, Problem> {
         refuse_addressees(&request)?;
         if request.is_held {
             return Err(Problem::wait_not_possible());
@@ -55,7 +53,7 @@ impl Handle {
         let opening = Opening { idempotency: request.idempotency, otp, ..Opening::default() };
         let id = transaction.id;
         let replied = self.0.registry.start(transaction, permit, opening);
-        self.stored(id, replied.await, begun).await
+        Ok(Storing { id, replied, replaces: Vec::new(), turn: None })
     }
 
     /// The transaction with its one-time password, while that can be used.

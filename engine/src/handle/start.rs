@@ -10,7 +10,7 @@ use tocsin_model::{
     AppName, ClientId, Content, Counter, Delivery, DeliveryChoice, DeliveryStatus, Device, DeviceId,
     DurationMs, ErrorCode, FallbackPlan, KeptChallenge, KeyUse, Method, Nonce, NumberMatch, NumberMatchRule,
     Problem, ProviderName, Recipient, RequestMessage, Seldom, SelectableDevice, StartRequest, State,
-    Transaction, TransactionId, TypeName, UnixMs, User, UserStanding,
+    Transaction, TransactionId, TypeName, User, UserStanding,
 };
 use tocsin_storage::Created;
 use tokio::sync::oneshot;
@@ -22,12 +22,12 @@ use super::fatigue::{Sparing, fatigue, pushes_go_out};
 use super::method::CodeBeginning;
 use super::number::{draw_number, stricter_number_match};
 use super::otp::takes_claims_of;
-use super::user::{names_language, takes_address, with_addresses, with_language};
+use super::user::{add_addresses, names_language, speak_language, takes_address};
 use super::{Handle, random_bytes};
 use crate::callback::judge_start;
 use crate::error::store_problem;
 use crate::metrics::Stage;
-use crate::registry::{AskError, Permit};
+use crate::registry::{AskError, Permit, Turn};
 use crate::transaction::{Opening, Reply, Request, Target, push_by, unanswered};
 
 /// A transaction that was started, now or by an earlier call with the same idempotency key.
@@ -37,6 +37,24 @@ pub struct Started {
     pub transaction: Arc<Transaction>,
     /// Whether an earlier call made it.
     pub seen_before: bool,
+}
+
+/// What a start has come to before anything is on disk.
+pub(super) enum Begun {
+    /// An earlier call with the same idempotency key had made it.
+    Before(Started),
+    /// It is being stored.
+    Now(Storing),
+}
+
+/// A transaction that is being stored: all that a start keeps while it waits for the disk, where most of a burst waits.
+pub(super) struct Storing {
+    pub(super) id: TransactionId,
+    pub(super) replied: oneshot::Receiver<Reply>,
+    /// What it takes the place of.
+    pub(super) replaces: Vec<TransactionId>,
+    /// Until it is stored nothing else is started for its user that would have to know of it.
+    pub(super) turn: Option<Turn>,
 }
 
 /// A phone that can take part, and by which provider it is pushed.
@@ -54,38 +72,39 @@ impl Handle {
     }
 
     /// The same within `bounds` of the caller, which only a new transaction counts against: a repeat begins nothing.
-    pub async fn start_within(
+    pub fn start_within(
         &self,
         request: StartRequest,
         bounds: impl FnOnce(Option<&User>) -> Result<(), Problem>,
-    ) -> Result<Started, Problem> {
-        let started = self.seen_or_started(request, bounds).await;
-        if let Err(problem) = &started {
-            self.metrics().start_refused(problem.code);
+    ) -> impl Future<Output = Result<Started, Problem>> {
+        let called = self.clock().instant();
+        // In a box, whose memory is given back before the disk is waited for.
+        let begun = Box::pin(self.begin(request, bounds));
+        async move {
+            let begun = begun.await;
+            let started = match begun {
+                Ok(Begun::Before(started)) => Ok(started),
+                Ok(Begun::Now(storing)) => self.stored(storing, called).await,
+                Err(problem) => Err(problem),
+            };
+            if let Err(problem) = &started {
+                self.metrics().start_refused(problem.code);
+            }
+            started
         }
-        started
     }
 
-    async fn seen_or_started(
+    async fn begin(
         &self,
-        request: StartRequest,
+        mut request: StartRequest,
         bounds: impl FnOnce(Option<&User>) -> Result<(), Problem>,
-    ) -> Result<Started, Problem> {
+    ) -> Result<Begun, Problem> {
         self.refuse_while_draining()?;
-        let (called_at, begun) = (self.clock().now(), self.clock().instant());
+        let called_at = self.clock().now();
         if let Some(earlier) = self.seen_before(&request).await? {
-            return Ok(earlier);
+            return Ok(Begun::Before(earlier));
         }
         bounds(request.user.as_ref())?;
-        self.start_new(request, called_at, begun).await
-    }
-
-    async fn start_new(
-        &self,
-        request: StartRequest,
-        called_at: UnixMs,
-        begun: Instant,
-    ) -> Result<Started, Problem> {
         if request.is_held && request.delivery.hands_out() {
             return Err(Problem::wait_not_possible());
         }
@@ -93,39 +112,38 @@ impl Handle {
         let devices_gone = self.0.surroundings.devices_gone.load(Ordering::SeqCst);
         let (type_name, kind) = config.types.get_key_value(&request.type_name).ok_or_else(unknown_type)?;
         // Open transactions share the configuration's copy of the name.
-        let request = StartRequest { type_name: type_name.clone(), ..request };
+        request.type_name = type_name.clone();
         check_callback(&config, &request)?;
         if kind.method == Method::Otp {
             // In a box: a start that pushes does not pay for its place.
-            return Box::pin(self.start_anonymous(&config, request, kind, called_at, begun)).await;
+            return Box::pin(self.begin_anonymous(&config, request, kind, called_at)).await.map(Begun::Now);
         }
         let number_match = stricter_number_match(&request, kind)?;
         if request.is_held && number_match != NumberMatchRule::Off {
             return Err(Problem::wait_not_possible());
         }
-        let user = &request.user.clone().ok_or_else(user_missing)?;
-        let known = if names_language(&request) { None } else { Some(self.known_user(user).await?) };
-        let request = with_language(request, known.as_ref().and_then(|known| known.profile.as_ref()));
+        let user = request.user.clone().ok_or_else(user_missing)?;
+        let known = if names_language(&request) { None } else { Some(self.known_user(&user).await?) };
+        speak_language(&mut request, known.as_ref().and_then(|known| known.profile.as_ref()));
         let content = self.content(&config, &request, kind).await?;
-        // Until it is stored nothing else is started for its user that would have to know of it.
-        let turn = self.turn(user, kind).await?;
+        let turn = self.turn(&user, kind).await?;
         // One that had the user before may have been the same call; without a turn alone the create finds that out.
         if turn.is_alone()
             && let Some(earlier) = self.seen_before(&request).await?
         {
-            return Ok(earlier);
+            return Ok(Begun::Before(earlier));
         }
         let known = match known {
             Some(known) if !turn.is_alone() && !takes_address(&request, kind, known.profile.as_ref()) => {
                 known
             }
-            Some(_) | None => self.known_user(user).await?,
+            Some(_) | None => self.known_user(&user).await?,
         };
         let standing = self.unless_locked(known.standing)?;
-        let request = with_addresses(request, kind, known.profile);
+        add_addresses(&mut request, kind, known.profile);
         let fallbacks = self.fallbacks(&config, &request, kind, called_at)?;
         let (eligible, sparing, how) = match kind.method {
-            Method::Push => match self.phones_to_ask(&config, &request, kind, user, &standing).await {
+            Method::Push => match self.phones_to_ask(&config, &request, kind, &user, &standing).await {
                 Ok((eligible, sparing)) => {
                     let number = draw_number(number_match.max(sparing.number_match))?;
                     (eligible, sparing, How::Pushed { number, plan: fallbacks.plan() })
@@ -146,7 +164,7 @@ impl Handle {
         let permit = match self.admit(&config, &transaction, kind) {
             Ok(permit) => permit,
             // What took the last room may have been the same call.
-            Err(problem) => return self.seen_before(&request).await?.ok_or(problem),
+            Err(problem) => return self.seen_before(&request).await?.map(Begun::Before).ok_or(problem),
         };
         let phones: Vec<_> = eligible.iter().map(|eligible| ChallengedPhone::of(&eligible.device)).collect();
         let challenges = self.challenges_to_keep(&transaction, &phones).await?;
@@ -159,9 +177,7 @@ impl Handle {
         if self.0.surroundings.devices_gone.load(Ordering::SeqCst) != devices_gone {
             self.look_again(id, &asked).await;
         }
-        let replied = replied.await;
-        self.tell_replaced(&sparing.replaces).await;
-        self.stored(id, replied, begun).await
+        Ok(Begun::Now(Storing { id, replied, replaces: sparing.replaces, turn: Some(turn) }))
     }
 
     fn admit(
@@ -185,18 +201,19 @@ impl Handle {
     }
 
     /// What a start that was stored, or not, is answered with.
-    pub(super) async fn stored(
-        &self,
-        id: TransactionId,
-        replied: Result<Reply, oneshot::error::RecvError>,
-        begun: Instant,
-    ) -> Result<Started, Problem> {
+    async fn stored(&self, storing: Storing, called: Instant) -> Result<Started, Problem> {
+        // What comes behind is in boxes: a start that waits for the disk keeps no room for it.
+        let Storing { id, replied, replaces, turn: _turn } = storing;
+        let replied = replied.await;
+        if !replaces.is_empty() {
+            Box::pin(self.tell_replaced(&replaces)).await;
+        }
         if matches!(replied, Ok(Reply::View(_))) {
-            self.metrics().observe(Stage::Create, begun.elapsed());
+            self.metrics().observe(Stage::Create, called.elapsed());
         }
         match replied {
-            Ok(reply) => self.started(reply).await,
-            Err(_) => self.started_despite_a_fault(id).await,
+            Ok(reply) => Box::pin(self.started(reply)).await,
+            Err(_) => Box::pin(self.started_despite_a_fault(id)).await,
         }
     }
 

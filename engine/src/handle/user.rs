@@ -33,15 +33,12 @@ pub(super) fn names_language(request: &StartRequest) -> bool {
     request.call_context.as_ref().is_some_and(|context| context.language.is_some())
 }
 
-/// The request in the language of the user's profile, where the caller names none.
-pub(super) fn with_language(request: StartRequest, profile: Option<&UserProfile>) -> StartRequest {
+/// Has the request speak the language of the user's profile, where the caller names none.
+pub(super) fn speak_language(request: &mut StartRequest, profile: Option<&UserProfile>) {
     let language = profile.and_then(|profile| profile.language.clone());
-    if language.is_none() || names_language(&request) {
-        return request;
+    if language.is_some() && !names_language(request) {
+        request.call_context.get_or_insert_default().language = language;
     }
-    let mut request = request;
-    request.call_context.get_or_insert_default().language = language;
-    request
 }
 
 /// Whether the start takes an address out of this profile: the caller names none, and a code may need one.
@@ -58,19 +55,14 @@ pub(super) fn takes_address(
         })
 }
 
-/// The request with the addresses of the user's profile where the caller names none, if a code may need one. The profile
-/// must be read in a turn of the user: nobody is sent a code at an address that was erased meanwhile.
-pub(super) fn with_addresses(
-    request: StartRequest,
+/// Adds the addresses of the user's profile where the caller names none, if a code may need one. The profile must be read
+/// in a turn of the user: nobody is sent a code at an address that was erased meanwhile.
+pub(super) fn add_addresses(
+    request: &mut StartRequest,
     kind: &AuthenticationType,
     profile: Option<UserProfile>,
-) -> StartRequest {
-    let Some(profile) = profile.filter(|profile| takes_address(&request, kind, Some(profile))) else {
-        return request;
-    };
-    StartRequest {
-        phone_number: request.phone_number.or(profile.phone_number),
-        email: request.email.or(profile.email),
-        ..request
-    }
+) {
+    let Some(profile) = profile.filter(|profile| takes_address(request, kind, Some(profile))) else { return };
+    request.phone_number = request.phone_number.take().or(profile.phone_number);
+    request.email = request.email.take().or(profile.email);
 }
