@@ -6,6 +6,7 @@
 //! knows nothing of HTTP, and only this package knows which storage there is.
 
 mod announce;
+mod aside;
 mod backup;
 pub mod command;
 mod control;

@@ -11,11 +11,13 @@ use tocsin_engine::provider::{DriverSources, Drivers, TokenShelf, rebuild_driver
 use tocsin_engine::transport::Proxies;
 use tocsin_model::{AuditActor, AuditEvent, AuditKind};
 
+use crate::aside::aside;
 use crate::control::{ReloadOutcome, Reloaded};
 use crate::log::{self, LogControl};
 use crate::serve::open_origins;
 
 /// What a reload needs to know.
+#[derive(Clone)]
 pub(crate) struct Reloader {
     /// The file that the server was started with.
     pub(crate) file: Option<PathBuf>,
@@ -72,19 +74,26 @@ impl Reloader {
         Ok(Reloaded { warnings })
     }
 
+    /// On a thread of its own: a disk may hang, and a file with all cities of the world takes its time.
     async fn candidate(&self, handle: &Handle) -> Result<Candidate, Vec<String>> {
+        let (reloader, handle) = (self.clone(), handle.clone());
+        let read = aside("reload", move || reloader.read(&handle)).await;
+        read.unwrap_or_else(|error| Err(vec![format!("the new configuration was not read: {error}")]))
+    }
+
+    fn read(self, handle: &Handle) -> Result<Candidate, Vec<String>> {
         let loaded = Config::load(self.file.as_deref(), process_environment())
             .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let (config, warnings) =
             (Arc::new(loaded.config), loaded.warnings.iter().map(ToString::to_string).collect());
         let mut faults = handle.config().effective.needs_restart(&config.effective);
         faults.extend(log::check(&config.log).err().map(|error| error.to_string()));
-        let mut sources = self.sources.clone();
+        let mut sources = self.sources;
         let (present, clock, issuer) = (handle.drivers(), handle.clock(), Some(handle.issuer()));
         let rebuilt =
             rebuild_drivers(&present, &mut sources, &config, clock, &self.shelf, &self.proxies, issuer);
         faults.extend(rebuilt.as_ref().err().into_iter().flatten().map(ToString::to_string));
-        let opened = self.open_origins(&config, handle).await;
+        let opened = open_origins(&handle.origins(), &config, clock, &self.proxies);
         faults.extend(opened.as_ref().err().cloned());
         match (rebuilt, opened) {
             (Ok(drivers), Ok(origins)) if faults.is_empty() => {
@@ -92,15 +101,6 @@ impl Reloader {
             }
             _ => Err(faults),
         }
-    }
-
-    /// On a thread of its own: a file with all cities of the world takes its time.
-    async fn open_origins(&self, config: &Arc<Config>, handle: &Handle) -> Result<Origins, String> {
-        let (config, clock, proxies) = (Arc::clone(config), handle.clock().clone(), self.proxies.clone());
-        let present = handle.origins();
-        let opening = move || open_origins(&present, &config, &clock, &proxies);
-        let opened = actix_rt::task::spawn_blocking(opening).await;
-        opened.unwrap_or_else(|_| Err("origin.database_file: reading it failed".to_owned()))
     }
 }
 

@@ -203,7 +203,7 @@ impl Attending<'_> {
         let outcome = reloader.reload(self.handle, by).await;
         if outcome.is_ok() {
             // The configuration was refused if they could not be used; one that has changed since is told in the log.
-            let _ = self.certificates.reload();
+            let _ = self.certificates.reload_aside().await;
         }
         self.manager.ready();
         outcome
@@ -225,14 +225,24 @@ async fn attend(
             },
             Some(command) = commands.recv() => Some(command),
         };
-        match command {
+        let (by, reply) = match command {
             // SIGHUP; the log tells what came of it.
-            None => drop(attending.reload(&mut reloader, AuditActor::Console).await),
-            Some(Command::Reload { by, reply }) => {
-                drop(reply.send(attending.reload(&mut reloader, by).await));
+            None => (AuditActor::Console, None),
+            Some(Command::Reload { by, reply }) => (by, Some(reply)),
+            Some(Command::Backup { reply }) => {
+                begin_backup(attending.handle, attending.store, reply);
+                continue;
             }
-            Some(Command::Backup { reply }) => begin_backup(attending.handle, attending.store, reply),
             Some(Command::Drain) => return "an operator asked for it",
+        };
+        let outcome = tokio::select! {
+            outcome = attending.reload(&mut reloader, by) => outcome,
+            // Its files may hang with their disk. What it had taken over by now is whole, step by step.
+            name = signals.end() => return name,
+        };
+        if let Some(reply) = reply {
+            // Whoever asked may have gone.
+            drop(reply.send(outcome));
         }
     }
 }

@@ -10,6 +10,7 @@ use tocsin_engine::Handle;
 use super::certificates::{CertificateError, DoorCertificate, Looked};
 use super::rate::Rates;
 use super::{DoorMetrics, DoorName};
+use crate::aside::aside;
 
 /// How often certificate files are looked at.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
@@ -51,6 +52,15 @@ impl Certificates {
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
+    /// The same where nothing may wait for a disk.
+    pub(crate) async fn reload_aside(&self) -> Result<(), Vec<(DoorName, CertificateError)>> {
+        let certificates = self.clone();
+        aside("certificates", move || certificates.reload()).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the certificates could not be looked at");
+            Ok(())
+        })
+    }
+
     fn reload_door(
         &self,
         door: DoorName,
@@ -83,7 +93,7 @@ pub(super) async fn keep(certificates: Certificates, rates: Arc<Rates>) {
     loop {
         next.tick().await;
         // What is refused was logged.
-        let _ = certificates.reload();
+        let _ = certificates.reload_aside().await;
         rates.forget_the_quiet();
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -516,5 +517,25 @@ fn keys_are_rotated_by_a_command_beside_a_running_server() {
             assert!(Instant::now() < deadline + SOON, "the server does not follow\n{}", server.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    });
+}
+
+#[test]
+fn a_reload_whose_file_hangs_keeps_neither_callers_nor_the_end_waiting() {
+    actix_rt::System::new().block_on(async {
+        let (folder, secret) = configured(None);
+        let mut server = Server::start(folder.path());
+        let file = folder.path().join("tocsin.toml");
+        fs::remove_file(&file).expect("removed");
+        // Who reads it waits for what is never written.
+        assert!(run(Command::new("mkfifo").arg(&file)).status.success());
+        let (opened, reads) = std::sync::mpsc::channel();
+        std::thread::spawn(move || opened.send(fs::OpenOptions::new().write(true).open(&file)));
+        server.signal(Signal::SIGHUP);
+        let _held = reads.recv_timeout(SOON).expect("the reload reads it").expect("a pipe");
+        let portal = Portal { server: &server, secret: &secret };
+        assert_eq!(portal.send("GET", "/v1/transactions", None).await.status, 200);
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.end().code(), Some(0), "{}", server.log());
     });
 }
