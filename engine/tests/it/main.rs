@@ -17,3 +17,4 @@ mod provider;
 mod proxy;
 mod sealed;
 mod sms_bounds;
+mod threads;
