@@ -13,7 +13,7 @@ use tocsin_model::{
     CallbackFault, DurationMs, ErrorCode, FailureReason, Fallback, Method, ProviderName, State, Transaction,
     TypeName,
 };
-use tocsin_storage::{CommitReport, StoreObserver};
+use tocsin_storage::{CommitReport, RowsKept, StoreObserver};
 
 use crate::message::LocationFault;
 use crate::protocol::DeliveryOutcome;
@@ -111,6 +111,10 @@ pub mod names {
     pub const COMMIT_QUEUE: &str = "tocsin_store_queue_depth";
     /// Verbs refused because the queue was full.
     pub const COMMITS_REFUSED: &str = "tocsin_store_refused_total";
+    /// Bytes of rows kept in memory.
+    pub const ROWS_KEPT: &str = "tocsin_store_rows_kept_bytes";
+    /// Looks for rows that are kept in memory, by `result`.
+    pub const ROW_LOOKS: &str = "tocsin_store_row_looks_total";
     /// Signatures waiting for a thread.
     pub const SIGNATURE_QUEUE: &str = "tocsin_signature_queue_depth";
     /// Signatures refused because the queue was full.
@@ -264,6 +268,8 @@ pub struct Metrics {
     proxy_tunnels: IntCounterVec,
     /// Verbs waiting for the writer.
     pub commit_queue: IntGauge,
+    rows_kept: IntGauge,
+    row_looks: IntCounterVec,
     /// Signatures waiting for a thread.
     pub signature_queue: IntGauge,
     /// Signatures refused.
@@ -471,6 +477,13 @@ impl Metrics {
                 &["provider"],
             ),
             commit_queue: registrar.gauge(names::COMMIT_QUEUE, "Verbs waiting for the writer."),
+            rows_kept: registrar
+                .gauge(names::ROWS_KEPT, "What rows of users and phones take that are kept in memory."),
+            row_looks: registrar.counters(
+                names::ROW_LOOKS,
+                "Looks for rows of users and phones, by where they were.",
+                &["result"],
+            ),
             signature_queue: registrar.gauge(names::SIGNATURE_QUEUE, "Signatures waiting for a thread."),
             signatures_refused: registrar
                 .counter(names::SIGNATURES_REFUSED, "Signatures refused because the queue was full."),
@@ -736,6 +749,13 @@ impl Metrics {
     /// Counts a new configuration, taken over or refused.
     pub fn reloaded(&self, taken: bool) {
         self.reloads.with_label_values(&[RELOAD_RESULTS[usize::from(taken)]]).inc();
+    }
+
+    /// Shows what is kept of rows.
+    pub(crate) fn show_rows(&self, kept: &RowsKept) {
+        self.rows_kept.set(i64::try_from(kept.bytes).unwrap_or(i64::MAX));
+        raise(&self.row_looks, &["kept"], kept.found);
+        raise(&self.row_looks, &["read"], kept.read);
     }
 
     /// Counts a backup, made or failed.

@@ -18,7 +18,7 @@ use crate::store::{
     DeviceChanged, DueCallbacks, Ended, Enrolled, EnrollmentCancelled, EnrollmentConfirmed, EnrollmentOpened,
     Erased, Erasure, KeptProviderToken, KeyChange, KeyDeleted, KeyPut, KnownUser, MetaKey, NewEnrollment,
     NewTransaction, OpenIds, OpenPage, Pending, PinTried, PushTargetVerdict, Read, Redelivered, Resend,
-    Resent, Revoked, Store, TransactionPage, TransactionQuery,
+    Resent, Revoked, RowsKept, Store, TransactionPage, TransactionQuery,
 };
 use crate::verb::{Enrolment, RowResult, Table, Verb, audit, callback, look, meta, otp};
 
@@ -44,6 +44,11 @@ pub(crate) trait BackEnd: Send + Sync + 'static {
 
     /// Verbs waiting for the writer.
     fn queue_depth(&self) -> usize;
+
+    /// What is kept in memory of rows on disk; nothing where there is no disk.
+    fn rows_kept(&self) -> RowsKept {
+        RowsKept::default()
+    }
 
     /// Turns `true` when the store has stopped for good.
     fn stopped(&self) -> watch::Receiver<bool>;
@@ -414,6 +419,10 @@ impl<B: BackEnd> Store for B {
 
     fn queue_depth(&self) -> usize {
         BackEnd::queue_depth(self)
+    }
+
+    fn rows_kept(&self) -> RowsKept {
+        BackEnd::rows_kept(self)
     }
 
     fn stopped(&self) -> watch::Receiver<bool> {

@@ -31,8 +31,8 @@ pub use store::{
     CommitReport, Created, DeviceChange, DeviceChanged, DueCallbacks, Ended, Enrolled, EnrollmentCancelled,
     EnrollmentConfirmed, EnrollmentOpened, Erased, Erasure, KeptProviderToken, KeyApproval, KeyChange,
     KeyDeleted, KeyPut, KnownUser, MetaKey, NewEnrollment, NewTransaction, NoObserver, OpenIds, OpenPage,
-    Pending, PinTried, PushTargetVerdict, Read, Redelivered, Registered, Resend, Resent, Revoked, Store,
-    StoreObserver, TransactionPage, TransactionQuery,
+    Pending, PinTried, PushTargetVerdict, Read, Redelivered, Registered, Resend, Resent, Revoked, RowsKept,
+    Store, StoreObserver, TransactionPage, TransactionQuery,
 };
 pub use verb::callback::callback_host;
 pub use verb::table::Retention;

@@ -106,6 +106,17 @@ pub trait StoreObserver: Send + Sync + 'static {
     fn refused(&self);
 }
 
+/// The rows of users and phones that are kept in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowsKept {
+    /// What they take.
+    pub bytes: u64,
+    /// Looks for what was kept: a row, the list of a user's phones, or that there is none.
+    pub found: u64,
+    /// Looks for what had to be read.
+    pub read: u64,
+}
+
 /// An observer that wants to know nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoObserver;
@@ -363,6 +374,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Verbs waiting for the writer.
     fn queue_depth(&self) -> usize;
+
+    /// What is kept in memory of rows on disk.
+    fn rows_kept(&self) -> RowsKept;
 
     /// Turns `true` when a write or sync failed and the process must end.
     fn stopped(&self) -> watch::Receiver<bool>;

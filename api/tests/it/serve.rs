@@ -107,6 +107,14 @@ fn a_login_is_pushed_answered_and_kept_over_a_restart() {
         let (first, second) = (portal.start("alice").await, portal.start("alice").await);
         portal.until_relayed(&first).await;
         assert_eq!(phone.decide(&first, "accept").await.expect(200), json!({"state": "accepted"}));
+        let metrics = Call::new("GET", server.ops, "/metrics").send().await.text;
+        for counted in
+            ["rows_kept_bytes", "row_looks_total{result=\"kept\"}", "row_looks_total{result=\"read\"}"]
+        {
+            let value =
+                metrics.lines().find_map(|line| line.strip_prefix(&format!("tocsin_store_{counted} ")));
+            assert!(value.is_some_and(|value| value != "0"), "{counted}: {metrics}");
+        }
         server.signal(Signal::SIGTERM);
         assert_eq!(server.end().code(), Some(0), "{}", server.log());
 

@@ -131,6 +131,7 @@ impl Handle {
         metrics.waiters.set(whole(self.0.surroundings.waiters.count() + self.0.enrollment_waiters.count()));
         metrics.commit_queue.set(whole(self.store().queue_depth()));
         metrics.signature_queue.set(whole(self.0.signatures.queue_depth()));
+        metrics.show_rows(&self.store().rows_kept());
         metrics.takeover_risk.reset();
         for (name, app) in &self.config().apps {
             metrics.takeover_risk.with_label_values(&[name.as_str()]).set(app.has_takeover_risk().into());

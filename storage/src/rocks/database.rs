@@ -13,7 +13,7 @@ use crate::key::{Family, Key};
 use crate::sealing::Sealer;
 use crate::verb::overlay::Changes;
 use crate::verb::rows::{KeptRow, Row, RowFault, RowResult, Rows, Value};
-use crate::{StoreError, StoreErrorKind};
+use crate::{RowsKept, StoreError, StoreErrorKind};
 
 /// What an operator does about a database that cannot be read.
 pub(super) const CORRUPT_HINT: &str =
@@ -46,6 +46,11 @@ impl Database {
     /// RocksDB's own handle, for what concerns all of it.
     pub(super) const fn raw(&self) -> &DB {
         &self.db
+    }
+
+    /// What is kept of its rows.
+    pub(super) fn rows_kept(&self) -> RowsKept {
+        self.cache.counts()
     }
 
     /// Stores the changes, and rows that are new and of a kind that is not kept in memory, in one atomic write: all are

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 
+use crate::RowsKept;
 use crate::key::Key;
 use crate::verb::rows::{KeptRow, Row};
 
@@ -60,6 +61,8 @@ pub(super) struct RowCache {
 struct Shard {
     known: Cache<Key, Known, Bytes, RandomState>,
     changes: u64,
+    found: u64,
+    read: u64,
 }
 
 /// An entry weighs what it takes, decoded or not.
@@ -92,15 +95,20 @@ impl RowCache {
                 DefaultLifecycle::default(),
             ),
             changes: 0,
+            found: 0,
+            read: 0,
         };
         Self { shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(), hasher }
     }
 
     /// Looks for a key.
     pub(super) fn look(&self, key: &Key) -> Look {
-        let shard = self.shard(key);
-        match shard.known.get(key) {
-            Some(known) => Look::Known(known.clone()),
+        let mut shard = self.shard(key);
+        match shard.known.get(key).cloned() {
+            Some(known) => {
+                shard.found += 1;
+                Look::Known(known)
+            }
             None => Look::Unknown(Seen(shard.changes)),
         }
     }
@@ -108,6 +116,7 @@ impl RowCache {
     /// Keeps what the database says of a key, unless something has changed since it was looked for.
     pub(super) fn keep(&self, key: &Key, known: Known, Seen(changes): Seen) {
         let mut shard = self.shard(key);
+        shard.read += 1;
         if shard.changes == changes {
             shard.known.insert(key.clone(), known);
         }
@@ -134,6 +143,18 @@ impl RowCache {
             shard.changes += 1;
             shard.known.remove(&list);
         }
+    }
+
+    /// What it holds, and how looks ended so far.
+    pub(super) fn counts(&self) -> RowsKept {
+        let mut all = RowsKept::default();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            all.bytes += shard.known.weight();
+            all.found += shard.found;
+            all.read += shard.read;
+        }
+        all
     }
 
     fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
@@ -182,6 +203,21 @@ mod tests {
         cache.change(&key(3), Some(Some(b"three")));
         assert_eq!(known(&cache, &key(1)), None, "it is to be read anew");
         assert_eq!(known(&cache, &key(3)), None, "nobody asked for it");
+    }
+
+    #[test]
+    fn it_counts_what_it_holds_and_how_looks_end() {
+        let cache = RowCache::new(1 << 20);
+        assert_eq!(cache.counts(), RowsKept::default());
+        keep(&cache, &key(1), Some(b"one"));
+        keep(&cache, &key(2), None);
+        let (one, two) = (ENTRY_BYTES + DEVICE_BYTES + 2 * 3, ENTRY_BYTES);
+        assert_eq!(cache.counts(), RowsKept { bytes: (one + two) as u64, found: 0, read: 2 });
+        cache.look(&key(1));
+        cache.look(&key(2));
+        cache.look(&key(3));
+        cache.change(&key(1), None);
+        assert_eq!(cache.counts(), RowsKept { bytes: two as u64, found: 2, read: 2 });
     }
 
     #[test]

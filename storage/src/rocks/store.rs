@@ -21,7 +21,7 @@ use super::writer::{Desk, Writer, stopped_error};
 use crate::back_end::BackEnd;
 use crate::clock::Clock;
 use crate::sealing::Sealer;
-use crate::store::{Read, StoreObserver};
+use crate::store::{Read, RowsKept, StoreObserver};
 use crate::verb::{Retention, RowResult, Table, Verb, audit};
 use crate::{StoreError, StoreErrorKind};
 
@@ -262,6 +262,10 @@ impl BackEnd for RocksStore {
 
     fn queue_depth(&self) -> usize {
         self.queue.verbs()
+    }
+
+    fn rows_kept(&self) -> RowsKept {
+        self.database().rows_kept()
     }
 
     fn stopped(&self) -> watch::Receiver<bool> {
