@@ -29,12 +29,24 @@ pub(crate) fn number() -> Option<usize> {
     NUMBER.get()
 }
 
+/// How an arbiter has spent its time so far; clones show the same one.
+#[derive(Clone)]
+pub(crate) struct Diary(Arc<Mutex<Gaps>>);
+
+impl Diary {
+    /// At work, and resting.
+    pub(crate) fn spent(&self) -> (Duration, Duration) {
+        let gaps = locked(&self.0);
+        (gaps.worked_ever, gaps.rested_ever)
+    }
+}
+
 /// Starts the one with this number.
-pub(crate) fn start(number: usize) -> Arbiter {
-    Arbiter::with_tokio_rt(move || {
+pub(crate) fn start(number: usize) -> (Arbiter, Diary) {
+    let diary = Diary(Arc::new(Mutex::new(Gaps::new(Instant::now()))));
+    let (gaps, at_work) = (Arc::clone(&diary.0), Arc::clone(&diary.0));
+    let arbiter = Arbiter::with_tokio_rt(move || {
         NUMBER.set(Some(number));
-        let gaps = Arc::new(Mutex::new(Gaps::new(Instant::now())));
-        let at_work = Arc::clone(&gaps);
         Builder::new_current_thread()
             .enable_all()
             .on_thread_park(move || {
@@ -46,7 +58,8 @@ pub(crate) fn start(number: usize) -> Arbiter {
             .on_thread_unpark(move || locked(&at_work).end(Instant::now()))
             .build()
             .expect("a thread has a runtime: files and memory for it are there at the start")
-    })
+    });
+    (arbiter, diary)
 }
 
 fn locked(gaps: &Mutex<Gaps>) -> MutexGuard<'_, Gaps> {
@@ -59,16 +72,27 @@ struct Gaps {
     work_began: Instant,
     worked: Duration,
     rest: Duration,
+    worked_ever: Duration,
+    rested_ever: Duration,
 }
 
 impl Gaps {
     fn new(now: Instant) -> Self {
-        Self { window_began: now, work_began: now, worked: Duration::ZERO, rest: Duration::ZERO }
+        Self {
+            window_began: now,
+            work_began: now,
+            worked: Duration::ZERO,
+            rest: Duration::ZERO,
+            worked_ever: Duration::ZERO,
+            rested_ever: Duration::ZERO,
+        }
     }
 
     /// Nothing is left to do. How long to rest before what comes next is waited for.
     fn begin(&mut self, now: Instant) -> Duration {
-        self.worked += now.saturating_duration_since(self.work_began);
+        let worked = now.saturating_duration_since(self.work_began);
+        self.worked += worked;
+        self.worked_ever += worked;
         self.work_began = now;
         let window = now.saturating_duration_since(self.window_began);
         if window >= WINDOW {
@@ -76,6 +100,7 @@ impl Gaps {
             self.window_began = now;
             self.worked = Duration::ZERO;
         }
+        self.rested_ever += self.rest;
         self.rest
     }
 
@@ -104,6 +129,17 @@ mod tests {
             gaps.end(*now);
         }
         rest
+    }
+
+    #[test]
+    fn it_tells_how_long_it_was_at_work_and_rested() {
+        let mut now = Instant::now();
+        let mut gaps = Gaps::new(now);
+        assert_eq!(rest_after(&mut gaps, &mut now, 1, 4), Duration::ZERO);
+        assert_eq!((gaps.worked_ever, gaps.rested_ever), (Duration::from_millis(20), Duration::ZERO));
+        let rest = rest_after(&mut gaps, &mut now, 4, 1);
+        assert_eq!(gaps.worked_ever, Duration::from_millis(100));
+        assert!(rest <= gaps.rested_ever && gaps.rested_ever <= 20 * rest, "{:?}", gaps.rested_ever);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tocsin_model::{DurationMs, ProviderName};
 use tocsin_storage::{MetaKey, Store, StoreError};
 use tokio::sync::watch;
 
-use crate::arbiter;
+use crate::arbiter::{self, Diary};
 use crate::callback::{self, CallbackParts, Callbacks, Poster, RenderView};
 use crate::clock::Clock;
 use crate::code::CodeKeys;
@@ -112,7 +112,8 @@ impl Engine {
     pub async fn start(parts: EngineParts) -> Result<Self, EngineStartError> {
         keep_issuer(&*parts.store, &parts.issuer).await?;
         let derivation_key = keep_derivation_key(&*parts.store).await?;
-        let arbiters: Vec<Arbiter> = (0..parts.config.engine.arbiters.max(1)).map(arbiter::start).collect();
+        let (arbiters, diaries): (Vec<Arbiter>, Vec<Diary>) =
+            (0..parts.config.engine.arbiters.max(1)).map(arbiter::start).unzip();
         let threads: Vec<ArbiterHandle> = arbiters.iter().map(Arbiter::handle).collect();
         let surroundings = Arc::new(Surroundings::new(
             Arc::clone(&parts.store),
@@ -150,6 +151,7 @@ impl Engine {
             enrollment_waiters: EnrollmentWaiters::new(&parts.config.engine),
             draining,
             ticks: Ticks::start(&threads),
+            diaries,
             drivers: ArcSwap::from_pointee(parts.drivers),
             proxies: parts.proxies,
             callbacks,

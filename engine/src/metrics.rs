@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use tocsin_config::{CountryPrefix, SmsRules};
 use tocsin_model::{
@@ -111,6 +111,8 @@ pub mod names {
     pub const COMMIT_QUEUE: &str = "tocsin_store_queue_depth";
     /// Verbs refused because the queue was full.
     pub const COMMITS_REFUSED: &str = "tocsin_store_refused_total";
+    /// How arbiters spend their time, in seconds, by `arbiter` and `state`.
+    pub const ARBITER_SECONDS: &str = "tocsin_arbiter_seconds_total";
     /// Bytes of rows kept in memory.
     pub const ROWS_KEPT: &str = "tocsin_store_rows_kept_bytes";
     /// Looks for rows that are kept in memory, by `result`.
@@ -268,6 +270,7 @@ pub struct Metrics {
     proxy_tunnels: IntCounterVec,
     /// Verbs waiting for the writer.
     pub commit_queue: IntGauge,
+    arbiter_seconds: CounterVec,
     rows_kept: IntGauge,
     row_looks: IntCounterVec,
     /// Signatures waiting for a thread.
@@ -477,6 +480,10 @@ impl Metrics {
                 &["provider"],
             ),
             commit_queue: registrar.gauge(names::COMMIT_QUEUE, "Verbs waiting for the writer."),
+            arbiter_seconds: registrar.keep(CounterVec::new(
+                Opts::new(names::ARBITER_SECONDS, "How arbiters spend their time."),
+                &["arbiter", "state"],
+            )),
             rows_kept: registrar
                 .gauge(names::ROWS_KEPT, "What rows of users and phones take that are kept in memory."),
             row_looks: registrar.counters(
@@ -749,6 +756,15 @@ impl Metrics {
     /// Counts a new configuration, taken over or refused.
     pub fn reloaded(&self, taken: bool) {
         self.reloads.with_label_values(&[RELOAD_RESULTS[usize::from(taken)]]).inc();
+    }
+
+    /// Shows how an arbiter has spent its time so far.
+    pub(crate) fn show_arbiter(&self, number: usize, worked: Duration, rested: Duration) {
+        for (state, total) in [("at_work", worked), ("resting", rested)] {
+            let counter = self.arbiter_seconds.with_label_values(&[&*number.to_string(), state]);
+            // A counter refuses to go back, as two that scrape at once would have it.
+            counter.inc_by((total.as_secs_f64() - counter.get()).max(0.0));
+        }
     }
 
     /// Shows what is kept of rows.

@@ -108,11 +108,13 @@ fn a_login_is_pushed_answered_and_kept_over_a_restart() {
         portal.until_relayed(&first).await;
         assert_eq!(phone.decide(&first, "accept").await.expect(200), json!({"state": "accepted"}));
         let metrics = Call::new("GET", server.ops, "/metrics").send().await.text;
-        for counted in
-            ["rows_kept_bytes", "row_looks_total{result=\"kept\"}", "row_looks_total{result=\"read\"}"]
-        {
-            let value =
-                metrics.lines().find_map(|line| line.strip_prefix(&format!("tocsin_store_{counted} ")));
+        for counted in [
+            "store_rows_kept_bytes",
+            "store_row_looks_total{result=\"kept\"}",
+            "store_row_looks_total{result=\"read\"}",
+            "arbiter_seconds_total{arbiter=\"0\",state=\"at_work\"}",
+        ] {
+            let value = metrics.lines().find_map(|line| line.strip_prefix(&format!("tocsin_{counted} ")));
             assert!(value.is_some_and(|value| value != "0"), "{counted}: {metrics}");
         }
         server.signal(Signal::SIGTERM);

@@ -70,6 +70,8 @@ pub(crate) struct Core {
     pub(crate) enrollment_waiters: EnrollmentWaiters,
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) ticks: crate::health::Ticks,
+    /// One of each arbiter.
+    pub(crate) diaries: Vec<crate::arbiter::Diary>,
     pub(crate) drivers: ArcSwap<crate::provider::Drivers>,
     pub(crate) proxies: crate::transport::Proxies,
     pub(crate) starter: crate::engine::Starter,

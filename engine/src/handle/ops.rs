@@ -132,6 +132,10 @@ impl Handle {
         metrics.commit_queue.set(whole(self.store().queue_depth()));
         metrics.signature_queue.set(whole(self.0.signatures.queue_depth()));
         metrics.show_rows(&self.store().rows_kept());
+        for (number, diary) in self.0.diaries.iter().enumerate() {
+            let (worked, rested) = diary.spent();
+            metrics.show_arbiter(number, worked, rested);
+        }
         metrics.takeover_risk.reset();
         for (name, app) in &self.config().apps {
             metrics.takeover_risk.with_label_values(&[name.as_str()]).set(app.has_takeover_risk().into());
