@@ -19,6 +19,9 @@ use crate::{RowsKept, StoreError, StoreErrorKind};
 pub(super) const CORRUPT_HINT: &str =
     "keep a copy of the folder, check the disk and the kernel's log, and restore the last backup";
 
+/// RocksDB's name for the number of files in a family that no compaction has taken yet.
+const FILES_WAITING: &str = "rocksdb.num-files-at-level0";
+
 /// Rows that a walk passes by before it searches.
 const STEPS_BEFORE_SEARCH: usize = 4;
 
@@ -122,6 +125,15 @@ impl Database {
         let mut options = read_options(ReadTier::All);
         options.fill_cache(false);
         self.walk(options, prefix, None, visit)
+    }
+
+    /// The most files that wait for a compaction in one family.
+    pub(super) fn files_waiting(&self) -> u64 {
+        let waiting = Family::ALL.into_iter().filter_map(|family| {
+            let property = self.db.property_int_value_cf(self.family(family).ok()?, FILES_WAITING);
+            property.ok()?
+        });
+        waiting.max().unwrap_or(0)
     }
 
     /// Lets RocksDB compact by itself from now on.

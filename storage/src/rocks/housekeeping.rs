@@ -25,6 +25,10 @@ const SWEPT_EVERY: Duration = Duration::from_secs(600);
 /// How long after the opening compactions begin: first a restart reads what was open, and wants the processors for that.
 const COMPACTIONS_BEGIN_AFTER: Duration = Duration::from_secs(10);
 
+/// With more files than that in one family compactions begin at once: a process that again and again ends before its start is
+/// over would leave more and more of them. A busy server has fewer, as it compacts from four on.
+const FILES_WAITING_MAX: u64 = 24;
+
 /// Rows that one sweep looks at; the next goes on from there, since the swept ones are gone.
 const ROWS_PER_SWEEP_MAX: usize = 1_000_000;
 
@@ -85,7 +89,7 @@ impl Housekeeper {
         let (opened_at, mut swept_at, mut compacts) = (Instant::now(), Instant::now(), false);
         while self.closing.recv_timeout(DISK_SAMPLED_EVERY) == Err(RecvTimeoutError::Timeout) {
             self.disk.sample();
-            if !compacts && opened_at.elapsed() >= COMPACTIONS_BEGIN_AFTER {
+            if !compacts && is_time_to_compact(opened_at.elapsed(), || self.database.files_waiting()) {
                 match self.database.begin_compactions() {
                     Ok(()) => compacts = true,
                     Err(error) => tracing::warn!(%error, "compactions could not begin"),
@@ -99,6 +103,10 @@ impl Housekeeper {
             }
         }
     }
+}
+
+fn is_time_to_compact(open_for: Duration, files_waiting: impl Fn() -> u64) -> bool {
+    open_for >= COMPACTIONS_BEGIN_AFTER || files_waiting() > FILES_WAITING_MAX
 }
 
 /// Asks the writers to drop the oldest transactions with their marks, as far as each has expired; answers with how
@@ -122,4 +130,17 @@ pub(super) fn sweep(database: &Database, now: UnixMs, queue: &Queue) -> Result<u
         queue.sweep(from, to);
     }
     Ok(swept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compactions_wait_for_a_start_to_be_over_unless_many_files_wait() {
+        let soon = Duration::from_secs(1);
+        assert!(!is_time_to_compact(soon, || FILES_WAITING_MAX));
+        assert!(is_time_to_compact(soon, || FILES_WAITING_MAX + 1));
+        assert!(is_time_to_compact(COMPACTIONS_BEGIN_AFTER, || 0));
+    }
 }
