@@ -111,7 +111,7 @@ pub trait StoreObserver: Send + Sync + 'static {
 pub struct RowsKept {
     /// What they take.
     pub bytes: u64,
-    /// Looks for what was kept: a row, the list of a user's phones, or that there is none.
+    /// First looks for what was kept: a row, the list of a user's phones, or that there is none.
     pub found: u64,
     /// Looks for what had to be read.
     pub read: u64,

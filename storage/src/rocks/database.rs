@@ -22,6 +22,11 @@ pub(super) const CORRUPT_HINT: &str =
 /// RocksDB's name for the number of files in a family that no compaction has taken yet.
 const FILES_WAITING: &str = "rocksdb.num-files-at-level0";
 
+/// Questions look at what is in memory first.
+fn is_first(tier: ReadTier) -> bool {
+    matches!(tier, ReadTier::BlockCache)
+}
+
 /// Rows that a walk passes by before it searches.
 const STEPS_BEFORE_SEARCH: usize = 4;
 
@@ -164,7 +169,7 @@ impl Database {
         if !key.is_kept_in_memory() {
             return self.find(tier, key, |row| Value::Own(row.to_vec()));
         }
-        let seen = match self.cache.look(key) {
+        let seen = match self.cache.look(key, is_first(tier)) {
             Look::Known(Known::Row(row)) => return Ok(row.map(Value::Kept)),
             Look::Known(Known::Rows(_)) => return self.find(tier, key, |row| Value::Own(row.to_vec())),
             Look::Unknown(seen) => seen,
@@ -191,7 +196,7 @@ impl Database {
         let mut found: Vec<Option<Value>> = keys.iter().map(|_| None).collect();
         let (mut unknown, mut asked) = (Vec::new(), Vec::new());
         for (place, key) in keys.iter().enumerate() {
-            match self.cache.look(key) {
+            match self.cache.look(key, is_first(tier)) {
                 Look::Known(Known::Row(row)) => found[place] = row.map(Value::Kept),
                 Look::Known(Known::Rows(_)) => {}
                 Look::Unknown(seen) => {
@@ -234,7 +239,7 @@ impl Database {
         if after.is_some() || !prefix.is_devices_of_user() {
             return self.scan_stored(tier, prefix, after, limit);
         }
-        let seen = match self.cache.look(prefix) {
+        let seen = match self.cache.look(prefix, is_first(tier)) {
             Look::Known(Known::Rows(rows)) => return Ok(rows.iter().take(limit).cloned().collect()),
             Look::Known(Known::Row(_)) => return self.scan_stored(tier, prefix, after, limit),
             Look::Unknown(seen) => seen,

@@ -101,12 +101,12 @@ impl RowCache {
         Self { shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(), hasher }
     }
 
-    /// Looks for a key.
-    pub(super) fn look(&self, key: &Key) -> Look {
+    /// Looks for a key; the first look of a question counts, and not the one that it takes again where it had to read.
+    pub(super) fn look(&self, key: &Key, is_first: bool) -> Look {
         let mut shard = self.shard(key);
         match shard.known.get(key).cloned() {
             Some(known) => {
-                shard.found += 1;
+                shard.found += u64::from(is_first);
                 Look::Known(known)
             }
             None => Look::Unknown(Seen(shard.changes)),
@@ -175,13 +175,13 @@ mod tests {
     }
 
     fn keep(cache: &RowCache, key: &Key, row: Option<&[u8]>) {
-        let Look::Unknown(seen) = cache.look(key) else { panic!("{key} is known") };
+        let Look::Unknown(seen) = cache.look(key, true) else { panic!("{key} is known") };
         cache.keep(key, Known::Row(row.map(|row| Arc::new(KeptRow::new(row)))), seen);
     }
 
     /// The row, or that there is none; the outer `None` when nothing is known.
     fn known(cache: &RowCache, key: &Key) -> Option<Option<Vec<u8>>> {
-        match cache.look(key) {
+        match cache.look(key, true) {
             Look::Known(Known::Row(row)) => Some(row.map(|row| row.bytes().to_vec())),
             Look::Known(Known::Rows(_)) => panic!("{key} is a list"),
             Look::Unknown(_) => None,
@@ -213,9 +213,10 @@ mod tests {
         keep(&cache, &key(2), None);
         let (one, two) = (ENTRY_BYTES + DEVICE_BYTES + 2 * 3, ENTRY_BYTES);
         assert_eq!(cache.counts(), RowsKept { bytes: (one + two) as u64, found: 0, read: 2 });
-        cache.look(&key(1));
-        cache.look(&key(2));
-        cache.look(&key(3));
+        cache.look(&key(1), true);
+        cache.look(&key(1), false);
+        cache.look(&key(2), true);
+        cache.look(&key(3), true);
         cache.change(&key(1), None);
         assert_eq!(cache.counts(), RowsKept { bytes: two as u64, found: 2, read: 2 });
     }
@@ -223,7 +224,7 @@ mod tests {
     #[test]
     fn what_was_read_before_a_change_is_not_kept_behind_it() {
         let cache = RowCache::new(1 << 20);
-        let Look::Unknown(before) = cache.look(&key(1)) else { panic!("known") };
+        let Look::Unknown(before) = cache.look(&key(1), true) else { panic!("known") };
         cache.change(&key(1), Some(Some(b"new")));
         cache.keep(&key(1), Known::Row(Some(Arc::new(KeptRow::new(b"old")))), before);
         assert_eq!(known(&cache, &key(1)), None);
@@ -237,12 +238,12 @@ mod tests {
             id: UserId::new("alice", UserIdRule::Exact).expect("valid"),
         };
         let list = Key::live_devices(&user);
-        let Look::Unknown(seen) = cache.look(&list) else { panic!("known") };
+        let Look::Unknown(seen) = cache.look(&list, true) else { panic!("known") };
         cache.keep(&list, Known::Rows(Arc::from([])), seen);
-        assert!(matches!(cache.look(&list), Look::Known(Known::Rows(_))));
+        assert!(matches!(cache.look(&list, true), Look::Known(Known::Rows(_))));
         let app = "bank".parse().expect("valid");
         cache.change(&Key::live_device(&user, &app, &DeviceId::from_bytes([1; 16])), Some(None));
-        assert!(matches!(cache.look(&list), Look::Unknown(_)));
+        assert!(matches!(cache.look(&list, true), Look::Unknown(_)));
     }
 
     #[test]
