@@ -36,8 +36,7 @@ pub(crate) struct Diary(Arc<Mutex<Gaps>>);
 impl Diary {
     /// At work, and resting.
     pub(crate) fn spent(&self) -> (Duration, Duration) {
-        let gaps = locked(&self.0);
-        (gaps.worked_ever, gaps.rested_ever)
+        locked(&self.0).spent(Instant::now())
     }
 }
 
@@ -53,6 +52,7 @@ pub(crate) fn start(number: usize) -> (Arbiter, Diary) {
                 let rest = locked(&gaps).begin(Instant::now());
                 if !rest.is_zero() {
                     std::thread::sleep(rest);
+                    locked(&gaps).rested(Instant::now());
                 }
             })
             .on_thread_unpark(move || locked(&at_work).end(Instant::now()))
@@ -72,6 +72,8 @@ struct Gaps {
     work_began: Instant,
     worked: Duration,
     rest: Duration,
+    /// One that never runs out of work has no gaps.
+    is_at_work: bool,
     worked_ever: Duration,
     rested_ever: Duration,
 }
@@ -83,6 +85,7 @@ impl Gaps {
             work_began: now,
             worked: Duration::ZERO,
             rest: Duration::ZERO,
+            is_at_work: true,
             worked_ever: Duration::ZERO,
             rested_ever: Duration::ZERO,
         }
@@ -94,19 +97,32 @@ impl Gaps {
         self.worked += worked;
         self.worked_ever += worked;
         self.work_began = now;
+        self.is_at_work = false;
         let window = now.saturating_duration_since(self.window_began);
         if window >= WINDOW {
             self.rest = rest_at(self.worked.as_secs_f64() / window.as_secs_f64());
             self.window_began = now;
             self.worked = Duration::ZERO;
         }
-        self.rested_ever += self.rest;
         self.rest
+    }
+
+    /// The rest that began with the gap is over.
+    fn rested(&mut self, now: Instant) {
+        self.rested_ever += now.saturating_duration_since(self.work_began);
     }
 
     /// There is something to do again.
     fn end(&mut self, now: Instant) {
         self.work_began = now;
+        self.is_at_work = true;
+    }
+
+    /// At work, and resting.
+    fn spent(&self, now: Instant) -> (Duration, Duration) {
+        let going_on =
+            if self.is_at_work { now.saturating_duration_since(self.work_began) } else { Duration::ZERO };
+        (self.worked_ever + going_on, self.rested_ever)
     }
 }
 
@@ -125,6 +141,8 @@ mod tests {
         for _ in 0..20 {
             *now += Duration::from_millis(work);
             rest = gaps.begin(*now);
+            *now += rest;
+            gaps.rested(*now);
             *now += Duration::from_millis(wait);
             gaps.end(*now);
         }
@@ -136,10 +154,14 @@ mod tests {
         let mut now = Instant::now();
         let mut gaps = Gaps::new(now);
         assert_eq!(rest_after(&mut gaps, &mut now, 1, 4), Duration::ZERO);
-        assert_eq!((gaps.worked_ever, gaps.rested_ever), (Duration::from_millis(20), Duration::ZERO));
+        assert_eq!(gaps.spent(now), (Duration::from_millis(20), Duration::ZERO));
         let rest = rest_after(&mut gaps, &mut now, 4, 1);
-        assert_eq!(gaps.worked_ever, Duration::from_millis(100));
-        assert!(rest <= gaps.rested_ever && gaps.rested_ever <= 20 * rest, "{:?}", gaps.rested_ever);
+        let (worked, rested) = gaps.spent(now);
+        assert_eq!(worked, Duration::from_millis(100));
+        assert!(rest <= rested && rested <= 20 * REST_MAX, "{rested:?}");
+        // It has work without an end.
+        now += Duration::from_secs(7);
+        assert_eq!(gaps.spent(now), (Duration::from_millis(7_100), rested));
     }
 
     #[test]
