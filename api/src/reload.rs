@@ -2,19 +2,23 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use tocsin_config::{Config, process_environment};
 use tocsin_engine::Handle;
 use tocsin_engine::message::Origins;
-use tocsin_engine::provider::{DriverSources, Drivers, TokenShelf, rebuild_drivers};
-use tocsin_engine::transport::Proxies;
+use tocsin_engine::provider::{DriverSources, Drivers, TokenShelf, callback_route, rebuild_drivers};
+use tocsin_engine::transport::{Proxies, ProxyRoute};
 use tocsin_model::{AuditActor, AuditEvent, AuditKind};
 
 use crate::aside::aside;
 use crate::control::{ReloadOutcome, Reloaded};
 use crate::log::{self, LogControl};
 use crate::serve::open_origins;
+
+/// How long files are waited for: a file with all cities of the world takes seconds.
+const READ_MAX: Duration = Duration::from_secs(60);
 
 /// What a reload needs to know.
 #[derive(Clone)]
@@ -32,19 +36,27 @@ pub(crate) struct Reloader {
 }
 
 /// A configuration in which no fault was found, with its drivers.
-struct Candidate {
+pub(crate) struct Candidate {
     config: Arc<Config>,
     warnings: Vec<String>,
     drivers: Drivers,
     sources: DriverSources,
     origins: Origins,
+    callback_route: Option<ProxyRoute>,
 }
 
 impl Reloader {
-    /// Reads file and environment anew. Every fault of the configuration, of the credentials that it names and of
-    /// what only a start can change is in the error, and then the present configuration stays.
-    pub(crate) async fn reload(&mut self, handle: &Handle, by: AuditActor) -> ReloadOutcome {
-        let outcome = self.take_over(handle, &by).await;
+    /// Takes what was read over, as a whole; where faults were found, or are now, the present configuration stays.
+    pub(crate) async fn reload(
+        &mut self,
+        handle: &Handle,
+        read: Result<Candidate, Vec<String>>,
+        by: AuditActor,
+    ) -> ReloadOutcome {
+        let outcome = match read {
+            Ok(candidate) => self.take_over(handle, candidate, &by).await,
+            Err(faults) => Err(faults),
+        };
         handle.metrics().reloaded(outcome.is_ok());
         match &outcome {
             Ok(reloaded) => {
@@ -63,21 +75,23 @@ impl Reloader {
         outcome
     }
 
-    async fn take_over(&mut self, handle: &Handle, by: &AuditActor) -> ReloadOutcome {
-        let Candidate { config, warnings, drivers, sources, origins } = self.candidate(handle).await?;
+    async fn take_over(&mut self, handle: &Handle, candidate: Candidate, by: &AuditActor) -> ReloadOutcome {
+        let Candidate { config, warnings, drivers, sources, origins, callback_route } = candidate;
         // Told first: a change that cannot be told is not made.
         let noted = handle.note(loaded_event(&config, by.clone())).await;
         noted.map_err(|problem| vec![format!("the audit trail cannot be written: {problem}")])?;
         self.log.set(&config.log.filter).map_err(|error| vec![error.to_string()])?;
-        handle.reload(config, drivers, origins).await;
+        handle.reload(config, drivers, origins, callback_route).await;
         self.sources = sources;
         Ok(Reloaded { warnings })
     }
 
-    /// On a thread of its own: a disk may hang, and a file with all cities of the world takes its time.
-    async fn candidate(&self, handle: &Handle) -> Result<Candidate, Vec<String>> {
+    /// Reads file and environment anew. Every fault of the configuration, of the credentials that it names and of what only
+    /// a start can change is in the error. On a thread of its own: a disk may hang, and a file with all cities of the world
+    /// takes its time. May be dropped.
+    pub(crate) async fn candidate(&self, handle: &Handle) -> Result<Candidate, Vec<String>> {
         let (reloader, handle) = (self.clone(), handle.clone());
-        let read = aside("reload", move || reloader.read(&handle)).await;
+        let read = aside("reload", READ_MAX, move || reloader.read(&handle)).await;
         read.unwrap_or_else(|error| Err(vec![format!("the new configuration was not read: {error}")]))
     }
 
@@ -95,9 +109,11 @@ impl Reloader {
         faults.extend(rebuilt.as_ref().err().into_iter().flatten().map(ToString::to_string));
         let opened = open_origins(&handle.origins(), &config, clock, &self.proxies);
         faults.extend(opened.as_ref().err().cloned());
-        match (rebuilt, opened) {
-            (Ok(drivers), Ok(origins)) if faults.is_empty() => {
-                Ok(Candidate { config, warnings, drivers, sources, origins })
+        // What is wrong with it is among the faults of the drivers.
+        let callback_route = callback_route(&config, &self.proxies);
+        match (rebuilt, opened, callback_route) {
+            (Ok(drivers), Ok(origins), Ok(callback_route)) if faults.is_empty() => {
+                Ok(Candidate { config, warnings, drivers, sources, origins, callback_route })
             }
             _ => Err(faults),
         }

@@ -197,16 +197,29 @@ struct Attending<'a> {
 }
 
 impl Attending<'_> {
-    /// Takes the configuration over, and with it the certificates that it names.
-    async fn reload(&self, reloader: &mut Reloader, by: AuditActor) -> ReloadOutcome {
+    /// Takes the configuration over, and with it the certificates that it names. A signal that asks for the end is heard
+    /// while files are read, and is the error; what was read is taken over as a whole.
+    async fn reload(
+        &self,
+        reloader: &mut Reloader,
+        by: AuditActor,
+        signals: &mut Signals,
+    ) -> Result<ReloadOutcome, &'static str> {
         self.manager.reloading();
-        let outcome = reloader.reload(self.handle, by).await;
+        let read = tokio::select! {
+            read = reloader.candidate(self.handle) => read,
+            name = signals.end() => return Err(name),
+        };
+        let outcome = reloader.reload(self.handle, read, by).await;
         if outcome.is_ok() {
             // The configuration was refused if they could not be used; one that has changed since is told in the log.
-            let _ = self.certificates.reload_aside().await;
+            tokio::select! {
+                () = self.certificates.reload_aside() => {}
+                name = signals.end() => return Err(name),
+            }
         }
         self.manager.ready();
-        outcome
+        Ok(outcome)
     }
 }
 
@@ -235,10 +248,9 @@ async fn attend(
             }
             Some(Command::Drain) => return "an operator asked for it",
         };
-        let outcome = tokio::select! {
-            outcome = attending.reload(&mut reloader, by) => outcome,
-            // Its files may hang with their disk. What it had taken over by now is whole, step by step.
-            name = signals.end() => return name,
+        let outcome = match attending.reload(&mut reloader, by, signals).await {
+            Ok(outcome) => outcome,
+            Err(name) => return name,
         };
         if let Some(reply) = reply {
             // Whoever asked may have gone.

@@ -153,7 +153,6 @@ impl Engine {
             ticks: Ticks::start(&threads),
             diaries,
             drivers: ArcSwap::from_pointee(parts.drivers),
-            proxies: parts.proxies,
             callbacks,
             starter,
             reloading: tokio::sync::Mutex::new(()),

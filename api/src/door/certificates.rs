@@ -6,7 +6,7 @@
 //! Sessions are resumed by tickets, because a full handshake costs more than a phone's whole transaction; not where
 //! callers show certificates, so that one whose authority is gone is not let in by an old ticket.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
@@ -106,13 +106,21 @@ impl DoorCertificate {
 
     /// When what is shown ends.
     pub(super) fn valid_until(&self) -> UnixMs {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).shown.valid_until
+        self.state().shown.valid_until
     }
 
-    /// Looks whether the files have changed, and takes them if they can be used.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks whether the files have changed, and takes them if they can be used. One look at a time: `Certificates` sees to
+    /// it.
     pub(super) fn look(&self, files: &DoorTls) -> Looked {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.renew(files, state.shown) {
+        // Nothing is held while files are read.
+        let shown = self.state().shown;
+        let renewed = self.renew(files, shown);
+        let mut state = self.state();
+        match renewed {
             Ok(None) => {
                 state.told = None;
                 Looked::Unchanged

@@ -227,7 +227,7 @@ impl Bank {
         let loaded = Config::load_str(&text, self.folder.path());
         let config = loaded.unwrap_or_else(|faults| panic!("{faults}")).config;
         let handle = self.engine.handle();
-        handle.reload(Arc::new(config), handle.drivers().as_ref().clone(), Origins::off()).await;
+        handle.reload(Arc::new(config), handle.drivers().as_ref().clone(), Origins::off(), None).await;
     }
 
     pub fn addresses(&self) -> Addresses {

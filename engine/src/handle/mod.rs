@@ -73,7 +73,6 @@ pub(crate) struct Core {
     /// One of each arbiter.
     pub(crate) diaries: Vec<crate::arbiter::Diary>,
     pub(crate) drivers: ArcSwap<crate::provider::Drivers>,
-    pub(crate) proxies: crate::transport::Proxies,
     pub(crate) starter: crate::engine::Starter,
     /// Held while a configuration is put in place of another.
     pub(crate) reloading: tokio::sync::Mutex<()>,

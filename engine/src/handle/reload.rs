@@ -9,7 +9,8 @@ use tocsin_model::ProviderName;
 use super::Handle;
 use crate::message::Origins;
 use crate::protocol::{Install, ProviderAddress, ProviderTable, Retire};
-use crate::provider::{Driver, Drivers, callback_route};
+use crate::provider::{Driver, Drivers};
+use crate::transport::ProxyRoute;
 
 impl Handle {
     /// The driver of each configured provider. A reload hands back those that need not change.
@@ -28,7 +29,13 @@ impl Handle {
     /// A call, and a transaction, that began with the old configuration ends with it. A provider whose driver changes
     /// ends by the old one what it has begun and begins by the new one what comes; one that is gone takes no new
     /// transaction and stops once the last that began with it has ended.
-    pub async fn reload(&self, config: Arc<Config>, drivers: Drivers, origins: Origins) {
+    pub async fn reload(
+        &self,
+        config: Arc<Config>,
+        drivers: Drivers,
+        origins: Origins,
+        callback_route: Option<ProxyRoute>,
+    ) {
         let _turn = self.0.reloading.lock().await;
         let before = self.0.surroundings.providers().clone();
         let providers = self.providers_after(&config, &drivers, &before).await;
@@ -45,7 +52,7 @@ impl Handle {
             ProviderTable { providers: everything, retiring: retiring.clone(), local: local.clone() };
         self.0.surroundings.set_providers(between);
         self.0.surroundings.set_origins(origins);
-        self.take_callback_route(&config);
+        self.0.callbacks.go_by(callback_route);
         self.0.surroundings.set_config(config);
         self.0.surroundings.set_providers(ProviderTable { providers, retiring, local });
         self.0.drivers.store(Arc::new(drivers));
@@ -53,14 +60,6 @@ impl Handle {
             if address.retire.send(Retire).await.is_err() {
                 tracing::warn!(provider = %name, "a provider that is configured no more was gone already");
             }
-        }
-    }
-
-    /// The drivers were built with the same proxies a moment ago, so that this fails only where a file changes now.
-    fn take_callback_route(&self, config: &Config) {
-        match callback_route(config, &self.0.proxies) {
-            Ok(route) => self.0.callbacks.go_by(route),
-            Err(error) => tracing::error!("callbacks go on by their present route: {error}"),
         }
     }
 

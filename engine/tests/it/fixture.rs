@@ -20,7 +20,7 @@ use tocsin_engine::device::{Jwk, ServerKeys, thumbprint};
 use tocsin_engine::message::Origins;
 use tocsin_engine::metrics::Metrics;
 use tocsin_engine::protocol::{CodeMessage, DeliveryOutcome, Parcel, Push};
-use tocsin_engine::provider::{Driver, DriverReport, PushVerdict};
+use tocsin_engine::provider::{Driver, DriverReport, PushVerdict, callback_route};
 use tocsin_engine::transport::Proxies;
 use tocsin_engine::{ChallengeForm, DeviceCall, Engine, EngineParts, EnrollmentRequest, Handle};
 use tocsin_model::{
@@ -222,7 +222,9 @@ impl Bank {
     pub async fn reload_with(&self, change: impl Fn(&str) -> String) {
         let settings = change(&self.settings);
         let config = Config::load_str(&settings, self.folder.path()).expect("a valid configuration").config;
-        self.handle.reload(Arc::new(config), self.handle.drivers().as_ref().clone(), Origins::off()).await;
+        let route = callback_route(&config, &Proxies::uncounted(self.clock.clone())).expect("a valid proxy");
+        let drivers = self.handle.drivers().as_ref().clone();
+        self.handle.reload(Arc::new(config), drivers, Origins::off(), route).await;
     }
 
     /// Enrols a phone for a user.
