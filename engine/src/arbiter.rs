@@ -29,8 +29,7 @@ pub(crate) fn number() -> Option<usize> {
     NUMBER.get()
 }
 
-/// How an arbiter has spent its time so far; clones show the same one.
-#[derive(Clone)]
+/// How an arbiter has spent its time so far.
 pub(crate) struct Diary(Arc<Mutex<Gaps>>);
 
 impl Diary {

@@ -7,6 +7,7 @@ mod audit;
 mod challenge;
 mod code;
 mod device;
+mod eligible;
 mod enrol;
 mod enrolment;
 mod erase;
@@ -37,6 +38,7 @@ use tokio::sync::watch;
 
 pub use challenge::{Challenge, ChallengeForm};
 pub use device::DeviceCall;
+pub use eligible::UsableType;
 pub(crate) use enrolment::DerivedCodes;
 pub use enrolment::{EnrolledDevice, EnrollmentRequest, OpenedEnrollment};
 pub(crate) use manage::gone_for;
@@ -44,7 +46,7 @@ pub use observe::{Heard, Observation};
 pub use ops::{CallbackItems, Health, ProviderState, Readiness};
 pub use otp::names_an_addressee;
 pub(crate) use refusal::NotedRefusals;
-pub use start::{Started, UsableType};
+pub use start::Started;
 
 use crate::clock::Clock;
 use crate::device::{ReplayMemory, ServerKeys, SignaturePool, WrongCodes};

@@ -11,9 +11,10 @@ use tocsin_model::{
     Device, DeviceId, ErrorCode, Method, Nonce, Problem, Recipient, StartRequest, Transaction, UnixMs,
 };
 
+use super::eligible::has_key_of;
 use super::fatigue::Sparing;
 use super::number::{draw_number, stricter_number_match};
-use super::start::{How, Storing, compose, has_key_of, pin_tries_max};
+use super::start::{How, Storing, compose, pin_tries_max};
 use super::{Challenge, DeviceCall, Handle, random_bytes};
 use crate::device::{otp_hash, parse_otp};
 use crate::error::store_problem;
