@@ -12,6 +12,7 @@ use super::crowd::{CrowdPhone, now_s};
 use super::doors::{Authorization, Call, Called, Door, Reply};
 use super::meter::{Outcome, Stage};
 use super::plan::PlannedAnswer;
+use super::scenario::Fetch;
 use super::signer::{Addressee, Asked, SigningKey, read_challenge};
 use super::worker::{Flow, PushMail, Worker};
 use crate::PhoneKind;
@@ -94,6 +95,13 @@ pub(super) fn code_in(text: &str) -> Option<&str> {
     text.split(|character: char| !character.is_ascii_digit()).find(|digits| digits.len() >= 4)
 }
 
+/// Until its user has noticed, or has made up his mind.
+async fn wait(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+}
+
 impl Worker {
     /// The whole of it, from the push on; without one the phone has heard of the transaction in another way.
     pub(super) async fn be_asked(self: Rc<Self>, flow: Rc<Flow>, push: Option<PushMail>) {
@@ -105,13 +113,17 @@ impl Worker {
             PlannedAnswer::Ignore => return,
         };
         let sealed = push.as_ref().and_then(|push| self.open_push(phone, push, id));
+        let is_opened_first = self.briefing.scenario.phones.fetch == Fetch::WhenOpened;
+        if is_opened_first {
+            wait(flow.plan.delay).await;
+        }
         let asked = match sealed {
             Some(asked) => Some(asked),
             None => self.fetch(phone, id).await,
         };
         let Some(asked) = asked else { return };
-        if !flow.plan.delay.is_zero() {
-            tokio::time::sleep(flow.plan.delay).await;
+        if !is_opened_first {
+            wait(flow.plan.delay).await;
         }
         self.answer(&flow, phone, id, &asked, decision).await;
     }

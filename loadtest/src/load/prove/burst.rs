@@ -8,7 +8,7 @@ use super::results::Measured;
 use crate::LoadtestError;
 use crate::load::meter::Stage;
 use crate::load::report::Report;
-use crate::load::scenario::{AnswerDelay, Phase, PortalMix, Scenario, Shape};
+use crate::load::scenario::{AnswerDelay, Fetch, Phase, PortalMix, Scenario, Shape};
 use crate::load::session::Session;
 
 /// Connections are opened and caches filled before anything counts.
@@ -74,16 +74,8 @@ pub(super) async fn prove_acceptance(
     let scenario = all_at_once(scenario, answered_after);
     let mut measured = Measured::default();
     for run in 0..prover.runs() {
-        let report = session.load(&scenario).await?;
-        if prover.is_interrupted() {
-            break;
-        }
-        measured.seen(&report);
-        let Some(rate) = accepted_per_s(&report, answered_after) else {
-            let counts = report.counts;
-            let what = format!("not all of a burst was accepted: {counts:?}");
-            return Err(LoadtestError::Unexpected(what));
-        };
+        let Some(report) = accepted(prover, session, &scenario, &mut measured).await? else { break };
+        let rate = accepted_per_s(&report, answered_after)?;
         measured.figure("accepted_per_s", rate);
         let create_p99_us = report.stage(Stage::Create).map_or(0, |create| create.from_sent.p99_us);
         measured.figure("create_p99_ms", create_p99_us as f64 / 1e3);
@@ -94,7 +86,33 @@ pub(super) async fn prove_acceptance(
             run + 1
         ));
     }
+    // The other kind of app, which does a part of what comes later at once.
+    let mut fetched_at_once = scenario;
+    fetched_at_once.phones.fetch = Fetch::AtOnce;
+    if let Some(report) = accepted(prover, session, &fetched_at_once, &mut measured).await? {
+        let rate = accepted_per_s(&report, answered_after)?;
+        measured.figure("accepted_and_fetched_per_s", rate);
+        prover.tell(&format!("{rate:.0} transactions/s where phones fetch their challenges meanwhile"));
+    }
     Ok(measured)
+}
+
+/// One burst; `None` when somebody wants an end.
+async fn accepted(
+    prover: &Prover,
+    session: &mut Session,
+    scenario: &Scenario,
+    measured: &mut Measured,
+) -> Result<Option<Report>, LoadtestError> {
+    if prover.is_interrupted() {
+        return Ok(None);
+    }
+    let report = session.load(scenario).await?;
+    if prover.is_interrupted() {
+        return Ok(None);
+    }
+    measured.seen(&report);
+    Ok(Some(report))
 }
 
 /// Each user once, all within a moment, and nobody answers before all are accepted.
@@ -109,12 +127,19 @@ fn all_at_once(mut scenario: Scenario, answered_after: Duration) -> Scenario {
     scenario
 }
 
-/// Over the time until the last of them was stored and pushed; `None` unless all of them were.
-fn accepted_per_s(report: &Report, answered_after: Duration) -> Option<f64> {
-    let flow = report.stage(Stage::Flow)?;
-    let is_whole = report.counts.arrived > 0
-        && report.counts.dropped == 0
-        && flow.done == report.counts.arrived
-        && Duration::from_micros(flow.from_intended.max_us) < answered_after;
-    is_whole.then(|| report.counts.arrived as f64 / (flow.from_intended.max_us as f64 / 1e6))
+/// Over the time until the last of them was stored and pushed, which all of them must be.
+fn accepted_per_s(report: &Report, answered_after: Duration) -> Result<f64, LoadtestError> {
+    let counts = &report.counts;
+    let is_whole = |done, max_us| {
+        counts.arrived > 0
+            && counts.dropped == 0
+            && done == counts.arrived
+            && Duration::from_micros(max_us) < answered_after
+    };
+    match report.stage(Stage::Flow) {
+        Some(flow) if is_whole(flow.done, flow.from_intended.max_us) => {
+            Ok(counts.arrived as f64 / (flow.from_intended.max_us as f64 / 1e6))
+        }
+        _ => Err(LoadtestError::Unexpected(format!("not all of a burst was accepted: {counts:?}"))),
+    }
 }

@@ -139,6 +139,13 @@ pub(super) const FIGURES: &[Figure] = &[
         bound: Bound::AtLeast(15_000.0, 25_000.0),
     },
     Figure {
+        target: Target::BurstAcceptance,
+        key: "accepted_and_fetched_per_s",
+        what: "the same with phones that fetch their challenges meanwhile",
+        unit: "/s",
+        bound: Bound::Told,
+    },
+    Figure {
         target: Target::Pending,
         key: "bytes_per_pending",
         what: "memory for each open transaction, all in",

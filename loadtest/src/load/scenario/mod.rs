@@ -16,7 +16,7 @@ mod tests;
 
 pub use fault::{ScenarioFault, ScenarioFaults};
 pub use types::{
-    AnswerDelay, Doors, Flows, LatencyFrom, LatencyThreshold, Limit, Pattern, Phase, Phones, PortalMix,
-    Portals, ProviderBehaviour, ProviderNetwork, ProviderPhase, Quantile, Retries, Scenario, Shape, Share,
-    Thresholds,
+    AnswerDelay, Doors, Fetch, Flows, LatencyFrom, LatencyThreshold, Limit, Pattern, Phase, Phones,
+    PortalMix, Portals, ProviderBehaviour, ProviderNetwork, ProviderPhase, Quantile, Retries, Scenario,
+    Shape, Share, Thresholds,
 };

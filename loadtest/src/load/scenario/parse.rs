@@ -7,9 +7,9 @@ use toml::de::DeTable;
 use super::document::{Document, Section};
 use super::fault::{ScenarioFault, ScenarioFaults};
 use super::types::{
-    AnswerDelay, Doors, Flows, LatencyFrom, LatencyThreshold, Limit, Pattern, Phase, Phones, PortalMix,
-    Portals, ProviderBehaviour, ProviderNetwork, ProviderPhase, Quantile, Retries, Scenario, Shape, Share,
-    Thresholds,
+    AnswerDelay, Doors, Fetch, Flows, LatencyFrom, LatencyThreshold, Limit, Pattern, Phase, Phones,
+    PortalMix, Portals, ProviderBehaviour, ProviderNetwork, ProviderPhase, Quantile, Retries, Scenario,
+    Shape, Share, Thresholds,
 };
 use crate::load::meter::Stage;
 
@@ -237,7 +237,7 @@ fn phones<'d>(document: &mut Document<'d>, root: &Section<'d>) -> Phones {
     let section = document.section(root, "phones");
     document.allow(
         &section,
-        &["count", "answer_delay", "median_ms", "sigma", "refuse_share", "ignore_share", "hpke"],
+        &["count", "answer_delay", "median_ms", "sigma", "refuse_share", "ignore_share", "hpke", "fetch"],
     );
     let refuse_share = share(document, &section, "refuse_share").unwrap_or(Share::NONE);
     let ignore_share = share(document, &section, "ignore_share").unwrap_or(Share::NONE);
@@ -255,6 +255,9 @@ fn phones<'d>(document: &mut Document<'d>, root: &Section<'d>) -> Phones {
         refuse_share,
         ignore_share,
         hpke: document.flag(&section, "hpke").unwrap_or(false),
+        fetch: document
+            .word(&section, "fetch", &[("at_once", Fetch::AtOnce), ("when_opened", Fetch::WhenOpened)])
+            .unwrap_or(Fetch::AtOnce),
     }
 }
 

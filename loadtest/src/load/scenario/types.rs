@@ -178,6 +178,18 @@ pub struct Phones {
     pub ignore_share: Share,
     /// They enrol with an encryption key, take the challenge out of the push and fetch nothing.
     pub hpke: bool,
+    /// When they fetch the challenge, where they do.
+    pub fetch: Fetch,
+}
+
+/// When a phone fetches the challenge of a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fetch {
+    /// When the push comes: the system wakes the app, and the challenge is there before its user looks.
+    AtOnce,
+    /// When its user opens the notification, and answers: the system has shown it without waking the app.
+    WhenOpened,
 }
 
 /// How long people take.

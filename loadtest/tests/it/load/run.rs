@@ -102,6 +102,16 @@ async fn phones_with_sealed_challenges_fetch_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn phones_that_are_opened_too_late_find_no_challenge_to_fetch() {
+    let _alone = ALONE.lock().await;
+    let late = "answer_delay = \"log_normal\"\nmedian_ms = 4000\nsigma = 0\nfetch = \"when_opened\"\n[flows]\nttl_s = 2\n";
+    let ran = run(options(&format!("{STEADY}{late}"))).await;
+    assert_eq!(done(&ran.report, Stage::Challenge), 0);
+    let in_vain: u64 = errors(&ran.report, Stage::Challenge).values().sum();
+    assert_eq!(in_vain, ran.report.counts.arrived, "{:?}", ran.report.stages);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_of_the_providers_ends_transactions_and_is_told() {
     let _alone = ALONE.lock().await;
     let outage = "[flows]\nttl_s = 8\n[[provider_phase]]\nnetwork = \"push\"\nfrom_s = 1\nduration_s = 1.5\n\
