@@ -112,11 +112,11 @@ impl Worker {
             PlannedAnswer::Refuse => "decline",
             PlannedAnswer::Ignore => return,
         };
-        let sealed = push.as_ref().and_then(|push| self.open_push(phone, push, id));
         let is_opened_first = self.briefing.scenario.phones.fetch == Fetch::WhenOpened;
         if is_opened_first {
             wait(flow.plan.delay).await;
         }
+        let sealed = push.as_ref().and_then(|push| self.open_push(phone, push, id));
         let asked = match sealed {
             Some(asked) => Some(asked),
             None => self.fetch(phone, id).await,

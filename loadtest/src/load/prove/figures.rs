@@ -134,14 +134,14 @@ pub(super) const FIGURES: &[Figure] = &[
     Figure {
         target: Target::BurstAcceptance,
         key: "accepted_per_s",
-        what: "burst acceptance: durable create and push relayed, answers later",
+        what: "burst acceptance: durable create and push relayed, fetches and answers later",
         unit: "/s",
         bound: Bound::AtLeast(15_000.0, 25_000.0),
     },
     Figure {
         target: Target::BurstAcceptance,
-        key: "accepted_and_fetched_per_s",
-        what: "the same with phones that fetch their challenges meanwhile",
+        key: "accepted_beside_fetches_per_s",
+        what: "the same beside phones that fetch their challenges at once",
         unit: "/s",
         bound: Bound::Told,
     },
