@@ -145,7 +145,7 @@ async fn live(
     if sealer.is_some() {
         reloader.shelf = TokenShelf::sealed_in(Arc::clone(&store) as Arc<dyn Store>);
     }
-    let engine = Engine::start(EngineParts {
+    let mut engine = Engine::start(EngineParts {
         server_keys: server_keys(&config, sealer.clone(), start_of(&*store).await?, &clock)?,
         code_keys: CodeKeys::open(&config.storage.path, sealer, clock.now())?,
         drivers: build_drivers(&config, &clock, &reloader.shelf, &reloader.proxies, Some(&issuer))
@@ -173,6 +173,10 @@ async fn live(
     tokio::select! {
         why = attend(&mut signals, commands, reloader, &attending) => tracing::info!(why, "draining"),
         () = manager.feed(&handle) => {}
+        Err(error) = engine.recovered() => {
+            doors.drain(LAST_WORDS).await;
+            return Err(error.into());
+        }
         _ = stopped.wait_for(|stopped| *stopped) => {
             doors.drain(LAST_WORDS).await;
             return Err(ServeError::StorageStopped);

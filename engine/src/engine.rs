@@ -8,9 +8,9 @@ use std::time::Duration;
 use actix_rt::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwap;
 use tocsin_config::{Config, ProviderLimits};
-use tocsin_model::{DurationMs, ProviderName};
+use tocsin_model::{DurationMs, ProviderName, TransactionId};
 use tocsin_storage::{MetaKey, Store, StoreError};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::arbiter::{self, Diary};
 use crate::callback::{self, CallbackParts, Callbacks, Poster, RenderView};
@@ -26,7 +26,7 @@ use crate::protocol::{ProviderAddress, ProviderTable};
 use crate::provider::{
     Driver, Drivers, LocalDriver, ProviderParts, ProviderSetupError, callback_route, start_provider,
 };
-use crate::registry::{Admission, EnrollmentWaiters, Registry, look_at_phones, recover};
+use crate::registry::{Admission, EnrollmentWaiters, Registry, list_open, look_at_phones, recover};
 use crate::surroundings::Surroundings;
 use crate::transaction::PushIds;
 use crate::transport::{Proxies, TlsSetupError};
@@ -92,6 +92,8 @@ pub struct Engine {
     arbiters: Vec<Arbiter>,
     drain: watch::Sender<bool>,
     grace: Duration,
+    /// How the recovery ends, until somebody was told.
+    recovery: Option<oneshot::Receiver<Result<(), EngineStartError>>>,
 }
 
 /// How a drain went.
@@ -107,8 +109,8 @@ pub enum Drained {
 }
 
 impl Engine {
-    /// Starts an engine: keys and names from the storage, actor threads, providers, then what was left open.
-    /// Must be called inside an actix system.
+    /// Starts an engine: keys and names from the storage, actor threads, providers. What was left open is at work again
+    /// from then on, and gets its actors behind that: [`Engine::recovered`]. Must be called inside an actix system.
     pub async fn start(parts: EngineParts) -> Result<Self, EngineStartError> {
         keep_issuer(&*parts.store, &parts.issuer).await?;
         let derivation_key = keep_derivation_key(&*parts.store).await?;
@@ -132,10 +134,9 @@ impl Engine {
         let (drain, draining) = watch::channel(false);
         let callbacks = start_callbacks(&parts, &surroundings, &threads, &draining)?;
         surroundings.set_origins(parts.origins);
-        let recovered = recover(&registry, &surroundings).await?;
-        tracing::info!(transactions = recovered.transactions, "open transactions live again");
-        let looking = look_at_phones(Arc::clone(&registry), Arc::clone(&surroundings), recovered.asked);
-        threads[0].spawn(looking);
+        let open = list_open(&*parts.store).await?;
+        registry.admission().expect(open.len());
+        let recovery = revive(open, &registry, &surroundings, &threads[0]);
         let core = Core {
             registry,
             issuer: parts.issuer,
@@ -161,7 +162,20 @@ impl Engine {
         let handle = Handle(Arc::new(core));
         threads[0].spawn(keep_house(handle.clone()));
         let grace = parts.config.engine.drain_grace.to_std();
-        Ok(Self { handle, arbiters, drain, grace })
+        Ok(Self { handle, arbiters, drain, grace, recovery: Some(recovery) })
+    }
+
+    /// Comes back when all that was open at the start has its actor again. After an error some have none; what it says is
+    /// said once.
+    pub async fn recovered(&mut self) -> Result<(), EngineStartError> {
+        match self.recovery.as_mut() {
+            None => Ok(()),
+            Some(recovery) => {
+                let recovered = recovery.await;
+                self.recovery = None;
+                recovered.unwrap_or(Err(EngineStartError::Recovery))
+            }
+        }
     }
 
     /// The door into this engine.
@@ -203,6 +217,27 @@ impl Engine {
             arbiter.stop();
         }
     }
+}
+
+/// Gives those that were open their actors again, and looks at their phones on this thread behind that. Answers how it
+/// ends.
+fn revive(
+    open: Vec<TransactionId>,
+    registry: &Arc<Registry>,
+    surroundings: &Arc<Surroundings>,
+    thread: &ArbiterHandle,
+) -> oneshot::Receiver<Result<(), EngineStartError>> {
+    let (ended, recovery) = oneshot::channel();
+    let (registry, surroundings, thread) = (Arc::clone(registry), Arc::clone(surroundings), thread.clone());
+    actix_rt::spawn(async move {
+        let recovered = recover(&registry, &surroundings, open).await.map(|recovered| {
+            tracing::info!(transactions = recovered.transactions, "open transactions live again");
+            thread.spawn(look_at_phones(registry, surroundings, recovered.asked));
+        });
+        // Whoever has let the engine go does not ask.
+        let _ = ended.send(recovered);
+    });
+    recovery
 }
 
 /// They are on the last thread, the provider with the first name on the first.

@@ -77,6 +77,9 @@ struct Shelf {
     looks: usize,
     /// How many more are answered at once; all where nothing stands.
     free_looks: Option<usize>,
+    /// The same of those at many rows, which are looks as well.
+    free_looks_at_many: Option<usize>,
+    looks_held: usize,
     writer_idle: Duration,
     audit_head: AuditHead,
 }
@@ -157,9 +160,23 @@ impl MemoryStore {
         self.looks_are_held.send_replace(true);
     }
 
+    /// For tests: the next `free` reads of many rows are answered, and those behind them wait with what they have read;
+    /// other reads go on.
+    pub fn hold_looks_at_many_behind(&self, free: usize) {
+        self.shelf().free_looks_at_many = Some(free);
+        self.looks_are_held.send_replace(true);
+    }
+
+    /// For tests: how many reads have read and wait.
+    pub fn looks_held(&self) -> usize {
+        self.shelf().looks_held
+    }
+
     /// For tests: answers what was held, and reads go on.
     pub fn release_looks(&self) {
-        self.shelf().free_looks = None;
+        let mut shelf = self.shelf();
+        (shelf.free_looks, shelf.free_looks_at_many, shelf.looks_held) = (None, None, 0);
+        drop(shelf);
         self.looks_are_held.send_replace(false);
     }
 
@@ -178,6 +195,16 @@ impl MemoryStore {
     /// A panic of another holder cannot leave half a commit: rows are changed in one loop that does not panic.
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn until_released<T: Send + 'static>(&self, answer: Result<T, StoreError>) -> Read<'_, T> {
+        self.shelf().looks_held += 1;
+        let mut held = self.looks_are_held.subscribe();
+        Box::pin(async move {
+            // The store lives as long as whoever reads it, so its word comes.
+            let _ = held.wait_for(|is_held| !is_held).await;
+            answer
+        })
     }
 
     fn commit(&self, shelf: &mut Shelf, verbs: VecDeque<Verb>) -> Answers {
@@ -238,6 +265,13 @@ fn stopped_error() -> StoreError {
     StoreError::new(StoreErrorKind::Stopped, "the store was stopped")
 }
 
+/// Whether a read is to wait, which is counted.
+fn is_next_held(free: &mut Option<usize>) -> bool {
+    let is_held = *free == Some(0);
+    *free = free.map(|free| free.saturating_sub(1));
+    is_held
+}
+
 fn give(answers: Answers) {
     answers.into_iter().for_each(|(settled, outcome)| settled(outcome));
 }
@@ -265,19 +299,23 @@ impl BackEnd for MemoryStore {
         let mut shelf = self.shelf();
         shelf.looks += 1;
         let answer = question(&Table::new(&shelf.rows, (self.options.clock)(), self.options.retention));
-        let is_held = shelf.free_looks == Some(0);
-        shelf.free_looks = shelf.free_looks.map(|free| free.saturating_sub(1));
+        let is_held = is_next_held(&mut shelf.free_looks);
         drop(shelf);
         let answer = answer.map_err(StoreError::from);
-        if !is_held {
-            return Box::pin(std::future::ready(answer));
+        if is_held { self.until_released(answer) } else { Box::pin(std::future::ready(answer)) }
+    }
+
+    fn look_at_many<T, Q>(&self, question: Q) -> Read<'_, T>
+    where
+        T: Send + 'static,
+        Q: Fn(&Table<'_>) -> RowResult<T> + Send + 'static,
+    {
+        let read = self.look(question);
+        let is_held = is_next_held(&mut self.shelf().free_looks_at_many);
+        if is_held {
+            return Box::pin(async move { self.until_released(read.await).await });
         }
-        let mut held = self.looks_are_held.subscribe();
-        Box::pin(async move {
-            // The store lives as long as whoever reads it, so its word comes.
-            let _ = held.wait_for(|is_held| !is_held).await;
-            answer
-        })
+        read
     }
 
     fn queue_depth(&self) -> usize {

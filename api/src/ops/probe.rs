@@ -44,6 +44,7 @@ pub(super) async fn healthz(state: Rc<DoorState>, _: Request) -> Reply {
 #[schemars(rename = "Readiness")]
 pub(super) struct ReadinessView {
     ready: bool,
+    /// Whether all that was open at the start has its actor again; until then each gets it when it is asked for.
     recovered: bool,
     storage: bool,
     draining: bool,
@@ -72,8 +73,8 @@ pub(super) async fn readyz(state: Rc<DoorState>, _: Request) -> Reply {
     let draining = readiness.draining || state.is_draining();
     let ready = readiness.is_ready() && !draining;
     let providers = readiness.providers.iter().map(ProviderView::of).collect();
-    // The doors open after the recovery, so that whoever can ask is told of one that is over.
-    let view = ReadinessView { ready, recovered: true, storage: readiness.storage, draining, providers };
+    let (recovered, storage) = (readiness.recovered, readiness.storage);
+    let view = ReadinessView { ready, recovered, storage, draining, providers };
     Ok(report(ready, &view))
 }
 

@@ -55,6 +55,7 @@ impl Handle {
     /// The open challenges of this phone, newest first.
     pub async fn challenges(&self, device: &Device) -> Result<Vec<Challenge>, Problem> {
         let mut challenges = Vec::new();
+        self.awaken(&device.user).await?;
         let mut open = self.0.registry.admission().open_of(&device.user);
         // Ids begin with the time.
         open.sort_unstable_by(|left, right| right.cmp(left));

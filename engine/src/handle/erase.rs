@@ -84,7 +84,11 @@ impl Handle {
     }
 
     /// What of a user may have an actor, in this state or in any.
-    async fn recent_of(&self, user: &User, state: Option<StateWord>) -> Result<Vec<TransactionId>, Problem> {
+    pub(super) async fn recent_of(
+        &self,
+        user: &User,
+        state: Option<StateWord>,
+    ) -> Result<Vec<TransactionId>, Problem> {
         let mut recent = Vec::new();
         let mut query = TransactionQuery {
             user: Some(user.clone()),

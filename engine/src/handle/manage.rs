@@ -110,6 +110,8 @@ impl Handle {
     /// count and looks at his phones again, so that none is asked in vain; a restart looks at all of them.
     pub(super) async fn let_leave(&self, user: &User, gone: &[(DeviceId, FailureReason)]) {
         self.0.surroundings.devices_gone.fetch_add(1, Ordering::SeqCst);
+        // Whoever is not revived by this is told behind the recovery, which looks at all phones.
+        drop(self.awaken(user).await);
         for open in self.0.registry.admission().open_of(user) {
             for (id, reason) in gone {
                 self.0.registry.tell_surely(open, News::DeviceGone(*id, *reason)).await;

@@ -19,6 +19,7 @@ mod number;
 mod observe;
 mod ops;
 mod otp;
+mod recovering;
 mod refusal;
 mod reload;
 mod report;

@@ -27,6 +27,9 @@ impl Health {
 /// Whether the process takes work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readiness {
+    /// All that was open at the start has its actor again. Until then each gets it when it is asked for, so that work may
+    /// be sent here.
+    pub recovered: bool,
     /// The storage takes writes.
     pub storage: bool,
     /// A shutdown has begun.
@@ -103,7 +106,7 @@ impl Handle {
         }
     }
 
-    /// Whether the process takes work. An engine that has a handle has recovered.
+    /// Whether the process takes work.
     pub fn readiness(&self) -> Readiness {
         let (now, config) = (self.clock().now(), self.config());
         let table = self.0.surroundings.providers();
@@ -117,7 +120,8 @@ impl Handle {
             })
             .collect();
         providers.sort_by(|left, right| left.name.cmp(&right.name));
-        Readiness { storage: !*self.store().stopped().borrow(), draining: self.is_draining(), providers }
+        let (recovered, storage) = (!self.0.registry.recovery().is_on(), !*self.store().stopped().borrow());
+        Readiness { recovered, storage, draining: self.is_draining(), providers }
     }
 
     /// All metrics in the text format of Prometheus, version 0.0.4.

@@ -88,6 +88,7 @@ impl Handle {
         let _turn = self.0.registry.turns().share(&device.user).await?;
         self.standing_unless_locked(&device.user).await?;
         let claim = self.claim_of(&transaction, &device)?;
+        self.awaken(&device.user).await?;
         // Entered before it is stored, so that whoever removes the phone from then on finds the transaction.
         let place = self.0.registry.admission().reserve_for_claimer(id, &device.user)?;
         let replied = self.ask(id, Request::Claim(Box::new(claim))).await?;

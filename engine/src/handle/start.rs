@@ -117,6 +117,7 @@ impl Handle {
         speak_language(&mut request, known.as_ref().and_then(|known| known.profile.as_ref()));
         let content = self.content(&config, &request, kind).await?;
         let turn = self.turn(&user, kind).await?;
+        self.awaken(&user).await?;
         // One that had the user before may have been the same call; without a turn alone the create finds that out.
         if turn.is_alone()
             && let Some(earlier) = self.seen_before(&request).await?

@@ -85,6 +85,16 @@ impl Admission {
         self.bound_met(client).map_or(Ok(permit), Err)
     }
 
+    /// Counts so many in that are open in the storage and not readmitted yet, so that their places are not given away.
+    pub fn expect(&self, open: usize) {
+        self.0.in_flight.fetch_add(open, Ordering::Relaxed);
+    }
+
+    /// So many of them were readmitted, or have ended.
+    pub fn no_longer_expect(&self, open: usize) {
+        self.0.in_flight.fetch_sub(open, Ordering::Relaxed);
+    }
+
     /// A place for a transaction that is stored already, whatever the bounds say.
     pub fn readmit(&self, transaction: &Transaction) -> Permit {
         self.enter(transaction.id, &transaction.client, transaction.user.as_ref())
@@ -106,7 +116,7 @@ impl Admission {
         open
     }
 
-    /// Open transactions, all together.
+    /// Open transactions, all together; one that is readmitted may be counted twice for a moment.
     pub fn in_flight(&self) -> usize {
         self.0.in_flight.load(Ordering::Relaxed)
     }
@@ -300,6 +310,16 @@ mod tests {
         let _kept = admission.admit(id(1), &client("portal"), Some(&user("alice"))).expect("room");
         drop(admission.admit(id(1), &client("portal"), Some(&user("alice"))).expect("room"));
         assert_eq!(admission.open_of(&user("alice")), vec![id(1)]);
+    }
+
+    #[test]
+    fn what_is_expected_back_keeps_its_place() {
+        let admission = admission(2, 9, 9);
+        admission.expect(2);
+        let refused = admission.admit(id(1), &client("portal"), Some(&user("alice"))).expect_err("no room");
+        assert_eq!((refused.code, admission.in_flight()), (ErrorCode::Busy, 2));
+        admission.no_longer_expect(1);
+        assert!(admission.admit(id(2), &client("portal"), Some(&user("alice"))).is_ok());
     }
 
     #[test]

@@ -1,12 +1,19 @@
-//! At the start: gives every open transaction of the storage its actor again, and looks at their phones later.
+//! Behind a start: gives every open transaction of the storage its actor again, and looks at their phones later.
+//!
+//! The doors are open meanwhile. Whoever asks for a transaction that has no actor yet revives it, as after a fall; whoever
+//! needs all that is open of a user has it revived first (`handle/recovering.rs`). What the recovery has read may be no
+//! longer true when it comes to give it an actor: it leaves out whatever had one since, or was seen to have ended.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tocsin_model::{Device, DeviceId, TransactionId};
+use tocsin_storage::{Store, StoreError};
 use tokio::sync::oneshot;
 
 use super::Registry;
+use crate::by_id::ById;
 use crate::engine::EngineStartError;
 use crate::handle::gone_for;
 use crate::limits::{
@@ -15,6 +22,41 @@ use crate::limits::{
 };
 use crate::surroundings::Surroundings;
 use crate::transaction::News;
+
+/// What the recovery has to know of what goes on beside it.
+#[derive(Debug, Default)]
+pub(crate) struct Recovery {
+    is_over: AtomicBool,
+    /// Those whose actor has gone since it began, or that were seen to have ended.
+    moved_on: ById<()>,
+}
+
+impl Recovery {
+    /// Whether there may be open transactions without an actor.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.is_over.load(Ordering::Acquire)
+    }
+
+    /// What was read of this one before now is not to be trusted. Whether that may matter to anybody.
+    pub(super) fn moves_on(&self, id: TransactionId) -> bool {
+        let is_on = self.is_on();
+        if is_on {
+            self.moved_on.insert(id, ());
+        }
+        is_on
+    }
+
+    /// Whether what was read of this one may be no longer true.
+    pub(super) fn has_moved_on(&self, id: TransactionId) -> bool {
+        self.moved_on.contains_key(&id)
+    }
+
+    fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+        self.moved_on.clear();
+        self.moved_on.shrink_to_fit();
+    }
+}
 
 /// What the recovery found.
 #[derive(Debug, Default)]
@@ -29,29 +71,38 @@ pub(crate) struct Recovered {
 #[derive(Debug, Default)]
 pub(crate) struct Asked(Vec<(DeviceId, TransactionId)>);
 
-/// Revives what was open, in the order of the deadlines.
+/// All that is open, in the order of the deadlines.
+pub(crate) async fn list_open(store: &dyn Store) -> Result<Vec<TransactionId>, StoreError> {
+    let (mut ids, mut behind) = (Vec::new(), None);
+    loop {
+        let page = store.open_ids(behind, RECOVERY_IDS).await?;
+        ids.extend(page.ids);
+        behind = page.next;
+        if behind.is_none() {
+            return Ok(ids);
+        }
+    }
+}
+
+/// Revives these, which were open when the process began, in this order.
 pub(crate) async fn recover(
     registry: &Arc<Registry>,
     surroundings: &Surroundings,
+    open: Vec<TransactionId>,
 ) -> Result<Recovered, EngineStartError> {
     let (store, mut recovered) = (&surroundings.store, Recovered::default());
-    let (mut listing, mut ids) = (Some(store.open_ids(None, RECOVERY_IDS)), Vec::new().into_iter());
+    let mut ids = open.into_iter();
     // Read by the storage while earlier ones are revived.
-    let (mut reading, mut reviving) = (VecDeque::new(), Vec::new());
+    let (mut reading, mut reviving) = (VecDeque::new(), Page::default());
     loop {
         while reading.len() < RECOVERY_READS {
             let some: Vec<_> = ids.by_ref().take(RECOVERY_PAGE).collect();
-            if !some.is_empty() {
-                reading.push_back(store.transactions_with(some));
-            } else if let Some(listed) = listing.take() {
-                let page = listed.await?;
-                listing = page.next.map(|next| store.open_ids(Some(next), RECOVERY_IDS));
-                ids = page.ids.into_iter();
-            } else {
+            if some.is_empty() {
                 break;
             }
+            reading.push_back((some.len(), store.transactions_with(some)));
         }
-        let Some(read) = reading.pop_front() else { break };
+        let Some((ids, read)) = reading.pop_front() else { break };
         let transactions = read.await?;
         recovered.transactions += transactions.len();
         for transaction in &transactions {
@@ -59,19 +110,30 @@ pub(crate) async fn recover(
             recovered.asked.0.extend(recipients.map(|recipient| (recipient.device_id, transaction.id)));
         }
         // Arbiters have two pages at most, so that they neither wait for the next nor gather many.
-        let before = std::mem::replace(&mut reviving, registry.revive_all(transactions));
-        all(before).await?;
+        let page = Page { ids, reviving: registry.revive_all(transactions) };
+        std::mem::replace(&mut reviving, page).revived(registry).await?;
     }
-    all(reviving).await?;
+    reviving.revived(registry).await?;
+    registry.recovery().end();
     Ok(recovered)
 }
 
-/// Waits for all of them.
-async fn all(reviving: Vec<oneshot::Receiver<()>>) -> Result<(), EngineStartError> {
-    for revived in reviving {
-        revived.await.map_err(|_| EngineStartError::Recovery)?;
+/// Open transactions that were read in one go.
+#[derive(Default)]
+struct Page {
+    ids: usize,
+    /// By each arbiter its own.
+    reviving: Vec<oneshot::Receiver<()>>,
+}
+
+impl Page {
+    async fn revived(self, registry: &Registry) -> Result<(), EngineStartError> {
+        for revived in self.reviving {
+            revived.await.map_err(|_| EngineStartError::Recovery)?;
+        }
+        registry.admission().no_longer_expect(self.ids);
+        Ok(())
     }
-    Ok(())
 }
 
 /// A phone may have been removed or suspended in the last moment of the process before: those whom a transaction would

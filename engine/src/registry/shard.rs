@@ -11,7 +11,7 @@ use dashmap::mapref::entry::Entry;
 use tocsin_model::{ErrorCode, Problem, State, Transaction, TransactionId};
 use tokio::sync::oneshot;
 
-use super::{Admission, Permit, Turns};
+use super::{Admission, Permit, Recovery, Turns};
 use crate::arbiter;
 use crate::by_id::ById;
 use crate::error::store_problem;
@@ -40,6 +40,7 @@ pub(crate) struct Registry {
     actors: ById<Open>,
     admission: Admission,
     turns: Turns,
+    recovery: Recovery,
     surroundings: Arc<Surroundings>,
 }
 
@@ -63,7 +64,8 @@ impl Registry {
         admission: Admission,
         surroundings: Arc<Surroundings>,
     ) -> Self {
-        Self { arbiters, actors: ById::default(), admission, turns: Turns::default(), surroundings }
+        let (actors, turns, recovery) = (ById::default(), Turns::default(), Recovery::default());
+        Self { arbiters, actors, admission, turns, recovery, surroundings }
     }
 
     /// The books of open transactions.
@@ -74,6 +76,11 @@ impl Registry {
     /// Who begins something for which user.
     pub(crate) const fn turns(&self) -> &Turns {
         &self.turns
+    }
+
+    /// What gives actors back to those that were open when the process began.
+    pub(crate) const fn recovery(&self) -> &Recovery {
+        &self.recovery
     }
 
     /// Starts a new transaction; the reply comes when it is stored.
@@ -197,15 +204,22 @@ impl Registry {
 
     /// Gives a pending record an actor, unless it has one.
     fn revive(self: &Arc<Self>, transaction: Transaction) -> Addr<TransactionActor> {
-        let arbiter = self.arbiter_of(transaction.id);
-        let run_by = |run| {
-            // One that has stopped runs nothing; then the process ends.
-            let _ = arbiter.spawn_fn(run);
-        };
-        self.revive_by(transaction, run_by)
+        let permit = self.admission.readmit(&transaction);
+        match self.actors.entry(transaction.id) {
+            Entry::Occupied(entry) if entry.get().address.connected() => entry.get().address.clone(),
+            entry => {
+                let arbiter = self.arbiter_of(transaction.id);
+                let (open, run) = self.prepare(transaction, permit, Beginning::Revival);
+                let address = entry.insert(open).address.clone();
+                // One that has stopped runs nothing; then the process ends.
+                let _ = arbiter.spawn_fn(run);
+                address
+            }
+        }
     }
 
-    /// The same for many, which each arbiter does for its own; the answers come when all that is theirs have actors.
+    /// The same for many that the recovery has read, which each arbiter does for its own; the answers come when all that
+    /// is theirs have actors. Those that have moved on since may have ended, and are left to whoever asks for them.
     pub(crate) fn revive_all(self: &Arc<Self>, transactions: Vec<Transaction>) -> Vec<oneshot::Receiver<()>> {
         let mut shares: Vec<Vec<Transaction>> = self.arbiters.iter().map(|_| Vec::new()).collect();
         for transaction in transactions {
@@ -215,9 +229,7 @@ impl Registry {
         let revived = shares.map(|(share, arbiter)| {
             let (registry, (done, revived)) = (Arc::clone(self), oneshot::channel());
             arbiter.spawn_fn(move || {
-                for transaction in share {
-                    registry.revive_by(transaction, |run| run());
-                }
+                share.into_iter().for_each(|transaction| registry.revive_unmoved(transaction));
                 // Who asked may have gone.
                 let _ = done.send(());
             });
@@ -226,21 +238,16 @@ impl Registry {
         revived.collect()
     }
 
-    /// What runs it is to be called on its arbiter.
-    fn revive_by(
-        self: &Arc<Self>,
-        transaction: Transaction,
-        run_by: impl FnOnce(Box<dyn FnOnce() + Send>),
-    ) -> Addr<TransactionActor> {
+    /// To be called on its arbiter, on which actors end as well: so none can have gone that has not moved on yet.
+    fn revive_unmoved(self: &Arc<Self>, transaction: Transaction) {
         let permit = self.admission.readmit(&transaction);
-        match self.actors.entry(transaction.id) {
-            Entry::Occupied(entry) if entry.get().address.connected() => entry.get().address.clone(),
-            entry => {
-                let (open, run) = self.prepare(transaction, permit, Beginning::Revival);
-                let address = entry.insert(open).address.clone();
-                run_by(Box::new(run));
-                address
-            }
+        let entry = self.actors.entry(transaction.id);
+        let is_here = matches!(&entry, Entry::Occupied(here) if here.get().address.connected());
+        // While the entry is held: who sees it end from now on looks for its actor once more.
+        if !is_here && !self.recovery.has_moved_on(transaction.id) {
+            let (open, run) = self.prepare(transaction, permit, Beginning::Revival);
+            entry.insert(open);
+            run();
         }
     }
 
@@ -251,7 +258,12 @@ impl Registry {
         let record = self.surroundings.store.transaction(id).await;
         match record.map_err(|error| AskError::Failed(store_problem(&error)))? {
             None => Ok(Found::Absent),
-            Some(transaction) if transaction.state.is_final() => Ok(Found::Ended(Box::new(transaction))),
+            Some(transaction) if transaction.state.is_final() => {
+                // It may have ended behind the back of the recovery, which then gives it an actor.
+                let is_revived = self.recovery.moves_on(id);
+                let address = is_revived.then(|| self.address_of(id)).flatten().filter(Addr::connected);
+                Ok(address.map_or_else(|| Found::Ended(Box::new(transaction)), Found::Open))
+            }
             Some(transaction) => Ok(Found::Open(self.revive(transaction))),
         }
     }
@@ -304,6 +316,7 @@ impl Registry {
         let (fallen, supervisor) = &standing.should_it_fall;
         let id = fallen.transaction_id;
         self.surroundings.moved_out(id);
+        self.recovery.moves_on(id);
         // A revival may have put a living address in its place already.
         self.actors.remove_if(&id, |_, open| !open.address.connected());
         if exit == ExitStatus::Fault {

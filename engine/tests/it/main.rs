@@ -15,6 +15,7 @@ mod mail;
 mod otp;
 mod provider;
 mod proxy;
+mod recovering;
 mod sealed;
 mod sms_bounds;
 mod threads;

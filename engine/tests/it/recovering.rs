@@ -1,0 +1,123 @@
+//! The doors are open while those that were open at the start get their actors back.
+
+use tocsin_engine::metrics::names;
+use tocsin_model::{AuditActor, ErrorCode, FailureReason, State, Transaction, TransactionId};
+use tocsin_storage::Store as _;
+
+use crate::fixture::{Bank, Phone, run, user};
+
+/// An engine over what was left open, whose recovery has read all of it and waits with that until looks are released.
+async fn recovering(bank: Bank) -> Bank {
+    // The list of what is open.
+    bank.store.hold_looks_at_many_behind(1);
+    let bank = bank.restart().await;
+    while bank.store.looks_held() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!bank.handle.readiness().recovered);
+    bank
+}
+
+async fn until_recovered(bank: &mut Bank) {
+    bank.store.release_looks();
+    bank.engine.recovered().await.expect("all live again");
+    assert!(bank.handle.readiness().recovered);
+}
+
+/// What a phone's list of challenges shows.
+async fn listed(bank: &Bank, phone: &Phone) -> Vec<TransactionId> {
+    let device = bank.store.phone(phone.device_id.parse().expect("an id")).await.expect("read");
+    let challenges = bank.handle.challenges(&device.expect("there")).await.expect("a list");
+    challenges.iter().map(|challenge| challenge.id).collect()
+}
+
+fn in_flight(bank: &Bank) -> usize {
+    let text = bank.handle.metrics_text();
+    let told = text.lines().find_map(|line| line.strip_prefix(names::TRANSACTIONS_IN_FLIGHT));
+    told.expect("told").trim().parse().expect("a number")
+}
+
+fn is_relayed(view: &Transaction) -> bool {
+    view.deliveries().all(|delivery| delivery.status == tocsin_model::DeliveryStatus::Relayed)
+}
+
+#[test]
+fn an_engine_takes_new_work_and_answers_for_old_before_all_is_revived() {
+    run(async {
+        let bank = Bank::open("[engine]\nlinger_ms = 0").await;
+        let [alice, bob] = [bank.enrol("alice").await, bank.enrol("bob").await];
+        let [old, untouched] = [bank.start_login("alice").await.id, bank.start_login("bob").await.id];
+        bank.until(old, is_relayed).await;
+        bank.until(untouched, is_relayed).await;
+        let mut bank = recovering(bank).await;
+        assert!(bank.handle.readiness().is_ready());
+        assert_eq!(in_flight(&bank), 2, "nobody is given their places");
+        assert_eq!(listed(&bank, &bob).await, [untouched], "his phone lists what is open");
+        assert_eq!(alice.answer(&bank, old, "accept").await, Ok(State::Accepted));
+        let new = bank.handle.start(crate::fixture::request("alice", "blink")).await.expect("started");
+        assert_eq!(new.transaction.state, State::Pending);
+        until_recovered(&mut bank).await;
+        assert_eq!(bank.view(old).await.state, State::Accepted);
+        assert_eq!(bob.answer(&bank, untouched, "decline").await, Ok(State::Declined));
+        assert_eq!(bank.network.pushes().len(), 3, "what was relayed is not pushed again");
+    });
+}
+
+/// The recovery has read it while it was open, and it has no actor any more when that is used.
+#[test]
+fn one_that_ended_behind_the_back_of_the_recovery_stays_ended() {
+    run(async {
+        let bank = Bank::open("[engine]\nlinger_ms = 0").await;
+        let alice = bank.enrol("alice").await;
+        bank.enrol("bob").await;
+        let [answered, erased] = [bank.start_login("alice").await.id, bank.start_login("bob").await.id];
+        bank.until(answered, is_relayed).await;
+        bank.until(erased, is_relayed).await;
+        let mut bank = recovering(bank).await;
+        assert_eq!(alice.answer(&bank, answered, "accept").await, Ok(State::Accepted));
+        // Its actor does not linger; one that is still there falls.
+        while bank.handle.inject_transaction_fault(answered) {
+            tokio::task::yield_now().await;
+        }
+        // This one ends in the storage, and never had an actor here.
+        bank.handle.erase_user(AuditActor::Server, &user("bob")).await.expect("erased");
+        until_recovered(&mut bank).await;
+        assert_eq!(in_flight(&bank), 0, "neither has an actor");
+        for (name, id) in [("alice", answered), ("bob", erased)] {
+            assert!(bank.handle.open_transactions_of(&user(name)).is_empty(), "{name}");
+            assert!(bank.view(id).await.state.is_final(), "{name}");
+        }
+    });
+}
+
+#[test]
+fn the_bound_of_a_user_holds_while_his_are_not_all_revived() {
+    run(async {
+        let bank = Bank::open("[engine]\ntransactions_per_user_max = 1").await;
+        bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        let mut bank = recovering(bank).await;
+        let refused = bank.handle.start(crate::fixture::login("alice")).await.expect_err("she has one");
+        assert_eq!(refused.code, ErrorCode::RateLimited);
+        assert_eq!(bank.handle.open_transactions_of(&user("alice")), [id]);
+        until_recovered(&mut bank).await;
+        assert_eq!(bank.handle.open_transactions_of(&user("alice")), [id], "it is there once");
+        assert_eq!(in_flight(&bank), 1);
+    });
+}
+
+#[test]
+fn a_phone_that_is_removed_meanwhile_is_asked_no_more() {
+    run(async {
+        let bank = Bank::open("").await;
+        let phone = bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        let mut bank = recovering(bank).await;
+        let device_id = phone.device_id.parse().expect("an id");
+        bank.handle.revoke_device(AuditActor::Server, &user("alice"), device_id).await.expect("revoked");
+        let ended = bank.until(id, |view| view.state.is_final()).await;
+        assert_eq!(ended.state, State::Failed(FailureReason::DeviceRevoked));
+        until_recovered(&mut bank).await;
+        assert_eq!(bank.view(id).await.state, State::Failed(FailureReason::DeviceRevoked));
+    });
+}
