@@ -18,14 +18,14 @@ use tocsin_engine::clock::Clock;
 use tocsin_engine::code::CodeKeys;
 use tocsin_engine::device::{Jwk, ServerKeys, thumbprint};
 use tocsin_engine::message::Origins;
-use tocsin_engine::metrics::Metrics;
+use tocsin_engine::metrics::{Metrics, names};
 use tocsin_engine::protocol::{CodeMessage, DeliveryOutcome, Parcel, Push};
 use tocsin_engine::provider::{Driver, DriverReport, PushVerdict, callback_route};
 use tocsin_engine::transport::Proxies;
 use tocsin_engine::{ChallengeForm, DeviceCall, Engine, EngineParts, EnrollmentRequest, Handle};
 use tocsin_model::{
-    Content, DeliveryChoice, Idempotency, KeyId, Problem, PublicKey, SealedChallenge, StartRequest, State,
-    Transaction, TransactionId, User, UserId, UserIdRule,
+    Content, DeliveryChoice, DeliveryStatus, Idempotency, KeyId, Problem, PublicKey, SealedChallenge,
+    StartRequest, State, Transaction, TransactionId, User, UserId, UserIdRule,
 };
 use tocsin_storage::memory::{MemoryOptions, MemoryStore};
 
@@ -253,6 +253,13 @@ impl Bank {
         self.handle.transaction(&"portal".parse().expect("valid"), id).await.expect("a view")
     }
 
+    /// Open transactions, as the metrics tell.
+    pub fn in_flight(&self) -> usize {
+        let text = self.handle.metrics_text();
+        let told = text.lines().find_map(|line| line.strip_prefix(names::TRANSACTIONS_IN_FLIGHT));
+        told.expect("told").trim().parse().expect("a number")
+    }
+
     /// Waits until the transaction is as wanted.
     pub async fn until(&self, id: TransactionId, wanted: impl Fn(&Transaction) -> bool) -> Arc<Transaction> {
         let deadline = Instant::now() + SOON;
@@ -278,6 +285,11 @@ impl Bank {
 /// Runs a test inside an actix system.
 pub fn run(test: impl Future<Output = ()>) {
     actix_rt::System::new().block_on(test);
+}
+
+pub fn is_relayed(view: &Transaction) -> bool {
+    let delivery = view.recipients.first().and_then(|recipient| recipient.delivery.as_ref());
+    delivery.is_some_and(|delivery| delivery.status == DeliveryStatus::Relayed)
 }
 
 pub fn user(id: &str) -> User {

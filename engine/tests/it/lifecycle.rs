@@ -2,16 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use tocsin_engine::metrics::names;
 use tocsin_engine::protocol::DeliveryOutcome;
 use tocsin_engine::{Drained, Heard, Until};
 use tocsin_model::{
-    AuditActor, DeliveryReason, DeliveryStatus, DeviceId, DurationMs, ErrorCode, FailureReason, State,
-    TransactionId,
+    AuditActor, DeliveryReason, DeviceId, DurationMs, ErrorCode, FailureReason, State, TransactionId,
 };
 use tocsin_storage::{Revoked, Store as _};
 
-use crate::fixture::{Bank, SOON, Script, login, request, run, with_key};
+use crate::fixture::{Bank, SOON, Script, is_relayed, login, request, run, with_key};
 
 fn portal() -> tocsin_model::ClientId {
     "portal".parse().expect("valid")
@@ -209,11 +207,6 @@ fn open_transactions_live_again_after_a_restart_with_their_deadline() {
     });
 }
 
-fn is_relayed(view: &tocsin_model::Transaction) -> bool {
-    let delivery = view.recipients.first().and_then(|recipient| recipient.delivery.as_ref());
-    delivery.is_some_and(|delivery| delivery.status == DeliveryStatus::Relayed)
-}
-
 #[test]
 fn a_push_cut_by_the_restart_is_repeated_under_the_same_id() {
     run(async {
@@ -374,13 +367,6 @@ fn a_restart_leaves_none_of_many_open_ones_out() {
         }
         bank.until_pushed(OPEN).await;
         let bank = bank.restart().await;
-        assert_eq!(in_flight(&bank), OPEN);
+        assert_eq!(bank.in_flight(), OPEN);
     });
-}
-
-/// Open transactions, as the metrics tell.
-fn in_flight(bank: &Bank) -> usize {
-    let text = bank.handle.metrics_text();
-    let told = text.lines().find_map(|line| line.strip_prefix(names::TRANSACTIONS_IN_FLIGHT));
-    told.expect("told").trim().parse().expect("a number")
 }

@@ -1,10 +1,9 @@
 //! The doors are open while those that were open at the start get their actors back.
 
-use tocsin_engine::metrics::names;
-use tocsin_model::{AuditActor, ErrorCode, FailureReason, State, Transaction, TransactionId};
+use tocsin_model::{AuditActor, ErrorCode, FailureReason, State, TransactionId};
 use tocsin_storage::Store as _;
 
-use crate::fixture::{Bank, Phone, run, user};
+use crate::fixture::{Bank, Phone, is_relayed, login, request, run, user};
 
 /// An engine over what was left open, whose recovery has read all of it and waits with that until looks are released.
 async fn recovering(bank: Bank) -> Bank {
@@ -31,16 +30,6 @@ async fn listed(bank: &Bank, phone: &Phone) -> Vec<TransactionId> {
     challenges.iter().map(|challenge| challenge.id).collect()
 }
 
-fn in_flight(bank: &Bank) -> usize {
-    let text = bank.handle.metrics_text();
-    let told = text.lines().find_map(|line| line.strip_prefix(names::TRANSACTIONS_IN_FLIGHT));
-    told.expect("told").trim().parse().expect("a number")
-}
-
-fn is_relayed(view: &Transaction) -> bool {
-    view.deliveries().all(|delivery| delivery.status == tocsin_model::DeliveryStatus::Relayed)
-}
-
 #[test]
 fn an_engine_takes_new_work_and_answers_for_old_before_all_is_revived() {
     run(async {
@@ -51,10 +40,10 @@ fn an_engine_takes_new_work_and_answers_for_old_before_all_is_revived() {
         bank.until(untouched, is_relayed).await;
         let mut bank = recovering(bank).await;
         assert!(bank.handle.readiness().is_ready());
-        assert_eq!(in_flight(&bank), 2, "nobody is given their places");
+        assert_eq!(bank.in_flight(), 2, "nobody is given their places");
         assert_eq!(listed(&bank, &bob).await, [untouched], "his phone lists what is open");
         assert_eq!(alice.answer(&bank, old, "accept").await, Ok(State::Accepted));
-        let new = bank.handle.start(crate::fixture::request("alice", "blink")).await.expect("started");
+        let new = bank.handle.start(request("alice", "blink")).await.expect("started");
         assert_eq!(new.transaction.state, State::Pending);
         until_recovered(&mut bank).await;
         assert_eq!(bank.view(old).await.state, State::Accepted);
@@ -82,7 +71,7 @@ fn one_that_ended_behind_the_back_of_the_recovery_stays_ended() {
         // This one ends in the storage, and never had an actor here.
         bank.handle.erase_user(AuditActor::Server, &user("bob")).await.expect("erased");
         until_recovered(&mut bank).await;
-        assert_eq!(in_flight(&bank), 0, "neither has an actor");
+        assert_eq!(bank.in_flight(), 0, "neither has an actor");
         for (name, id) in [("alice", answered), ("bob", erased)] {
             assert!(bank.handle.open_transactions_of(&user(name)).is_empty(), "{name}");
             assert!(bank.view(id).await.state.is_final(), "{name}");
@@ -97,12 +86,12 @@ fn the_bound_of_a_user_holds_while_his_are_not_all_revived() {
         bank.enrol("alice").await;
         let id = bank.start_login("alice").await.id;
         let mut bank = recovering(bank).await;
-        let refused = bank.handle.start(crate::fixture::login("alice")).await.expect_err("she has one");
+        let refused = bank.handle.start(login("alice")).await.expect_err("she has one");
         assert_eq!(refused.code, ErrorCode::RateLimited);
         assert_eq!(bank.handle.open_transactions_of(&user("alice")), [id]);
         until_recovered(&mut bank).await;
         assert_eq!(bank.handle.open_transactions_of(&user("alice")), [id], "it is there once");
-        assert_eq!(in_flight(&bank), 1);
+        assert_eq!(bank.in_flight(), 1);
     });
 }
 

@@ -55,6 +55,14 @@ const RESTART_DEADLINE: Duration = Duration::from_secs(300);
 /// How often it is tried meanwhile.
 const RESTART_POLL: Duration = Duration::from_millis(5);
 
+/// How long a restart took.
+pub(super) struct Restarted {
+    /// Until a start was answered.
+    pub(super) answered: Duration,
+    /// Until all that was open had its actor again.
+    pub(super) recovered: Duration,
+}
+
 /// Longest wait for the server's own counts.
 const METRICS_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -207,7 +215,7 @@ impl Session {
 
     /// Stops the server and starts it again; the time from the start of its process until a start of a transaction is
     /// answered.
-    pub(super) async fn restart(&mut self) -> Result<Duration, LoadtestError> {
+    pub(super) async fn restart(&mut self) -> Result<Restarted, LoadtestError> {
         let foreign = || LoadtestError::Unexpected("the server is not ours to stop".to_owned());
         let Own { server, installation } = self.stage.target.own.take().ok_or_else(foreign)?;
         server.stop().await?;
@@ -222,11 +230,22 @@ impl Session {
                 .body(Bytes::from(body))
                 .map_err(|error| LoadtestError::Unexpected(error.to_string()))
         };
-        let http = HttpClient::new();
+        let readyz = || {
+            let request = http::Request::get(format!("{}/readyz", own.installation.ops_url()));
+            request.body(Bytes::new()).map_err(|error| LoadtestError::Unexpected(error.to_string()))
+        };
+        let (http, mut answered) = (HttpClient::new(), None);
         loop {
-            let reply = http.call(request()?, RESTART_DEADLINE).await;
-            if reply.is_ok_and(|reply| reply.status == http::StatusCode::CREATED) {
-                return Ok(begun.elapsed());
+            let call = if answered.is_none() { request()? } else { readyz()? };
+            let reply = http.call(call, RESTART_DEADLINE).await;
+            match (answered, reply) {
+                (None, Ok(reply)) if reply.status == http::StatusCode::CREATED => {
+                    answered = Some(begun.elapsed());
+                }
+                (Some(answered), Ok(reply)) if tells_recovered(&reply.body) => {
+                    return Ok(Restarted { answered, recovered: begun.elapsed() });
+                }
+                _ => {}
             }
             own.server.check_alive(&own.installation, "at its restart")?;
             if begun.elapsed() > RESTART_DEADLINE {
@@ -506,4 +525,10 @@ impl Stage {
         }
         limits
     }
+}
+
+/// Whether the server says at `/readyz` that all that was open has its actor again.
+fn tells_recovered(body: &[u8]) -> bool {
+    let told: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    told.is_some_and(|told| told["recovered"] == true)
 }

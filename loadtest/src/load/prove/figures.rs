@@ -167,6 +167,13 @@ pub(super) const FIGURES: &[Figure] = &[
         bound: Bound::AtMost(5.0, 2.5),
     },
     Figure {
+        target: Target::Pending,
+        key: "recovered_s",
+        what: "until all of them have their actors again, behind open doors",
+        unit: " s",
+        bound: Bound::Told,
+    },
+    Figure {
         target: Target::Refusals,
         key: "slowest",
         what: "wrong answers refused before any signature check, on one core: the slowest kind",

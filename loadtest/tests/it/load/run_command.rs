@@ -243,7 +243,7 @@ async fn open_transactions_are_weighed_and_outlive_a_restart() {
     let figures =
         proved(&["pending", "--pending", "1200", "--rate", "30", "--phones", "50", "--folder", &kept]);
     assert!(folder.path().join("enrolled/crowd.json").exists() && folder.path().join("filled/data").exists());
-    for key in ["restart_s", "cpu_many_over_few"] {
+    for key in ["restart_s", "recovered_s", "cpu_many_over_few"] {
         assert!(figures[key][0].as_f64().is_some_and(|figure| figure > 0.0), "{key}: {figures}");
     }
     assert!(figures["bytes_per_pending"][0].is_number(), "{figures}");
