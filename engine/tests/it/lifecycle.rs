@@ -366,7 +366,9 @@ fn a_restart_leaves_none_of_many_open_ones_out() {
             bank.handle.start(request(user, "many")).await.expect("started");
         }
         bank.until_pushed(OPEN).await;
-        let bank = bank.restart().await;
-        assert_eq!(bank.in_flight(), OPEN);
+        let mut bank = bank.restart().await;
+        assert_eq!(bank.in_flight(), OPEN, "their places are kept");
+        bank.engine.recovered().await.expect("all live again");
+        assert_eq!(bank.in_flight(), OPEN, "those who live again are counted, and nobody is expected");
     });
 }
