@@ -80,6 +80,8 @@ struct Shelf {
     /// The same of those at many rows, which are looks as well.
     free_looks_at_many: Option<usize>,
     looks_held: usize,
+    /// How many of those at many rows are answered before some are refused, and how many are refused then.
+    looks_at_many_refused: (usize, usize),
     writer_idle: Duration,
     audit_head: AuditHead,
 }
@@ -165,6 +167,16 @@ impl MemoryStore {
     pub fn hold_looks_at_many_behind(&self, free: usize) {
         self.shelf().free_looks_at_many = Some(free);
         self.looks_are_held.send_replace(true);
+    }
+
+    /// For tests: behind the next `free` reads of many rows so many find no room among those that wait.
+    pub fn refuse_looks_at_many_behind(&self, free: usize, refused: usize) {
+        self.shelf().looks_at_many_refused = (free, refused);
+    }
+
+    /// For tests: how many are still to be refused.
+    pub fn looks_to_refuse(&self) -> usize {
+        self.shelf().looks_at_many_refused.1
     }
 
     /// For tests: how many reads have read and wait.
@@ -311,7 +323,16 @@ impl BackEnd for MemoryStore {
         Q: Fn(&Table<'_>) -> RowResult<T> + Send + 'static,
     {
         let read = self.look(question);
-        let is_held = is_next_held(&mut self.shelf().free_looks_at_many);
+        let mut shelf = self.shelf();
+        let is_held = is_next_held(&mut shelf.free_looks_at_many);
+        let (free, refused) = &mut shelf.looks_at_many_refused;
+        if *free == 0 && *refused > 0 {
+            *refused -= 1;
+            let busy = StoreError::new(StoreErrorKind::Busy, "a test asked for it");
+            return Box::pin(std::future::ready(Err(busy)));
+        }
+        *free = free.saturating_sub(1);
+        drop(shelf);
         if is_held {
             return Box::pin(async move { self.until_released(read.await).await });
         }

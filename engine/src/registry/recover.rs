@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tocsin_model::{Device, DeviceId, TransactionId};
-use tocsin_storage::{Store, StoreError};
+use tocsin_model::{Device, DeviceId, Transaction, TransactionId};
+use tocsin_storage::{Store, StoreError, StoreErrorKind};
 use tokio::sync::oneshot;
 
 use super::Registry;
@@ -100,22 +100,41 @@ pub(crate) async fn recover(
             if some.is_empty() {
                 break;
             }
-            reading.push_back((some.len(), store.transactions_with(some)));
+            reading.push_back((some.clone(), store.transactions_with(some)));
         }
         let Some((ids, read)) = reading.pop_front() else { break };
-        let transactions = read.await?;
+        let transactions = match read.await {
+            Err(error) if error.kind() == StoreErrorKind::Busy => {
+                read_between_callers(&**store, &ids).await?
+            }
+            read => read?,
+        };
         recovered.transactions += transactions.len();
         for transaction in &transactions {
             let recipients = transaction.recipients.iter();
             recovered.asked.0.extend(recipients.map(|recipient| (recipient.device_id, transaction.id)));
         }
         // Arbiters have two pages at most, so that they neither wait for the next nor gather many.
-        let page = Page { ids, reviving: registry.revive_all(transactions) };
+        let page = Page { ids: ids.len(), reviving: registry.revive_all(transactions) };
         std::mem::replace(&mut reviving, page).revived(registry).await?;
     }
     reviving.revived(registry).await?;
     registry.recovery().end();
     Ok(recovered)
+}
+
+/// Reads these once callers leave room for it: they go before.
+async fn read_between_callers(
+    store: &dyn Store,
+    ids: &[TransactionId],
+) -> Result<Vec<Transaction>, StoreError> {
+    loop {
+        tokio::time::sleep(REVIVAL_BACKOFF).await;
+        match store.transactions_with(ids.to_vec()).await {
+            Err(error) if error.kind() == StoreErrorKind::Busy => {}
+            read => return read,
+        }
+    }
 }
 
 /// Open transactions that were read in one go.

@@ -110,3 +110,20 @@ fn a_phone_that_is_removed_meanwhile_is_asked_no_more() {
         assert_eq!(bank.view(id).await.state, State::Failed(FailureReason::DeviceRevoked));
     });
 }
+
+/// Callers go before the recovery where the storage's readers have much to do.
+#[test]
+fn a_recovery_that_finds_the_storage_busy_goes_on_later() {
+    run(async {
+        let bank = Bank::open("").await;
+        bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        bank.until(id, is_relayed).await;
+        // The list of what is open is read.
+        bank.store.refuse_looks_at_many_behind(1, 3);
+        let mut bank = bank.restart().await;
+        bank.engine.recovered().await.expect("all live again");
+        assert_eq!(bank.store.looks_to_refuse(), 0);
+        assert_eq!(bank.handle.open_transactions_of(&user("alice")), [id]);
+    });
+}
