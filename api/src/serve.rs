@@ -1,7 +1,8 @@
 //! `tocsin serve`: puts the process together, waits for its end, takes it apart.
 //!
-//! The order: log, doors bound, master keys, storage, server keys, providers, engine with its recovery, doors open. What fails
-//! on the way ends the start with a message that says what to do, before any caller was answered.
+//! The order: log, doors bound, master keys, storage, server keys, providers, engine, doors open. What fails on the way ends the
+//! start with a message that says what to do, before any caller was answered. Only the recovery goes on behind open doors; where
+//! it fails the process drains and ends.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -170,12 +171,13 @@ async fn live(
     manager.ready();
     let attending =
         Attending { handle: &handle, store: &store, certificates: doors.certificates(), manager: &manager };
+    let mut fault = None;
     tokio::select! {
         why = attend(&mut signals, commands, reloader, &attending) => tracing::info!(why, "draining"),
         () = manager.feed(&handle) => {}
         Err(error) = engine.recovered() => {
-            doors.drain(LAST_WORDS).await;
-            return Err(error.into());
+            tracing::error!(%error, "draining, since not all that was open can be given its actor again");
+            fault = Some(error);
         }
         _ = stopped.wait_for(|stopped| *stopped) => {
             doors.drain(LAST_WORDS).await;
@@ -189,7 +191,8 @@ async fn live(
         () = manager.feed(&handle) => {}
         name = signals.end() => abort(name),
     }
-    store.close().map_err(ServeError::Close)
+    store.close().map_err(ServeError::Close)?;
+    fault.map_or(Ok(()), |fault| Err(fault.into()))
 }
 
 /// What operators may ask something of.

@@ -134,9 +134,8 @@ impl Engine {
         let (drain, draining) = watch::channel(false);
         let callbacks = start_callbacks(&parts, &surroundings, &threads, &draining)?;
         surroundings.set_origins(parts.origins);
-        let open = list_open(&*parts.store).await?;
-        registry.admission().expect(open.len());
-        let recovery = revive(open, &registry, &surroundings, &threads[0]);
+        let open = list_open(&registry, &*parts.store).await?;
+        let recovery = revive(open, &registry, &surroundings, (&threads[0], &draining));
         let core = Core {
             registry,
             issuer: parts.issuer,
@@ -219,18 +218,23 @@ impl Engine {
     }
 }
 
-/// Gives those that were open their actors again, and looks at their phones on this thread behind that. Answers how it
-/// ends.
+/// Gives those that were open their actors again, and looks at their phones on this thread behind that, unless a drain
+/// begins first. Answers how it ends.
 fn revive(
     open: Vec<TransactionId>,
     registry: &Arc<Registry>,
     surroundings: &Arc<Surroundings>,
-    thread: &ArbiterHandle,
+    (thread, draining): (&ArbiterHandle, &watch::Receiver<bool>),
 ) -> oneshot::Receiver<Result<(), EngineStartError>> {
     let (ended, recovery) = oneshot::channel();
-    let (registry, surroundings, thread) = (Arc::clone(registry), Arc::clone(surroundings), thread.clone());
+    let (registry, surroundings) = (Arc::clone(registry), Arc::clone(surroundings));
+    let (thread, mut draining) = (thread.clone(), draining.clone());
     actix_rt::spawn(async move {
-        let recovered = recover(&registry, &surroundings, open).await.map(|recovered| {
+        let recovered = tokio::select! {
+            recovered = recover(&registry, &surroundings, open) => recovered,
+            _ = draining.wait_for(|is_draining| *is_draining) => return,
+        };
+        let recovered = recovered.map(|recovered| {
             tracing::info!(transactions = recovered.transactions, "open transactions live again");
             thread.spawn(look_at_phones(registry, surroundings, recovered.asked));
         });

@@ -35,6 +35,8 @@ pub mod names {
     pub const CLOSINGS_SHED: &str = "tocsin_closing_pushes_shed_total";
     /// Open transactions.
     pub const TRANSACTIONS_IN_FLIGHT: &str = "tocsin_transactions_in_flight";
+    /// Those of them that were open when the process began and have had no actor since.
+    pub const TRANSACTIONS_DORMANT: &str = "tocsin_transactions_dormant";
     /// Answers of phones, by `result` (`taken` or an error code).
     pub const ANSWERS: &str = "tocsin_answers_total";
     /// Codes that portals brought, by `method` and `result` (`right` or `wrong`).
@@ -245,6 +247,8 @@ pub struct Metrics {
     pub ready: IntGauge,
     /// Open transactions.
     pub transactions_in_flight: IntGauge,
+    /// Those of them that were open when the process began and have had no actor since.
+    pub transactions_dormant: IntGauge,
     /// Calls that wait for a change.
     pub waiters: IntGauge,
     /// Pushes in the hands of each provider.
@@ -427,6 +431,10 @@ impl Metrics {
             stages: registrar.stages(seconds()),
             ready: registrar.gauge(names::READY, "Whether new work is taken (1) or not (0)."),
             transactions_in_flight: registrar.gauge(names::TRANSACTIONS_IN_FLIGHT, "Open transactions."),
+            transactions_dormant: registrar.gauge(
+                names::TRANSACTIONS_DORMANT,
+                "Open transactions of the time before the start that have had no actor since.",
+            ),
             waiters: registrar.gauge(names::WAITERS, "Calls that wait for a change."),
             pushes_in_flight: registrar
                 .provider_gauge(names::PUSHES_IN_FLIGHT, "Pushes in the hands of a provider."),

@@ -162,6 +162,11 @@ impl MemoryStore {
         self.looks_are_held.send_replace(true);
     }
 
+    /// For tests: what is held stays so, and reads go on.
+    pub fn hold_no_more_looks(&self) {
+        self.shelf().free_looks = None;
+    }
+
     /// For tests: the next `free` reads of many rows are answered, and those behind them wait with what they have read;
     /// other reads go on.
     pub fn hold_looks_at_many_behind(&self, free: usize) {

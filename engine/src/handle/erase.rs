@@ -45,6 +45,8 @@ impl Handle {
         let erased = erased.map_err(|error| store_problem(&error))?;
         self.0.surroundings.devices_gone.fetch_add(1, Ordering::SeqCst);
         for id in open {
+            // What the recovery has read of it tells of an erased user.
+            self.0.registry.forget_dormant(id);
             self.0.registry.tell_surely(id, News::EndedElsewhere).await;
         }
         for id in erased.enrollments {

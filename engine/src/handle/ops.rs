@@ -120,7 +120,8 @@ impl Handle {
             })
             .collect();
         providers.sort_by(|left, right| left.name.cmp(&right.name));
-        let (recovered, storage) = (!self.0.registry.recovery().is_on(), !*self.store().stopped().borrow());
+        let (recovered, storage) =
+            (!self.0.registry.dormant().may_be_any(), !*self.store().stopped().borrow());
         Readiness { recovered, storage, draining: self.is_draining(), providers }
     }
 
@@ -129,6 +130,7 @@ impl Handle {
         let metrics = self.metrics();
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         metrics.transactions_in_flight.set(whole(self.0.registry.admission().in_flight()));
+        metrics.transactions_dormant.set(whole(self.0.registry.dormant().count()));
         metrics.ready.set(i64::from(self.readiness().is_ready()));
         metrics.show_zeros(self.config().types.iter().map(|(name, kind)| (name, kind.method)));
         metrics.show_prefixes(&self.config().sms);

@@ -90,9 +90,9 @@ impl Admission {
         self.0.in_flight.fetch_add(open, Ordering::Relaxed);
     }
 
-    /// So many of them were readmitted, or have ended.
-    pub fn no_longer_expect(&self, open: usize) {
-        self.0.in_flight.fetch_sub(open, Ordering::Relaxed);
+    /// One of them is readmitted, or has ended.
+    pub fn no_longer_expect_one(&self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A place for a transaction that is stored already, whatever the bounds say.
@@ -116,7 +116,7 @@ impl Admission {
         open
     }
 
-    /// Open transactions, all together; one that is readmitted may be counted twice for a moment.
+    /// Open transactions, all together, those expected among them.
     pub fn in_flight(&self) -> usize {
         self.0.in_flight.load(Ordering::Relaxed)
     }
@@ -318,7 +318,7 @@ mod tests {
         admission.expect(2);
         let refused = admission.admit(id(1), &client("portal"), Some(&user("alice"))).expect_err("no room");
         assert_eq!((refused.code, admission.in_flight()), (ErrorCode::Busy, 2));
-        admission.no_longer_expect(1);
+        admission.no_longer_expect_one();
         assert!(admission.admit(id(2), &client("portal"), Some(&user("alice"))).is_ok());
     }
 

@@ -9,7 +9,7 @@ mod waiters;
 
 pub use admission::{Admission, Permit};
 pub(crate) use enrollment_waiters::EnrollmentWaiters;
-pub(crate) use recover::{Recovery, list_open, look_at_phones, recover};
+pub(crate) use recover::{Dormant, list_open, look_at_phones, recover};
 pub(crate) use shard::{AskError, Registry};
 pub(crate) use turns::{Turn, Turns};
 pub use waiters::{Listening, Until, WaitPlace, Waiters};

@@ -1,12 +1,14 @@
 //! Behind a start: gives every open transaction of the storage its actor again, and looks at their phones later.
 //!
 //! The doors are open meanwhile. Whoever asks for a transaction that has no actor yet revives it, as after a fall; whoever
-//! needs all that is open of a user has it revived first (`handle/recovering.rs`). What the recovery has read may be no
-//! longer true when it comes to give it an actor: it leaves out whatever had one since, or was seen to have ended.
+//! needs all that is open of a user has it revived first (`handle/recovering.rs`). What was read of a transaction may be no
+//! longer true when it comes to give it an actor, so an actor is made only by whoever takes it off the list of those that
+//! have had none: once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tocsin_model::{Device, DeviceId, Transaction, TransactionId};
 use tocsin_storage::{Store, StoreError, StoreErrorKind};
@@ -23,40 +25,48 @@ use crate::limits::{
 use crate::surroundings::Surroundings;
 use crate::transaction::News;
 
-/// What the recovery has to know of what goes on beside it.
+/// Those that were open when the process began and have had no actor since.
 #[derive(Debug, Default)]
-pub(crate) struct Recovery {
+pub(crate) struct Dormant {
     is_over: AtomicBool,
-    /// Those whose actor has gone since it began, or that were seen to have ended.
-    moved_on: ById<()>,
+    ids: ById<()>,
 }
 
-impl Recovery {
-    /// Whether there may be open transactions without an actor.
-    pub(crate) fn is_on(&self) -> bool {
+impl Dormant {
+    /// Whether the recovery goes on.
+    pub(crate) fn may_be_any(&self) -> bool {
         !self.is_over.load(Ordering::Acquire)
     }
 
-    /// What was read of this one before now is not to be trusted. Whether that may matter to anybody.
-    pub(super) fn moves_on(&self, id: TransactionId) -> bool {
-        let is_on = self.is_on();
-        if is_on {
-            self.moved_on.insert(id, ());
+    pub(crate) fn contains(&self, id: TransactionId) -> bool {
+        self.may_be_any() && self.ids.contains_key(&id)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.ids.len()
+    }
+
+    fn enter(&self, open: &[TransactionId]) {
+        for id in open {
+            self.ids.insert(*id, ());
         }
-        is_on
     }
 
-    /// Whether what was read of this one may be no longer true.
-    pub(super) fn has_moved_on(&self, id: TransactionId) -> bool {
-        self.moved_on.contains_key(&id)
+    /// Takes it off the list; whether it was there.
+    pub(super) fn take(&self, id: TransactionId) -> bool {
+        self.may_be_any() && self.ids.remove(&id).is_some()
     }
 
+    /// Nobody is on the list any more.
     fn end(&self) {
         self.is_over.store(true, Ordering::Release);
-        self.moved_on.clear();
-        self.moved_on.shrink_to_fit();
+        self.ids.shrink_to_fit();
     }
 }
+
+/// How often the log tells that the storage is too busy for the recovery.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// What the recovery found.
 #[derive(Debug, Default)]
@@ -71,15 +81,20 @@ pub(crate) struct Recovered {
 #[derive(Debug, Default)]
 pub(crate) struct Asked(Vec<(DeviceId, TransactionId)>);
 
-/// All that is open, in the order of the deadlines.
-pub(crate) async fn list_open(store: &dyn Store) -> Result<Vec<TransactionId>, StoreError> {
-    let (mut ids, mut behind) = (Vec::new(), None);
+/// Lists all that is open, in the order of the deadlines, and counts its places.
+pub(crate) async fn list_open(
+    registry: &Registry,
+    store: &dyn Store,
+) -> Result<Vec<TransactionId>, StoreError> {
+    let (mut open, mut behind) = (Vec::new(), None);
     loop {
         let page = store.open_ids(behind, RECOVERY_IDS).await?;
-        ids.extend(page.ids);
+        registry.dormant().enter(&page.ids);
+        registry.admission().expect(page.ids.len());
+        open.extend(page.ids);
         behind = page.next;
         if behind.is_none() {
-            return Ok(ids);
+            return Ok(open);
         }
     }
 }
@@ -104,9 +119,7 @@ pub(crate) async fn recover(
         }
         let Some((ids, read)) = reading.pop_front() else { break };
         let transactions = match read.await {
-            Err(error) if error.kind() == StoreErrorKind::Busy => {
-                read_between_callers(&**store, &ids).await?
-            }
+            Err(error) if error.kind() == StoreErrorKind::Busy => read_later(&**store, &ids).await?,
             read => read?,
         };
         recovered.transactions += transactions.len();
@@ -115,20 +128,22 @@ pub(crate) async fn recover(
             recovered.asked.0.extend(recipients.map(|recipient| (recipient.device_id, transaction.id)));
         }
         // Arbiters have two pages at most, so that they neither wait for the next nor gather many.
-        let page = Page { ids: ids.len(), reviving: registry.revive_all(transactions) };
+        let page = Page { ids, reviving: registry.revive_all(transactions) };
         std::mem::replace(&mut reviving, page).revived(registry).await?;
     }
     reviving.revived(registry).await?;
-    registry.recovery().end();
+    registry.dormant().end();
     Ok(recovered)
 }
 
-/// Reads these once callers leave room for it: they go before.
-async fn read_between_callers(
-    store: &dyn Store,
-    ids: &[TransactionId],
-) -> Result<Vec<Transaction>, StoreError> {
+/// Reads these once there is room among the storage's lists.
+async fn read_later(store: &dyn Store, ids: &[TransactionId]) -> Result<Vec<Transaction>, StoreError> {
+    let mut told_at = None;
     loop {
+        if told_at.is_none_or(|at: tokio::time::Instant| at.elapsed() >= TOLD_EVERY) {
+            tracing::warn!("the storage is busy; open transactions get their actors later");
+            told_at = Some(tokio::time::Instant::now());
+        }
         tokio::time::sleep(REVIVAL_BACKOFF).await;
         match store.transactions_with(ids.to_vec()).await {
             Err(error) if error.kind() == StoreErrorKind::Busy => {}
@@ -140,7 +155,7 @@ async fn read_between_callers(
 /// Open transactions that were read in one go.
 #[derive(Default)]
 struct Page {
-    ids: usize,
+    ids: Vec<TransactionId>,
     /// By each arbiter its own.
     reviving: Vec<oneshot::Receiver<()>>,
 }
@@ -150,7 +165,10 @@ impl Page {
         for revived in self.reviving {
             revived.await.map_err(|_| EngineStartError::Recovery)?;
         }
-        registry.admission().no_longer_expect(self.ids);
+        // Those that have ended are not among what was read, or not revived.
+        for id in self.ids {
+            registry.forget_dormant(id);
+        }
         Ok(())
     }
 }

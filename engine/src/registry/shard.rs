@@ -11,7 +11,7 @@ use dashmap::mapref::entry::Entry;
 use tocsin_model::{ErrorCode, Problem, State, Transaction, TransactionId};
 use tokio::sync::oneshot;
 
-use super::{Admission, Permit, Recovery, Turns};
+use super::{Admission, Dormant, Permit, Turns};
 use crate::arbiter;
 use crate::by_id::ById;
 use crate::error::store_problem;
@@ -40,7 +40,7 @@ pub(crate) struct Registry {
     actors: ById<Open>,
     admission: Admission,
     turns: Turns,
-    recovery: Recovery,
+    dormant: Dormant,
     surroundings: Arc<Surroundings>,
 }
 
@@ -64,8 +64,8 @@ impl Registry {
         admission: Admission,
         surroundings: Arc<Surroundings>,
     ) -> Self {
-        let (actors, turns, recovery) = (ById::default(), Turns::default(), Recovery::default());
-        Self { arbiters, actors, admission, turns, recovery, surroundings }
+        let (actors, turns, dormant) = (ById::default(), Turns::default(), Dormant::default());
+        Self { arbiters, actors, admission, turns, dormant, surroundings }
     }
 
     /// The books of open transactions.
@@ -78,9 +78,18 @@ impl Registry {
         &self.turns
     }
 
-    /// What gives actors back to those that were open when the process began.
-    pub(crate) const fn recovery(&self) -> &Recovery {
-        &self.recovery
+    /// Those that were open when the process began and have had no actor since.
+    pub(crate) const fn dormant(&self) -> &Dormant {
+        &self.dormant
+    }
+
+    /// What was read of this one gives it no actor any more, if it has had none. Whether that is so.
+    pub(crate) fn forget_dormant(&self, id: TransactionId) -> bool {
+        let was_dormant = self.dormant.take(id);
+        if was_dormant {
+            self.admission.no_longer_expect_one();
+        }
+        was_dormant
     }
 
     /// Starts a new transaction; the reply comes when it is stored.
@@ -202,24 +211,30 @@ impl Registry {
         tracing::warn!(transaction = %id, "a fallen transaction was not found in the storage: it was never stored");
     }
 
-    /// Gives a pending record an actor, unless it has one.
-    fn revive(self: &Arc<Self>, transaction: Transaction) -> Addr<TransactionActor> {
-        let permit = self.admission.readmit(&transaction);
+    /// Gives a pending record an actor, unless it has one. `None` for one that was dormant when it was read and has had an
+    /// actor since: the record may be no longer true.
+    fn revive(
+        self: &Arc<Self>,
+        transaction: Transaction,
+        was_dormant: bool,
+    ) -> Option<Addr<TransactionActor>> {
         match self.actors.entry(transaction.id) {
-            Entry::Occupied(entry) if entry.get().address.connected() => entry.get().address.clone(),
+            Entry::Occupied(entry) if entry.get().address.connected() => Some(entry.get().address.clone()),
+            _ if self.forget_dormant(transaction.id) != was_dormant => None,
             entry => {
                 let arbiter = self.arbiter_of(transaction.id);
+                let permit = self.admission.readmit(&transaction);
                 let (open, run) = self.prepare(transaction, permit, Beginning::Revival);
                 let address = entry.insert(open).address.clone();
                 // One that has stopped runs nothing; then the process ends.
                 let _ = arbiter.spawn_fn(run);
-                address
+                Some(address)
             }
         }
     }
 
     /// The same for many that the recovery has read, which each arbiter does for its own; the answers come when all that
-    /// is theirs have actors. Those that have moved on since may have ended, and are left to whoever asks for them.
+    /// is theirs have actors. Those that are dormant no more may have ended, and are left to whoever asks for them.
     pub(crate) fn revive_all(self: &Arc<Self>, transactions: Vec<Transaction>) -> Vec<oneshot::Receiver<()>> {
         let mut shares: Vec<Vec<Transaction>> = self.arbiters.iter().map(|_| Vec::new()).collect();
         for transaction in transactions {
@@ -229,7 +244,7 @@ impl Registry {
         let revived = shares.map(|(share, arbiter)| {
             let (registry, (done, revived)) = (Arc::clone(self), oneshot::channel());
             arbiter.spawn_fn(move || {
-                share.into_iter().for_each(|transaction| registry.revive_unmoved(transaction));
+                share.into_iter().for_each(|transaction| registry.revive_dormant(transaction));
                 // Who asked may have gone.
                 let _ = done.send(());
             });
@@ -238,13 +253,12 @@ impl Registry {
         revived.collect()
     }
 
-    /// To be called on its arbiter, on which actors end as well: so none can have gone that has not moved on yet.
-    fn revive_unmoved(self: &Arc<Self>, transaction: Transaction) {
-        let permit = self.admission.readmit(&transaction);
+    /// To be called on its arbiter.
+    fn revive_dormant(self: &Arc<Self>, transaction: Transaction) {
         let entry = self.actors.entry(transaction.id);
-        let is_here = matches!(&entry, Entry::Occupied(here) if here.get().address.connected());
-        // While the entry is held: who sees it end from now on looks for its actor once more.
-        if !is_here && !self.recovery.has_moved_on(transaction.id) {
+        // While the entry is held: who sees it end looks for its actor once more behind that.
+        if self.forget_dormant(transaction.id) && !transaction.state.is_final() {
+            let permit = self.admission.readmit(&transaction);
             let (open, run) = self.prepare(transaction, permit, Beginning::Revival);
             entry.insert(open);
             run();
@@ -252,19 +266,26 @@ impl Registry {
     }
 
     async fn find(self: &Arc<Self>, id: TransactionId) -> Result<Found, AskError> {
-        if let Some(address) = self.address_of(id).filter(Addr::connected) {
-            return Ok(Found::Open(address));
-        }
-        let record = self.surroundings.store.transaction(id).await;
-        match record.map_err(|error| AskError::Failed(store_problem(&error)))? {
-            None => Ok(Found::Absent),
-            Some(transaction) if transaction.state.is_final() => {
-                // It may have ended behind the back of the recovery, which then gives it an actor.
-                let is_revived = self.recovery.moves_on(id);
-                let address = is_revived.then(|| self.address_of(id)).flatten().filter(Addr::connected);
-                Ok(address.map_or_else(|| Found::Ended(Box::new(transaction)), Found::Open))
+        loop {
+            if let Some(address) = self.address_of(id).filter(Addr::connected) {
+                return Ok(Found::Open(address));
             }
-            Some(transaction) => Ok(Found::Open(self.revive(transaction))),
+            let was_dormant = self.dormant.contains(id);
+            let record = self.surroundings.store.transaction(id).await;
+            match record.map_err(|error| AskError::Failed(store_problem(&error)))? {
+                None => return Ok(Found::Absent),
+                Some(transaction) if transaction.state.is_final() => {
+                    // It ended behind the back of the recovery, which may have given it an actor meanwhile.
+                    self.forget_dormant(id);
+                    let address = self.address_of(id).filter(Addr::connected);
+                    return Ok(address.map_or_else(|| Found::Ended(Box::new(transaction)), Found::Open));
+                }
+                Some(transaction) => {
+                    if let Some(address) = self.revive(transaction, was_dormant) {
+                        return Ok(Found::Open(address));
+                    }
+                }
+            }
         }
     }
 
@@ -316,7 +337,6 @@ impl Registry {
         let (fallen, supervisor) = &standing.should_it_fall;
         let id = fallen.transaction_id;
         self.surroundings.moved_out(id);
-        self.recovery.moves_on(id);
         // A revival may have put a living address in its place already.
         self.actors.remove_if(&id, |_, open| !open.address.connected());
         if exit == ExitStatus::Fault {

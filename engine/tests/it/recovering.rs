@@ -1,5 +1,6 @@
 //! The doors are open while those that were open at the start get their actors back.
 
+use tocsin_engine::Drained;
 use tocsin_model::{AuditActor, ErrorCode, FailureReason, State, TransactionId};
 use tocsin_storage::Store as _;
 
@@ -41,11 +42,13 @@ fn an_engine_takes_new_work_and_answers_for_old_before_all_is_revived() {
         let mut bank = recovering(bank).await;
         assert!(bank.handle.readiness().is_ready());
         assert_eq!(bank.in_flight(), 2, "nobody is given their places");
+        assert!(bank.handle.metrics_text().contains("tocsin_transactions_dormant 2\n"));
         assert_eq!(listed(&bank, &bob).await, [untouched], "his phone lists what is open");
         assert_eq!(alice.answer(&bank, old, "accept").await, Ok(State::Accepted));
         let new = bank.handle.start(request("alice", "blink")).await.expect("started");
         assert_eq!(new.transaction.state, State::Pending);
         until_recovered(&mut bank).await;
+        assert!(bank.handle.metrics_text().contains("tocsin_transactions_dormant 0\n"));
         assert_eq!(bank.view(old).await.state, State::Accepted);
         assert_eq!(bob.answer(&bank, untouched, "decline").await, Ok(State::Declined));
         bank.until_pushed(3).await;
@@ -128,5 +131,70 @@ fn a_recovery_that_finds_the_storage_busy_goes_on_later() {
         bank.engine.recovered().await.expect("all live again");
         assert_eq!(bank.store.looks_to_refuse(), 0);
         assert_eq!(bank.handle.open_transactions_of(&user("alice")), [id]);
+    });
+}
+
+/// A caller has read it while it was open, and it has ended and has no actor any more when that is used.
+#[test]
+fn who_has_read_one_before_it_ended_is_told_how_it_ended() {
+    run(async {
+        let bank = Bank::open("[engine]\nlinger_ms = 0").await;
+        let phone = bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        bank.until(id, is_relayed).await;
+        let mut bank = recovering(bank).await;
+        let held = bank.store.looks_held();
+        bank.store.hold_looks_behind(0);
+        let (handle, portal) = (bank.handle.clone(), "portal".parse().expect("valid"));
+        let reading = actix_rt::spawn(async move { handle.transaction(&portal, id).await });
+        while bank.store.looks_held() == held {
+            tokio::task::yield_now().await;
+        }
+        bank.store.hold_no_more_looks();
+        assert_eq!(phone.answer(&bank, id, "accept").await, Ok(State::Accepted));
+        while bank.handle.inject_transaction_fault(id) {
+            tokio::task::yield_now().await;
+        }
+        until_recovered(&mut bank).await;
+        let told = reading.await.expect("ended").expect("a view");
+        assert_eq!(told.state, State::Accepted);
+        assert_eq!(bank.in_flight(), 0);
+    });
+}
+
+#[test]
+fn what_is_overdue_has_ended_before_its_user_begins_anew() {
+    run(async {
+        let bank = Bank::open("").await;
+        bank.enrol("alice").await;
+        let old = bank.handle.start(request("alice", "blink")).await.expect("started").transaction;
+        bank.until(old.id, is_relayed).await;
+        let mut bank = recovering(bank).await;
+        while bank.clock.now() < old.expires_at {
+            tokio::task::yield_now().await;
+        }
+        let stored = async |bank: &Bank| bank.store.transaction(old.id).await.expect("read").expect("there");
+        assert_eq!(stored(&bank).await.state, State::Pending, "nobody has asked for it");
+        bank.start_login("alice").await;
+        assert_eq!(stored(&bank).await.state, State::Timeout);
+        until_recovered(&mut bank).await;
+    });
+}
+
+#[test]
+fn a_drain_ends_a_recovery() {
+    run(async {
+        let bank = Bank::open("").await;
+        bank.enrol("alice").await;
+        let id = bank.start_login("alice").await.id;
+        bank.until(id, is_relayed).await;
+        let mut bank = recovering(bank).await;
+        assert_eq!(bank.engine.settle().await, Drained::Complete);
+        bank.store.release_looks();
+        assert!(bank.engine.recovered().await.is_err(), "it was not finished");
+        assert!(!bank.handle.readiness().recovered);
+        let mut bank = bank.restart().await;
+        bank.engine.recovered().await.expect("all live again");
+        assert_eq!(bank.view(id).await.state, State::Pending);
     });
 }

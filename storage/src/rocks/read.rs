@@ -1,4 +1,5 @@
-//! Reads: at once from memory, else on a small pool of threads that may wait for the disk.
+//! Reads: at once from memory, else on threads that may wait for the disk: one for those who read many rows, and others,
+//! so that no start waits behind a list.
 
 use std::io;
 use std::sync::Arc;
@@ -15,10 +16,10 @@ use crate::verb::rows::RowFault;
 use crate::verb::{Retention, RowResult, Table};
 use crate::{StoreError, StoreErrorKind};
 
-/// Threads that wait for the disk.
+/// Threads that wait for the disk for those who read few rows.
 const READERS: usize = 2;
 
-/// Reads waiting for one such thread; one more is answered `busy`.
+/// Reads waiting for one thread; one more is answered `busy`.
 const READS_WAITING_MAX: usize = 1_024;
 
 type Job = Box<dyn FnOnce(&Database) + Send>;
@@ -29,6 +30,8 @@ pub(super) struct Readers {
     clock: Clock,
     retention: Retention,
     queues: Vec<SyncSender<Job>>,
+    /// To the thread for those who read many rows, behind which nobody else waits.
+    lists: Vec<SyncSender<Job>>,
     threads: Vec<JoinHandle<()>>,
     turn: AtomicUsize,
 }
@@ -37,16 +40,24 @@ impl Readers {
     /// Starts the pool. Its threads end when this value is dropped.
     pub(super) fn start(database: &Arc<Database>, clock: Clock, retention: Retention) -> io::Result<Self> {
         let turn = AtomicUsize::new(0);
-        let (queues, threads) = (Vec::with_capacity(READERS), Vec::with_capacity(READERS));
-        let mut readers = Self { database: Arc::clone(database), clock, retention, queues, threads, turn };
+        let (queues, lists, threads) = (Vec::new(), Vec::new(), Vec::new());
+        let database = Arc::clone(database);
+        let mut readers = Self { database, clock, retention, queues, lists, threads, turn };
         for number in 0..READERS {
-            let (queue, jobs) = sync_channel::<Job>(READS_WAITING_MAX);
-            let database = Arc::clone(database);
-            let work = move || jobs.iter().for_each(|job| job(&database));
-            readers.threads.push(thread::Builder::new().name(format!("tocsin-reader-{number}")).spawn(work)?);
+            let queue = readers.start_thread(format!("tocsin-reader-{number}"))?;
             readers.queues.push(queue);
         }
+        let lists = readers.start_thread("tocsin-lister".to_owned())?;
+        readers.lists.push(lists);
         Ok(readers)
+    }
+
+    fn start_thread(&mut self, name: String) -> io::Result<SyncSender<Job>> {
+        let (queue, jobs) = sync_channel::<Job>(READS_WAITING_MAX);
+        let database = Arc::clone(&self.database);
+        let work = move || jobs.iter().for_each(|job| job(&database));
+        self.threads.push(thread::Builder::new().name(name).spawn(work)?);
+        Ok(queue)
     }
 
     /// Asks `question` of the rows in memory, and of all rows if those do not suffice.
@@ -59,12 +70,21 @@ impl Readers {
         match question(&Table::new(&InMemory(&self.database), now, self.retention)) {
             Ok(answer) => Box::pin(std::future::ready(Ok(answer))),
             Err(RowFault::Failed(error)) => Box::pin(std::future::ready(Err(error))),
-            Err(RowFault::NotInMemory) => self.look_on_disk(question, now),
+            Err(RowFault::NotInMemory) => self.look_on_disk(&self.queues, question, now),
         }
     }
 
-    /// Asks `question` of all rows, on a thread that may wait for the disk; it begins at once.
-    pub(super) fn look_on_disk<T, Q>(&self, question: Q, now: UnixMs) -> Read<'static, T>
+    /// Asks `question` of so many rows that not all can be in memory.
+    pub(super) fn look_at_many<T, Q>(&self, question: Q) -> Read<'static, T>
+    where
+        T: Send + 'static,
+        Q: Fn(&Table<'_>) -> RowResult<T> + Send + 'static,
+    {
+        self.look_on_disk(&self.lists, question, (self.clock)())
+    }
+
+    /// Asks `question` of all rows, on a thread of these that may wait for the disk; it begins at once.
+    fn look_on_disk<T, Q>(&self, queues: &[SyncSender<Job>], question: Q, now: UnixMs) -> Read<'static, T>
     where
         T: Send + 'static,
         Q: Fn(&Table<'_>) -> RowResult<T> + Send + 'static,
@@ -75,17 +95,17 @@ impl Readers {
             let found = question(&Table::new(database, now, retention));
             drop(answer.send(found.map_err(StoreError::from)));
         });
-        match self.submit(job) {
+        match self.submit(queues, job) {
             Ok(()) => Box::pin(pending),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }
 
     /// In turn, and past a queue that is full.
-    fn submit(&self, mut job: Job) -> Result<(), StoreError> {
+    fn submit(&self, queues: &[SyncSender<Job>], mut job: Job) -> Result<(), StoreError> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
-        for offset in 0..self.queues.len() {
-            let queue = &self.queues[first.wrapping_add(offset) % self.queues.len()];
+        for offset in 0..queues.len() {
+            let queue = &queues[first.wrapping_add(offset) % queues.len()];
             match queue.try_send(job) {
                 Ok(()) => return Ok(()),
                 Err(TrySendError::Full(refused) | TrySendError::Disconnected(refused)) => job = refused,
@@ -99,6 +119,7 @@ impl Readers {
 impl Drop for Readers {
     fn drop(&mut self) {
         self.queues.clear();
+        self.lists.clear();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a reader of the store had panicked");
