@@ -231,8 +231,9 @@ fn revive(
     let (thread, mut draining) = (thread.clone(), draining.clone());
     actix_rt::spawn(async move {
         let recovered = tokio::select! {
-            recovered = recover(&registry, &surroundings, open) => recovered,
+            biased;
             _ = draining.wait_for(|is_draining| *is_draining) => return,
+            recovered = recover(&registry, &surroundings, open) => recovered,
         };
         let recovered = recovered.map(|recovered| {
             tracing::info!(transactions = recovered.transactions, "open transactions live again");

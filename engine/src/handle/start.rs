@@ -113,11 +113,12 @@ impl Handle {
             return Err(Problem::wait_not_possible());
         }
         let user = request.user.clone().ok_or_else(user_missing)?;
+        // Before it is read how he stands: what he ignored counts.
+        self.awaken(&user).await?;
         let known = if names_language(&request) { None } else { Some(self.known_user(&user).await?) };
         speak_language(&mut request, known.as_ref().and_then(|known| known.profile.as_ref()));
         let content = self.content(&config, &request, kind).await?;
         let turn = self.turn(&user, kind).await?;
-        self.awaken(&user).await?;
         // One that had the user before may have been the same call; without a turn alone the create finds that out.
         if turn.is_alone()
             && let Some(earlier) = self.seen_before(&request).await?

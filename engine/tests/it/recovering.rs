@@ -164,8 +164,9 @@ fn who_has_read_one_before_it_ended_is_told_how_it_ended() {
 
 #[test]
 fn what_is_overdue_has_ended_before_its_user_begins_anew() {
+    const LADDER: &str = "[realms.retail]\nladder_number_match_after = 1";
     run(async {
-        let bank = Bank::open("").await;
+        let bank = Bank::open_with(|text| text.replace("[realms.retail]", LADDER)).await;
         bank.enrol("alice").await;
         let old = bank.handle.start(request("alice", "blink")).await.expect("started").transaction;
         bank.until(old.id, is_relayed).await;
@@ -175,8 +176,18 @@ fn what_is_overdue_has_ended_before_its_user_begins_anew() {
         }
         let stored = async |bank: &Bank| bank.store.transaction(old.id).await.expect("read").expect("there");
         assert_eq!(stored(&bank).await.state, State::Pending, "nobody has asked for it");
-        bank.start_login("alice").await;
+        bank.store.hold_writes();
+        let handle = bank.handle.clone();
+        let starting = actix_rt::spawn(async move { handle.start(login("alice")).await });
+        while bank.store.queue_depth() == 0 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert_eq!(bank.store.queue_depth(), 1, "its end is being stored, and the start waits for that");
+        bank.store.release_writes();
+        let started = starting.await.expect("ended").expect("started").transaction;
         assert_eq!(stored(&bank).await.state, State::Timeout);
+        assert!(started.number().is_some(), "he has ignored one");
         until_recovered(&mut bank).await;
     });
 }

@@ -1,13 +1,15 @@
 //! A server with its outside and its crowd, ready to be loaded once or many times.
 
+mod restart;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::header::HeaderValue;
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
@@ -18,7 +20,7 @@ use super::arrivals::Arrival;
 use super::clock::RunClock;
 use super::conductor::conduct;
 use super::crew::{Enrolled, Member, Muster, Orders};
-use super::crowd::{KeptCrowd, KeptPhone, user_of};
+use super::crowd::{KeptCrowd, KeptPhone};
 use super::disk::measure_syncs;
 use super::doors::Shortage;
 use super::machine::{self, Room};
@@ -31,10 +33,9 @@ use super::report::{BareRates, Build, DiskReport, Facts, Report, Target as Repor
 use super::run::RunOptions;
 use super::scenario::Scenario;
 use super::signer::ServerKeys;
-use super::target::{Own, Target, TargetChoice};
+use super::target::{Target, TargetChoice};
 use super::watch::Watch;
 use super::worker::{Briefing, WorkerEnd};
-use crate::http_client::json_type;
 use crate::{HttpClient, LoadtestError, Server};
 
 /// Arrivals and mail that a worker may leave unread.
@@ -48,20 +49,6 @@ const CROWD_FILE: &str = "crowd.json";
 
 /// A flow that begins so much later than it was meant to says that the generator does not keep up.
 const LATENESS_TOLD: Duration = Duration::from_millis(100);
-
-/// Longest wait for a server that starts again.
-const RESTART_DEADLINE: Duration = Duration::from_secs(300);
-
-/// How often it is tried meanwhile.
-const RESTART_POLL: Duration = Duration::from_millis(5);
-
-/// How long a restart took.
-pub(super) struct Restarted {
-    /// Until a start was answered.
-    pub(super) answered: Duration,
-    /// Until all that was open had its actor again.
-    pub(super) recovered: Duration,
-}
 
 /// Longest wait for the server's own counts.
 const METRICS_DEADLINE: Duration = Duration::from_secs(10);
@@ -211,49 +198,6 @@ impl Session {
         let (reach, push_type) = (Arc::clone(&self.stage.target.reach), self.stage.target.push_type.clone());
         let pelted = tokio::task::spawn_blocking(move || pelt(&reach, &push_type, server, run, each)).await;
         pelted.unwrap_or_else(|error| Err(LoadtestError::Unexpected(error.to_string())))
-    }
-
-    /// Stops the server and starts it again; the time from the start of its process until a start of a transaction is
-    /// answered.
-    pub(super) async fn restart(&mut self) -> Result<Restarted, LoadtestError> {
-        let foreign = || LoadtestError::Unexpected("the server is not ours to stop".to_owned());
-        let Own { server, installation } = self.stage.target.own.take().ok_or_else(foreign)?;
-        server.stop().await?;
-        let begun = Instant::now();
-        let server = Server::spawn(&installation)?;
-        let own = self.stage.target.own.insert(Own { server, installation });
-        let request = || {
-            let body = format!(r#"{{"type":"{}","user":"{}"}}"#, self.stage.target.push_type, user_of(0));
-            http::Request::post(format!("{}/v1/transactions", self.stage.target.portal_url))
-                .header(AUTHORIZATION, self.stage.target.reach.authorization.clone())
-                .header(CONTENT_TYPE, json_type())
-                .body(Bytes::from(body))
-                .map_err(|error| LoadtestError::Unexpected(error.to_string()))
-        };
-        let readyz = || {
-            let request = http::Request::get(format!("{}/readyz", own.installation.ops_url()));
-            request.body(Bytes::new()).map_err(|error| LoadtestError::Unexpected(error.to_string()))
-        };
-        let (http, mut answered) = (HttpClient::new(), None);
-        loop {
-            let call = if answered.is_none() { request()? } else { readyz()? };
-            let reply = http.call(call, RESTART_DEADLINE).await;
-            match (answered, reply) {
-                (None, Ok(reply)) if reply.status == http::StatusCode::CREATED => {
-                    answered = Some(begun.elapsed());
-                }
-                (Some(answered), Ok(reply)) if tells_recovered(&reply.body) => {
-                    return Ok(Restarted { answered, recovered: begun.elapsed() });
-                }
-                _ => {}
-            }
-            own.server.check_alive(&own.installation, "at its restart")?;
-            if begun.elapsed() > RESTART_DEADLINE {
-                let what = "a call after the restart".to_owned();
-                return Err(LoadtestError::Deadline { what, after: RESTART_DEADLINE });
-            }
-            tokio::time::sleep(RESTART_POLL).await;
-        }
     }
 
     fn server_pid(&self) -> Option<i32> {
@@ -525,10 +469,4 @@ impl Stage {
         }
         limits
     }
-}
-
-/// Whether the server says at `/readyz` that all that was open has its actor again.
-fn tells_recovered(body: &[u8]) -> bool {
-    let told: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    told.is_some_and(|told| told["recovered"] == true)
 }
